@@ -1,0 +1,2 @@
+//! The `xtls` program.
+fn main() {}
