@@ -1,2 +1,111 @@
-//! Chores of the workspace.
-fn main() {}
+//! Chores of the workspace: what CI runs, anyone can run.
+
+mod arrows;
+mod certificate;
+mod check;
+mod deny;
+mod packages;
+mod prosody;
+mod steps;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::prosody::Limits;
+use crate::steps::Steps;
+use crate::workspace::Workspace;
+
+const USAGE: &str = "\
+cargo xtask test [--quick] [FILTER]          everything a change must pass; --quick leaves out the real server and cargo-deny;
+                                             FILTER runs only the tests whose name contains it
+cargo xtask check                            fmt, clippy, doc, licences and bans, tidy
+cargo xtask tidy                             layer arrows and house rules
+cargo xtask prosody [--limits] [--then CMD…] a throw-away XMPP server on loopback with two accounts; --limits: as Debian ships it,
+                                             10 kB/s; --then: run CMD with the server, then stop it";
+
+fn main() -> Result<ExitCode> {
+    let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if args.is_empty() {
+        eprintln!("{USAGE}");
+        return Ok(ExitCode::from(2));
+    }
+    let command = args.remove(0);
+    match command.to_str() {
+        Some("test") => {
+            let options = test::Options::parse(&args)?;
+            Steps::report(|steps| test::run(&Workspace::open()?, steps, &options))?;
+        }
+        Some("check") => {
+            none_left(&args)?;
+            Steps::report(|steps| check::run(&Workspace::open()?, steps, check::Deny::Run))?;
+        }
+        Some("tidy") => {
+            none_left(&args)?;
+            tidy::run(&Workspace::open()?)?;
+        }
+        Some("prosody") => {
+            let (limits, then) = prosody_args(args)?;
+            return prosody::run(&Workspace::open()?, limits, &then);
+        }
+        Some("help" | "--help" | "-h") => eprintln!("{USAGE}"),
+        Some(_) | None => bail!("no chore named {}\n{USAGE}", command.display()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn none_left(args: &[OsString]) -> Result<()> {
+    match args.first() {
+        None => Ok(()),
+        Some(arg) => bail!("unexpected argument {}\n{USAGE}", arg.display()),
+    }
+}
+
+fn prosody_args(mut args: Vec<OsString>) -> Result<(Limits, Vec<OsString>)> {
+    let then = match args.iter().position(|arg| arg == "--then") {
+        None => Vec::new(),
+        Some(at) => {
+            let then = args.split_off(at + 1);
+            args.pop();
+            if then.is_empty() {
+                bail!("--then needs a command\n{USAGE}");
+            }
+            then
+        }
+    };
+    match args.as_slice() {
+        [] => Ok((Limits::Off, then)),
+        [flag] if flag == "--limits" => Ok((Limits::Stock, then)),
+        _ => bail!("cargo xtask prosody takes --limits and --then CMD…\n{USAGE}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(words: &[&str]) -> Vec<OsString> {
+        words.iter().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn a_then_without_a_command_is_refused() {
+        assert!(prosody_args(args(&["--limits", "--then"])).is_err());
+    }
+
+    #[test]
+    fn an_unknown_flag_is_refused() {
+        assert!(prosody_args(args(&["--limit"])).is_err());
+    }
+
+    #[test]
+    fn flags_after_then_belong_to_the_command() {
+        let (limits, then) = prosody_args(args(&["--then", "true", "--limits"])).unwrap();
+        assert_eq!(limits, Limits::Off);
+        assert_eq!(then, args(&["true", "--limits"]));
+    }
+}

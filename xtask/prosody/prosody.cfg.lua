@@ -1,0 +1,32 @@
+-- A throw-away server for tests: Debian's shipped module set without s2s, HTTP and administration,
+-- on loopback, with a log of every stanza. @NAMES@ are filled in by `cargo xtask prosody`.
+
+daemonize = false
+run_as_root = true
+pidfile = [[@FOLDER@/prosody.pid]]
+data_path = [[@FOLDER@/data]]
+
+interfaces = { "127.0.0.1" }
+c2s_ports = { @STARTTLS_PORT@ }
+c2s_direct_tls_ports = { @TLS_PORT@ }
+c2s_require_encryption = true
+certificates = [[@FOLDER@]]
+ssl = { key = [[@FOLDER@/server.key]], certificate = [[@FOLDER@/server.pem]] }
+
+authentication = "internal_hashed"
+
+modules_enabled = {
+	"roster"; "saslauth"; "tls"; "disco";
+	"blocklist"; "bookmarks"; "carbons"; "pep"; "private"; "smacks"; "vcard4"; "vcard_legacy";
+	"csi_simple"; "ping"; "time"; "uptime"; "version";
+	"posix";
+	-- Writes each stanza to the log: a test can show what the server saw.
+	"stanza_debug";
+	@MORE_MODULES@
+}
+modules_disabled = { "s2s" }
+@MORE_SETTINGS@
+
+log = { { levels = { min = "debug" }, to = "file", filename = [[@FOLDER@/prosody.log]] } }
+
+VirtualHost "@DOMAIN@"

@@ -1,0 +1,267 @@
+//! The picture of the layers, as a table that a machine holds against `cargo metadata`.
+
+use serde_json::Value;
+
+use crate::workspace::{list, packages, text};
+
+/// What one of our crates may name in a normal or build dependency.
+struct Layer {
+    name: &'static str,
+    ours: &'static [&'static str],
+    theirs: Theirs,
+}
+
+/// Which crates of others a layer may name.
+enum Theirs {
+    Only(&'static [&'static str]),
+    /// What `deny.toml` lets through.
+    Any,
+}
+
+/// Top-down. A layer names only what stands under it in the picture of `docs/ARCHITECTURE.md`.
+const LAYERS: &[Layer] = &[
+    Layer {
+        name: "xtls",
+        ours: &["xtls-client", "xtls-framer", "xtls-stanza"],
+        theirs: Theirs::Any,
+    },
+    Layer {
+        name: "xtls-client",
+        ours: &[
+            "xtls-framer",
+            "xtls-ibb",
+            "xtls-session",
+            "xtls-stanza",
+            "xtls-tls",
+        ],
+        theirs: Theirs::Any,
+    },
+    Layer {
+        name: "xtls-session",
+        ours: &["xtls-framer", "xtls-stanza", "xtls-tls"],
+        theirs: Theirs::Only(&["base64", "bytes", "sha2", "thiserror", "tracing"]),
+    },
+    Layer {
+        name: "xtls-ibb",
+        ours: &["xtls-stanza"],
+        theirs: Theirs::Only(&["bytes", "rand_chacha", "thiserror", "tokio", "tracing"]),
+    },
+    Layer {
+        name: "xtls-tls",
+        ours: &[],
+        theirs: Theirs::Only(&[
+            "base64",
+            "bytes",
+            "rcgen",
+            "rustls",
+            "sha2",
+            "thiserror",
+            "x509-parser",
+            "zeroize",
+        ]),
+    },
+    Layer {
+        name: "xtls-stanza",
+        ours: &[],
+        theirs: Theirs::Only(&["base64", "bytes", "memchr", "quick-xml", "thiserror"]),
+    },
+    Layer {
+        name: "xtls-framer",
+        ours: &[],
+        theirs: Theirs::Only(&["bytes", "memchr", "tokio-util"]),
+    },
+    // Outside the picture: they may look at every layer, and no layer may look at them.
+    Layer {
+        name: "xtls-tests",
+        ours: &[
+            "xtls-client",
+            "xtls-framer",
+            "xtls-ibb",
+            "xtls-session",
+            "xtls-stanza",
+            "xtls-tls",
+        ],
+        theirs: Theirs::Any,
+    },
+    Layer {
+        name: "xtls-benches",
+        ours: &[
+            "xtls-client",
+            "xtls-framer",
+            "xtls-ibb",
+            "xtls-session",
+            "xtls-stanza",
+            "xtls-tls",
+        ],
+        theirs: Theirs::Any,
+    },
+    Layer {
+        name: "xtask",
+        ours: &[],
+        theirs: Theirs::Only(&["anyhow", "serde_json", "xshell"]),
+    },
+];
+
+/// The crates that build without an async runtime unless asked for one.
+pub(crate) const WITHOUT_RUNTIME: &[&str] = &[
+    "xtls-framer",
+    "xtls-stanza",
+    "xtls-ibb",
+    "xtls-tls",
+    "xtls-session",
+];
+
+/// Every arrow in `metadata` that the picture does not have.
+pub(crate) fn faults(metadata: &Value) -> Vec<String> {
+    let ours: Vec<&str> = packages(metadata)
+        .map(|package| text(package, "name"))
+        .collect();
+    let mut faults = Vec::new();
+    for package in packages(metadata) {
+        let name = text(package, "name");
+        let Some(layer) = LAYERS.iter().find(|layer| layer.name == name) else {
+            faults.push(format!(
+                "{name}: no layer of this name in xtask/src/arrows.rs"
+            ));
+            continue;
+        };
+        for dependency in
+            list(package, "dependencies").filter(|dependency| text(dependency, "kind") != "dev")
+        {
+            let other = text(dependency, "name");
+            let allowed = match (ours.contains(&other), &layer.theirs) {
+                (true, _) => layer.ours.contains(&other),
+                (false, Theirs::Only(names)) => names.contains(&other),
+                (false, Theirs::Any) => true,
+            };
+            if !allowed {
+                faults.push(format!("{name} → {other}: the picture has no such arrow"));
+            }
+        }
+    }
+    faults
+}
+
+/// Async runtimes in what `cargo tree` printed for the crate `name`, one package a line.
+pub(crate) fn runtimes(name: &str, tree: &str) -> Vec<String> {
+    let crates = tree
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    let runtimes =
+        crates.filter(|other| *other == "mio" || *other == "tokio" || other.starts_with("tokio-"));
+    runtimes
+        .map(|other| format!("{name} builds {other} by default"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn package(name: &str, dependencies: &[Value]) -> Value {
+        json!({ "name": name, "dependencies": dependencies })
+    }
+
+    fn normal(name: &str) -> Value {
+        json!({ "name": name, "kind": null })
+    }
+
+    fn workspace(ibb: &[Value]) -> Value {
+        json!({ "packages": [
+            package("xtls-stanza", &[normal("quick-xml")]),
+            package("xtls-session", &[normal("xtls-stanza")]),
+            package("xtls-ibb", ibb),
+        ] })
+    }
+
+    #[test]
+    fn an_arrow_sideways_fails() {
+        let faults = faults(&workspace(&[normal("xtls-stanza"), normal("xtls-session")]));
+        assert_eq!(
+            faults,
+            ["xtls-ibb → xtls-session: the picture has no such arrow"]
+        );
+    }
+
+    #[test]
+    fn an_arrow_upward_fails() {
+        let metadata = json!({ "packages": [
+            package("xtls-stanza", &[normal("xtls-ibb")]),
+            package("xtls-ibb", &[normal("xtls-stanza")]),
+        ] });
+        assert_eq!(
+            faults(&metadata),
+            ["xtls-stanza → xtls-ibb: the picture has no such arrow"]
+        );
+    }
+
+    #[test]
+    fn an_optional_arrow_fails_too() {
+        let faults = faults(&workspace(&[
+            json!({ "name": "xtls-session", "kind": null, "optional": true }),
+        ]));
+        assert_eq!(faults.len(), 1);
+    }
+
+    #[test]
+    fn a_build_dependency_is_an_arrow() {
+        let faults = faults(&workspace(&[
+            json!({ "name": "xtls-session", "kind": "build" }),
+        ]));
+        assert_eq!(faults.len(), 1);
+    }
+
+    #[test]
+    fn a_crate_of_others_outside_the_list_fails() {
+        let faults = faults(&workspace(&[normal("rustls")]));
+        assert_eq!(faults, ["xtls-ibb → rustls: the picture has no such arrow"]);
+    }
+
+    #[test]
+    fn a_crate_without_a_layer_fails() {
+        let faults = faults(&json!({ "packages": [package("xtls-extra", &[])] }));
+        assert_eq!(
+            faults,
+            ["xtls-extra: no layer of this name in xtask/src/arrows.rs"]
+        );
+    }
+
+    #[test]
+    fn a_dev_dependency_is_no_arrow() {
+        let faults = faults(&workspace(&[json!({ "name": "proptest", "kind": "dev" })]));
+        assert!(faults.is_empty(), "{faults:?}");
+    }
+
+    #[test]
+    fn the_arrows_of_the_picture_pass() {
+        let faults = faults(&workspace(&[normal("xtls-stanza"), normal("bytes")]));
+        assert!(faults.is_empty(), "{faults:?}");
+    }
+
+    #[test]
+    fn a_runtime_in_a_core_fails() {
+        let tree = "xtls-ibb v0.1.0\nbytes v1.12.1\ntokio v1.54.1\ntokio-util v0.7.20\n";
+        assert_eq!(
+            runtimes("xtls-ibb", tree),
+            [
+                "xtls-ibb builds tokio by default",
+                "xtls-ibb builds tokio-util by default"
+            ]
+        );
+    }
+
+    #[test]
+    fn no_layer_is_named_above_the_one_that_names_it() {
+        for (at, layer) in LAYERS.iter().take(7).enumerate() {
+            for other in layer.ours {
+                let place = LAYERS
+                    .iter()
+                    .position(|layer| layer.name == *other)
+                    .unwrap();
+                assert!(place > at, "{} → {other} points up", layer.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What can be said of the code without running it.
+
+use anyhow::Result;
+use xshell::cmd;
+
+use crate::steps::Steps;
+use crate::workspace::{Workspace, packages, text};
+use crate::{deny, tidy};
+
+/// Whether cargo-deny runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deny {
+    Run,
+    Skip,
+}
+
+/// Each crate as its own users build it: in a build of the whole workspace the features unify and hide what is missing.
+const ALONE: &[(&str, &[&str])] = &[
+    ("xtls-framer", &[]),
+    ("xtls-stanza", &[]),
+    ("xtls-ibb", &[]),
+    ("xtls-tls", &[]),
+    ("xtls-tls", &["--no-default-features"]),
+    ("xtls-session", &[]),
+    ("xtls-session", &["--no-default-features"]),
+    ("xtls-client", &[]),
+    (
+        "xtls-client",
+        &["--no-default-features", "--features", "aws-lc-rs"],
+    ),
+    (
+        "xtls-client",
+        &["--no-default-features", "--features", "ring,xmpp"],
+    ),
+];
+
+pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, deny: Deny) -> Result<()> {
+    let sh = &workspace.sh;
+    steps.run("tidy", || tidy::run(workspace))?;
+    steps.run("fmt", || Ok(cmd!(sh, "cargo fmt --all --check").run()?))?;
+    if deny == Deny::Run {
+        steps.run("deny", || deny::run(workspace))?;
+    }
+    steps.run("clippy", || {
+        let features = features(workspace);
+        Ok(cmd!(sh, "cargo clippy --locked --workspace --features {features},xtls-tests/live --all-targets -- -D warnings").run()?)
+    })?;
+    steps.run("clippy, each crate alone", || {
+        for &(package, flags) in ALONE {
+            cmd!(
+                sh,
+                "cargo clippy --locked -p {package} --lib {flags...} -- -D warnings"
+            )
+            .run()?;
+        }
+        Ok(cmd!(sh, "cargo clippy --locked -p xtls -- -D warnings").run()?)
+    })?;
+    steps.run("doc", || {
+        let features = features(workspace);
+        let doc = cmd!(
+            sh,
+            "cargo doc --locked --workspace --no-deps --features {features}"
+        );
+        Ok(doc.env("RUSTDOCFLAGS", "-D warnings").run()?)
+    })
+}
+
+/// All optional features of the library crates, for builds of the whole workspace; `ring` is the other provider and stays off.
+pub(crate) fn features(workspace: &Workspace) -> String {
+    let mut features = Vec::new();
+    for package in packages(&workspace.metadata).filter(|package| package["publish"].is_null()) {
+        let names = package["features"]
+            .as_object()
+            .into_iter()
+            .flat_map(|features| features.keys());
+        let names = names.filter(|name| !["default", "ring"].contains(&name.as_str()));
+        features.extend(names.map(|name| format!("{}/{name}", text(package, "name"))));
+    }
+    features.join(",")
+}

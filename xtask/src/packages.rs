@@ -1,0 +1,194 @@
+//! Programs that are no Rust crates: found, installed where that is possible, asked for where it is not.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use xshell::{Shell, cmd};
+
+/// A program, and who brings it.
+pub(crate) struct Package {
+    program: &'static str,
+    /// The name in Debian.
+    debian: &'static str,
+    /// The name anywhere else.
+    elsewhere: &'static str,
+}
+
+/// What a throw-away server needs.
+pub(crate) const SERVER: &[Package] = &[
+    Package {
+        program: "prosody",
+        debian: "prosody",
+        elsewhere: "Prosody 0.12 or later (https://prosody.im)",
+    },
+    Package {
+        program: "prosodyctl",
+        debian: "prosody",
+        elsewhere: "prosodyctl, which comes with Prosody",
+    },
+    Package {
+        program: "openssl",
+        debian: "openssl",
+        elsewhere: "the openssl command, 3.0 or later",
+    },
+];
+
+/// Sees to it that all of `packages` are there.
+pub(crate) fn ensure(sh: &Shell, packages: &[Package]) -> Result<()> {
+    let missing: Vec<&Package> = packages
+        .iter()
+        .filter(|package| find(package.program).is_none())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let debian = Path::new("/etc/debian_version").exists() && find("apt-get").is_some();
+    let means = match debian {
+        false => Means::Elsewhere,
+        true if cmd!(sh, "id -u").quiet().read()? == "0" => Means::DebianRoot,
+        true => Means::Debian,
+    };
+    if let Some(request) = request(means, &missing) {
+        bail!(request);
+    }
+    install(sh, &debian_names(&missing))?;
+    match missing
+        .iter()
+        .find(|package| find(package.program).is_none())
+    {
+        None => Ok(()),
+        Some(package) => bail!(
+            "{} is still missing after apt-get installed {}",
+            package.program,
+            package.debian
+        ),
+    }
+}
+
+/// What we can do about a missing program.
+#[derive(Clone, Copy)]
+enum Means {
+    DebianRoot,
+    Debian,
+    Elsewhere,
+}
+
+/// What a person has to do; nothing where we can do it.
+fn request(means: Means, missing: &[&Package]) -> Option<String> {
+    match means {
+        Means::DebianRoot => None,
+        Means::Debian => Some(format!(
+            "please run: sudo apt-get install --no-install-recommends {}",
+            debian_names(missing).join(" ")
+        )),
+        Means::Elsewhere => {
+            let names: Vec<&str> = missing.iter().map(|package| package.elsewhere).collect();
+            Some(format!("please install: {}", names.join("; ")))
+        }
+    }
+}
+
+fn debian_names(missing: &[&Package]) -> Vec<&'static str> {
+    let mut names: Vec<&str> = missing.iter().map(|package| package.debian).collect();
+    names.dedup();
+    names
+}
+
+fn install(sh: &Shell, names: &[&str]) -> Result<()> {
+    let policy = Policy::keep_services_down()?;
+    cmd!(sh, "apt-get update -qq").run()?;
+    cmd!(
+        sh,
+        "apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 {names...}"
+    )
+    .env("DEBIAN_FRONTEND", "noninteractive")
+    .run()?;
+    drop(policy);
+    // Ours is started by hand; the one of the distribution stays down after a restart, too.
+    if names.contains(&"prosody") && Path::new("/run/systemd/system").exists() {
+        cmd!(sh, "systemctl disable --now prosody").run()?;
+    }
+    Ok(())
+}
+
+/// A policy that lets no service start while packages are installed; gone when dropped, if it is ours.
+struct Policy {
+    ours: Option<PathBuf>,
+}
+
+impl Policy {
+    fn keep_services_down() -> Result<Self> {
+        let path = PathBuf::from("/usr/sbin/policy-rc.d");
+        match OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o755)
+            .open(&path)
+        {
+            Ok(mut file) => {
+                let ours = Some(path);
+                file.write_all(
+                    b"#!/bin/sh\n# Left by an interrupted `cargo xtask`: remove it.\nexit 101\n",
+                )?;
+                Ok(Self { ours })
+            }
+            // The owner of this machine has a policy: it holds.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Self { ours: None }),
+            Err(error) => Err(error).with_context(|| format!("cannot write {}", path.display())),
+        }
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        if let Some(path) = &self.ours
+            && let Err(error) = fs::remove_file(path)
+        {
+            eprintln!("please remove {}: {error}", path.display());
+        }
+    }
+}
+
+/// Where `program` lies. System folders count even when they are not on the path of an ordinary user.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    let mut places = std::env::split_paths(&path)
+        .chain(system)
+        .map(|folder| folder.join(program));
+    places.find(|place| place.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_nobody_has_is_missing() {
+        assert_eq!(find("xtls-program-that-nobody-has"), None);
+    }
+
+    #[test]
+    fn a_program_that_everybody_has_is_found() {
+        assert!(find("sh").is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_installed_is_asked_for_by_name() {
+        let missing: Vec<&Package> = SERVER.iter().collect();
+        let debian = request(Means::Debian, &missing).unwrap();
+        assert_eq!(
+            debian,
+            "please run: sudo apt-get install --no-install-recommends prosody openssl"
+        );
+        let elsewhere = request(Means::Elsewhere, &missing).unwrap();
+        assert!(
+            elsewhere.contains("Prosody 0.12") && elsewhere.contains("openssl"),
+            "{elsewhere}"
+        );
+        assert_eq!(request(Means::DebianRoot, &missing), None);
+    }
+}

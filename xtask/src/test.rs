@@ -1,0 +1,221 @@
+//! Everything a change must pass.
+
+use std::ffi::OsString;
+
+use anyhow::{Context, Result, bail};
+use xshell::{Cmd, cmd};
+
+use crate::check::{self, Deny};
+use crate::packages;
+use crate::prosody::{Limits, Prosody};
+use crate::steps::Steps;
+use crate::workspace::{Workspace, list, text};
+
+/// The package whose tests need real servers, behind its feature `live`.
+const LIVE: &str = "xtls-tests";
+
+/// What `cargo xtask test` was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// Without the real servers and cargo-deny.
+    quick: bool,
+    /// Only tests whose name contains this.
+    filter: Option<String>,
+}
+
+impl Options {
+    pub(crate) fn parse(args: &[OsString]) -> Result<Self> {
+        let mut options = Self::default();
+        for arg in args {
+            let arg = arg.to_str().context("an argument is not UTF-8")?;
+            match arg {
+                "--quick" => options.quick = true,
+                _ if arg.starts_with('-') => bail!("cargo xtask test knows no {arg}"),
+                _ if options.filter.is_some() => bail!("cargo xtask test takes one filter"),
+                _ => options.filter = Some(arg.to_owned()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, options: &Options) -> Result<()> {
+    let sh = &workspace.sh;
+    let features = check::features(workspace);
+    if !options.quick {
+        steps.run("packages", || packages::ensure(sh, packages::SERVER))?;
+    }
+    // Who looks for one test is still at work on it.
+    if options.filter.is_none() {
+        check::run(
+            workspace,
+            steps,
+            if options.quick { Deny::Skip } else { Deny::Run },
+        )?;
+    }
+    steps.run("build", || {
+        Ok(cmd!(
+            sh,
+            "cargo build --locked --workspace --features {features} --bins --tests"
+        )
+        .run()?)
+    })?;
+    let runner = Runner::installed(workspace);
+    steps.run("tests", || {
+        Ok(runner
+            .command(workspace, &features, &[], options.filter.as_deref())
+            .run()?)
+    })?;
+    steps.run("doc tests", || {
+        let filter = options.filter.as_slice();
+        Ok(cmd!(
+            sh,
+            "cargo test --locked --workspace --features {features} --doc -- {filter...}"
+        )
+        .run()?)
+    })?;
+    if options.quick {
+        return Ok(());
+    }
+    steps.run("live tests", || {
+        live(workspace, &runner, &features, options.filter.as_deref())
+    })
+}
+
+/// The tests that need real servers, with the program that was just built.
+fn live(
+    workspace: &Workspace,
+    runner: &Runner,
+    features: &str,
+    filter: Option<&str>,
+) -> Result<()> {
+    let targets = live_targets(&workspace.metadata);
+    if targets.is_empty() {
+        bail!("{LIVE} has no test that requires its feature `live`");
+    }
+    let features = format!("{features},{LIVE}/live");
+    let free = Prosody::start(workspace, Limits::Off)?;
+    let stock = Prosody::start(workspace, Limits::Stock)?;
+    runner
+        .command(workspace, &features, &targets, filter)
+        .env(Limits::Off.variable(), free.facts())
+        .env(Limits::Stock.variable(), stock.facts())
+        .env("XTLS_BIN", workspace.target.join("debug").join("xtls"))
+        .run()?;
+    free.discard()?;
+    stock.discard()
+}
+
+/// Names of the test targets that `cargo metadata` says require the feature `live`.
+fn live_targets(metadata: &serde_json::Value) -> Vec<String> {
+    let package = list(metadata, "packages").find(|package| text(package, "name") == LIVE);
+    let targets = package
+        .into_iter()
+        .flat_map(|package| list(package, "targets"));
+    let live =
+        targets.filter(|target| list(target, "required-features").any(|feature| feature == "live"));
+    live.map(|target| text(target, "name").to_owned()).collect()
+}
+
+/// What runs the tests.
+enum Runner {
+    Nextest,
+    Cargo,
+}
+
+impl Runner {
+    fn installed(workspace: &Workspace) -> Self {
+        let sh = &workspace.sh;
+        match cmd!(sh, "cargo nextest --version")
+            .quiet()
+            .ignore_stdout()
+            .ignore_stderr()
+            .run()
+        {
+            Ok(()) => Self::Nextest,
+            Err(_) => Self::Cargo,
+        }
+    }
+
+    /// Runs the named test targets, or all but the doc tests where none is named. Always in the whole workspace,
+    /// so that nothing is built twice with other features.
+    fn command<'a>(
+        &self,
+        workspace: &'a Workspace,
+        features: &str,
+        targets: &[String],
+        filter: Option<&str>,
+    ) -> Cmd<'a> {
+        let sh = &workspace.sh;
+        let selection: Vec<&str> = match targets {
+            [] => vec!["--tests"],
+            targets => targets
+                .iter()
+                .flat_map(|target| ["--test", target])
+                .collect(),
+        };
+        // A filter may match nothing in one of several runs.
+        let none: &[&str] = if filter.is_some() {
+            &["--no-tests=pass"]
+        } else {
+            &[]
+        };
+        match self {
+            Self::Nextest => {
+                cmd!(
+                    sh,
+                    "cargo nextest run --locked --workspace --features {features} {selection...} {none...} -- {filter...}"
+                )
+            }
+            Self::Cargo => {
+                cmd!(
+                    sh,
+                    "cargo test --locked --workspace --no-fail-fast --features {features} {selection...} -- {filter...}"
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Options> {
+        Options::parse(&args.iter().map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn an_unknown_flag_is_refused() {
+        assert!(parse(&["--quik"]).is_err());
+    }
+
+    #[test]
+    fn a_second_filter_is_refused() {
+        assert!(parse(&["one", "two"]).is_err());
+    }
+
+    #[test]
+    fn a_flag_and_a_filter_are_told_apart() {
+        let options = Options {
+            quick: true,
+            filter: Some("seq_wraps".to_owned()),
+        };
+        assert_eq!(parse(&["seq_wraps", "--quick"]).unwrap(), options);
+    }
+
+    #[test]
+    fn only_targets_that_require_live_are_live() {
+        let metadata = json!({ "packages": [
+            { "name": "xtls-stanza", "targets": [{ "name": "other", "required-features": ["live"] }] },
+            { "name": LIVE, "targets": [
+                { "name": "seed" },
+                { "name": "live", "required-features": ["live"] },
+                { "name": "odd", "required-features": ["more"] },
+            ] },
+        ] });
+        assert_eq!(live_targets(&metadata), ["live"]);
+    }
+}

@@ -1,0 +1,55 @@
+//! Where the workspace lies, and what cargo says about it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use xshell::{Shell, cmd};
+
+/// The workspace this program was built from.
+pub(crate) struct Workspace {
+    /// A shell that stands at the root.
+    pub(crate) sh: Shell,
+    pub(crate) root: PathBuf,
+    /// The one target folder that every command shares.
+    pub(crate) target: PathBuf,
+    /// `cargo metadata --no-deps`: our packages, and what each names.
+    pub(crate) metadata: Value,
+}
+
+impl Workspace {
+    pub(crate) fn open() -> Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .context("xtask lies in the workspace")?;
+        let sh = Shell::new()?;
+        sh.change_dir(root);
+        let json = cmd!(sh, "cargo metadata --format-version 1 --no-deps")
+            .quiet()
+            .read()?;
+        let metadata: Value = serde_json::from_str(&json)?;
+        let target = text(&metadata, "target_directory");
+        ensure!(!target.is_empty(), "cargo metadata names no target folder");
+        Ok(Self {
+            root: root.to_owned(),
+            target: PathBuf::from(target),
+            sh,
+            metadata,
+        })
+    }
+}
+
+/// The packages in what `cargo metadata` printed.
+pub(crate) fn packages(metadata: &Value) -> impl Iterator<Item = &Value> {
+    list(metadata, "packages")
+}
+
+/// The array under `key`; no array is an empty one.
+pub(crate) fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    value[key].as_array().into_iter().flatten()
+}
+
+/// The string under `key`; no string is an empty one.
+pub(crate) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_default()
+}
