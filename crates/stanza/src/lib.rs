@@ -1,1 +1,57 @@
-//! Under construction.
+//! XMPP stanzas and the payloads of In-Band Bytestreams and XTLS, typed both ways, read strictly.
+//!
+//! Three views of the same bytes, from near to far:
+//!
+//! - [`Stanza`]: the head typed, the children raw and uncopied. For passing stanzas on.
+//! - [`Envelope`]: the payload decoded into [`Payload`]. For answering stanzas.
+//! - [`Element`]: a small owned tree. For everything that has no type of its own.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use xtls_stanza::ibb::{BlockSize, Carrier, Open, Sid};
+//! use xtls_stanza::xtls::Control;
+//! use xtls_stanza::{Address, Content, Envelope, Payload};
+//!
+//! let open = Open {
+//!     sid: Sid::new("s1")?,
+//!     block_size: BlockSize::new(4096).ok_or("zero")?,
+//!     carrier: Carrier::Iq,
+//!     extensions: vec![Control::Start { hello: None }.to_element()],
+//! };
+//! let request = Envelope {
+//!     from: None,
+//!     to: Some(Address::new("juliet@capulet.example/balcony")?),
+//!     id: "x7Qk2".into(),
+//!     content: Content::Set(Payload::Open(open)),
+//! };
+//! let mut wire = Vec::new();
+//! request.write(&mut wire);
+//! assert_eq!(Envelope::read(&Bytes::from(wire))?, request);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod address;
+pub mod base64;
+mod condition;
+pub mod disco;
+mod element;
+mod envelope;
+pub mod hints;
+pub mod ibb;
+pub mod limits;
+mod name;
+pub mod ns;
+mod payload;
+mod read;
+pub mod receipts;
+mod stanza;
+mod write;
+pub mod xtls;
+
+pub use address::{Address, AddressError, Part};
+pub use condition::{Condition, ErrorType, StanzaError};
+pub use element::{Attr, Element, Node};
+pub use envelope::{Content, Envelope, EnvelopeError, MessageKind, PresenceKind};
+pub use payload::{Payload, PayloadError};
+pub use read::{MAX_ATTRIBUTES, MAX_DECLARATIONS, MAX_DEPTH, MAX_IN_SCOPE, ReadError, Rule};
+pub use stanza::{Kind, RawAttr, Stanza};

@@ -1,0 +1,132 @@
+//! Base64 (RFC 4648 §4), strict.
+
+use std::sync::LazyLock;
+
+use base64::engine::Engine as _;
+use base64::{DecodeError, DecodeSliceError};
+use bytes::Bytes;
+
+/// White space that a text may hold beyond its own length, in bytes.
+const FREE_WHITE_SPACE: usize = 1024;
+
+/// AVX2 or NEON where the processor has it.
+#[cfg(any(
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_feature = "neon")
+))]
+static ENGINE: LazyLock<base64::engine::Simd> =
+    LazyLock::new(|| base64::engine::Simd::standard(base64::engine::general_purpose::PAD));
+
+#[cfg(not(any(
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_feature = "neon")
+)))]
+static ENGINE: LazyLock<base64::engine::GeneralPurpose> =
+    LazyLock::new(|| base64::engine::general_purpose::STANDARD);
+
+/// What to do with white space inside of base64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Whitespace {
+    /// Refuse it, as RFC 4648 §3.3 and XEP-0047 §4 ask.
+    Refuse,
+    /// Skip spaces, tabs and line ends, which old senders put in; at most as many as there are other
+    /// characters, plus 1024.
+    #[default]
+    Skip,
+}
+
+/// Why a text is not base64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A byte outside of the alphabet, or `=` before the end.
+    #[error("byte {0:#04x} may not stand there in base64 (RFC 4648 §3.3)")]
+    Foreign(u8),
+    /// The last group is incomplete.
+    #[error("the last group of base64 is not complete (RFC 4648 §4)")]
+    Length,
+    /// `=` is missing at the end, or too many are there.
+    #[error("the padding of base64 is wrong (RFC 4648 §4)")]
+    Padding,
+    /// Bits of the last character that stand for nothing are not zero.
+    #[error("the last bits of base64 are not zero (RFC 4648 §3.5)")]
+    TrailingBits,
+    /// More white space than [`Whitespace::Skip`] allows.
+    #[error("more white space in base64 than characters (our limit)")]
+    TooMuchWhitespace,
+}
+
+/// How many characters `len` bytes become.
+pub fn encoded_len(len: usize) -> usize {
+    len.div_ceil(3).saturating_mul(4)
+}
+
+/// Appends the bytes as one unbroken line.
+///
+/// ```
+/// let mut out = b"data:".to_vec();
+/// xtls_stanza::base64::encode(b"hello", &mut out);
+/// assert_eq!(out, b"data:aGVsbG8=");
+/// ```
+pub fn encode(bytes: &[u8], out: &mut Vec<u8>) {
+    let before = out.len();
+    out.resize(before + encoded_len(bytes.len()), b'=');
+    let room = out.get_mut(before..).unwrap_or_default();
+    // The room is exactly what is needed, which is the only thing that can go wrong.
+    let written = ENGINE.encode_slice(bytes, room).unwrap_or_default();
+    out.truncate(before + written);
+}
+
+/// Decodes a text.
+///
+/// ```
+/// use xtls_stanza::base64::{decode, Error, Whitespace};
+///
+/// assert_eq!(decode("aGVsbG8=", Whitespace::Refuse)?, "hello");
+/// assert_eq!(decode(" aGVs\n bG8=", Whitespace::Skip)?, "hello");
+/// assert_eq!(decode("aGVsbG9=", Whitespace::Skip), Err(Error::TrailingBits));
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// # Errors
+///
+/// Any character outside of the alphabet, wrong or missing padding, bits that stand for nothing and
+/// are not zero, and white space beyond what `whitespace` allows.
+pub fn decode(text: &str, whitespace: Whitespace) -> Result<Bytes, Error> {
+    match (decode_unbroken(text.as_bytes()), whitespace) {
+        // Nobody sends white space any more, so it is looked for only after a failure.
+        (Err(_), Whitespace::Skip) if text.bytes().any(is_white_space) => {
+            let unbroken: Vec<u8> = text.bytes().filter(|&b| !is_white_space(b)).collect();
+            if text.len() - unbroken.len() > unbroken.len() + FREE_WHITE_SPACE {
+                return Err(Error::TooMuchWhitespace);
+            }
+            decode_unbroken(&unbroken)
+        }
+        (result, _) => result,
+    }
+}
+
+fn is_white_space(b: u8) -> bool {
+    matches!(b, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+fn decode_unbroken(text: &[u8]) -> Result<Bytes, Error> {
+    let mut bytes = vec![0; text.len().div_ceil(4).saturating_mul(3)];
+    match ENGINE.decode_slice(text, &mut bytes) {
+        Ok(len) => {
+            bytes.truncate(len);
+            Ok(bytes.into())
+        }
+        Err(DecodeSliceError::DecodeError(DecodeError::InvalidByte(_, byte))) => {
+            Err(Error::Foreign(byte))
+        }
+        Err(DecodeSliceError::DecodeError(DecodeError::InvalidLastSymbol { .. })) => {
+            Err(Error::TrailingBits)
+        }
+        Err(DecodeSliceError::DecodeError(DecodeError::InvalidPadding)) => Err(Error::Padding),
+        Err(
+            DecodeSliceError::DecodeError(DecodeError::InvalidLength(_))
+            | DecodeSliceError::OutputSliceTooSmall,
+        ) => Err(Error::Length),
+    }
+}

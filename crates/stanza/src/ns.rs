@@ -1,0 +1,28 @@
+//! The namespaces that are spoken here.
+
+/// Stanzas of a client, outside and inside a tunnel.
+pub const CLIENT: &str = "jabber:client";
+/// Conditions of a stanza error (RFC 6120 §8.3).
+pub const STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
+/// In-Band Bytestreams (XEP-0047).
+pub const IBB: &str = "http://jabber.org/protocol/ibb";
+/// XTLS, as the letter of December 2008 names it.
+pub const XTLS: &str = "urn:xmpp:tmp:xtls";
+/// The early hello, an extension to the letter.
+pub const XTLS_EARLY: &str = "urn:xmpp:tmp:xtls#early";
+/// Service discovery (XEP-0030).
+pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
+/// Ping (XEP-0199).
+pub const PING: &str = "urn:xmpp:ping";
+/// Stream limits (XEP-0478).
+pub const LIMITS: &str = "urn:xmpp:stream-limits:0";
+/// Message processing hints (XEP-0334).
+pub const HINTS: &str = "urn:xmpp:hints";
+/// Message carbons (XEP-0280).
+pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// Delivery receipts (XEP-0184).
+pub const RECEIPTS: &str = "urn:xmpp:receipts";
+/// The prefix `xml` (Namespaces in XML 1.0 §3).
+pub const XML: &str = "http://www.w3.org/XML/1998/namespace";
+/// The prefix `xmlns` (Namespaces in XML 1.0 §3).
+pub const XMLNS: &str = "http://www.w3.org/2000/xmlns/";

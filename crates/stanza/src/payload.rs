@@ -1,0 +1,202 @@
+//! What a stanza carries.
+
+use crate::element::Element;
+use crate::{base64, disco, ibb, ns, xtls};
+
+/// A child of a stanza, decoded if it is one of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// IBB `<open/>`.
+    Open(ibb::Open),
+    /// IBB `<data/>`.
+    Data(ibb::Data),
+    /// IBB `<close/>`.
+    Close(ibb::Close),
+    /// An element of XTLS.
+    Xtls(xtls::Control),
+    /// A question for disco#info.
+    DiscoQuery(disco::Query),
+    /// An answer from disco#info.
+    DiscoInfo(disco::Info),
+    /// `<ping/>` (XEP-0199).
+    Ping,
+    /// One of ours by its namespace that cannot be read. It deserves `bad-request`, or
+    /// `feature-not-implemented` if `why` is [`PayloadError::Unknown`].
+    Malformed {
+        /// Its namespace.
+        ns: String,
+        /// Its name.
+        name: String,
+        /// The attribute `sid` as it came, in case the bytestream is known.
+        sid: Option<String>,
+        /// What is wrong with it.
+        why: PayloadError,
+    },
+    /// Anything else.
+    Other(Element),
+}
+
+impl Payload {
+    /// Reads a child of a stanza. Never fails: see [`Payload::Malformed`] and [`Payload::Other`].
+    ///
+    /// A disco#info `<query/>` with an identity or a feature inside is taken for the answer.
+    pub fn read(element: &Element) -> Self {
+        Self::decode(element).unwrap_or_else(|| Self::Other(element.clone()))
+    }
+
+    /// `None` if the element is none of ours.
+    fn decode(element: &Element) -> Option<Self> {
+        let read = match element.ns.as_str() {
+            ns::IBB => match element.name.as_str() {
+                "open" => ibb::Open::read(element).map(Self::Open),
+                "data" => ibb::Data::read(element).map(Self::Data),
+                "close" => ibb::Close::read(element).map(Self::Close),
+                _ => Err(PayloadError::Unknown),
+            },
+            ns::XTLS => xtls::Control::read(element).map(Self::Xtls),
+            ns::DISCO_INFO if element.name == "query" => {
+                if element
+                    .elements()
+                    .any(|e| e.is("identity", ns::DISCO_INFO) || e.is("feature", ns::DISCO_INFO))
+                {
+                    disco::Info::read(element).map(Self::DiscoInfo)
+                } else {
+                    disco::Query::read(element).map(Self::DiscoQuery)
+                }
+            }
+            ns::PING if element.name == "ping" => Ok(Self::Ping),
+            _ => return None,
+        };
+        Some(read.unwrap_or_else(|why| {
+            let sid = element.attr("sid").map(str::to_owned);
+            Self::Malformed {
+                ns: element.ns.clone(),
+                name: element.name.clone(),
+                sid,
+                why,
+            }
+        }))
+    }
+
+    /// The element. Of a [`Payload::Malformed`] only name, namespace and sid are left.
+    pub fn to_element(&self) -> Element {
+        match self {
+            Self::Open(open) => open.to_element(),
+            Self::Data(data) => data.to_element(),
+            Self::Close(close) => close.to_element(),
+            Self::Xtls(control) => control.to_element(),
+            Self::DiscoQuery(query) => query.to_element(),
+            Self::DiscoInfo(info) => info.to_element(),
+            Self::Ping => Element::new("ping", ns::PING),
+            Self::Malformed {
+                ns,
+                name,
+                sid,
+                why: _,
+            } => {
+                let element = Element::new(name, ns);
+                match sid {
+                    Some(sid) => element.with_attr("sid", sid),
+                    None => element,
+                }
+            }
+            Self::Other(element) => element.clone(),
+        }
+    }
+
+    /// Appends the element inside of a stanza in `jabber:client`.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Data(data) => data.write(out),
+            Self::Other(element) => element.write(ns::CLIENT, out),
+            Self::Open(_)
+            | Self::Close(_)
+            | Self::Xtls(_)
+            | Self::DiscoQuery(_)
+            | Self::DiscoInfo(_)
+            | Self::Ping
+            | Self::Malformed { .. } => self.to_element().write(ns::CLIENT, out),
+        }
+    }
+}
+
+/// As [`Payload::read`], without a copy.
+impl From<Element> for Payload {
+    fn from(element: Element) -> Self {
+        Self::decode(&element).unwrap_or(Self::Other(element))
+    }
+}
+
+/// Why an element is not the payload that its name promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PayloadError {
+    /// An element that this namespace does not have.
+    #[error("an element that is not known in its namespace")]
+    Unknown,
+    /// An attribute is missing.
+    #[error("<{element}/> lacks the attribute {attribute}")]
+    Missing {
+        /// The name of the element.
+        element: &'static str,
+        /// The name of the attribute.
+        attribute: &'static str,
+    },
+    /// The value of an attribute is out of range.
+    #[error("<{element}/> has a bad value of the attribute {attribute}")]
+    Attribute {
+        /// The name of the element.
+        element: &'static str,
+        /// The name of the attribute.
+        attribute: &'static str,
+    },
+    /// The text is not what it should be.
+    #[error("<{element}/> has a bad text")]
+    Text {
+        /// The name of the element.
+        element: &'static str,
+    },
+    /// The text is not base64.
+    #[error("<{element}/>: {why}")]
+    Base64 {
+        /// The name of the element.
+        element: &'static str,
+        /// What is wrong with the text.
+        #[source]
+        why: base64::Error,
+    },
+    /// There are elements where only text may be.
+    #[error("<{element}/> has elements inside")]
+    Children {
+        /// The name of the element.
+        element: &'static str,
+    },
+    /// An element that may appear once appears twice.
+    #[error("<{element}/> appears twice")]
+    Twice {
+        /// The name of the element.
+        element: &'static str,
+    },
+}
+
+impl PayloadError {
+    pub(crate) fn unless(element: &Element, name: &str, ns: &str) -> Result<(), Self> {
+        if element.is(name, ns) {
+            Ok(())
+        } else {
+            Err(Self::Unknown)
+        }
+    }
+}
+
+/// The value of an attribute that must be there.
+pub(crate) fn required<'e>(
+    element: &'e Element,
+    name: &'static str,
+    attribute: &'static str,
+) -> Result<&'e str, PayloadError> {
+    element.attr(attribute).ok_or(PayloadError::Missing {
+        element: name,
+        attribute,
+    })
+}

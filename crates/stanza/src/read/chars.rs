@@ -1,0 +1,205 @@
+//! Characters, references, line ends and white space.
+
+use std::borrow::Cow;
+
+use super::{ReadError, Rule};
+
+/// White space of XML (XML 1.0 §2.3, production 3).
+pub(super) const WHITE_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
+
+/// Most digits of a character reference. The largest character has seven, and rxml takes no more.
+const MAX_DIGITS: usize = 7;
+
+pub(super) fn is_white_space(b: u8) -> bool {
+    matches!(b, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// Whether XML can carry it (XML 1.0 §2.2, production 2).
+fn is_char(c: char) -> bool {
+    match c {
+        '\t' | '\n' | '\r' => true,
+        '\0'..='\u{1F}' | '\u{FFFE}' | '\u{FFFF}' => false,
+        _ => true,
+    }
+}
+
+/// Checks the white space around the element.
+pub(super) fn blank(raw: &str, at: usize) -> Result<(), ReadError> {
+    match raw.bytes().position(|b| !is_white_space(b)) {
+        Some(found) => Err(ReadError {
+            at: at + found,
+            rule: Rule::TextOutside,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Checks text between tags and references, and turns its line ends into line feeds (XML 1.0 §2.11).
+pub(super) fn text(raw: &str, at: usize) -> Result<Cow<'_, str>, ReadError> {
+    if plain(raw, &TEXT) {
+        return Ok(Cow::Borrowed(raw));
+    }
+    if let Some(found) = memchr::memmem::find(raw.as_bytes(), b"]]>") {
+        return Err(ReadError {
+            at: at + found,
+            rule: Rule::CDataEnd,
+        });
+    }
+    carried(raw, at)?;
+    Ok(line_ends(raw))
+}
+
+/// Checks `<![CDATA[…]]>` and gives what it holds.
+pub(super) fn cdata(raw: &str, at: usize) -> Result<Cow<'_, str>, ReadError> {
+    const OPEN: &str = "<![CDATA[";
+    let inside = raw.strip_prefix(OPEN).and_then(|r| r.strip_suffix("]]>"));
+    let Some(inside) = inside else {
+        return Err(ReadError {
+            at,
+            rule: Rule::Markup,
+        });
+    };
+    let at = at + OPEN.len();
+    if plain(inside, &TEXT) {
+        return Ok(Cow::Borrowed(inside));
+    }
+    carried(inside, at)?;
+    // rxml keeps a carriage return here that every other parser turns into a line feed.
+    if let Some(found) = memchr::memmem::find(inside.as_bytes(), b"]\r") {
+        return Err(ReadError {
+            at: at + found + 1,
+            rule: Rule::CarriageReturn,
+        });
+    }
+    Ok(line_ends(inside))
+}
+
+/// Checks the value of an attribute and normalises it (XML 1.0 §3.3.3): each white space character
+/// becomes a space, unless it was written as a reference.
+pub(super) fn value(raw: &str, at: usize) -> Result<Cow<'_, str>, ReadError> {
+    if plain(raw, &VALUE) {
+        return Ok(Cow::Borrowed(raw));
+    }
+    carried(raw, at)?;
+    let mut normal = String::with_capacity(raw.len());
+    let mut from = 0;
+    while let Some(rest) = raw.get(from..).filter(|rest| !rest.is_empty()) {
+        let special = |b: &u8| matches!(b, b'&' | b'<' | b'\t' | b'\n' | b'\r');
+        let len = rest
+            .as_bytes()
+            .iter()
+            .position(special)
+            .unwrap_or(rest.len());
+        let (before, found) = rest.split_at_checked(len).unwrap_or((rest, ""));
+        normal.push_str(before);
+        let here = at + from + len;
+        let taken = match found.bytes().next() {
+            None => 0,
+            Some(b'&') => {
+                let end = memchr::memchr(b';', found.as_bytes()).map_or(found.len(), |end| end + 1);
+                normal.push_str(&reference(found.get(..end).unwrap_or(found), here)?);
+                end
+            }
+            Some(b'<') => {
+                return Err(ReadError {
+                    at: here,
+                    rule: Rule::LessThan,
+                });
+            }
+            Some(b'\r') if found.as_bytes().get(1) == Some(&b'\n') => {
+                normal.push(' ');
+                2
+            }
+            // rxml refuses or drops it, expat makes it a space.
+            Some(b'\r') => {
+                return Err(ReadError {
+                    at: here,
+                    rule: Rule::CarriageReturn,
+                });
+            }
+            Some(_) => {
+                normal.push(' ');
+                1
+            }
+        };
+        from += len + taken;
+    }
+    Ok(Cow::Owned(normal))
+}
+
+/// What `&…;` stands for (XML 1.0 §4.1, §4.6).
+pub(super) fn reference(raw: &str, at: usize) -> Result<Cow<'static, str>, ReadError> {
+    let fail = |rule| Err(ReadError { at, rule });
+    let Some(name) = raw.strip_prefix('&').and_then(|r| r.strip_suffix(';')) else {
+        return fail(Rule::Reference);
+    };
+    let (digits, radix) = match (name.strip_prefix("#x"), name.strip_prefix('#')) {
+        (Some(hex), _) => (hex, 16),
+        (None, Some(decimal)) => (decimal, 10),
+        (None, None) => {
+            return match name {
+                "amp" => Ok(Cow::Borrowed("&")),
+                "lt" => Ok(Cow::Borrowed("<")),
+                "gt" => Ok(Cow::Borrowed(">")),
+                "apos" => Ok(Cow::Borrowed("'")),
+                "quot" => Ok(Cow::Borrowed("\"")),
+                _ if crate::name::is_ncname(name) => fail(Rule::Entity),
+                _ => fail(Rule::Reference),
+            };
+        }
+    };
+    if digits.is_empty() || digits.len() > MAX_DIGITS || !digits.chars().all(|c| c.is_digit(radix))
+    {
+        return fail(Rule::Reference);
+    }
+    match u32::from_str_radix(digits, radix)
+        .ok()
+        .and_then(char::from_u32)
+        .filter(|&c| is_char(c))
+    {
+        Some(c) => Ok(Cow::Owned(c.to_string())),
+        None => fail(Rule::Character),
+    }
+}
+
+/// Checks that there are no characters that XML cannot carry.
+fn carried(raw: &str, at: usize) -> Result<(), ReadError> {
+    match raw.char_indices().find(|&(_, c)| !is_char(c)) {
+        Some((found, _)) => Err(ReadError {
+            at: at + found,
+            rule: Rule::Character,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn line_ends(raw: &str) -> Cow<'_, str> {
+    if memchr::memchr(b'\r', raw.as_bytes()).is_none() {
+        return Cow::Borrowed(raw);
+    }
+    Cow::Owned(raw.replace("\r\n", "\n").replace('\r', "\n"))
+}
+
+/// Bytes that need a closer look: controls, U+FFFE and U+FFFF by their first byte, and those given.
+const fn looked_at(also: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 256 {
+        table[b] = (b < 0x20 && b != 0x09 && b != 0x0A) || b == 0xEF;
+        b += 1;
+    }
+    let mut i = 0;
+    while i < also.len() {
+        table[also[i] as usize] = true;
+        i += 1;
+    }
+    table
+}
+
+static TEXT: [bool; 256] = looked_at(b"]");
+static VALUE: [bool; 256] = looked_at(b"&<\t\n");
+
+fn plain(raw: &str, table: &[bool; 256]) -> bool {
+    raw.bytes()
+        .all(|b| !table.get(usize::from(b)).copied().unwrap_or(true))
+}

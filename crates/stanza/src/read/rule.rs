@@ -1,0 +1,172 @@
+//! What a document broke, and where.
+
+use std::fmt;
+
+use super::{MAX_ATTRIBUTES, MAX_DECLARATIONS, MAX_DEPTH, MAX_IN_SCOPE};
+
+/// Why a document was refused. Holds nothing of the document, which may be secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadError {
+    /// Offset in bytes of the place in the document.
+    pub at: usize,
+    /// The rule that it breaks.
+    pub rule: Rule,
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at byte {}: {}", self.at, self.rule)
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+/// A rule of the strict reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Rule {
+    /// The bytes are not UTF-8.
+    NotUtf8,
+    /// A byte-order mark stands in front.
+    ByteOrderMark,
+    /// A character that XML cannot carry, as such or as a reference.
+    Character,
+    /// A carriage return that parsers read differently.
+    CarriageReturn,
+    /// `<?xml …?>`, which belongs to a stream and not to a stanza.
+    Declaration,
+    /// `<?…?>`.
+    ProcessingInstruction,
+    /// `<!DOCTYPE …>`.
+    Doctype,
+    /// `<!--…-->`.
+    Comment,
+    /// An entity other than the five of XML.
+    Entity,
+    /// `&` that does not begin a reference.
+    Reference,
+    /// `<!` that begins nothing known.
+    Markup,
+    /// `]]>` in text.
+    CDataEnd,
+    /// The document holds no element.
+    NoElement,
+    /// Text before or after the element.
+    TextOutside,
+    /// A second element after the first.
+    SecondElement,
+    /// The document ends inside of an element or a tag.
+    Unclosed,
+    /// An end tag that is not the one of the innermost element.
+    EndTag,
+    /// A name that is none, or has two colons.
+    Name,
+    /// No white space in front of an attribute.
+    AttributeSpace,
+    /// An attribute without `=` and a value in quotes.
+    AttributeValue,
+    /// `<` in the value of an attribute.
+    LessThan,
+    /// Two attributes with the same name, or the same name and namespace.
+    DuplicateAttribute,
+    /// A prefix that is not declared.
+    Prefix,
+    /// The prefix `xml` or `xmlns`, or one of their namespaces, used for something else.
+    ReservedPrefix,
+    /// A prefix declared as nothing.
+    EmptyPrefix,
+    /// More than [`MAX_DEPTH`] elements inside each other.
+    Depth,
+    /// More than [`MAX_ATTRIBUTES`] attributes on an element.
+    Attributes,
+    /// More than [`MAX_DECLARATIONS`] declarations on an element.
+    Declarations,
+    /// More than [`MAX_IN_SCOPE`] declarations in scope.
+    InScope,
+    /// An element that is no message, presence or iq.
+    NotAStanza,
+    /// A stanza outside of `jabber:client`.
+    StanzaNamespace,
+    /// A stanza with a prefix that declares another default namespace for its children.
+    DefaultNamespace,
+    /// A `from` or `to` that is no address.
+    Address,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotUtf8 => f.write_str("not UTF-8 (RFC 6120 §11.6)"),
+            Self::ByteOrderMark => f.write_str("a byte-order mark is not allowed (RFC 6120 §11.6)"),
+            Self::Character => f.write_str("a character that XML cannot carry (XML 1.0 §2.2)"),
+            Self::CarriageReturn => f.write_str(
+                "a carriage return without line feed, or after `]`, which parsers read differently",
+            ),
+            Self::Declaration => {
+                f.write_str("an XML declaration inside of a stream (RFC 6120 §11.4)")
+            }
+            Self::ProcessingInstruction => {
+                f.write_str("a processing instruction is not allowed (RFC 6120 §11.1)")
+            }
+            Self::Doctype => {
+                f.write_str("a document type declaration is not allowed (RFC 6120 §11.1)")
+            }
+            Self::Comment => f.write_str("a comment is not allowed (RFC 6120 §11.1)"),
+            Self::Entity => {
+                f.write_str("an entity other than lt, gt, amp, apos and quot (RFC 6120 §11.1)")
+            }
+            Self::Reference => f.write_str(
+                "an ampersand that does not begin a reference of at most 7 digits (XML 1.0 §4.1)",
+            ),
+            Self::Markup => f.write_str("`<!` begins nothing known (XML 1.0 §3.1)"),
+            Self::CDataEnd => f.write_str("`]]>` in text (XML 1.0 §2.4)"),
+            Self::NoElement => f.write_str("no element (XML 1.0 §2.1)"),
+            Self::TextOutside => f.write_str("text outside of the element (XML 1.0 §2.1)"),
+            Self::SecondElement => f.write_str("a second element (XML 1.0 §2.1)"),
+            Self::Unclosed => f.write_str("an element or tag without end (XML 1.0 §2.1)"),
+            Self::EndTag => f.write_str("an end tag that matches no start tag (XML 1.0 §3)"),
+            Self::Name => {
+                f.write_str("not a name (XML 1.0 fourth edition §2.3, Namespaces in XML §4)")
+            }
+            Self::AttributeSpace => {
+                f.write_str("no white space in front of an attribute (XML 1.0 §3.1)")
+            }
+            Self::AttributeValue => {
+                f.write_str("an attribute without a value in quotes (XML 1.0 §3.1)")
+            }
+            Self::LessThan => f.write_str("`<` in the value of an attribute (XML 1.0 §3.1)"),
+            Self::DuplicateAttribute => {
+                f.write_str("an attribute appears twice (XML 1.0 §3.1, Namespaces in XML §6.3)")
+            }
+            Self::Prefix => f.write_str("a prefix that is not declared (Namespaces in XML §5)"),
+            Self::ReservedPrefix => f.write_str(
+                "the prefix xml or xmlns used for something else (Namespaces in XML §3)",
+            ),
+            Self::EmptyPrefix => f.write_str("a prefix declared as nothing (Namespaces in XML §5)"),
+            Self::Depth => write!(
+                f,
+                "more than {MAX_DEPTH} elements inside each other (our limit)"
+            ),
+            Self::Attributes => write!(
+                f,
+                "more than {MAX_ATTRIBUTES} attributes on an element (our limit)"
+            ),
+            Self::Declarations => write!(
+                f,
+                "more than {MAX_DECLARATIONS} namespaces declared on an element (our limit)"
+            ),
+            Self::InScope => write!(
+                f,
+                "more than {MAX_IN_SCOPE} namespace declarations in scope (our limit)"
+            ),
+            Self::NotAStanza => f.write_str("neither message nor presence nor iq (RFC 6120 §8)"),
+            Self::StanzaNamespace => {
+                f.write_str("a stanza outside of jabber:client (RFC 6120 §4.8.2)")
+            }
+            Self::DefaultNamespace => {
+                f.write_str("a stanza with a prefix and another default namespace for its children")
+            }
+            Self::Address => f.write_str("from or to is not an address (RFC 7622)"),
+        }
+    }
+}

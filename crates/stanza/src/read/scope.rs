@@ -1,0 +1,104 @@
+//! Which namespace a prefix means where.
+
+use std::borrow::Cow;
+
+use super::tag::QName;
+use super::{MAX_IN_SCOPE, Rule};
+use crate::ns;
+
+/// A namespace, by the place of its declaration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Space {
+    /// None.
+    None,
+    /// The one of the prefix `xml`.
+    Xml,
+    /// The declaration with this index.
+    Bound(usize),
+}
+
+struct Binding<'a> {
+    /// Empty for the default namespace.
+    prefix: &'a str,
+    uri: Cow<'a, str>,
+}
+
+/// The declarations in scope, the innermost last.
+pub(super) struct Scope<'a> {
+    bindings: Vec<Binding<'a>>,
+}
+
+impl<'a> Scope<'a> {
+    pub(super) fn new(default: &'a str) -> Self {
+        Self {
+            bindings: vec![Binding {
+                prefix: "",
+                uri: Cow::Borrowed(default),
+            }],
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bindings.len()
+    }
+
+    pub(super) fn truncate(&mut self, mark: usize) {
+        self.bindings.truncate(mark);
+    }
+
+    /// Declares a prefix, or with an empty one the default namespace (Namespaces in XML 1.0 §3, §5).
+    pub(super) fn bind(&mut self, prefix: &'a str, uri: Cow<'a, str>) -> Result<(), Rule> {
+        match (prefix, &*uri) {
+            // Declared by definition: saying so again changes nothing.
+            ("xml", ns::XML) => return Ok(()),
+            ("xml" | "xmlns", _) | (_, ns::XML | ns::XMLNS) => return Err(Rule::ReservedPrefix),
+            ("", _) => {}
+            (_, "") => return Err(Rule::EmptyPrefix),
+            _ => {}
+        }
+        if self.bindings.len() >= MAX_IN_SCOPE {
+            return Err(Rule::InScope);
+        }
+        self.bindings.push(Binding { prefix, uri });
+        Ok(())
+    }
+
+    /// Whether the prefix was declared since the mark.
+    pub(super) fn declared_since(&self, mark: usize, prefix: &str) -> bool {
+        self.bindings.iter().skip(mark).any(|b| b.prefix == prefix)
+    }
+
+    pub(super) fn since(&self, mark: usize) -> impl Iterator<Item = (&'a str, &str)> {
+        self.bindings.iter().skip(mark).map(|b| (b.prefix, &*b.uri))
+    }
+
+    pub(super) fn element(&self, name: QName<'_>) -> Result<Space, Rule> {
+        match name.prefix {
+            Some("xmlns") => Err(Rule::ReservedPrefix),
+            prefix => self.find(prefix.unwrap_or_default()),
+        }
+    }
+
+    /// An attribute without a prefix is in no namespace (Namespaces in XML 1.0 §6.2).
+    pub(super) fn attribute(&self, prefix: Option<&str>) -> Result<Space, Rule> {
+        prefix.map_or(Ok(Space::None), |prefix| self.find(prefix))
+    }
+
+    fn find(&self, prefix: &str) -> Result<Space, Rule> {
+        if prefix == "xml" {
+            return Ok(Space::Xml);
+        }
+        match self.bindings.iter().rposition(|b| b.prefix == prefix) {
+            Some(found) => Ok(Space::Bound(found)),
+            None => Err(Rule::Prefix),
+        }
+    }
+
+    pub(super) fn uri(&self, space: Space) -> &str {
+        match space {
+            Space::None => "",
+            Space::Xml => ns::XML,
+            Space::Bound(index) => self.bindings.get(index).map_or("", |b| &b.uri),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Start tags: a name and attributes.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use super::scope::{Scope, Space};
+use super::{MAX_ATTRIBUTES, MAX_DECLARATIONS, ReadError, Rule, chars};
+use crate::name::is_ncname;
+
+/// A name with an optional prefix (Namespaces in XML 1.0 §4, production 7).
+#[derive(Clone, Copy)]
+pub(super) struct QName<'a> {
+    /// As written.
+    pub(super) raw: &'a str,
+    pub(super) prefix: Option<&'a str>,
+    pub(super) local: &'a str,
+}
+
+/// An attribute that declares no namespace.
+pub(crate) struct Attribute<'a> {
+    /// The name as written.
+    pub(crate) raw: &'a str,
+    /// The name without its prefix.
+    pub(crate) name: &'a str,
+    pub(crate) value: Cow<'a, str>,
+    pub(super) space: Space,
+    prefix: Option<&'a str>,
+    /// Offset in the document.
+    at: usize,
+}
+
+/// Reads `<name …>` or `<name …/>`, which begins at offset `at` of the document; declarations go to
+/// the scope and everything else to `attributes`.
+pub(super) fn read<'a>(
+    tag: &'a str,
+    at: usize,
+    scope: &mut Scope<'a>,
+    attributes: &mut Vec<Attribute<'a>>,
+) -> Result<QName<'a>, ReadError> {
+    attributes.clear();
+    let inside = tag.strip_prefix('<').unwrap_or(tag);
+    let inside = inside.strip_suffix('>').unwrap_or(inside);
+    let inside = inside.strip_suffix('/').unwrap_or(inside);
+    let mut rest = Rest {
+        text: inside,
+        at: at + 1,
+    };
+    let mark = scope.len();
+
+    let element = rest.name()?;
+    loop {
+        let spaced = rest.skip_white_space();
+        if rest.text.is_empty() {
+            break;
+        }
+        if !spaced {
+            return Err(rest.error(Rule::AttributeSpace));
+        }
+        let at = rest.at;
+        let fail = |rule| ReadError { at, rule };
+        let name = rest.name()?;
+        let value = rest.value()?;
+        let declared = match name.prefix {
+            None if name.local == "xmlns" => Some(""),
+            Some("xmlns") => Some(name.local),
+            None | Some(_) => None,
+        };
+        if let Some(prefix) = declared {
+            if scope.declared_since(mark, prefix) {
+                return Err(fail(Rule::DuplicateAttribute));
+            }
+            if scope.len() - mark >= MAX_DECLARATIONS {
+                return Err(fail(Rule::Declarations));
+            }
+            scope.bind(prefix, value).map_err(fail)?;
+        } else {
+            if attributes.len() >= MAX_ATTRIBUTES {
+                return Err(fail(Rule::Attributes));
+            }
+            attributes.push(Attribute {
+                raw: name.raw,
+                name: name.local,
+                value,
+                space: Space::None,
+                prefix: name.prefix,
+                at,
+            });
+        }
+    }
+    for attribute in attributes.iter_mut() {
+        attribute.space = scope
+            .attribute(attribute.prefix)
+            .map_err(|rule| ReadError {
+                at: attribute.at,
+                rule,
+            })?;
+    }
+    distinct(scope, attributes)?;
+    Ok(element)
+}
+
+/// No two attributes may have the same name and namespace (Namespaces in XML 1.0 §6.3).
+fn distinct(scope: &Scope<'_>, attributes: &[Attribute<'_>]) -> Result<(), ReadError> {
+    if attributes.len() < 2 {
+        return Ok(());
+    }
+    let mut seen = BTreeSet::new();
+    match attributes
+        .iter()
+        .find(|a| !seen.insert((a.name, scope.uri(a.space))))
+    {
+        Some(twice) => Err(ReadError {
+            at: twice.at,
+            rule: Rule::DuplicateAttribute,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// What is left of a tag.
+struct Rest<'a> {
+    text: &'a str,
+    /// Offset in the document.
+    at: usize,
+}
+
+impl<'a> Rest<'a> {
+    fn error(&self, rule: Rule) -> ReadError {
+        ReadError { at: self.at, rule }
+    }
+
+    fn take(&mut self, len: usize) -> &'a str {
+        let (taken, rest) = self.text.split_at_checked(len).unwrap_or((self.text, ""));
+        self.text = rest;
+        self.at += taken.len();
+        taken
+    }
+
+    /// Whether there was any.
+    fn skip_white_space(&mut self) -> bool {
+        let len = self
+            .text
+            .bytes()
+            .take_while(|&b| chars::is_white_space(b))
+            .count();
+        self.take(len);
+        len > 0
+    }
+
+    fn name(&mut self) -> Result<QName<'a>, ReadError> {
+        let len = self.text.bytes().take_while(|&b| !ends_name(b)).count();
+        let (at, raw) = (self.at, self.take(len));
+        let (prefix, local) = match raw.split_once(':') {
+            Some((prefix, local)) => (Some(prefix), local),
+            None => (None, raw),
+        };
+        if prefix.is_none_or(is_ncname) && is_ncname(local) {
+            Ok(QName { raw, prefix, local })
+        } else {
+            Err(ReadError {
+                at,
+                rule: Rule::Name,
+            })
+        }
+    }
+
+    /// Reads ` = "…"`.
+    fn value(&mut self) -> Result<Cow<'a, str>, ReadError> {
+        self.skip_white_space();
+        if !self.text.starts_with('=') {
+            return Err(self.error(Rule::AttributeValue));
+        }
+        self.take(1);
+        self.skip_white_space();
+        let quote = match self.text.bytes().next() {
+            Some(quote @ (b'\'' | b'"')) => quote,
+            Some(_) | None => return Err(self.error(Rule::AttributeValue)),
+        };
+        self.take(1);
+        let Some(len) = memchr::memchr(quote, self.text.as_bytes()) else {
+            return Err(self.error(Rule::AttributeValue));
+        };
+        let (at, raw) = (self.at, self.take(len));
+        self.take(1);
+        chars::value(raw, at)
+    }
+}
+
+/// Bytes that end a name whatever comes after: checked names hold none of them.
+fn ends_name(b: u8) -> bool {
+    chars::is_white_space(b) || matches!(b, b'=' | b'\'' | b'"' | b'/' | b'<' | b'>' | b'&')
+}

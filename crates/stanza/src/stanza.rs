@@ -1,0 +1,401 @@
+//! A stanza with a typed head and its children left as they came.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::address::Address;
+use crate::element::Element;
+use crate::name::is_ncname;
+use crate::read::{ReadError, Reader, Rule, Token};
+use crate::{ns, write};
+
+/// The three kinds of stanzas (RFC 6120 §8.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `<message/>`
+    Message,
+    /// `<presence/>`
+    Presence,
+    /// `<iq/>`
+    Iq,
+}
+
+impl Kind {
+    /// The name of the element.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Presence => "presence",
+            Self::Iq => "iq",
+        }
+    }
+
+    /// The kind with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Message, Self::Presence, Self::Iq]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A stanza: its head typed, its children raw and uncopied.
+///
+/// Reading checks the whole element; writing puts a canonical head in front of the same bytes.
+/// Debug output shows the head and the length of the children only.
+///
+/// ```
+/// use bytes::Bytes;
+/// use xtls_stanza::{Address, Kind, Stanza};
+///
+/// let frame = Bytes::from_static(b"<message to='juliet@capulet.example'><body>Call me but love</body></message>");
+/// let mut stanza = Stanza::read(&frame)?;
+/// assert_eq!(stanza.kind, Kind::Message);
+/// assert_eq!(stanza.elements()?[0].text(), "Call me but love");
+///
+/// stanza.to = None;
+/// let mut out = Vec::new();
+/// stanza.write(&mut out);
+/// assert_eq!(out, b"<message xmlns='jabber:client'><body>Call me but love</body></message>");
+/// # Ok::<(), xtls_stanza::ReadError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Stanza {
+    /// Message, presence or iq.
+    pub kind: Kind,
+    /// The sender.
+    pub from: Option<Address>,
+    /// The addressee.
+    pub to: Option<Address>,
+    /// The id, which answers repeat.
+    pub id: Option<String>,
+    /// The type, which means different things for each kind.
+    pub type_: Option<String>,
+    /// The language of text for people (`xml:lang`).
+    pub lang: Option<String>,
+    /// Declarations of prefixes and then other attributes. The children may need the declarations.
+    pub extra: Vec<RawAttr>,
+    /// What stands between the tags, with `jabber:client` as the default namespace. Checked by
+    /// [`Stanza::read`], [`Stanza::with_child`] and [`Stanza::with_children`]; whoever sets it by
+    /// hand answers for it being well-formed.
+    pub children: Bytes,
+}
+
+/// An attribute of a stanza that is not part of its typed head, with its prefix as written.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RawAttr {
+    name: String,
+    value: String,
+}
+
+impl RawAttr {
+    /// An attribute, or with a name like `xmlns:p` the declaration of a prefix.
+    ///
+    /// `None` if the name is none, belongs to the typed head, or is `xmlns`, and if the declaration is not allowed.
+    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Option<Self> {
+        let (name, value) = (name.into(), value.into());
+        let fits = match name.split_once(':') {
+            Some(("xmlns", prefix)) => {
+                is_ncname(prefix)
+                    && !matches!(prefix, "xml" | "xmlns")
+                    && !matches!(value.as_str(), "" | ns::XML | ns::XMLNS)
+            }
+            Some((prefix, local)) => is_ncname(prefix) && is_ncname(local) && name != "xml:lang",
+            None => {
+                is_ncname(&name)
+                    && !matches!(name.as_str(), "xmlns" | "from" | "to" | "id" | "type")
+            }
+        };
+        fits.then_some(Self { name, value })
+    }
+
+    /// The name as written, with its prefix.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The value.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// The prefix that it declares.
+    fn declares(&self) -> Option<&str> {
+        self.name.strip_prefix("xmlns:")
+    }
+}
+
+impl Stanza {
+    /// A stanza without attributes and children.
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            from: None,
+            to: None,
+            id: None,
+            type_: None,
+            lang: None,
+            extra: Vec::new(),
+            children: Bytes::new(),
+        }
+    }
+
+    /// Reads one stanza. The children are a slice of `frame`.
+    ///
+    /// Without a declaration the default namespace is `jabber:client`. A prefix on the stanza itself
+    /// is understood, and not kept.
+    ///
+    /// # Errors
+    ///
+    /// Whatever [`Element::read`] refuses, an element that is no stanza in `jabber:client`, and a
+    /// `from` or `to` that is no address.
+    pub fn read(frame: &Bytes) -> Result<Self, ReadError> {
+        let mut reader = Reader::new(frame, ns::CLIENT)?;
+        let mut stanza = Self::read_head(&mut reader)?;
+        let start = reader.span().end;
+        reader.skip()?;
+        let end = reader.span().start;
+        reader.finish()?;
+        // The end of `<message/>` has no place of its own.
+        stanza.children = if start < end {
+            frame.slice(start..end)
+        } else {
+            Bytes::new()
+        };
+        Ok(stanza)
+    }
+
+    /// Reads the start tag.
+    pub(crate) fn read_head(reader: &mut Reader<'_>) -> Result<Self, ReadError> {
+        match reader.next()? {
+            Token::Start => {}
+            Token::Text(_) | Token::End | Token::Eof => return Err(reader.error(Rule::NoElement)),
+        }
+        if reader.ns() != ns::CLIENT {
+            return Err(reader.error(Rule::StanzaNamespace));
+        }
+        let Some(kind) = Kind::from_name(reader.name()) else {
+            return Err(reader.error(Rule::NotAStanza));
+        };
+        let mut stanza = Self::new(kind);
+        for (prefix, uri) in reader.declarations() {
+            if !prefix.is_empty() {
+                stanza.extra.push(RawAttr {
+                    name: format!("xmlns:{prefix}"),
+                    value: uri.to_owned(),
+                });
+            } else if uri != ns::CLIENT {
+                return Err(reader.error(Rule::DefaultNamespace));
+            }
+        }
+        let address = |text: &str| {
+            Address::new(text)
+                .map(Some)
+                .map_err(|_| reader.error(Rule::Address))
+        };
+        for attribute in reader.attributes() {
+            let value = &*attribute.value;
+            match attribute.raw {
+                "from" => stanza.from = address(value)?,
+                "to" => stanza.to = address(value)?,
+                "id" => stanza.id = Some(value.to_owned()),
+                "type" => stanza.type_ = Some(value.to_owned()),
+                "xml:lang" => stanza.lang = Some(value.to_owned()),
+                raw => stanza.extra.push(RawAttr {
+                    name: raw.to_owned(),
+                    value: value.to_owned(),
+                }),
+            }
+        }
+        Ok(stanza)
+    }
+
+    /// Appends the stanza: `xmlns`, `from`, `to`, `id`, `type`, `xml:lang`, [`extra`](Self::extra),
+    /// and then the children as they are.
+    ///
+    /// Characters that XML cannot carry become U+FFFD in values. Of `extra`, what would appear twice
+    /// and attributes whose prefix is not declared there are left out.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        Head {
+            kind: self.kind,
+            from: self.from.as_ref(),
+            to: self.to.as_ref(),
+            id: self.id.as_deref(),
+            type_: self.type_.as_deref(),
+            lang: self.lang.as_deref(),
+        }
+        .write(out);
+        write_extra(&self.extra, out);
+        if self.children.is_empty() {
+            write::all(out, &["/>"]);
+        } else {
+            write::all(out, &[">"]);
+            out.extend_from_slice(&self.children);
+            write::all(out, &["</", self.kind.name(), ">"]);
+        }
+    }
+
+    /// The child elements as trees. Text between them is left out.
+    ///
+    /// # Errors
+    ///
+    /// None after [`Stanza::read`]; what [`Element::read`] refuses if `children` or `extra` were set by hand.
+    pub fn elements(&self) -> Result<Vec<Element>, ReadError> {
+        let mut reader = self.child_reader()?;
+        let mut elements = Vec::new();
+        loop {
+            match reader.next()? {
+                Token::Start => elements.push(Element::read_started(&mut reader)?),
+                Token::Text(_) => {}
+                Token::End | Token::Eof => return Ok(elements),
+            }
+        }
+    }
+
+    pub(crate) fn child_reader(&self) -> Result<Reader<'_>, ReadError> {
+        let prefixes = self
+            .extra
+            .iter()
+            .filter_map(|attr| Some((attr.declares()?, attr.value.as_str())));
+        Reader::fragment(&self.children, ns::CLIENT, prefixes)
+    }
+
+    /// The same with this sender.
+    #[must_use]
+    pub fn with_from(mut self, from: Address) -> Self {
+        self.from = Some(from);
+        self
+    }
+
+    /// The same with this addressee.
+    #[must_use]
+    pub fn with_to(mut self, to: Address) -> Self {
+        self.to = Some(to);
+        self
+    }
+
+    /// The same with this id.
+    #[must_use]
+    pub fn with_id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// The same with this type.
+    #[must_use]
+    pub fn with_type(mut self, type_: impl Into<String>) -> Self {
+        self.type_ = Some(type_.into());
+        self
+    }
+
+    /// The same with this language.
+    #[must_use]
+    pub fn with_lang(mut self, lang: impl Into<String>) -> Self {
+        self.lang = Some(lang.into());
+        self
+    }
+
+    /// The same with one more child. The children are copied.
+    #[must_use]
+    pub fn with_child(mut self, child: &Element) -> Self {
+        let mut children = Vec::from(self.children);
+        child.write(ns::CLIENT, &mut children);
+        self.children = children.into();
+        self
+    }
+
+    /// The same with these children instead, which are checked.
+    ///
+    /// # Errors
+    ///
+    /// What [`Element::read`] refuses.
+    pub fn with_children(mut self, children: Bytes) -> Result<Self, ReadError> {
+        self.children = children;
+        let mut reader = self.child_reader()?;
+        while !matches!(reader.next()?, Token::Eof) {}
+        Ok(self)
+    }
+}
+
+/// The typed attributes of a stanza.
+pub(crate) struct Head<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) from: Option<&'a Address>,
+    pub(crate) to: Option<&'a Address>,
+    pub(crate) id: Option<&'a str>,
+    pub(crate) type_: Option<&'a str>,
+    pub(crate) lang: Option<&'a str>,
+}
+
+impl Head<'_> {
+    /// Appends the start tag up to where more attributes may follow.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        write::all(out, &["<", self.kind.name()]);
+        write::attribute(out, "xmlns", ns::CLIENT);
+        let attributes = [
+            ("from", self.from.map(Address::as_str)),
+            ("to", self.to.map(Address::as_str)),
+            ("id", self.id),
+            ("type", self.type_),
+            ("xml:lang", self.lang),
+        ];
+        for (name, value) in attributes {
+            if let Some(value) = value {
+                write::attribute(out, name, value);
+            }
+        }
+    }
+}
+
+fn write_extra(extra: &[RawAttr], out: &mut Vec<u8>) {
+    if extra.is_empty() {
+        return;
+    }
+    let mut prefixes = BTreeMap::from([("xml", ns::XML)]);
+    for attr in extra {
+        if let Some(prefix) = attr.declares() {
+            if !prefixes.contains_key(prefix) {
+                prefixes.insert(prefix, &attr.value);
+                write::attribute(out, &attr.name, &attr.value);
+            }
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for attr in extra.iter().filter(|attr| attr.declares().is_none()) {
+        let expanded = match attr.name.split_once(':') {
+            Some((prefix, local)) => prefixes.get(prefix).map(|uri| (*uri, local)),
+            None => Some(("", attr.name.as_str())),
+        };
+        if expanded.is_some_and(|name| seen.insert(name)) {
+            write::attribute(out, &attr.name, &attr.value);
+        }
+    }
+}
+
+impl fmt::Debug for Stanza {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stanza")
+            .field("kind", &self.kind)
+            .field("from", &self.from)
+            .field("to", &self.to)
+            .field("id", &self.id)
+            .field("type", &self.type_)
+            .field("lang", &self.lang)
+            .field("extra", &self.extra)
+            .field("children", &format_args!("{} bytes", self.children.len()))
+            .finish()
+    }
+}
+
+impl fmt::Debug for RawAttr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={} bytes", self.name.escape_debug(), self.value.len())
+    }
+}

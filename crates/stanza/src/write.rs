@@ -1,0 +1,103 @@
+//! Escaping: whatever a string holds, it stays where it was put.
+
+use std::collections::BTreeSet;
+
+use crate::element::Attr;
+use crate::{name, ns};
+
+/// Appends the parts as they are.
+pub(crate) fn all(out: &mut Vec<u8>, parts: &[&str]) {
+    for part in parts {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// Appends ` name='value'`; the name must be one.
+pub(crate) fn attribute(out: &mut Vec<u8>, name: &str, value: &str) {
+    all(out, &[" ", name, "='"]);
+    escape(out, value, Place::Value);
+    out.push(b'\'');
+}
+
+/// Appends attributes with the declarations that they need.
+pub(crate) fn attributes(out: &mut Vec<u8>, attrs: &[Attr]) {
+    let mut seen = BTreeSet::new();
+    let mut prefixes: Vec<&str> = Vec::new();
+    for attr in attrs {
+        let space = attr.ns.as_deref().unwrap_or_default();
+        if space == ns::XMLNS || (space.is_empty() && attr.name == "xmlns") {
+            continue;
+        }
+        let name = name::mend(&attr.name);
+        if !seen.insert((space, name.clone())) {
+            continue;
+        }
+        match space {
+            "" => attribute(out, &name, &attr.value),
+            ns::XML => attribute(out, &format!("xml:{name}"), &attr.value),
+            _ => {
+                let prefix = match prefixes.iter().position(|&p| p == space) {
+                    Some(prefix) => prefix,
+                    None => {
+                        attribute(out, &format!("xmlns:a{}", prefixes.len()), space);
+                        prefixes.push(space);
+                        prefixes.len() - 1
+                    }
+                };
+                attribute(out, &format!("a{prefix}:{name}"), &attr.value);
+            }
+        }
+    }
+}
+
+/// Appends text content.
+pub(crate) fn text(out: &mut Vec<u8>, text: &str) {
+    escape(out, text, Place::Text);
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Text,
+    /// Between `'` and `'`.
+    Value,
+}
+
+fn escape(out: &mut Vec<u8>, text: &str, place: Place) {
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|b| needs_escape(b, place)) {
+        let (plain, found) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        let mut chars = found.chars();
+        let instead = match chars.next() {
+            Some('&') => "&amp;",
+            Some('<') => "&lt;",
+            // In text for the sake of `]]>`, in values for old parsers.
+            Some('>') => "&gt;",
+            Some('\'') => "&apos;",
+            Some('\t') => "&#9;",
+            Some('\n') => "&#10;",
+            Some('\r') => "&#13;",
+            Some('\u{FFFE}' | '\u{FFFF}' | '\0'..='\u{1F}') => "\u{FFFD}",
+            Some(other) => {
+                // U+F000 to U+FFFD share their first byte with the two that cannot be carried.
+                let mut buffer = [0; 4];
+                let kept = other.encode_utf8(&mut buffer);
+                all(out, &[plain, kept]);
+                rest = chars.as_str();
+                continue;
+            }
+            None => break,
+        };
+        all(out, &[plain, instead]);
+        rest = chars.as_str();
+    }
+    out.extend_from_slice(rest.as_bytes());
+}
+
+/// Whether a byte may begin something that cannot stand as it is.
+fn needs_escape(b: u8, place: Place) -> bool {
+    match b {
+        b'&' | b'<' | b'>' | b'\r' | 0xEF => true,
+        b'\t' | b'\n' | b'\'' => place == Place::Value,
+        _ => b < 0x20,
+    }
+}
