@@ -1,0 +1,286 @@
+//! What all connections of one identity share, and what one connection expects.
+
+use std::{fmt, sync::Arc};
+
+use rustls::{
+    ClientConfig, NamedGroup, ServerConfig,
+    client::{ResolvesClientCert, Resumption},
+    crypto::CryptoProvider,
+    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
+    sign::CertifiedKey,
+    time_provider::TimeProvider,
+    version::TLS13,
+};
+
+use crate::{
+    error::{ConfigError, TlsError},
+    identity::Identity,
+    jid,
+    trust::{Policy, Store},
+    verifier::Verifier,
+};
+
+/// Fewest plaintext bytes in a full record.
+pub const MIN_RECORD: usize = 27;
+
+/// Most plaintext bytes in a record (RFC 8446 §5.1).
+pub const MAX_RECORD: usize = 16_384;
+
+/// What a record adds to its plaintext on the wire: 5 bytes of header, 1 of type, 16 of authentication.
+pub const RECORD_OVERHEAD: usize = 22;
+
+/// What rustls counts as overhead when it is told the size of a record.
+const RUSTLS_OVERHEAD: usize = 5;
+
+/// Wire bytes that may wait to be polled, unless set otherwise.
+const DEFAULT_MAX_PENDING: usize = 1024 * 1024;
+
+/// Everything that the connections of one identity share. Clones are cheap.
+///
+/// TLS 1.3 only, with client authentication; no tickets, resumption, early data, server name, certificate compression, key
+/// log or secret extraction. `Debug` shows no secret.
+#[derive(Clone)]
+pub struct Config {
+    identity: Arc<Identity>,
+    key: Arc<CertifiedKey>,
+    crypto: Arc<CryptoProvider>,
+    time: Arc<dyn TimeProvider>,
+    post_quantum: bool,
+    max_record: usize,
+    pub(crate) max_pending: usize,
+}
+
+/// What one connection must turn out to be.
+#[derive(Debug, Clone)]
+pub struct Expect {
+    /// The peer's bare JID: what its certificate must name, and whose pins count.
+    pub peer: String,
+    /// Our own bare JID. A peer with the same one needs a pin: one's own JID is never trusted on first use.
+    pub own: String,
+    /// The one ALPN name that is offered or accepted; empty for none (RFC 7301).
+    pub alpn: Vec<u8>,
+    /// Whether a peer that knows no ALPN is refused. A peer that names another protocol always is.
+    pub alpn_required: bool,
+    /// The pins.
+    pub trust: Arc<Store>,
+    /// What is done about a key of a JID without pins.
+    pub policy: Policy,
+}
+
+/// Which side of the handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Speaks first: the initiator of the byte stream.
+    Client,
+    /// Answers.
+    Server,
+}
+
+impl Config {
+    /// A configuration for `identity`, with this provider's cryptography and this clock.
+    ///
+    /// rustls asks the clock only when a client offers a ticket, which is then ignored; certificate dates are not looked at.
+    ///
+    /// # Errors
+    /// The provider cannot use the identity's key.
+    pub fn new(
+        identity: Arc<Identity>,
+        crypto: Arc<CryptoProvider>,
+        time: Arc<dyn TimeProvider>,
+    ) -> Result<Self, ConfigError> {
+        let key = identity.certified_key(&crypto)?;
+        Ok(Self {
+            identity,
+            key,
+            crypto,
+            time,
+            post_quantum: false,
+            max_record: MAX_RECORD,
+            max_pending: DEFAULT_MAX_PENDING,
+        })
+    }
+
+    /// Accepts X25519MLKEM768 only, so that a recorded session stays closed to a later quantum computer. Off by default:
+    /// it is preferred anyway when the provider has it, but classical X25519 is accepted.
+    #[must_use]
+    pub fn require_post_quantum(mut self, yes: bool) -> Self {
+        self.post_quantum = yes;
+        self
+    }
+
+    /// Most plaintext bytes in a record, [`MIN_RECORD`] to [`MAX_RECORD`] (the default). The handshake is cut likewise.
+    #[must_use]
+    pub fn max_record(mut self, bytes: usize) -> Self {
+        self.max_record = bytes;
+        self
+    }
+
+    /// How many bytes may wait to be polled before [`write`](crate::Tls::write) refuses more; 1 MiB by default.
+    #[must_use]
+    pub fn max_pending(mut self, bytes: usize) -> Self {
+        self.max_pending = bytes;
+        self
+    }
+
+    /// Whose connections these are.
+    #[must_use]
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
+
+    /// Checks `expect` and makes the verifier of one connection from it.
+    pub(crate) fn verifier(&self, expect: &Expect) -> Result<Arc<Verifier>, ConfigError> {
+        let bare = |text: &str| {
+            jid::bare(text).map_err(|why| ConfigError::Jid {
+                jid: text.to_owned(),
+                why,
+            })
+        };
+        let (peer, own) = (bare(&expect.peer)?, bare(&expect.own)?);
+        if own != self.identity.jid() {
+            return Err(ConfigError::OwnJid {
+                identity: self.identity.jid().to_owned(),
+                own,
+            });
+        }
+        let len = expect.alpn.len();
+        if len > 255 || (len == 0 && expect.alpn_required) {
+            return Err(ConfigError::Alpn { len });
+        }
+        if !(MIN_RECORD..=MAX_RECORD).contains(&self.max_record) {
+            return Err(ConfigError::Record {
+                given: self.max_record,
+            });
+        }
+        let algorithms = self.crypto.signature_verification_algorithms;
+        Ok(Arc::new(Verifier::new(
+            peer,
+            own,
+            self.identity.fingerprint(),
+            expect,
+            algorithms,
+        )))
+    }
+
+    pub(crate) fn client(
+        &self,
+        expect: &Expect,
+        verifier: Arc<Verifier>,
+    ) -> Result<ClientConfig, ConfigError> {
+        let mut config = ClientConfig::builder_with_details(self.crypto()?, self.time.clone())
+            .with_protocol_versions(&[&TLS13])
+            .map_err(|error| ConfigError::Provider(error.to_string()))?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_client_cert_resolver(Arc::new(Presented {
+                key: self.key.clone(),
+                unnamed: None,
+            }));
+        config.alpn_protocols = names(&expect.alpn);
+        config.resumption = Resumption::disabled();
+        config.enable_early_data = false;
+        config.enable_sni = false;
+        config.max_fragment_size = Some(self.max_record + RUSTLS_OVERHEAD);
+        config.cert_compressors = Vec::new();
+        config.cert_decompressors = Vec::new();
+        Ok(config)
+    }
+
+    pub(crate) fn server(
+        &self,
+        expect: &Expect,
+        verifier: Arc<Verifier>,
+    ) -> Result<ServerConfig, ConfigError> {
+        let unnamed = expect.alpn_required.then(|| verifier.clone());
+        let mut config = ServerConfig::builder_with_details(self.crypto()?, self.time.clone())
+            .with_protocol_versions(&[&TLS13])
+            .map_err(|error| ConfigError::Provider(error.to_string()))?
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(Arc::new(Presented {
+                key: self.key.clone(),
+                unnamed,
+            }));
+        config.alpn_protocols = names(&expect.alpn);
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config.max_tls13_tickets = 0;
+        config.max_early_data_size = 0;
+        config.send_half_rtt_data = false;
+        config.max_fragment_size = Some(self.max_record + RUSTLS_OVERHEAD);
+        config.cert_compressors = Vec::new();
+        config.cert_decompressors = Vec::new();
+        Ok(config)
+    }
+
+    fn crypto(&self) -> Result<Arc<CryptoProvider>, ConfigError> {
+        if !self.post_quantum {
+            return Ok(self.crypto.clone());
+        }
+        let mut crypto = CryptoProvider::clone(&self.crypto);
+        crypto
+            .kx_groups
+            .retain(|group| group.name() == NamedGroup::X25519MLKEM768);
+        if crypto.kx_groups.is_empty() {
+            Err(ConfigError::NoPostQuantum)
+        } else {
+            Ok(Arc::new(crypto))
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("identity", &self.identity)
+            .field("post_quantum", &self.post_quantum)
+            .field("max_record", &self.max_record)
+            .field("max_pending", &self.max_pending)
+            .finish_non_exhaustive()
+    }
+}
+
+fn names(alpn: &[u8]) -> Vec<Vec<u8>> {
+    if alpn.is_empty() {
+        Vec::new()
+    } else {
+        vec![alpn.to_vec()]
+    }
+}
+
+/// Our certificate, whatever kinds the peer asks for.
+struct Presented {
+    key: Arc<CertifiedKey>,
+    /// On a server that requires an ALPN name: who is told about a client that offers none. rustls refuses other names by
+    /// itself, but would go on without any.
+    unnamed: Option<Arc<Verifier>>,
+}
+
+impl ResolvesClientCert for Presented {
+    fn resolve(
+        &self,
+        _hints: &[&[u8]],
+        _schemes: &[rustls::SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        Some(self.key.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+impl ResolvesServerCert for Presented {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if let (Some(verifier), None) = (&self.unnamed, hello.alpn()) {
+            verifier.refuse(TlsError::Alpn);
+            return None;
+        }
+        Some(self.key.clone())
+    }
+}
+
+impl fmt::Debug for Presented {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presented").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,398 @@
+//! TLS as a byte stream: wire bytes in and out, plaintext in and out.
+
+use std::{
+    fmt,
+    io::{self, BufRead as _, Write as _},
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+};
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use rustls::{
+    ClientConnection, Connection, Error, IoState, ServerConnection, pki_types::ServerName,
+};
+
+use crate::{
+    alert::Alert,
+    config::{Config, Expect, MAX_RECORD, Role},
+    error::{ConfigError, ExportError, TlsError, WriteError},
+    verifier::{PeerKey, Verifier},
+};
+
+/// rustls wants a name even when it is neither sent nor checked (RFC 6761 §6.4: resolves to nothing).
+const NO_NAME: &str = "xtls.invalid";
+
+/// One end of a TLS 1.3 connection, without I/O.
+///
+/// - Wire bytes go into [`handle_wire`](Self::handle_wire), cut in any way, and come out of [`poll_wire`](Self::poll_wire).
+/// - The peer's faults end the connection: see [`failure`](Self::failure). Poll once more then, the alert is in the queue.
+/// - Nothing is decrypted into `plain`, and [`peer`](Self::peer) says nothing, before the peer's certificate, its signature
+///   and its Finished were checked and the ALPN name fits.
+/// - A client that has finished does not know yet whether the server accepts it: that shows in the first bytes it
+///   receives, or in an alert.
+/// - The directions end separately: [`close`](Self::close) ends ours, [`peer_closed`](Self::peer_closed) tells that the
+///   peer has ended its own.
+///
+/// `Debug` shows neither keys nor plaintext.
+pub struct Tls {
+    connection: Connection,
+    verifier: Arc<Verifier>,
+    alpn: Vec<u8>,
+    alpn_required: bool,
+    max_record: usize,
+    max_pending: usize,
+    /// Wire bytes that were not polled yet.
+    out: BytesMut,
+    peer: Option<PeerKey>,
+    failure: Option<TlsError>,
+    closed: bool,
+    peer_closed: bool,
+    rekey: bool,
+}
+
+impl Tls {
+    /// A new connection. A client has its first flight ready at once.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: an address that is no bare JID or not ours, an impossible ALPN name or record size, or a provider
+    /// without what is required.
+    pub fn new(role: Role, config: &Config, expect: Expect) -> Result<Self, ConfigError> {
+        let verifier = config.verifier(&expect)?;
+        let refused = |error: Error| ConfigError::Provider(error.to_string());
+        let mut connection = match role {
+            Role::Client => {
+                let client = Arc::new(config.client(&expect, verifier.clone())?);
+                let name = ServerName::try_from(NO_NAME)
+                    .map_err(|error| ConfigError::Provider(error.to_string()))?;
+                Connection::Client(ClientConnection::new(client, name).map_err(refused)?)
+            }
+            Role::Server => {
+                let server = Arc::new(config.server(&expect, verifier.clone())?);
+                Connection::Server(ServerConnection::new(server).map_err(refused)?)
+            }
+        };
+        // The limit is `max_pending`, kept here: rustls's own would take a part of a write and say nothing.
+        connection.set_buffer_limit(None);
+        let mut tls = Self {
+            connection,
+            verifier,
+            alpn: expect.alpn,
+            alpn_required: expect.alpn_required,
+            max_record: MAX_RECORD,
+            max_pending: config.max_pending,
+            out: BytesMut::new(),
+            peer: None,
+            failure: None,
+            closed: false,
+            peer_closed: false,
+            rekey: false,
+        };
+        tls.collect();
+        Ok(tls)
+    }
+
+    /// Takes all of `wire`, in any cutting, and appends what it says to `plain`.
+    ///
+    /// `plain` grows by at most the length of `wire` (plus what was held back of an unfinished record: under 17 KiB). Bytes
+    /// after the peer's `close_notify` (RFC 8446 §6.1) and after a failure are dropped.
+    pub fn handle_wire(&mut self, mut wire: &[u8], plain: &mut BytesMut) {
+        while !wire.is_empty() && self.failure.is_none() && !self.peer_closed {
+            // rustls takes a few KiB at a time; its plaintext is drained in between, so that it always has room for more.
+            let outcome = match self.connection.read_tls(&mut wire) {
+                Ok(0) => Err(Error::General("no more bytes are taken".to_owned())),
+                Ok(_) => self.process(),
+                Err(error) => Err(Error::General(error.to_string())),
+            };
+            if self.peer.is_none() && !self.connection.is_handshaking() {
+                self.finish();
+            }
+            self.drain(plain);
+            match outcome {
+                Ok(state) => self.peer_closed |= state.peer_has_closed(),
+                Err(error) => self.fail(&error),
+            }
+        }
+        self.collect();
+    }
+
+    /// The transport has ended. Without the peer's `close_notify` before, the connection is [`TlsError::Truncated`].
+    pub fn handle_wire_end(&mut self) {
+        if !self.peer_closed && self.failure.is_none() {
+            self.failure = Some(TlsError::Truncated);
+        }
+    }
+
+    /// Encrypts `plain` for the peer: all of it, or nothing.
+    ///
+    /// Records hold at most [`set_max_record`](Self::set_max_record) bytes, and two writes never share one. A client may
+    /// write right after the `handle_wire` that finished its handshake: its last flight and this data are then polled
+    /// together.
+    ///
+    /// # Errors
+    /// The caller's only: too early, too late, or more than [`room`](Self::room).
+    pub fn write(&mut self, plain: &[u8]) -> Result<(), WriteError> {
+        if self.failure.is_some() {
+            return Err(WriteError::Failed);
+        }
+        if self.closed {
+            return Err(WriteError::Closed);
+        }
+        if self.peer.is_none() {
+            return Err(WriteError::Handshaking);
+        }
+        if plain.len() > self.room() {
+            return Err(WriteError::Full { room: self.room() });
+        }
+        if plain.is_empty() {
+            return Ok(());
+        }
+        if std::mem::take(&mut self.rekey) {
+            self.connection
+                .refresh_traffic_keys()
+                .map_err(|_| WriteError::Failed)?;
+        }
+        for record in plain.chunks(self.max_record) {
+            self.connection
+                .writer()
+                .write_all(record)
+                .map_err(|_| WriteError::Failed)?;
+        }
+        self.collect();
+        Ok(())
+    }
+
+    /// How many bytes [`write`](Self::write) takes now: [`Config::max_pending`] less what was not polled yet.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.max_pending.saturating_sub(self.out.len())
+    }
+
+    /// Changes the most plaintext bytes in a record, from the next write on: [`Config::max_record`] at most.
+    ///
+    /// A record of `n` bytes takes `n +` [`RECORD_OVERHEAD`](crate::RECORD_OVERHEAD) on the wire.
+    pub fn set_max_record(&mut self, bytes: usize) {
+        self.max_record = bytes.clamp(1, MAX_RECORD);
+    }
+
+    /// Renews the keys of both directions (KeyUpdate, RFC 8446 §4.6.3) with the next non-empty write.
+    ///
+    /// It waits for data on purpose: rustls ends a connection on which more than 32 updates came without data in between.
+    /// The peer's keys are renewed when it writes next.
+    pub fn refresh_keys(&mut self) {
+        self.rekey = true;
+    }
+
+    /// The next bytes for the wire, at most `max`; `None` when there are none, or `max` is 0.
+    ///
+    /// After a failure these are the last words: data written before it, then the alert that tells the peer.
+    pub fn poll_wire(&mut self, max: usize) -> Option<Bytes> {
+        let len = self.out.len().min(max);
+        if len == 0 {
+            return None;
+        }
+        if len == self.out.len() {
+            // Gives the memory away with the bytes: an idle connection holds none.
+            return Some(std::mem::take(&mut self.out).freeze());
+        }
+        Some(self.out.split_to(len).freeze())
+    }
+
+    /// How many bytes [`poll_wire`](Self::poll_wire) has to give.
+    #[must_use]
+    pub fn wire_pending(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Ends our direction with `close_notify` (RFC 8446 §6.1); the peer's goes on until it does the same.
+    ///
+    /// During the handshake this gives the connection up ([`TlsError::Cancelled`]). Doing it twice does nothing.
+    pub fn close(&mut self) {
+        if self.closed || self.failure.is_some() {
+            return;
+        }
+        self.closed = true;
+        self.connection.send_close_notify();
+        self.collect();
+        if self.peer.is_none() {
+            self.failure = Some(TlsError::Cancelled);
+        }
+    }
+
+    /// Lets go of memory that rustls keeps after traffic (up to 14 KiB). Worth calling when the connection turns idle.
+    pub fn shrink(&mut self) {
+        if !self.peer_closed && self.failure.is_none() {
+            // rustls sizes its buffer before it asks for bytes; being told to wait, it changes nothing else.
+            let _ = self.connection.read_tls(&mut Waiting);
+        }
+    }
+
+    /// Whether the handshake is not finished. Stays true when it fails: see [`failure`](Self::failure).
+    #[must_use]
+    pub fn is_handshaking(&self) -> bool {
+        self.peer.is_none()
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Whether the peer ended its direction properly: its `close_notify` came.
+    #[must_use]
+    pub fn peer_closed(&self) -> bool {
+        self.peer_closed
+    }
+
+    /// The ALPN name that both sides agreed on: the expected one or none. `None` until the handshake is finished.
+    #[must_use]
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.peer
+            .as_ref()
+            .and_then(|_| self.connection.alpn_protocol())
+    }
+
+    /// Who the peer is; `None` until it proved to hold its key and the handshake is finished.
+    #[must_use]
+    pub fn peer(&self) -> Option<&PeerKey> {
+        self.peer.as_ref()
+    }
+
+    /// Whether the key exchange resists quantum computers (X25519MLKEM768); `None` until the handshake is finished.
+    #[must_use]
+    pub fn is_post_quantum(&self) -> Option<bool> {
+        let group = self
+            .peer
+            .as_ref()
+            .and_then(|_| self.connection.negotiated_key_exchange_group());
+        group.map(|group| group.name() == rustls::NamedGroup::X25519MLKEM768)
+    }
+
+    /// Fills `out` with key material that only the two ends know (RFC 8446 §7.5, RFC 5705).
+    ///
+    /// It covers the handshake up to the server's Finished, thus not the client's certificate: bind that separately.
+    ///
+    /// # Errors
+    /// [`ExportError`] before the handshake is finished, after a failure, and for an impossible length.
+    pub fn export(&self, label: &str, context: &[u8], out: &mut [u8]) -> Result<(), ExportError> {
+        if self.peer.is_none() || self.failure.is_some() {
+            return Err(ExportError);
+        }
+        let exported = self
+            .connection
+            .export_keying_material(out, label.as_bytes(), Some(context));
+        exported.map(|_| ()).map_err(|_| ExportError)
+    }
+
+    /// Why the connection is over, if it is over by a fault.
+    #[must_use]
+    pub fn failure(&self) -> Option<&TlsError> {
+        self.failure.as_ref()
+    }
+
+    fn process(&mut self) -> Result<IoState, Error> {
+        if !self.closed {
+            return self.connection.process_new_packets();
+        }
+        // rustls asserts in debug builds that no alert follows our close_notify, and sends one all the same when the peer
+        // breaks a rule after it. A peer must not be able to stop the program with that.
+        panic::catch_unwind(AssertUnwindSafe(|| self.connection.process_new_packets()))
+            .unwrap_or_else(|_| {
+                Err(Error::General(
+                    "a record after our close_notify cannot be read".to_owned(),
+                ))
+            })
+    }
+
+    /// Checks what rustls leaves open, once; nothing was delivered yet.
+    fn finish(&mut self) {
+        let fits = match self.connection.alpn_protocol() {
+            Some(name) => name == self.alpn,
+            None => !self.alpn_required,
+        };
+        match self.verifier.claim() {
+            Some(claim) if fits => self.peer = Some(claim.clone()),
+            Some(_) => self.refuse_alpn(),
+            None => self.failure = Some(TlsError::NoCertificate),
+        }
+    }
+
+    /// Says `no_application_protocol` in place of what is queued, in plaintext: the peer has not seen a byte under our keys
+    /// yet, and accepts a plaintext alert until it has (RFC 8446 §6).
+    fn refuse_alpn(&mut self) {
+        self.collect();
+        self.out.clear();
+        self.out.put_slice(&[
+            0x15,
+            0x03,
+            0x03,
+            0x00,
+            0x02,
+            0x02,
+            Alert::NO_APPLICATION_PROTOCOL.number(),
+        ]);
+        self.failure = Some(TlsError::Alpn);
+    }
+
+    fn fail(&mut self, error: &Error) {
+        if self.failure.is_some() {
+            return;
+        }
+        match self.verifier.refusal() {
+            Some(TlsError::Alpn) => self.refuse_alpn(),
+            Some(refusal) => self.failure = Some(refusal.clone()),
+            None => self.failure = Some(TlsError::of(error)),
+        }
+    }
+
+    /// Moves decrypted data out of rustls.
+    fn drain(&mut self, plain: &mut BytesMut) {
+        if self.peer.is_none() {
+            return;
+        }
+        let mut reader = self.connection.reader();
+        while let Ok(chunk) = reader.fill_buf() {
+            let len = chunk.len();
+            if len == 0 {
+                return;
+            }
+            plain.put_slice(chunk);
+            reader.consume(len);
+        }
+    }
+
+    /// Moves encrypted data out of rustls.
+    fn collect(&mut self) {
+        while self.connection.wants_write() {
+            // Writing to memory cannot fail.
+            if self
+                .connection
+                .write_tls(&mut (&mut self.out).writer())
+                .is_err()
+            {
+                return;
+            }
+        }
+    }
+}
+
+/// A reader that has nothing yet.
+struct Waiting;
+
+impl io::Read for Waiting {
+    fn read(&mut self, _buffer: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("peer", &self.peer)
+            .field("failure", &self.failure)
+            .field("closed", &self.closed)
+            .field("peer_closed", &self.peer_closed)
+            .field("wire_pending", &self.out.len())
+            .finish_non_exhaustive()
+    }
+}

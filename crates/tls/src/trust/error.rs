@@ -1,0 +1,170 @@
+//! Why a peer's key is refused, and why a pin is not written.
+
+use crate::{fingerprint::Fingerprint, jid::JidError, san::CertificateFault, trust::Pin};
+
+/// Why the peer's certificate was refused during the handshake. Always fatal; nothing was delivered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustError {
+    /// The peer is known by other keys.
+    #[error(
+        "the key of {peer} has changed: known is {}, presented was {presented}; either they use a new device or somebody is \
+         in between, so compare the presented fingerprint with them over another channel, and only if it is theirs forget the \
+         old key and pin the new one",
+        list(known)
+    )]
+    KeyChanged {
+        /// The peer's bare JID.
+        peer: String,
+        /// Every key known for it, revoked ones too.
+        known: Vec<Pin>,
+        /// The key it presented now.
+        presented: Fingerprint,
+    },
+    /// The peer has no pinned key, and the policy or the case (one's own JID) demands one.
+    #[error(
+        "no key is pinned for {peer}, and one is required: it presented {presented}; compare that with them over another \
+         channel, then pin it"
+    )]
+    NotPinned {
+        /// The peer's bare JID.
+        peer: String,
+        /// The key it presented.
+        presented: Fingerprint,
+    },
+    /// The certificate names somebody else.
+    #[error(
+        "the other end should be {peer}, but its certificate names {san}: somebody else answered"
+    )]
+    WrongJid {
+        /// The bare JID in the certificate.
+        san: String,
+        /// The peer's bare JID.
+        peer: String,
+    },
+    /// The certificate names nobody, and its key is not pinned explicitly.
+    #[error(
+        "the certificate presented by {peer} names no XMPP address, so its key {presented} is accepted only when it is pinned \
+         and verified"
+    )]
+    NoJid {
+        /// The peer's bare JID.
+        peer: String,
+        /// The key it presented.
+        presented: Fingerprint,
+    },
+    /// The certificate names several XMPP addresses.
+    #[error(
+        "the certificate presented by {peer} names several XMPP addresses, exactly one is allowed"
+    )]
+    SeveralJids {
+        /// The peer's bare JID.
+        peer: String,
+    },
+    /// The peer presented our own key: somebody reflects our messages, or a key was copied.
+    #[error(
+        "the other end presented our own key as that of {peer}: somebody reflects us, or the key was copied"
+    )]
+    OwnKey {
+        /// The peer's bare JID.
+        peer: String,
+    },
+    /// The key is pinned for another JID.
+    #[error(
+        "{peer} presented a key that is pinned for {jid}: either they share a key, which is not allowed, or {jid} answered"
+    )]
+    KeyOfAnother {
+        /// Whose key it is.
+        jid: String,
+        /// The peer's bare JID.
+        peer: String,
+        /// The key.
+        presented: Fingerprint,
+    },
+    /// The key is revoked.
+    #[error("{peer} presented the key {presented}, which is revoked")]
+    Revoked {
+        /// The peer's bare JID.
+        peer: String,
+        /// The key.
+        presented: Fingerprint,
+    },
+    /// A chain of certificates; exactly one certificate is allowed.
+    #[error("{peer} presented {count} certificates, exactly one is allowed")]
+    SeveralCertificates {
+        /// The peer's bare JID.
+        peer: String,
+        /// How many.
+        count: usize,
+    },
+    /// The certificate cannot be used.
+    #[error("the certificate presented by {peer} cannot be used: {fault}")]
+    BadCertificate {
+        /// The peer's bare JID.
+        peer: String,
+        /// The rule it breaks.
+        fault: CertificateFault,
+    },
+    /// The signature of the handshake was not made with the presented key.
+    #[error(
+        "{peer} presented the key {presented}, but did not prove to hold it: somebody shows another's certificate"
+    )]
+    NotProven {
+        /// The peer's bare JID.
+        peer: String,
+        /// The key.
+        presented: Fingerprint,
+    },
+}
+
+/// Why a pin was not written. The store is unchanged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PinError {
+    /// The JID is known by other keys; a pin is never overwritten.
+    #[error(
+        "{jid} is already known by {}; the key {key} was not pinned",
+        list(known)
+    )]
+    KnownJid {
+        /// The JID.
+        jid: String,
+        /// Its keys.
+        known: Vec<Pin>,
+        /// The key that was to be pinned.
+        key: Fingerprint,
+    },
+    /// The key is pinned for another JID; keys are never shared.
+    #[error("the key {key} is pinned for {owner}; it was not pinned for {jid}")]
+    KeyOfAnother {
+        /// The JID.
+        jid: String,
+        /// Whose key it is.
+        owner: String,
+        /// The key.
+        key: Fingerprint,
+    },
+    /// The key is revoked.
+    #[error("the key {key} of {jid} is revoked; it was not pinned")]
+    Revoked {
+        /// The JID.
+        jid: String,
+        /// The key.
+        key: Fingerprint,
+    },
+    /// Not a bare JID.
+    #[error("cannot pin a key for {jid:?}: {why}")]
+    Jid {
+        /// What was given.
+        jid: String,
+        /// The rule it breaks.
+        why: JidError,
+    },
+}
+
+fn list(pins: &[Pin]) -> String {
+    pins.iter()
+        .map(Pin::to_string)
+        .collect::<Vec<_>>()
+        .join(" and ")
+}
