@@ -1,0 +1,291 @@
+//! What the owner decides once.
+
+use std::time::Duration;
+
+use xtls_stanza::Element;
+use xtls_stanza::ibb::{BlockSize, Carrier};
+
+use crate::window::Window;
+
+/// Limits, waits and sizes of a [`Mux`](crate::Mux). Every setter consumes and returns the config.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) block_size: u16,
+    pub(crate) max_block: u16,
+    pub(crate) window: Window,
+    pub(crate) patient: bool,
+    pub(crate) messages: bool,
+    pub(crate) stanza_limit: Option<usize>,
+    pub(crate) receive_cap: usize,
+    pub(crate) max_streams: usize,
+    pub(crate) max_streams_per_peer: usize,
+    pub(crate) max_pending: usize,
+    pub(crate) max_pending_per_peer: usize,
+    pub(crate) opens_per_minute: usize,
+    pub(crate) opens_per_minute_in_all: usize,
+    pub(crate) outbox_cap: usize,
+    pub(crate) open_timeout: Duration,
+    pub(crate) accept_timeout: Duration,
+    pub(crate) ack_timeout: Duration,
+    pub(crate) flush_timeout: Duration,
+    pub(crate) close_timeout: Duration,
+    pub(crate) peer_flush_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            block_size: 4096,
+            max_block: u16::MAX,
+            window: Window::default(),
+            patient: false,
+            messages: false,
+            stanza_limit: None,
+            receive_cap: 2 << 20,
+            max_streams: 64,
+            max_streams_per_peer: 4,
+            max_pending: 32,
+            max_pending_per_peer: 2,
+            opens_per_minute: 6,
+            opens_per_minute_in_all: 240,
+            outbox_cap: 4096,
+            open_timeout: Duration::from_secs(60),
+            accept_timeout: Duration::from_secs(50),
+            ack_timeout: Duration::from_secs(60),
+            flush_timeout: Duration::from_secs(60),
+            close_timeout: Duration::from_secs(10),
+            peer_flush_timeout: Duration::from_secs(5),
+            drain_timeout: Duration::from_secs(600),
+        }
+    }
+}
+
+impl Config {
+    /// Block size that we offer, in bytes before base64. Default 4096, which XEP-0047 §2.1
+    /// recommends: its stanzas pass every server (RFC 6120 §13.12 promises 10,000 bytes). It is a
+    /// maximum for both directions; the chunks that we send start smaller and grow.
+    #[must_use]
+    pub fn block_size(mut self, offered: BlockSize) -> Self {
+        self.block_size = offered.get();
+        self
+    }
+
+    /// Largest block size that we accept from others, in bytes. Default 65535. A larger offer is
+    /// answered `resource-constraint`.
+    #[must_use]
+    pub fn max_block(mut self, accepted: BlockSize) -> Self {
+        self.max_block = accepted.get();
+        self
+    }
+
+    /// How much may be under way. Default [`Window::Adaptive`].
+    #[must_use]
+    pub fn window(mut self, window: Window) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// Whether an answer that does not come is no fault. Default `false`. Between two ends of this
+    /// crate an answer is withheld while the reader is slow, for hours if need be; whoever watches
+    /// over the peer by other means (probes inside the stream) switches this on. Otherwise
+    /// [`ack_timeout`](Self::ack_timeout) applies.
+    #[must_use]
+    pub fn patient(mut self, patient: bool) -> Self {
+        self.patient = patient;
+        self
+    }
+
+    /// Whether opens with `stanza='message'` are brought to the owner. Default `false`: they are
+    /// answered `feature-not-implemented`. Messages are not acknowledged, may go astray, and cannot
+    /// be held back by a slow reader.
+    #[must_use]
+    pub fn messages(mut self, accepted: bool) -> Self {
+        self.messages = accepted;
+        self
+    }
+
+    /// Largest stanza in bytes that one's own server takes, where it announces that (XEP-0478).
+    /// Offers and chunks then stay at or below ¾ of it, less 1024 bytes for the envelope.
+    #[must_use]
+    pub fn stanza_limit(mut self, max_bytes: usize) -> Self {
+        self.stanza_limit = Some(max_bytes);
+        self
+    }
+
+    /// Most bytes received and not yet read, of one stream, with 128 bytes and the request id added
+    /// for each chunk. Default 2 MiB, which is above what our own sender ever has under way
+    /// ([`Window::Adaptive`]: 1 MiB). Nothing is acknowledged before it was read, so only a peer
+    /// that ignores missing answers gets here; the stream is then closed.
+    #[must_use]
+    pub fn receive_cap(mut self, bytes: usize) -> Self {
+        self.receive_cap = bytes;
+        self
+    }
+
+    /// Most streams at a time, whoever opened them. Default 64.
+    #[must_use]
+    pub fn max_streams(mut self, streams: usize) -> Self {
+        self.max_streams = streams;
+        self
+    }
+
+    /// Most streams at a time that the resources of one bare address opened. Default 4.
+    #[must_use]
+    pub fn max_streams_per_peer(mut self, streams: usize) -> Self {
+        self.max_streams_per_peer = streams;
+        self
+    }
+
+    /// Most opens at a time that wait for the owner. Default 32.
+    #[must_use]
+    pub fn max_pending(mut self, opens: usize) -> Self {
+        self.max_pending = opens;
+        self
+    }
+
+    /// Most opens at a time from one bare address that wait for the owner. Default 2.
+    #[must_use]
+    pub fn max_pending_per_peer(mut self, opens: usize) -> Self {
+        self.max_pending_per_peer = opens;
+        self
+    }
+
+    /// Most opens a minute from one bare address that are brought to the owner. Default 6.
+    #[must_use]
+    pub fn opens_per_minute(mut self, opens: usize) -> Self {
+        self.opens_per_minute = opens;
+        self
+    }
+
+    /// Most opens a minute from everybody together that are brought to the owner. Default 240.
+    #[must_use]
+    pub fn opens_per_minute_in_all(mut self, opens: usize) -> Self {
+        self.opens_per_minute_in_all = opens;
+        self
+    }
+
+    /// Most stanzas that wait for `poll_transmit`, data apart. Default 4096. Above it further
+    /// answers are dropped: an owner that takes nothing out cannot be flooded through us.
+    #[must_use]
+    pub fn outbox_cap(mut self, stanzas: usize) -> Self {
+        self.outbox_cap = stanzas;
+        self
+    }
+
+    /// How long our open waits for its answer. Default 60 s.
+    #[must_use]
+    pub fn open_timeout(mut self, wait: Duration) -> Self {
+        self.open_timeout = wait;
+        self
+    }
+
+    /// How long a peer's open waits for our owner; then it is answered `not-acceptable`. Default
+    /// 50 s, which is less than the minute that openers usually wait.
+    #[must_use]
+    pub fn accept_timeout(mut self, wait: Duration) -> Self {
+        self.accept_timeout = wait;
+        self
+    }
+
+    /// How long a stream lives without a single answer while chunks wait for theirs, unless
+    /// [`patient`](Self::patient). Default 60 s.
+    #[must_use]
+    pub fn ack_timeout(mut self, wait: Duration) -> Self {
+        self.ack_timeout = wait;
+        self
+    }
+
+    /// How long `close` lets our own data go out and be answered before `<close/>` goes anyway.
+    /// Default 60 s.
+    #[must_use]
+    pub fn flush_timeout(mut self, wait: Duration) -> Self {
+        self.flush_timeout = wait;
+        self
+    }
+
+    /// How long our `<close/>` waits for its answer, taking in what the peer still sends. Default
+    /// 10 s.
+    #[must_use]
+    pub fn close_timeout(mut self, wait: Duration) -> Self {
+        self.close_timeout = wait;
+        self
+    }
+
+    /// How long the peer's `<close/>` waits while what we had accepted goes out. Default 5 s.
+    #[must_use]
+    pub fn peer_flush_timeout(mut self, wait: Duration) -> Self {
+        self.peer_flush_timeout = wait;
+        self
+    }
+
+    /// How long received bytes wait to be read after the stream has ended. Default 600 s.
+    #[must_use]
+    pub fn drain_timeout(mut self, wait: Duration) -> Self {
+        self.drain_timeout = wait;
+        self
+    }
+
+    /// `block`, or less where a stanza with it would pass the server's limit.
+    pub(crate) fn fitting(&self, block: u16) -> u16 {
+        let Some(limit) = self.stanza_limit else {
+            return block;
+        };
+        let most = limit.saturating_sub(1024) / 4 * 3;
+        block.min(u16::try_from(most.max(1)).unwrap_or(u16::MAX))
+    }
+}
+
+/// What one `open` may have of its own.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    pub(crate) block_size: Option<BlockSize>,
+    pub(crate) carrier: Option<Carrier>,
+    pub(crate) extensions: Vec<Element>,
+    pub(crate) window: Option<Window>,
+    pub(crate) patient: Option<bool>,
+}
+
+impl OpenOptions {
+    /// Block size offered first, instead of the config's.
+    #[must_use]
+    pub fn block_size(mut self, offered: BlockSize) -> Self {
+        self.block_size = Some(offered);
+        self
+    }
+
+    /// Stanzas that carry the data. Default [`Carrier::Iq`].
+    #[must_use]
+    pub fn carrier(mut self, carrier: Carrier) -> Self {
+        self.carrier = Some(carrier);
+        self
+    }
+
+    /// Puts one more element into `<open/>`.
+    #[must_use]
+    pub fn extension(mut self, element: Element) -> Self {
+        self.extensions.push(element);
+        self
+    }
+
+    /// Puts these elements into `<open/>`.
+    #[must_use]
+    pub fn extensions(mut self, elements: Vec<Element>) -> Self {
+        self.extensions = elements;
+        self
+    }
+
+    /// Window of this stream, instead of the config's.
+    #[must_use]
+    pub fn window(mut self, window: Window) -> Self {
+        self.window = Some(window);
+        self
+    }
+
+    /// Patience of this stream, instead of the config's.
+    #[must_use]
+    pub fn patient(mut self, patient: bool) -> Self {
+        self.patient = Some(patient);
+        self
+    }
+}

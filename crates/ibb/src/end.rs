@@ -1,0 +1,271 @@
+//! How a stream goes on by itself, and how it ends.
+
+use std::time::Instant;
+
+use xtls_stanza::ibb::{self, Data};
+use xtls_stanza::{Envelope, Payload};
+
+use crate::error::answer;
+use crate::event::{Awaited, By, Close, Event, Loss, Why};
+use crate::outbox::{Asked, Outbox};
+use crate::stream::{Phase, Stream};
+
+/// What the peer is told at the end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Last {
+    /// `<close/>`, whose answer is awaited in the background.
+    Close,
+    /// Nothing: it knows, or does not know the stream.
+    Silent,
+}
+
+impl Stream {
+    /// Takes the steps that have become possible. Called after every change.
+    pub(crate) fn advance(&mut self, now: Instant, outbox: &mut Outbox) {
+        match self.phase {
+            Phase::Flushing { .. } if self.sender.is_idle() => self.send_close(now, outbox),
+            Phase::PeerClosing { .. } if self.sender.is_idle() => {
+                self.end(now, Close::new(By::Peer, Why::Done), Last::Silent, outbox);
+            }
+            Phase::Open | Phase::Opening { .. } if self.sender.room() == 0 => self.starved = true,
+            Phase::Open | Phase::Opening { .. } if self.starved => {
+                self.starved = false;
+                outbox.event(Event::Writable { id: self.id });
+            }
+            Phase::Opening { .. }
+            | Phase::Incoming { .. }
+            | Phase::Open
+            | Phase::Flushing { .. }
+            | Phase::Closing { .. }
+            | Phase::PeerClosing { .. }
+            | Phase::Ended { .. } => {}
+        }
+        if let Phase::Ended { close, told, .. } = &mut self.phase {
+            if !*told && self.receiver.unread() == 0 {
+                *told = true;
+                tracing::debug!(stream = %self.id, %close, "closed");
+                outbox.event(Event::Closed {
+                    id: self.id,
+                    close: close.clone(),
+                });
+            }
+        }
+    }
+
+    /// The owner knows that it is over.
+    pub(crate) fn is_told(&self) -> bool {
+        matches!(self.phase, Phase::Ended { told: true, .. })
+    }
+
+    /// Nothing is left to do.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Ended {
+                told: true,
+                unanswered: None,
+                ..
+            }
+        )
+    }
+
+    /// Whether a chunk may go now.
+    pub(crate) fn has_chunk(&mut self, now: Instant) -> bool {
+        self.may_send() && self.sender.is_ready(now)
+    }
+
+    /// The next chunk.
+    pub(crate) fn next_chunk(&mut self, now: Instant, outbox: &mut Outbox) -> Option<Envelope> {
+        if !self.may_send() {
+            return None;
+        }
+        let cut = self.sender.poll(now, || outbox.names.request())?;
+        tracing::trace!(stream = %self.id, seq = cut.seq.0, len = cut.bytes.len(), "chunk sent");
+        let data = Data {
+            sid: self.sid.clone(),
+            seq: cut.seq,
+            bytes: cut.bytes,
+        };
+        Some(outbox.chunk(&self.peer, self.id, self.carrier, cut.id, data))
+    }
+
+    fn may_send(&self) -> bool {
+        match self.phase {
+            Phase::Open | Phase::Flushing { .. } | Phase::PeerClosing { .. } => true,
+            Phase::Opening { .. }
+            | Phase::Incoming { .. }
+            | Phase::Closing { .. }
+            | Phase::Ended { .. } => false,
+        }
+    }
+
+    fn send_close(&mut self, now: Instant, outbox: &mut Outbox) {
+        let request = self.ask_close(outbox);
+        self.phase = Phase::Closing {
+            request,
+            until: now + self.timeouts.close,
+        };
+    }
+
+    fn ask_close(&self, outbox: &mut Outbox) -> String {
+        let close = Payload::Close(ibb::Close {
+            sid: self.sid.clone(),
+        });
+        outbox.request(&self.peer, self.id, Asked::Close, close)
+    }
+
+    /// Answers what was withheld: nothing more can come, so there is nothing to hold back.
+    pub(crate) fn release(&mut self, outbox: &mut Outbox) {
+        for request in self.receiver.withheld() {
+            outbox.result(&self.peer, request, None);
+        }
+    }
+
+    /// The reason of an end in order.
+    pub(crate) fn closed_why(&self) -> Why {
+        match self.sender.unfinished() {
+            0 => Why::Done,
+            bytes => Why::Unfinished { bytes },
+        }
+    }
+
+    /// Decides the end; the first decision counts. Every request of the peer is answered here that
+    /// has no answer yet, and no answer to ours is awaited any more, but that to `<close/>`.
+    pub(crate) fn end(&mut self, now: Instant, close: Close, last: Last, outbox: &mut Outbox) {
+        let mut unanswered = None;
+        match &mut self.phase {
+            Phase::Ended { .. } => return,
+            Phase::Opening { request, .. } => outbox.settle(request),
+            Phase::Closing { request, until } => {
+                unanswered = Some((std::mem::take(request), *until));
+            }
+            Phase::Incoming { .. }
+            | Phase::Open
+            | Phase::Flushing { .. }
+            | Phase::PeerClosing { .. } => {}
+        }
+        self.release(outbox);
+        for id in self.sender.drop_all() {
+            outbox.settle(&id);
+        }
+        if let Phase::PeerClosing { request, .. } = &mut self.phase {
+            outbox.result(&self.peer, std::mem::take(request), None);
+        } else if last == Last::Close && unanswered.is_none() {
+            unanswered = Some((self.ask_close(outbox), now + self.timeouts.close));
+        }
+        let read_until = now + self.timeouts.drain;
+        self.phase = Phase::Ended {
+            close,
+            told: false,
+            unanswered,
+            read_until,
+        };
+    }
+
+    /// The nearest moment at which time itself changes something, and what.
+    pub(crate) fn deadline(&self) -> Option<(Instant, &'static str)> {
+        let answers = self
+            .sender
+            .trouble_deadline()
+            .map(|at| (at, "chunks that came back"));
+        let answers = answers
+            .into_iter()
+            .chain(self.ack_deadline().map(|at| (at, "any answer")));
+        let other = match &self.phase {
+            Phase::Opening { until, .. } => return Some((*until, "the answer to our open")),
+            Phase::Incoming { until, .. } => return Some((*until, "the owner's word on an open")),
+            Phase::Closing { until, .. } => return Some((*until, "the answer to our close")),
+            Phase::Open => None,
+            Phase::Flushing { until } => Some((*until, "our data to be acknowledged")),
+            Phase::PeerClosing { until, .. } => Some((*until, "our data before the peer's close")),
+            Phase::Ended {
+                told,
+                unanswered,
+                read_until,
+                ..
+            } => {
+                let unread = (!told).then_some((*read_until, "the owner to read the rest"));
+                let close = unanswered
+                    .as_ref()
+                    .map(|(_, at)| (*at, "the answer to our close"));
+                return unread.into_iter().chain(close).min();
+            }
+        };
+        answers.chain(other).min()
+    }
+
+    fn ack_deadline(&self) -> Option<Instant> {
+        if self.patient {
+            return None;
+        }
+        Some(self.sender.owed_since()? + self.timeouts.ack)
+    }
+
+    /// Does what is due at `now`.
+    pub(crate) fn on_time(&mut self, now: Instant, outbox: &mut Outbox) {
+        self.sender.on_time(now);
+        match &mut self.phase {
+            Phase::Opening { until, .. } if *until <= now => {
+                let why = Why::TimedOut(Awaited::Open);
+                self.end(now, Close::new(By::Us, why), Last::Close, outbox);
+            }
+            Phase::Incoming { until, .. } if *until <= now => {
+                self.refuse(now, answer::declined(), Why::Expired, outbox);
+            }
+            Phase::Closing { request, until } if *until <= now => {
+                outbox.settle(request);
+                let why = Why::TimedOut(Awaited::Close);
+                self.end(now, Close::new(By::Us, why), Last::Silent, outbox);
+                self.forget_close();
+            }
+            Phase::PeerClosing { until, .. } if *until <= now => {
+                let why = self.closed_why();
+                self.end(now, Close::new(By::Peer, why), Last::Silent, outbox);
+            }
+            Phase::Ended { .. } => self.on_time_after_end(now, outbox),
+            Phase::Open | Phase::Flushing { .. } | Phase::PeerClosing { .. } => {
+                self.on_time_while_sending(now, outbox);
+            }
+            Phase::Opening { .. } | Phase::Incoming { .. } | Phase::Closing { .. } => {}
+        }
+    }
+
+    fn on_time_while_sending(&mut self, now: Instant, outbox: &mut Outbox) {
+        if self.sender.trouble_is_over(now) {
+            let why = Why::Lost(Loss::Time);
+            self.end(now, Close::new(By::Us, why), Last::Close, outbox);
+        } else if self.ack_deadline().is_some_and(|at| at <= now) {
+            let why = Why::TimedOut(Awaited::Chunk);
+            self.end(now, Close::new(By::Us, why), Last::Close, outbox);
+        } else if matches!(self.phase, Phase::Flushing { until } if until <= now) {
+            self.sender.drop_queue();
+            self.send_close(now, outbox);
+        }
+    }
+
+    fn on_time_after_end(&mut self, now: Instant, outbox: &mut Outbox) {
+        let Phase::Ended {
+            close,
+            told,
+            unanswered,
+            read_until,
+        } = &mut self.phase
+        else {
+            return;
+        };
+        if let Some((request, _)) = unanswered.take_if(|(_, at)| *at <= now) {
+            outbox.settle(&request);
+        }
+        if !*told && *read_until <= now {
+            let bytes = self.receiver.discard();
+            close.why = Why::Unread { bytes };
+        }
+    }
+
+    /// The answer to our `<close/>` is not awaited any more.
+    pub(crate) fn forget_close(&mut self) {
+        if let Phase::Ended { unanswered, .. } = &mut self.phase {
+            *unanswered = None;
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! What comes in: requests, answers, messages.
+
+use std::time::Instant;
+
+use xtls_stanza::ibb::{self, Carrier, Data, Open, Sid};
+use xtls_stanza::{
+    Address, Condition, Content, Element, Envelope, MessageKind, Payload, PayloadError,
+    StanzaError, ns,
+};
+
+use crate::error::answer;
+use crate::event::{By, Event, StreamId, Violation};
+use crate::mux::Mux;
+use crate::outbox::{Asked, Awaiting};
+use crate::stream::{Own, Stream};
+
+impl Mux {
+    /// Takes in a stanza. `None`: it was ours, and is dealt with. `Some`: it is not ours, and the
+    /// caller goes on with it (a request still needs its answer then).
+    ///
+    /// Ours are requests with a payload of In-Band Bytestreams from a full address to exactly our
+    /// own; answers whose id *and* sender match a request of ours; messages with a chunk of a
+    /// stream in message mode, and their bounces.
+    pub fn handle(&mut self, now: Instant, envelope: Envelope) -> Option<Envelope> {
+        let to_us = envelope.to.as_ref() == Some(self.own());
+        let Some(from) = envelope.from.clone().filter(Address::is_full) else {
+            return Some(envelope);
+        };
+        let id = envelope.id.clone();
+        match envelope.content {
+            Content::Set(payload) if to_us && is_bytestream(&payload) => {
+                self.on_request(now, &from, id, payload);
+                None
+            }
+            Content::Get(payload) if to_us && is_bytestream(&payload) => {
+                self.outbox.error(&from, id, answer::not_for_requests());
+                None
+            }
+            Content::Result(_) | Content::Error(_) if to_us || envelope.to.is_none() => {
+                self.on_answer(now, &from, envelope)
+            }
+            Content::Message { .. } if to_us => self.on_message(now, &from, envelope),
+            Content::Set(_)
+            | Content::Get(_)
+            | Content::Result(_)
+            | Content::Error(_)
+            | Content::Message { .. }
+            | Content::Presence { .. } => Some(envelope),
+        }
+    }
+
+    fn on_request(&mut self, now: Instant, from: &Address, request: String, payload: Payload) {
+        match payload {
+            Payload::Open(open) => self.on_open(now, from, request, open),
+            Payload::Data(Data { sid, seq, bytes }) => match self.find(from, &sid) {
+                Some(id) => {
+                    self.touch(now, id, |stream, now, outbox| {
+                        stream.on_data(now, seq, bytes, Some(request), outbox);
+                    });
+                }
+                None => self.outbox.error(from, request, answer::unknown_stream()),
+            },
+            Payload::Close(ibb::Close { sid }) => match self.find(from, &sid) {
+                Some(id) => {
+                    self.touch(now, id, |stream, now, outbox| {
+                        stream.on_close(now, request, outbox);
+                    });
+                }
+                None => self.outbox.error(from, request, answer::unknown_stream()),
+            },
+            Payload::Malformed { name, sid, why, .. } => {
+                self.on_malformed(now, from, request, &name, sid.as_deref(), why);
+            }
+            Payload::Xtls(_)
+            | Payload::DiscoQuery(_)
+            | Payload::DiscoInfo(_)
+            | Payload::Ping
+            | Payload::Other(_) => self.outbox.error(from, request, answer::not_for_requests()),
+        }
+    }
+
+    fn on_open(&mut self, now: Instant, from: &Address, request: String, open: Open) {
+        let inner = self.inner_now(now);
+        let census = self.census(from);
+        let verdict = if from == self.own() || self.find(from, &open.sid).is_some() {
+            Err(answer::declined())
+        } else {
+            self.door.judge(inner, &self.config, from, &open, census)
+        };
+        if let Err(error) = verdict {
+            tracing::debug!(%error, "an open is refused");
+            self.outbox.error(from, request, error);
+            return;
+        }
+        let id = self.new_id();
+        let own = Own {
+            block: open.block_size.get(),
+            carrier: open.carrier,
+            window: self.config.window,
+            patient: self.config.patient,
+            opened_by: By::Peer,
+        };
+        let (peer, sid) = (from.clone(), open.sid.clone());
+        let stream = Stream::incoming(inner, id, peer, sid, own, &self.config, request);
+        self.file(now, stream);
+        self.outbox.event(Event::Incoming {
+            id,
+            from: from.clone(),
+            open,
+        });
+    }
+
+    /// Ours by the namespace, but not to be read.
+    fn on_malformed(
+        &mut self,
+        now: Instant,
+        from: &Address,
+        request: String,
+        name: &str,
+        sid: Option<&str>,
+        why: PayloadError,
+    ) {
+        let sid = sid.and_then(|sid| Sid::new(sid).ok());
+        let error = match (name, sid) {
+            ("open", _) => answer::malformed_open(),
+            ("data", Some(sid)) => match self.find(from, &sid) {
+                Some(id) if self.get(id).is_some_and(Stream::takes_data) => {
+                    let violation = Violation::Unreadable(why);
+                    self.touch(now, id, |stream, now, outbox| {
+                        stream.violation(now, violation, Some(request), outbox);
+                    });
+                    return;
+                }
+                Some(_) | None => answer::unknown_stream(),
+            },
+            ("data" | "close", _) => answer::malformed_other(),
+            _ => answer::not_for_requests(),
+        };
+        self.outbox.error(from, request, error);
+    }
+
+    fn on_answer(&mut self, now: Instant, from: &Address, envelope: Envelope) -> Option<Envelope> {
+        let Some(Awaiting { stream: id, what }) = self.outbox.awaiting(&envelope.id) else {
+            return Some(envelope);
+        };
+        if self.get(id).is_none_or(|stream| stream.peer != *from) {
+            return Some(envelope);
+        }
+        self.outbox.settle(&envelope.id);
+        match (what, envelope.content) {
+            (Asked::Open, Content::Error(error)) => self.on_open_error(now, id, error),
+            (Asked::Open, Content::Result(answer)) => {
+                self.touch(now, id, |stream, _, outbox| {
+                    stream.on_opened(answer, outbox)
+                });
+            }
+            (Asked::Data, Content::Error(error)) => {
+                self.touch(now, id, |stream, now, outbox| {
+                    stream.on_chunk_error(now, &envelope.id, error, outbox);
+                });
+            }
+            (Asked::Data, _) => {
+                self.touch(now, id, |stream, now, outbox| {
+                    stream.on_acknowledged(now, &envelope.id, outbox);
+                });
+            }
+            (Asked::Open | Asked::Close, _) => {
+                self.touch(now, id, |stream, now, outbox| {
+                    stream.on_close_answered(now, outbox)
+                });
+            }
+        }
+        None
+    }
+
+    fn on_open_error(&mut self, now: Instant, id: StreamId, error: StanzaError) {
+        let Some((peer, old)) = self.get(id).map(|s| (s.peer.clone(), s.sid.clone())) else {
+            return;
+        };
+        if error.condition == Condition::ResourceConstraint {
+            let (sid, config) = (self.new_sid(&peer), self.config.clone());
+            let halved = self.touch(now, id, |stream, now, outbox| {
+                stream.halve(now, sid, &config, outbox)
+            });
+            if halved == Some(true) {
+                self.refile(id, &old);
+                return;
+            }
+        }
+        self.touch(now, id, |stream, now, outbox| {
+            stream.on_refused(now, error, outbox)
+        });
+    }
+
+    fn on_message(&mut self, now: Instant, from: &Address, envelope: Envelope) -> Option<Envelope> {
+        let Content::Message { kind, payloads, .. } = &envelope.content else {
+            return Some(envelope);
+        };
+        if *kind == MessageKind::Error {
+            let ids: Vec<StreamId> = self.of_peer(from).collect();
+            let ours = ids.into_iter().any(|id| {
+                let bounced = self.touch(now, id, |stream, now, outbox| {
+                    stream.on_message_error(now, &envelope.id, outbox)
+                });
+                bounced == Some(true)
+            });
+            return if ours { None } else { Some(envelope) };
+        }
+        let Some(chunk) = chunk_of(*kind, payloads) else {
+            return Some(envelope);
+        };
+        let sid = match &chunk {
+            Ok(data) => Some(data.sid.clone()),
+            Err((sid, _)) => Sid::new(sid).ok(),
+        };
+        let id = sid.and_then(|sid| self.find(from, &sid));
+        let Some(id) = id.filter(|id| self.get(*id).is_some_and(takes_messages)) else {
+            return Some(envelope);
+        };
+        self.touch(now, id, |stream, now, outbox| match chunk {
+            Ok(Data { seq, bytes, .. }) => stream.on_data(now, seq, bytes, None, outbox),
+            Err((_, why)) => stream.violation(now, Violation::Unreadable(why), None, outbox),
+        });
+        None
+    }
+}
+
+fn takes_messages(stream: &Stream) -> bool {
+    stream.carrier == Carrier::Message && stream.takes_data()
+}
+
+/// Whether a request is about bytestreams, readable or not.
+fn is_bytestream(payload: &Payload) -> bool {
+    match payload {
+        Payload::Open(_) | Payload::Data(_) | Payload::Close(_) => true,
+        Payload::Malformed { ns, .. } => ns == ibb::NS,
+        Payload::Other(element) => element.ns == ibb::NS,
+        Payload::Xtls(_) | Payload::DiscoQuery(_) | Payload::DiscoInfo(_) | Payload::Ping => false,
+    }
+}
+
+/// The chunk in a message: exactly one, in a message that came straight from its sender. What was
+/// stored, delayed, forwarded or sent to a room is nobody's chunk, whatever it holds.
+fn chunk_of(kind: MessageKind, payloads: &[Payload]) -> Option<Result<Data, (&str, PayloadError)>> {
+    match kind {
+        MessageKind::Normal | MessageKind::Chat | MessageKind::Headline => {}
+        MessageKind::Groupchat | MessageKind::Error => return None,
+    }
+    let mut chunk = None;
+    for payload in payloads {
+        let found = match payload {
+            Payload::Data(data) => Ok(data.clone()),
+            Payload::Malformed {
+                ns,
+                name,
+                sid: Some(sid),
+                why,
+            } if ns == ibb::NS && name == "data" => Err((sid.as_str(), *why)),
+            Payload::Other(element) if is_indirect(element) => return None,
+            Payload::Open(_)
+            | Payload::Close(_)
+            | Payload::Xtls(_)
+            | Payload::DiscoQuery(_)
+            | Payload::DiscoInfo(_)
+            | Payload::Ping
+            | Payload::Malformed { .. }
+            | Payload::Other(_) => continue,
+        };
+        if chunk.replace(found).is_some() {
+            return None;
+        }
+    }
+    chunk
+}
+
+/// Marks of a message that did not come straight from its sender: XEP-0203 and its forerunner
+/// XEP-0091, XEP-0280, XEP-0297, XEP-0313.
+fn is_indirect(element: &Element) -> bool {
+    match element.ns.as_str() {
+        "urn:xmpp:delay" | "jabber:x:delay" | "urn:xmpp:forward:0" => true,
+        ns::CARBONS => element.name != "private",
+        other => other.starts_with("urn:xmpp:mam:"),
+    }
+}

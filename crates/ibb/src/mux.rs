@@ -1,0 +1,449 @@
+//! All streams of one address.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Instant;
+
+use bytes::Bytes;
+use xtls_stanza::ibb::Sid;
+use xtls_stanza::{Address, Envelope, Payload, StanzaError};
+
+use crate::accept::{Allow, Census, Door};
+use crate::clock::{Clock, Deadline};
+use crate::config::{Config, OpenOptions};
+use crate::error::{Gone, OpenError, WriteError};
+use crate::event::{By, Event, StreamId, Why};
+use crate::names::Names;
+use crate::outbox::Outbox;
+use crate::stats::Stats;
+use crate::stream::{Own, Stream};
+use crate::window::Window;
+
+/// All bytestreams of one full address, both directions.
+///
+/// Feed it with [`handle`](Self::handle) and [`handle_timeout`](Self::handle_timeout); after every
+/// call take out what there is with [`poll_transmit`](Self::poll_transmit) and
+/// [`poll_event`](Self::poll_event), then wait until [`poll_timeout`](Self::poll_timeout).
+#[derive(Debug)]
+pub struct Mux {
+    pub(crate) config: Config,
+    pub(crate) outbox: Outbox,
+    pub(crate) door: Door,
+    clock: Clock,
+    next_id: u64,
+    streams: BTreeMap<StreamId, Stream>,
+    /// The key of a stream: own address (the mux's), peer's full address, sid. Never less.
+    keys: BTreeMap<Address, BTreeMap<Sid, StreamId>>,
+    deadlines: BTreeSet<(Instant, StreamId)>,
+    /// Streams that have a chunk to send, each once: one chunk each in turn.
+    ring: VecDeque<StreamId>,
+}
+
+impl Mux {
+    /// A mux for `own`, the full address that the server bound. All ids come from `seed`, which
+    /// has to be random.
+    #[must_use]
+    pub fn new(own: Address, config: Config, seed: [u8; 32]) -> Self {
+        let outbox = Outbox::new(own, Names::new(seed), config.outbox_cap);
+        Self {
+            config,
+            outbox,
+            door: Door::default(),
+            clock: Clock::default(),
+            next_id: 0,
+            streams: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            ring: VecDeque::new(),
+        }
+    }
+
+    /// The own address.
+    #[must_use]
+    pub fn own(&self) -> &Address {
+        &self.outbox.own
+    }
+
+    /// Whose opens are brought to the owner. At first [`Allow::Anybody`]'s.
+    pub fn allow(&mut self, allow: Allow) {
+        self.door.allow = allow;
+    }
+
+    /// Announces that `peer` will open `sid`, as agreed elsewhere: its open is brought to the owner
+    /// whatever [`allow`](Self::allow) says, once. The last 256 announcements are remembered.
+    pub fn expect(&mut self, peer: Address, sid: Sid) {
+        self.door.expect(peer, sid);
+    }
+
+    /// Asks `to` for a stream. Bytes can be written at once; they leave when it is open.
+    ///
+    /// # Errors
+    ///
+    /// An address without resource, the own address, too many streams.
+    pub fn open(
+        &mut self,
+        now: Instant,
+        to: &Address,
+        options: OpenOptions,
+    ) -> Result<StreamId, OpenError> {
+        if !to.is_full() {
+            return Err(OpenError::NotFull);
+        }
+        if to == self.own() {
+            return Err(OpenError::OwnAddress);
+        }
+        if self.streams.len() >= self.config.max_streams {
+            return Err(OpenError::TooMany {
+                max: self.config.max_streams,
+            });
+        }
+        let now = self.clock.read(now);
+        let offered = options
+            .block_size
+            .map_or(self.config.block_size, |block| block.get());
+        let own = Own {
+            block: self.config.fitting(offered),
+            carrier: options.carrier.unwrap_or_default(),
+            window: options.window.unwrap_or(self.config.window),
+            patient: options.patient.unwrap_or(self.config.patient),
+            opened_by: By::Us,
+        };
+        let sid = self.new_sid(to);
+        let id = self.new_id();
+        let (config, outbox, to) = (&self.config, &mut self.outbox, to.clone());
+        let extensions = options.extensions;
+        let stream = Stream::opening(now, id, to, sid, own, config, extensions, outbox);
+        self.file(now, stream);
+        Ok(id)
+    }
+
+    /// Accepts what [`Event::Incoming`] asked for; `answer` goes into the result.
+    ///
+    /// # Errors
+    ///
+    /// The stream is not waiting for this any more.
+    pub fn accept(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        answer: Option<Payload>,
+    ) -> Result<(), Gone> {
+        let accepted = self.change(now, id, |stream, _, outbox| stream.accept(answer, outbox));
+        accepted.filter(|done| *done).map(|_| ()).ok_or(Gone)
+    }
+
+    /// Refuses what [`Event::Incoming`] asked for.
+    ///
+    /// # Errors
+    ///
+    /// The stream is not waiting for this any more.
+    pub fn refuse(&mut self, now: Instant, id: StreamId, with: StanzaError) -> Result<(), Gone> {
+        let refused = self.change(now, id, |stream, now, outbox| {
+            stream.refuse(now, with, Why::Declined, outbox)
+        });
+        refused.filter(|done| *done).map(|_| ()).ok_or(Gone)
+    }
+
+    /// Bytes that [`write`](Self::write) takes now. When it is 0, [`Event::Writable`] follows.
+    #[must_use]
+    pub fn room(&self, id: StreamId) -> usize {
+        self.known(id).map_or(0, Stream::room)
+    }
+
+    /// Gives bytes to the stream; says how many it took.
+    ///
+    /// They are cut into chunks as [`poll_transmit`](Self::poll_transmit) takes them out: write
+    /// all that is to share a chunk before polling.
+    ///
+    /// # Errors
+    ///
+    /// The stream is not accepted yet, closing, or closed.
+    pub fn write(&mut self, now: Instant, id: StreamId, bytes: Bytes) -> Result<usize, WriteError> {
+        let written = self.change(now, id, |stream, _, _| stream.write(bytes));
+        written.unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// Whether all that was written has been taken out with [`poll_transmit`](Self::poll_transmit).
+    /// True for a stream that is gone.
+    #[must_use]
+    pub fn is_flushed(&self, id: StreamId) -> bool {
+        self.known(id).is_none_or(Stream::is_flushed)
+    }
+
+    /// Bytes that can be read now.
+    #[must_use]
+    pub fn readable(&self, id: StreamId) -> usize {
+        self.known(id).map_or(0, Stream::readable)
+    }
+
+    /// Takes up to `max` bytes. A chunk that has been taken whole is acknowledged: a reader that
+    /// does not read holds the writer back, and nothing else.
+    pub fn read(&mut self, now: Instant, id: StreamId, max: usize) -> Option<Bytes> {
+        self.change(now, id, |stream, _, outbox| stream.read(max, outbox))
+            .flatten()
+    }
+
+    /// Closes in order: what was written goes out and is acknowledged, then `<close/>`; what the
+    /// peer still sends can be read. Ends within the config's limits, with [`Event::Closed`].
+    /// A stream that is not open yet is withdrawn, one not accepted yet is refused.
+    pub fn close(&mut self, now: Instant, id: StreamId) {
+        self.change(now, id, |stream, now, outbox| stream.close(now, outbox));
+    }
+
+    /// Drops what was written and what was not read, and sends `<close/>`. [`Event::Closed`] is
+    /// there at once.
+    pub fn abort(&mut self, now: Instant, id: StreamId) {
+        self.change(now, id, |stream, now, outbox| stream.abort(now, outbox));
+    }
+
+    /// Gives an existing stream another window.
+    pub fn set_window(&mut self, now: Instant, id: StreamId, window: Window) {
+        let config = self.config.clone();
+        self.change(now, id, |stream, _, _| stream.set_window(window, &config));
+    }
+
+    /// Gives an existing stream another patience; see [`Config::patient`].
+    pub fn set_patient(&mut self, now: Instant, id: StreamId, patient: bool) {
+        self.change(now, id, |stream, _, _| stream.patient = patient);
+    }
+
+    /// The stream's sid. It may be another one after each refused block size.
+    #[must_use]
+    pub fn sid(&self, id: StreamId) -> Option<&Sid> {
+        self.known(id).map(|stream| &stream.sid)
+    }
+
+    /// The peer's address.
+    #[must_use]
+    pub fn peer(&self, id: StreamId) -> Option<&Address> {
+        self.known(id).map(|stream| &stream.peer)
+    }
+
+    /// The agreed block size in bytes (the one on offer, while opening).
+    #[must_use]
+    pub fn block_size(&self, id: StreamId) -> Option<u16> {
+        self.known(id).map(|stream| stream.block)
+    }
+
+    /// The stream's counters.
+    #[must_use]
+    pub fn stats(&self, id: StreamId) -> Option<Stats> {
+        self.known(id).map(Stream::stats)
+    }
+
+    /// The connection to the server is suspended: nothing can be late until
+    /// [`resume`](Self::resume).
+    pub fn pause(&mut self, now: Instant) {
+        self.clock.pause(now);
+    }
+
+    /// The connection goes on where it was (XEP-0198).
+    pub fn resume(&mut self, now: Instant) {
+        self.clock.resume(now);
+    }
+
+    /// The connection to the server is gone, or has another address: all streams end with
+    /// [`By::Link`], and what has not left never will.
+    pub fn lost(&mut self, now: Instant) {
+        self.clock.resume(now);
+        let ids: Vec<StreamId> = self.streams.keys().copied().collect();
+        for id in ids {
+            self.touch(now, id, |stream, now, outbox| {
+                stream.on_link_lost(now, outbox)
+            });
+        }
+        self.outbox.clear();
+    }
+
+    /// The next stanza to send: answers and questions first, then one chunk of each stream in turn.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Envelope> {
+        if self.clock.paused() {
+            return None;
+        }
+        if let Some(envelope) = self.outbox.next_stanza() {
+            return Some(envelope);
+        }
+        while let Some(id) = self.ring.pop_front() {
+            let chunk = self.touch(now, id, |stream, now, outbox| {
+                stream.in_ring = false;
+                stream.next_chunk(now, outbox)
+            });
+            if let Some(envelope) = chunk.flatten() {
+                return Some(envelope);
+            }
+        }
+        None
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let event = self.outbox.next_event()?;
+        if let Event::Readable { id } = event {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.readable_told = false;
+            }
+        }
+        Some(event)
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        if self.clock.paused() {
+            return None;
+        }
+        let (at, id) = self.deadlines.first()?;
+        let why = self
+            .streams
+            .get(id)
+            .and_then(Stream::deadline)
+            .map_or("", |(_, why)| why);
+        Some(Deadline {
+            at: self.clock.outer(*at),
+            why,
+        })
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let inner = self.clock.read(now);
+        let due: Vec<StreamId> = self
+            .deadlines
+            .iter()
+            .take_while(|(at, _)| *at <= inner)
+            .map(|(_, id)| *id)
+            .collect();
+        for id in due {
+            self.touch(now, id, |stream, now, outbox| stream.on_time(now, outbox));
+        }
+    }
+
+    pub(crate) fn inner_now(&mut self, now: Instant) -> Instant {
+        self.clock.read(now)
+    }
+
+    pub(crate) fn find(&self, peer: &Address, sid: &Sid) -> Option<StreamId> {
+        self.keys.get(peer)?.get(sid).copied()
+    }
+
+    pub(crate) fn get(&self, id: StreamId) -> Option<&Stream> {
+        self.streams.get(&id)
+    }
+
+    pub(crate) fn of_peer(&self, peer: &Address) -> impl Iterator<Item = StreamId> {
+        self.keys
+            .get(peer)
+            .into_iter()
+            .flat_map(|sids| sids.values().copied())
+    }
+
+    pub(crate) fn census(&self, peer: &Address) -> Census {
+        let mut census = Census {
+            streams: self.streams.len(),
+            ..Census::default()
+        };
+        for stream in self
+            .streams
+            .values()
+            .filter(|stream| stream.opened_by == By::Peer)
+        {
+            let same = stream.peer.same_bare(peer);
+            let pending = stream.is_pending();
+            census.of_peer += usize::from(same);
+            census.pending += usize::from(pending);
+            census.pending_of_peer += usize::from(pending && same);
+        }
+        census
+    }
+
+    pub(crate) fn new_id(&mut self) -> StreamId {
+        self.next_id += 1;
+        StreamId(self.next_id)
+    }
+
+    pub(crate) fn new_sid(&mut self, peer: &Address) -> Sid {
+        loop {
+            let sid = self.outbox.names.sid();
+            if let Some(sid) = sid.filter(|sid| self.find(peer, sid).is_none()) {
+                return sid;
+            }
+        }
+    }
+
+    /// Enters a new stream. Its open or its result leaves later: the key is known by then.
+    pub(crate) fn file(&mut self, now: Instant, stream: Stream) {
+        let id = stream.id;
+        self.keys
+            .entry(stream.peer.clone())
+            .or_default()
+            .insert(stream.sid.clone(), id);
+        self.streams.insert(id, stream);
+        self.touch(now, id, |_, _, _| ());
+    }
+
+    pub(crate) fn refile(&mut self, id: StreamId, old: &Sid) {
+        let Some(stream) = self.streams.get(&id) else {
+            return;
+        };
+        let sids = self.keys.entry(stream.peer.clone()).or_default();
+        sids.remove(old);
+        sids.insert(stream.sid.clone(), id);
+    }
+
+    fn known(&self, id: StreamId) -> Option<&Stream> {
+        self.streams.get(&id).filter(|stream| !stream.is_told())
+    }
+
+    /// Changes a stream that the owner knows.
+    fn change<T>(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        change: impl FnOnce(&mut Stream, Instant, &mut Outbox) -> T,
+    ) -> Option<T> {
+        self.known(id)?;
+        self.touch(now, id, change)
+    }
+
+    /// Changes a stream, lets it go on by itself, and brings the indices up to date.
+    pub(crate) fn touch<T>(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        change: impl FnOnce(&mut Stream, Instant, &mut Outbox) -> T,
+    ) -> Option<T> {
+        let now = self.clock.read(now);
+        let stream = self.streams.get_mut(&id)?;
+        let changed = change(stream, now, &mut self.outbox);
+        stream.advance(now, &mut self.outbox);
+
+        let deadline = stream.deadline().map(|(at, _)| at);
+        if deadline != stream.listed {
+            if let Some(at) = stream.listed {
+                self.deadlines.remove(&(at, id));
+            }
+            if let Some(at) = deadline {
+                self.deadlines.insert((at, id));
+            }
+            stream.listed = deadline;
+        }
+        if !stream.in_ring && stream.has_chunk(now) {
+            stream.in_ring = true;
+            self.ring.push_back(id);
+        }
+        if stream.is_gone() {
+            if let Some(stream) = self.streams.remove(&id) {
+                self.unfile(&stream);
+            }
+        }
+        Some(changed)
+    }
+
+    fn unfile(&mut self, stream: &Stream) {
+        if let Some(sids) = self.keys.get_mut(&stream.peer) {
+            sids.remove(&stream.sid);
+            if sids.is_empty() {
+                self.keys.remove(&stream.peer);
+            }
+        }
+    }
+}

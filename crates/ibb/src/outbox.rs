@@ -1,0 +1,151 @@
+//! Everything that leaves a mux, data apart: stanzas, events, and who awaits which answer.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use xtls_stanza::ibb::{Carrier, Data};
+use xtls_stanza::{Address, Content, Envelope, MessageKind, Payload, StanzaError, hints};
+
+use crate::event::{Event, StreamId};
+use crate::names::Names;
+
+/// A request of ours without an answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Awaiting {
+    pub(crate) stream: StreamId,
+    pub(crate) what: Asked,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Asked {
+    Open,
+    Data,
+    Close,
+}
+
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    pub(crate) own: Address,
+    pub(crate) names: Names,
+    cap: usize,
+    stanzas: VecDeque<Envelope>,
+    events: VecDeque<Event>,
+    awaiting: BTreeMap<String, Awaiting>,
+}
+
+impl Outbox {
+    pub(crate) fn new(own: Address, names: Names, cap: usize) -> Self {
+        Self {
+            own,
+            names,
+            cap,
+            stanzas: VecDeque::new(),
+            events: VecDeque::new(),
+            awaiting: BTreeMap::new(),
+        }
+    }
+
+    /// Sends a request of the stream; gives its id.
+    pub(crate) fn request(
+        &mut self,
+        to: &Address,
+        stream: StreamId,
+        what: Asked,
+        payload: Payload,
+    ) -> String {
+        let id = self.names.request();
+        self.awaiting.insert(id.clone(), Awaiting { stream, what });
+        self.push(to, id.clone(), Content::Set(payload));
+        id
+    }
+
+    /// Answers a request.
+    pub(crate) fn result(&mut self, to: &Address, id: String, payload: Option<Payload>) {
+        self.push(to, id, Content::Result(payload));
+    }
+
+    /// Answers a request with an error.
+    pub(crate) fn error(&mut self, to: &Address, id: String, error: StanzaError) {
+        self.push(to, id, Content::Error(error));
+    }
+
+    fn push(&mut self, to: &Address, id: String, content: Content) {
+        if self.stanzas.len() >= self.cap {
+            tracing::warn!(cap = self.cap, "the outbox is full, a stanza is dropped");
+            return;
+        }
+        let envelope = self.envelope(to, id, content);
+        self.stanzas.push_back(envelope);
+    }
+
+    fn envelope(&self, to: &Address, id: String, content: Content) -> Envelope {
+        Envelope {
+            from: Some(self.own.clone()),
+            to: Some(to.clone()),
+            id,
+            content,
+        }
+    }
+
+    /// A chunk as it leaves. In an iq its answer is awaited from here on.
+    pub(crate) fn chunk(
+        &mut self,
+        to: &Address,
+        stream: StreamId,
+        carrier: Carrier,
+        id: String,
+        data: Data,
+    ) -> Envelope {
+        let content = match carrier {
+            Carrier::Iq => {
+                self.awaiting.insert(
+                    id.clone(),
+                    Awaiting {
+                        stream,
+                        what: Asked::Data,
+                    },
+                );
+                Content::Set(Payload::Data(data))
+            }
+            // XEP-0334, XEP-0280 §6.2: no copy, no archive. A `normal` message to a resource that
+            // is gone is not sent on to others (RFC 6121 §8.5.3.2.1).
+            Carrier::Message => Content::Message {
+                kind: MessageKind::Normal,
+                payloads: vec![
+                    Payload::Data(data),
+                    Payload::Other(hints::Hint::NoCopy.to_element()),
+                    Payload::Other(hints::Hint::NoStore.to_element()),
+                    Payload::Other(hints::private()),
+                ],
+                error: None,
+            },
+        };
+        self.envelope(to, id, content)
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    pub(crate) fn next_stanza(&mut self) -> Option<Envelope> {
+        self.stanzas.pop_front()
+    }
+
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    pub(crate) fn awaiting(&self, id: &str) -> Option<Awaiting> {
+        self.awaiting.get(id).copied()
+    }
+
+    /// The answer came, or is not wanted any more.
+    pub(crate) fn settle(&mut self, id: &str) {
+        self.awaiting.remove(id);
+    }
+
+    /// The link is gone: nothing leaves, nothing is awaited.
+    pub(crate) fn clear(&mut self) {
+        self.stanzas.clear();
+        self.awaiting.clear();
+    }
+}

@@ -1,0 +1,220 @@
+//! The receiving half of a stream: order, limits, and answers withheld until the bytes are read.
+
+use std::collections::VecDeque;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::Hasher;
+
+use bytes::Bytes;
+use xtls_stanza::ibb::Seq;
+
+use crate::event::Violation;
+use crate::stats::Stats;
+
+/// Chunks whose repetition is recognised: twice what a full default window holds.
+const RECENT: usize = 512;
+/// Empty chunks in a row that are bearable (protocol.md §3.5).
+const MAX_EMPTY: u8 = 16;
+/// What holding one chunk costs besides its bytes and its request id.
+const CHUNK_COST: usize = 128;
+
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    expected: Seq,
+    block: usize,
+    cap: usize,
+    /// Bytes that `read` will give.
+    unread: usize,
+    /// What the held chunks cost, against the cap.
+    held: usize,
+    chunks: VecDeque<Chunk>,
+    /// Length and hash of the last chunks; the last one is `expected - 1`.
+    recent: VecDeque<(usize, u64)>,
+    empty_in_row: u8,
+    stats: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    bytes: u64,
+    chunks: u64,
+    duplicates: u64,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    bytes: Bytes,
+    cost: usize,
+    /// Requests to answer when the bytes have been taken: the chunk's own and its repetitions'.
+    requests: Vec<String>,
+}
+
+/// What became of a chunk that is no violation.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Taken {
+    /// New bytes: the answer comes with their reading.
+    Kept,
+    /// Nothing to read: answer this request now, if it was one.
+    Answer(Option<String>),
+}
+
+impl Receiver {
+    pub(crate) fn new(block: usize, cap: usize) -> Self {
+        Self {
+            expected: Seq(0),
+            block,
+            cap,
+            unread: 0,
+            held: 0,
+            chunks: VecDeque::new(),
+            recent: VecDeque::new(),
+            empty_in_row: 0,
+            stats: Counters::default(),
+        }
+    }
+
+    /// Takes a chunk; `request` is the id to answer, `None` in a message.
+    pub(crate) fn take(
+        &mut self,
+        seq: Seq,
+        bytes: Bytes,
+        request: Option<String>,
+    ) -> Result<Taken, Violation> {
+        if bytes.len() > self.block {
+            return Err(Violation::TooLarge {
+                len: bytes.len(),
+                block: self.block,
+            });
+        }
+        let digest = digest(&bytes);
+        if seq != self.expected {
+            return self.repeat(seq, digest, request);
+        }
+        let cost = bytes.len() + CHUNK_COST + request.as_ref().map_or(0, String::len);
+        if self.held + cost > self.cap {
+            return Err(Violation::Overflow { cap: self.cap });
+        }
+        if !bytes.is_empty() {
+            self.empty_in_row = 0;
+        } else if self.empty_in_row == MAX_EMPTY {
+            return Err(Violation::Empty);
+        } else {
+            self.empty_in_row += 1;
+        }
+
+        self.expected = seq.next();
+        self.recent.push_back(digest);
+        if self.recent.len() > RECENT {
+            self.recent.pop_front();
+        }
+        self.stats.chunks += 1;
+        self.stats.bytes += bytes.len() as u64;
+        if bytes.is_empty() && self.chunks.is_empty() {
+            return Ok(Taken::Answer(request));
+        }
+        self.unread += bytes.len();
+        self.held += cost;
+        self.chunks.push_back(Chunk {
+            bytes,
+            cost,
+            requests: request.into_iter().collect(),
+        });
+        Ok(Taken::Kept)
+    }
+
+    /// A number that is not due: harmless only as the exact repetition of a recent chunk.
+    fn repeat(
+        &mut self,
+        seq: Seq,
+        digest: (usize, u64),
+        request: Option<String>,
+    ) -> Result<Taken, Violation> {
+        let behind = self.expected.0.wrapping_sub(seq.0);
+        if behind > u16::MAX / 2 {
+            return Err(Violation::Gap {
+                expected: self.expected,
+                found: seq,
+            });
+        }
+        let behind = usize::from(behind);
+        let known = self
+            .recent
+            .len()
+            .checked_sub(behind)
+            .and_then(|at| self.recent.get(at));
+        if known != Some(&digest) {
+            return Err(Violation::Reused { seq });
+        }
+        self.stats.duplicates += 1;
+        let unread = self.chunks.len().checked_sub(behind);
+        let Some(chunk) = unread.and_then(|at| self.chunks.get_mut(at)) else {
+            return Ok(Taken::Answer(request));
+        };
+        let Some(request) = request else {
+            return Ok(Taken::Answer(None));
+        };
+        let cost = CHUNK_COST + request.len();
+        if self.held + cost > self.cap {
+            return Err(Violation::Overflow { cap: self.cap });
+        }
+        self.held += cost;
+        chunk.cost += cost;
+        chunk.requests.push(request);
+        Ok(Taken::Kept)
+    }
+
+    pub(crate) fn unread(&self) -> usize {
+        self.unread
+    }
+
+    /// Takes at most `max` bytes; `answered` gets the requests whose chunks have been taken whole.
+    pub(crate) fn read(&mut self, max: usize, answered: &mut Vec<String>) -> Option<Bytes> {
+        let front = self.chunks.front_mut()?;
+        let len = front.bytes.len().min(max);
+        if len == 0 {
+            return None;
+        }
+        let bytes = front.bytes.split_to(len);
+        self.unread -= len;
+        while self
+            .chunks
+            .front()
+            .is_some_and(|chunk| chunk.bytes.is_empty())
+        {
+            let Some(chunk) = self.chunks.pop_front() else {
+                break;
+            };
+            self.held -= chunk.cost;
+            answered.extend(chunk.requests);
+        }
+        Some(bytes)
+    }
+
+    /// All withheld requests, for a stream that has ended.
+    pub(crate) fn withheld(&mut self) -> impl Iterator<Item = String> {
+        self.chunks
+            .iter_mut()
+            .flat_map(|chunk| std::mem::take(&mut chunk.requests))
+    }
+
+    /// Drops what was not read; says how many bytes.
+    pub(crate) fn discard(&mut self) -> usize {
+        self.chunks.clear();
+        self.held = 0;
+        std::mem::take(&mut self.unread)
+    }
+
+    pub(crate) fn add_to(&self, stats: &mut Stats) {
+        stats.bytes_received = self.stats.bytes;
+        stats.chunks_received = self.stats.chunks;
+        stats.duplicates = self.stats.duplicates;
+        stats.unread = self.unread;
+    }
+}
+
+/// Tells a repetition from other bytes under the same number. Not a defence: whoever could make a
+/// collision gains an acknowledgement of bytes that are never delivered.
+fn digest(bytes: &Bytes) -> (usize, u64) {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    (bytes.len(), hasher.finish())
+}

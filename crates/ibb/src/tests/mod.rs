@@ -1,0 +1,4 @@
+//! Tests of the whole mux.
+
+mod path;
+mod support;

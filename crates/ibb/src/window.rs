@@ -1,0 +1,302 @@
+//! How much may be under way, and in pieces of what size.
+//!
+//! # The controller in one page
+//!
+//! Two knobs: the **window** (bytes sent and not yet answered) and the **chunk** (bytes in one
+//! stanza). Stock servers read 3 to 10 kB a second from a client; there a large window only makes
+//! everything else on the connection wait. On a long fast path a small window is the limit. The
+//! agreed block size is a maximum, and larger chunks are slower through some servers. So neither
+//! knob can be right from the start, and both are found by trying:
+//!
+//! 1. Start with 16 KiB under way in chunks of at most 4096 bytes.
+//! 2. Measure one *epoch*: the time in which one window (at least four chunks) is answered, counted
+//!    from the moment when all that was sent under older settings has been answered. Only epochs in
+//!    which the window was the limit count.
+//! 3. Double the window. If the goodput of the next epoch is better by at least an eighth, keep it
+//!    and double again; otherwise go back.
+//! 4. When the window no longer helps, do the same with the chunk (the window is kept at two chunks
+//!    or more).
+//! 5. When neither helps, hold for 16 epochs, then try again from 2.
+//! 6. A chunk that waited for its answer more than two seconds longer than the fastest one ever did
+//!    halves the window (once for all chunks that were sent before the halving), down to one chunk;
+//!    then the chunk, down to 1024 bytes; and holds. Nothing grows while answers take more than half
+//!    of that.
+//!
+//! No clock, no randomness and no floating point: the same calls give the same settings.
+
+use std::time::{Duration, Instant};
+
+/// What the window is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Window {
+    /// Found by trying, as the module's page says; `max` bytes at most.
+    Adaptive {
+        /// Most bytes under way. Default 1 MiB.
+        max: u32,
+    },
+    /// Fixed: `bytes` under way in chunks of `chunk` bytes (never more than the block size).
+    Fixed {
+        /// Bytes under way; at least one chunk goes in any case.
+        bytes: u32,
+        /// Bytes in one chunk.
+        chunk: u16,
+    },
+    /// One chunk of at most 4096 bytes, then its answer: what XEP-0047 §2.2 recommends, and the
+    /// kindest setting toward an implementation that is not known.
+    OneChunk,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self::Adaptive { max: 1 << 20 }
+    }
+}
+
+const START_WINDOW: usize = 16 * 1024;
+const START_CHUNK: usize = 4096;
+const MIN_CHUNK: usize = 1024;
+/// More waiting than this, beyond the path's own delay, and the window shrinks.
+const SHRINK_AT: Duration = Duration::from_secs(2);
+/// More waiting than this, and nothing grows.
+const GROW_BELOW: Duration = Duration::from_secs(1);
+const HOLD_EPOCHS: u32 = 16;
+const CHUNKS_IN_EPOCH: usize = 4;
+
+#[derive(Debug)]
+pub(crate) struct Controller {
+    fixed: bool,
+    largest_chunk: usize,
+    max: usize,
+    window: usize,
+    chunk: usize,
+    step: Step,
+    epoch: Epoch,
+    sent: u64,
+    acked: u64,
+    /// Chunks sent before this count say nothing about the present setting.
+    fresh_from: u64,
+    fastest: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Baseline,
+    Trying {
+        knob: Knob,
+        window: usize,
+        chunk: usize,
+        base: Rate,
+    },
+    Holding {
+        left: u32,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Knob {
+    Window,
+    Chunk,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    bytes: u64,
+    micros: u64,
+}
+
+impl Rate {
+    /// Better by an eighth, without a division.
+    fn beats(self, base: Self) -> bool {
+        let (mine, its) = (u128::from(self.bytes), u128::from(base.bytes));
+        mine * u128::from(base.micros) * 8 >= its * u128::from(self.micros) * 9
+    }
+}
+
+#[derive(Debug, Default)]
+struct Epoch {
+    /// Set when everything sent under older settings has been answered.
+    started: Option<(Instant, u64)>,
+    longest_wait: Duration,
+    full: bool,
+}
+
+impl Controller {
+    /// `block` is the agreed block size, or less where the server's stanza limit asks for it.
+    pub(crate) fn new(window: Window, block: usize) -> Self {
+        let block = block.max(1);
+        let start = START_CHUNK.min(block);
+        let (fixed, max, window, chunk) = match window {
+            Window::Adaptive { max } => {
+                let max = usize::try_from(max).unwrap_or(usize::MAX).max(start);
+                (false, max, START_WINDOW.min(max), start)
+            }
+            Window::Fixed { bytes, chunk } => {
+                let chunk = usize::from(chunk).clamp(1, block);
+                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).max(chunk);
+                (true, bytes, bytes, chunk)
+            }
+            Window::OneChunk => (true, start, start, start),
+        };
+        Self {
+            fixed,
+            largest_chunk: block,
+            max,
+            window,
+            chunk,
+            step: Step::Baseline,
+            epoch: Epoch::default(),
+            sent: 0,
+            acked: 0,
+            fresh_from: 0,
+            fastest: None,
+        }
+    }
+
+    /// Bytes that may be under way.
+    pub(crate) fn window(&self) -> usize {
+        self.window
+    }
+
+    /// Bytes in one chunk.
+    pub(crate) fn chunk(&self) -> usize {
+        self.chunk
+    }
+
+    /// Counts a chunk out; the mark comes back with its answer.
+    pub(crate) fn on_sent(&mut self, now: Instant, bytes: usize) -> u64 {
+        let mark = self.sent;
+        self.sent += bytes as u64;
+        if self.acked >= self.fresh_from && self.epoch.started.is_none() {
+            self.epoch.started = Some((now, self.acked));
+        }
+        mark
+    }
+
+    /// There was more to send than the window lets through.
+    pub(crate) fn on_full(&mut self) {
+        self.epoch.full = true;
+    }
+
+    /// An answer came after `delay`.
+    pub(crate) fn on_acked(&mut self, now: Instant, bytes: usize, mark: u64, delay: Duration) {
+        self.acked += bytes as u64;
+        let fastest = self.fastest.map_or(delay, |fastest| fastest.min(delay));
+        self.fastest = Some(fastest);
+        if self.fixed {
+            return;
+        }
+        if mark < self.fresh_from {
+            if self.acked >= self.fresh_from {
+                self.epoch.started.get_or_insert((now, self.acked));
+            }
+            return;
+        }
+        let wait = delay.saturating_sub(fastest);
+        if wait > SHRINK_AT {
+            self.shrink();
+            return;
+        }
+        let Some((started, counted_from)) = self.epoch.started else {
+            self.epoch.started = Some((now, self.acked));
+            return;
+        };
+        self.epoch.longest_wait = self.epoch.longest_wait.max(wait);
+        let bytes = self.acked - counted_from;
+        if bytes >= self.window.max(CHUNKS_IN_EPOCH * self.chunk) as u64 {
+            let elapsed = now.saturating_duration_since(started).as_micros();
+            let micros = u64::try_from(elapsed).unwrap_or(u64::MAX).max(1);
+            self.end_epoch(now, Rate { bytes, micros });
+        }
+    }
+
+    /// A server or the peer said `wait`: half of what was tried was too much.
+    pub(crate) fn on_trouble(&mut self) {
+        if !self.fixed {
+            self.shrink();
+        }
+    }
+
+    fn shrink(&mut self) {
+        if self.window > self.chunk {
+            self.window = (self.window / 2).max(self.chunk);
+        } else {
+            self.chunk = (self.chunk / 2)
+                .max(MIN_CHUNK.min(self.largest_chunk))
+                .min(self.chunk);
+            self.window = self.chunk;
+        }
+        self.change(Step::Holding { left: HOLD_EPOCHS });
+    }
+
+    fn end_epoch(&mut self, now: Instant, rate: Rate) {
+        let may_grow = self.epoch.longest_wait <= GROW_BELOW;
+        let full = self.epoch.full;
+        // Same settings: the next epoch may begin where this one ends.
+        self.epoch = Epoch {
+            started: Some((now, self.acked)),
+            ..Epoch::default()
+        };
+        match self.step {
+            Step::Baseline if !full => {}
+            Step::Baseline if may_grow => self.attempt(Knob::Window, rate),
+            Step::Baseline => self.step = Step::Holding { left: HOLD_EPOCHS },
+            Step::Trying { knob, base, .. } if rate.beats(base) => {
+                if may_grow {
+                    self.attempt(knob, rate);
+                } else {
+                    self.change(Step::Holding { left: HOLD_EPOCHS });
+                }
+            }
+            Step::Trying {
+                knob,
+                window,
+                chunk,
+                base,
+            } => {
+                (self.window, self.chunk) = (window, chunk);
+                if knob == Knob::Window && may_grow {
+                    self.attempt(Knob::Chunk, base);
+                } else {
+                    self.change(Step::Holding { left: HOLD_EPOCHS });
+                }
+            }
+            Step::Holding { left: 0 } => self.step = Step::Baseline,
+            Step::Holding { left } => self.step = Step::Holding { left: left - 1 },
+        }
+    }
+
+    /// Doubles a knob, or the next one where this one is at its end.
+    fn attempt(&mut self, knob: Knob, base: Rate) {
+        let (window, chunk) = (self.window, self.chunk);
+        if knob == Knob::Window && window < self.max {
+            self.window = (window * 2).min(self.max);
+            self.change(Step::Trying {
+                knob,
+                window,
+                chunk,
+                base,
+            });
+            return;
+        }
+        let larger = (chunk * 2).min(self.largest_chunk).min(self.max / 2);
+        if larger > chunk {
+            self.chunk = larger;
+            self.window = window.max(2 * larger);
+            self.change(Step::Trying {
+                knob: Knob::Chunk,
+                window,
+                chunk,
+                base,
+            });
+        } else {
+            self.change(Step::Holding { left: HOLD_EPOCHS });
+        }
+    }
+
+    fn change(&mut self, step: Step) {
+        self.step = step;
+        self.fresh_from = self.sent;
+        self.epoch = Epoch::default();
+    }
+}
