@@ -137,40 +137,44 @@ impl Runner {
         }
     }
 
-    /// Runs the named test targets, or all but the doc tests where none is named. Always in the whole workspace,
+    /// Runs the live test targets, or where none is named all that is no doc test. Always in the whole workspace,
     /// so that nothing is built twice with other features.
     fn command<'a>(
         &self,
         workspace: &'a Workspace,
         features: &str,
-        targets: &[String],
+        live: &[String],
         filter: Option<&str>,
     ) -> Cmd<'a> {
         let sh = &workspace.sh;
-        let selection: Vec<&str> = match targets {
+        let common = ["--locked", "--workspace", "--features", features];
+        let selection: Vec<&str> = match live {
             [] => vec!["--tests"],
             targets => targets
                 .iter()
                 .flat_map(|target| ["--test", target])
                 .collect(),
         };
-        // A filter may match nothing in one of several runs.
-        let none: &[&str] = if filter.is_some() {
-            &["--no-tests=pass"]
-        } else {
-            &[]
-        };
         match self {
             Self::Nextest => {
+                let profile = if live.is_empty() { "default" } else { "live" };
+                // A filter may match nothing in one of several runs.
+                let none = if filter.is_some() { "pass" } else { "fail" };
                 cmd!(
                     sh,
-                    "cargo nextest run --locked --workspace --features {features} {selection...} {none...} -- {filter...}"
+                    "cargo nextest run {common...} {selection...} --profile {profile} --no-tests {none} -- {filter...}"
                 )
             }
             Self::Cargo => {
+                // The accounts are shared: one live test at a time.
+                let threads = if live.is_empty() {
+                    None
+                } else {
+                    Some("--test-threads=1")
+                };
                 cmd!(
                     sh,
-                    "cargo test --locked --workspace --no-fail-fast --features {features} {selection...} -- {filter...}"
+                    "cargo test {common...} {selection...} --no-fail-fast -- {threads...} {filter...}"
                 )
             }
         }
