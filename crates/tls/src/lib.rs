@@ -69,7 +69,7 @@ mod jid;
 mod pem;
 mod provider;
 mod san;
-#[cfg(any(test, feature = "seeded"))]
+#[cfg(feature = "seeded")]
 pub mod seeded;
 mod tls;
 mod verifier;

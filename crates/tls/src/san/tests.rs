@@ -1,1 +1,233 @@
+use rcgen::{OtherNameValue, SanType};
 
+#[path = "../../tests/tls/certificate.rs"]
+mod certificate;
+
+use certificate::{Key, Public, Says, der, xmpp_addr};
+
+use super::{CertificateFault, Names, names, spki};
+use crate::jid::JidError;
+
+fn key() -> Key {
+    Key::ed25519(&crate::default_provider(), 7)
+}
+
+fn says(says: Says) -> Result<Names, CertificateFault> {
+    names(&says.signed(&key()))
+}
+
+/// A subject alternative name extension whose names are these, in DER.
+fn extension(general_names: &[&[u8]]) -> Says {
+    Says::nothing().and_extension(der(0x30, general_names))
+}
+
+fn utf8(text: &str) -> Vec<u8> {
+    der(0x0c, &[text.as_bytes()])
+}
+
+#[test]
+fn one_address_is_read_and_lower_cased() {
+    assert_eq!(
+        says(Says::jid("Bob@Example.NET")),
+        Ok(Names::One("bob@example.net".to_owned()))
+    );
+}
+
+#[test]
+fn dates_are_not_looked_at() {
+    assert_eq!(
+        says(Says::jid("bob@example.net").expired()),
+        Ok(Names::One("bob@example.net".to_owned()))
+    );
+}
+
+#[test]
+fn no_extension_and_other_names_only_say_nothing() {
+    assert_eq!(says(Says::nothing()), Ok(Names::None));
+    let dns = SanType::DnsName("example.net".try_into().unwrap());
+    let uri = SanType::URI("xmpp:bob@example.net".try_into().unwrap());
+    let upn = SanType::OtherName((
+        vec![1, 3, 6, 1, 4, 1, 311, 20, 2, 3],
+        OtherNameValue::Utf8String("bob@example.net".into()),
+    ));
+    assert_eq!(
+        says(Says::nothing().and(dns.clone()).and(uri).and(upn)),
+        Ok(Names::None)
+    );
+    assert_eq!(
+        says(Says::jid("bob@example.net").and(dns)),
+        Ok(Names::One("bob@example.net".to_owned()))
+    );
+}
+
+#[test]
+fn two_addresses_are_several_even_when_equal() {
+    assert_eq!(
+        says(Says::jid("bob@example.net").and_jid("mallory@example.net")),
+        Ok(Names::Several)
+    );
+    assert_eq!(
+        says(Says::jid("bob@example.net").and_jid("bob@example.net")),
+        Ok(Names::Several)
+    );
+}
+
+#[test]
+fn two_extensions_are_refused() {
+    let two = Says::jid("bob@example.net").and_extension(der(
+        0x30,
+        &[&xmpp_addr(&der(0xa0, &[&utf8("eve@example.net")]))],
+    ));
+    assert_eq!(says(two), Err(CertificateFault::Names));
+}
+
+#[test]
+fn what_is_no_bare_jid_is_refused_by_name() {
+    let cases = [
+        ("bob@example.net\0.evil.example", JidError::Control),
+        ("bob@example.net\0", JidError::Control),
+        ("bob@example.net/phone", JidError::Resource),
+        ("", JidError::Empty),
+        ("@example.net", JidError::Empty),
+        ("bob@eve@example.net", JidError::Character),
+        ("bob@example.net ", JidError::Character),
+    ];
+    for (jid, error) in cases {
+        assert_eq!(
+            says(Says::jid(jid)),
+            Err(CertificateFault::Jid(error)),
+            "{jid:?}"
+        );
+    }
+}
+
+#[test]
+fn an_address_that_is_not_one_utf8_string_is_refused() {
+    let good = utf8("bob@example.net");
+    let cases = [
+        (
+            "IA5String",
+            xmpp_addr(&der(0xa0, &[&der(0x16, &[b"bob@example.net"])])),
+        ),
+        (
+            "BMPString",
+            xmpp_addr(&der(0xa0, &[&der(0x1e, &[b"\0b\0o\0b"])])),
+        ),
+        (
+            "constructed",
+            xmpp_addr(&der(0xa0, &[&der(0x2c, &[&good])])),
+        ),
+        (
+            "not UTF-8",
+            xmpp_addr(&der(0xa0, &[&der(0x0c, &[b"bob\xff@example.net"])])),
+        ),
+        ("no explicit tag", xmpp_addr(&good)),
+        ("wrong explicit tag", xmpp_addr(&der(0xa1, &[&good]))),
+        ("two strings inside", xmpp_addr(&der(0xa0, &[&good, &good]))),
+        (
+            "bytes after the value",
+            xmpp_addr(&[der(0xa0, &[&good]), vec![5, 0]].concat()),
+        ),
+        ("no value", xmpp_addr(&[])),
+        ("cut off", xmpp_addr(&[0xa0, 0x11, 0x0c, 0x0f, b'b'])),
+    ];
+    for (what, name) in cases {
+        assert_eq!(
+            says(extension(&[&name])),
+            Err(CertificateFault::JidEncoding),
+            "{what}"
+        );
+    }
+    assert_eq!(
+        says(extension(&[&xmpp_addr(&der(0xa0, &[&good]))])),
+        Ok(Names::One("bob@example.net".to_owned()))
+    );
+}
+
+#[test]
+fn an_unreadable_name_or_extension_is_refused() {
+    let good = xmpp_addr(&der(0xa0, &[&utf8("bob@example.net")]));
+    let without_kind = der(0xa0, &[&[0x06, 0x05, 0x2b]]);
+    assert_eq!(
+        says(extension(&[&good, &without_kind])),
+        Err(CertificateFault::Names)
+    );
+    assert_eq!(
+        says(Says::nothing().and_extension(vec![0x30, 0x7f, 0xa0])),
+        Err(CertificateFault::Names)
+    );
+    assert_eq!(
+        says(Says::nothing().and_extension(vec![0x02, 0x01, 0x00])),
+        Err(CertificateFault::Names)
+    );
+}
+
+#[test]
+fn bytes_after_the_certificate_and_garbage_are_refused() {
+    let certificate = Says::jid("bob@example.net").signed(&key()).to_vec();
+    let longer = [certificate.clone(), vec![0]].concat();
+    assert_eq!(names(&longer), Err(CertificateFault::Trailing));
+    assert_eq!(spki(&longer), Err(CertificateFault::Trailing));
+    assert_eq!(spki(b"garbage"), Err(CertificateFault::Encoding));
+    assert_eq!(spki(b""), Err(CertificateFault::Encoding));
+    for len in 0..certificate.len() {
+        assert_eq!(
+            spki(&certificate[..len]),
+            Err(CertificateFault::Encoding),
+            "cut at {len}"
+        );
+    }
+}
+
+#[test]
+fn a_changed_byte_never_panics() {
+    let certificate = Says::jid("bob@example.net").signed(&key()).to_vec();
+    for at in 0..certificate.len() {
+        for value in [0x00, 0x7f, 0x80, 0xff, certificate[at] ^ 1] {
+            let mut changed = certificate.clone();
+            changed[at] = value;
+            let _ = names(&changed);
+            if let Ok(spki) = spki(&changed) {
+                assert!(matches!(spki.len(), 44 | 91));
+            }
+        }
+    }
+}
+
+#[test]
+fn ed25519_and_p256_keys_are_accepted() {
+    let crypto = crate::default_provider();
+    for key in [Key::ed25519(&crypto, 1), Key::p256(&crypto)] {
+        let certificate = Says::jid("bob@example.net").signed(&key);
+        assert_eq!(
+            spki(&certificate),
+            Ok(key.sign.public_key().unwrap().as_ref())
+        );
+    }
+}
+
+#[test]
+fn other_keys_and_other_encodings_are_refused() {
+    let compressed = Public(
+        &rcgen::PKCS_ECDSA_P256_SHA256,
+        [vec![0x02], vec![0x11; 32]].concat(),
+    );
+    let hybrid = Public(
+        &rcgen::PKCS_ECDSA_P256_SHA256,
+        [vec![0x06], vec![0x11; 64]].concat(),
+    );
+    let p384 = Public(
+        &rcgen::PKCS_ECDSA_P384_SHA384,
+        [vec![0x04], vec![0x11; 96]].concat(),
+    );
+    let rsa = Public(
+        &rcgen::PKCS_RSA_SHA256,
+        der(0x30, &[&[0x02, 0x02, 0x7f, 0xff], &[0x02, 0x01, 0x03]]),
+    );
+    let long = Public(&rcgen::PKCS_ED25519, vec![0x11; 33]);
+    let short = Public(&rcgen::PKCS_ED25519, vec![0x11; 31]);
+    for public in [compressed, hybrid, p384, rsa, long, short] {
+        let certificate = Says::jid("bob@example.net").about(&public, &key());
+        assert_eq!(spki(&certificate), Err(CertificateFault::Key));
+    }
+}
