@@ -428,7 +428,8 @@ mod tests {
                 let local = address.local().map(|l| format!("{l}@")).unwrap_or_default();
                 let resource = address.resource().map(|r| format!("/{r}")).unwrap_or_default();
                 prop_assert_eq!(format!("{local}{}{resource}", address.domain()), address.as_str());
-                prop_assert_eq!(address.to_bare().as_str(), address.bare());
+                let bare = address.to_bare();
+                prop_assert_eq!(bare.as_str(), address.bare());
             }
         }
     }

@@ -134,7 +134,7 @@ impl Element {
         self
     }
 
-    /// Reads a document of one element; white space around it is allowed.
+    /// Reads a document of one element with nothing around it, not even white space.
     ///
     /// `inherited_ns` is the default namespace outside of it.
     ///
@@ -248,3 +248,6 @@ impl fmt::Debug for Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

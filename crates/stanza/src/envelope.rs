@@ -1,16 +1,19 @@
 //! A stanza as exchanged with one's own server, its payload decoded.
 
-use std::borrow::Cow;
+mod children;
+mod error;
+mod kinds;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 
+pub use self::error::EnvelopeError;
+pub use self::kinds::{MessageKind, PresenceKind};
 use crate::address::Address;
-use crate::base64::Whitespace;
 use crate::condition::{Condition, StanzaError};
-use crate::element::Element;
-use crate::ibb::Data;
-use crate::payload::{Payload, PayloadError};
-use crate::read::{ReadError, Reader, Token};
+use crate::payload::Payload;
+use crate::read::Reader;
 use crate::stanza::{Head, Kind, Stanza};
 use crate::{disco, ns, write};
 
@@ -77,95 +80,6 @@ pub enum Content {
     },
 }
 
-/// The type of a message (RFC 6121 §5.2.2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum MessageKind {
-    /// No type, or one that is not known.
-    #[default]
-    Normal,
-    /// Part of a conversation.
-    Chat,
-    /// To all occupants of a room.
-    Groupchat,
-    /// No answer is expected.
-    Headline,
-    /// Answers a message that went wrong.
-    Error,
-}
-
-impl MessageKind {
-    /// The name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Normal => "normal",
-            Self::Chat => "chat",
-            Self::Groupchat => "groupchat",
-            Self::Headline => "headline",
-            Self::Error => "error",
-        }
-    }
-
-    fn read(name: Option<&str>) -> Self {
-        let known = [Self::Chat, Self::Groupchat, Self::Headline, Self::Error];
-        known
-            .into_iter()
-            .find(|kind| Some(kind.name()) == name)
-            .unwrap_or_default()
-    }
-}
-
-/// The type of a presence (RFC 6121 §4.7.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PresenceKind {
-    /// No type: the sender can be reached.
-    #[default]
-    Available,
-    /// The sender can no longer be reached.
-    Unavailable,
-    /// Asks for presence.
-    Subscribe,
-    /// Grants presence.
-    Subscribed,
-    /// Gives presence up.
-    Unsubscribe,
-    /// Takes presence away.
-    Unsubscribed,
-    /// A server asks for presence.
-    Probe,
-    /// Answers a presence that went wrong.
-    Error,
-}
-
-impl PresenceKind {
-    /// The name on the wire; `available` has none.
-    pub fn name(self) -> Option<&'static str> {
-        match self {
-            Self::Available => None,
-            Self::Unavailable => Some("unavailable"),
-            Self::Subscribe => Some("subscribe"),
-            Self::Subscribed => Some("subscribed"),
-            Self::Unsubscribe => Some("unsubscribe"),
-            Self::Unsubscribed => Some("unsubscribed"),
-            Self::Probe => Some("probe"),
-            Self::Error => Some("error"),
-        }
-    }
-
-    fn read(name: Option<&str>) -> Option<Self> {
-        let known = [
-            Self::Available,
-            Self::Unavailable,
-            Self::Subscribe,
-            Self::Subscribed,
-            Self::Unsubscribe,
-            Self::Unsubscribed,
-            Self::Probe,
-            Self::Error,
-        ];
-        known.into_iter().find(|kind| kind.name() == name)
-    }
-}
-
 impl Envelope {
     /// Reads one stanza. Of an IBB `<data/>` no tree is made.
     ///
@@ -176,7 +90,7 @@ impl Envelope {
     pub fn read(frame: &Bytes) -> Result<Self, EnvelopeError> {
         let mut reader = Reader::new(frame, ns::CLIENT)?;
         let head = Stanza::read_head(&mut reader)?;
-        let payloads = read_children(&mut reader)?;
+        let payloads = children::read(&mut reader)?;
         reader.finish()?;
         Self::assemble(&head, payloads)
     }
@@ -187,7 +101,7 @@ impl Envelope {
     ///
     /// As [`Envelope::read`].
     pub fn from_stanza(stanza: &Stanza) -> Result<Self, EnvelopeError> {
-        let payloads = read_children(&mut stanza.child_reader()?)?;
+        let payloads = children::read(&mut stanza.child_reader()?)?;
         Self::assemble(stanza, payloads)
     }
 
@@ -346,60 +260,6 @@ impl Envelope {
     }
 }
 
-/// Reads children up to the end of the stanza.
-fn read_children(reader: &mut Reader<'_>) -> Result<Vec<Payload>, ReadError> {
-    let mut payloads = Vec::new();
-    loop {
-        match reader.next()? {
-            Token::Start if reader.name() == "data" && reader.ns() == ns::IBB => {
-                payloads.push(read_data(reader)?)
-            }
-            Token::Start => payloads.push(Payload::from(Element::read_started(reader)?)),
-            // RFC 6120 gives text between the children no meaning.
-            Token::Text(_) => {}
-            Token::End | Token::Eof => return Ok(payloads),
-        }
-    }
-}
-
-/// Reads an IBB `<data/>` with its text left in the frame.
-fn read_data(reader: &mut Reader<'_>) -> Result<Payload, ReadError> {
-    let sid = reader.attr("sid").map(str::to_owned);
-    let seq = reader.attr("seq").map(str::to_owned);
-    let mut text = Cow::Borrowed("");
-    let mut nested = false;
-    loop {
-        match reader.next()? {
-            Token::Text(piece) if text.is_empty() => text = piece,
-            Token::Text(piece) => text.to_mut().push_str(&piece),
-            Token::Start => {
-                nested = true;
-                reader.skip()?;
-            }
-            Token::End | Token::Eof => break,
-        }
-    }
-    let missing = |attribute| PayloadError::Missing {
-        element: "data",
-        attribute,
-    };
-    let read = match (&sid, &seq) {
-        (None, _) => Err(missing("sid")),
-        (_, None) => Err(missing("seq")),
-        _ if nested => Err(PayloadError::Children { element: "data" }),
-        (Some(sid), Some(seq)) => Data::from_parts(sid, seq, &text, Whitespace::Skip),
-    };
-    Ok(match read {
-        Ok(data) => Payload::Data(data),
-        Err(why) => Payload::Malformed {
-            ns: ns::IBB.to_owned(),
-            name: "data".to_owned(),
-            sid,
-            why,
-        },
-    })
-}
-
 /// The payload if there is at most one.
 fn only(mut payloads: Vec<Payload>) -> Result<Option<Payload>, Vec<Payload>> {
     match payloads.len() {
@@ -441,72 +301,4 @@ fn split_error(mut payloads: Vec<Payload>) -> (Vec<Payload>, StanzaError) {
         ),
     };
     (payloads, error)
-}
-
-/// Why a frame is no [`Envelope`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum EnvelopeError {
-    /// The document is refused.
-    #[error("{0}")]
-    Read(#[from] ReadError),
-    /// An iq without an id, or with an empty one.
-    #[error("an iq without id (RFC 6120 §8.2.3)")]
-    NoId,
-    /// An iq that is neither request nor answer.
-    #[error("an iq of unknown type (RFC 6120 §8.2.3)")]
-    IqType {
-        /// The sender.
-        from: Option<Address>,
-        /// The addressee.
-        to: Option<Address>,
-        /// The id.
-        id: String,
-    },
-    /// A request without a payload or with several.
-    #[error("an iq request with {count} children, which must have one (RFC 6120 §8.2.3)")]
-    Children {
-        /// The sender.
-        from: Option<Address>,
-        /// The addressee.
-        to: Option<Address>,
-        /// The id.
-        id: String,
-        /// How many child elements there are.
-        count: usize,
-    },
-    /// A result with several payloads.
-    #[error("an iq result with {count} children, which may have one (RFC 6120 §8.2.3)")]
-    AnswerChildren {
-        /// How many child elements there are.
-        count: usize,
-    },
-    /// A presence of a type that does not exist.
-    #[error("a presence of unknown type (RFC 6121 §4.7.1)")]
-    PresenceType,
-}
-
-impl EnvelopeError {
-    /// The `bad-request` that the sender of the stanza deserves, if it asked for something.
-    pub fn reply(&self) -> Option<Envelope> {
-        match self {
-            Self::IqType { from, to, id }
-            | Self::Children {
-                from,
-                to,
-                id,
-                count: _,
-            } => {
-                let error =
-                    StanzaError::new(Condition::BadRequest.default_type(), Condition::BadRequest);
-                Some(Envelope {
-                    from: to.clone(),
-                    to: from.clone(),
-                    id: id.clone(),
-                    content: Content::Error(error),
-                })
-            }
-            Self::Read(_) | Self::NoId | Self::AnswerChildren { .. } | Self::PresenceType => None,
-        }
-    }
 }

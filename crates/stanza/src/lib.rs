@@ -45,6 +45,8 @@ mod payload;
 mod read;
 pub mod receipts;
 mod stanza;
+#[cfg(test)]
+mod strategy;
 mod write;
 pub mod xtls;
 

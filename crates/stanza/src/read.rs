@@ -165,17 +165,15 @@ impl<'a> Reader<'a> {
                     return Ok(Token::End);
                 }
                 Ok(Event::Text(_)) if self.state == State::Inside => chars::text(raw, self.start)?,
-                Ok(Event::Text(_)) => {
-                    chars::blank(raw, self.start)?;
-                    continue;
-                }
+                // quick-xml begins and ends with an empty text now and then.
+                Ok(Event::Text(_)) if raw.is_empty() => continue,
                 Ok(Event::GeneralRef(_)) if self.state == State::Inside => {
                     chars::reference(raw, self.start)?
                 }
                 Ok(Event::CData(_)) if self.state == State::Inside => {
                     chars::cdata(raw, self.start)?
                 }
-                Ok(Event::GeneralRef(_) | Event::CData(_)) => {
+                Ok(Event::Text(_) | Event::GeneralRef(_) | Event::CData(_)) => {
                     return Err(self.error(Rule::TextOutside));
                 }
                 Ok(Event::Comment(_)) => return Err(self.error(Rule::Comment)),
@@ -191,7 +189,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads to the end, where nothing but white space may be left.
+    /// Reads to the end, where nothing may be left.
     pub(crate) fn finish(&mut self) -> Result<(), ReadError> {
         match self.next()? {
             Token::Eof => Ok(()),

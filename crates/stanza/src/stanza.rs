@@ -98,7 +98,8 @@ pub struct RawAttr {
 impl RawAttr {
     /// An attribute, or with a name like `xmlns:p` the declaration of a prefix.
     ///
-    /// `None` if the name is none, belongs to the typed head, or is `xmlns`, and if the declaration is not allowed.
+    /// `None` if the name is none, belongs to the typed head, or is `xmlns`, if XML cannot carry the
+    /// value, and if the declaration is not allowed.
     pub fn new(name: impl Into<String>, value: impl Into<String>) -> Option<Self> {
         let (name, value) = (name.into(), value.into());
         let fits = match name.split_once(':') {
@@ -113,7 +114,7 @@ impl RawAttr {
                     && !matches!(name.as_str(), "xmlns" | "from" | "to" | "id" | "type")
             }
         };
-        fits.then_some(Self { name, value })
+        (fits && value.chars().all(write::is_carried)).then_some(Self { name, value })
     }
 
     /// The name as written, with its prefix.

@@ -1,5 +1,6 @@
 //! Escaping: whatever a string holds, it stays where it was put.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::element::Attr;
@@ -22,24 +23,24 @@ pub(crate) fn attribute(out: &mut Vec<u8>, name: &str, value: &str) {
 /// Appends attributes with the declarations that they need.
 pub(crate) fn attributes(out: &mut Vec<u8>, attrs: &[Attr]) {
     let mut seen = BTreeSet::new();
-    let mut prefixes: Vec<&str> = Vec::new();
+    let mut prefixes: Vec<Cow<'_, str>> = Vec::new();
     for attr in attrs {
-        let space = attr.ns.as_deref().unwrap_or_default();
+        let space = carried(attr.ns.as_deref().unwrap_or_default());
         if space == ns::XMLNS || (space.is_empty() && attr.name == "xmlns") {
             continue;
         }
         let name = name::mend(&attr.name);
-        if !seen.insert((space, name.clone())) {
+        if !seen.insert((space.clone(), name.clone())) {
             continue;
         }
-        match space {
+        match &*space {
             "" => attribute(out, &name, &attr.value),
             ns::XML => attribute(out, &format!("xml:{name}"), &attr.value),
             _ => {
-                let prefix = match prefixes.iter().position(|&p| p == space) {
+                let prefix = match prefixes.iter().position(|p| *p == space) {
                     Some(prefix) => prefix,
                     None => {
-                        attribute(out, &format!("xmlns:a{}", prefixes.len()), space);
+                        attribute(out, &format!("xmlns:a{}", prefixes.len()), &space);
                         prefixes.push(space);
                         prefixes.len() - 1
                     }
@@ -48,6 +49,22 @@ pub(crate) fn attributes(out: &mut Vec<u8>, attrs: &[Attr]) {
             }
         }
     }
+}
+
+/// The text as it will be read: U+FFFD in place of what XML cannot carry. Two namespaces that are
+/// written alike are one namespace.
+pub(crate) fn carried(text: &str) -> Cow<'_, str> {
+    if text.chars().all(is_carried) {
+        return Cow::Borrowed(text);
+    }
+    text.chars()
+        .map(|c| if is_carried(c) { c } else { '\u{FFFD}' })
+        .collect()
+}
+
+/// Whether XML can carry it (XML 1.0 §2.2, production 2).
+pub(crate) fn is_carried(c: char) -> bool {
+    !matches!(c, '\0'..='\u{8}' | '\u{B}' | '\u{C}' | '\u{E}'..='\u{1F}' | '\u{FFFE}' | '\u{FFFF}')
 }
 
 /// Appends text content.
@@ -76,7 +93,7 @@ fn escape(out: &mut Vec<u8>, text: &str, place: Place) {
             Some('\t') => "&#9;",
             Some('\n') => "&#10;",
             Some('\r') => "&#13;",
-            Some('\u{FFFE}' | '\u{FFFF}' | '\0'..='\u{1F}') => "\u{FFFD}",
+            Some(other) if !is_carried(other) => "\u{FFFD}",
             Some(other) => {
                 // U+F000 to U+FFFD share their first byte with the two that cannot be carried.
                 let mut buffer = [0; 4];

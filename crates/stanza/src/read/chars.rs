@@ -3,35 +3,16 @@
 use std::borrow::Cow;
 
 use super::{ReadError, Rule};
+use crate::write::is_carried;
 
 /// White space of XML (XML 1.0 §2.3, production 3).
 pub(super) const WHITE_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
-/// Most digits of a character reference. The largest character has seven, and rxml takes no more.
-const MAX_DIGITS: usize = 7;
+/// Most digits of a character reference, leading zeros counted. The largest character has seven; rxml takes eight.
+const MAX_DIGITS: usize = 8;
 
 pub(super) fn is_white_space(b: u8) -> bool {
     matches!(b, b' ' | b'\t' | b'\r' | b'\n')
-}
-
-/// Whether XML can carry it (XML 1.0 §2.2, production 2).
-fn is_char(c: char) -> bool {
-    match c {
-        '\t' | '\n' | '\r' => true,
-        '\0'..='\u{1F}' | '\u{FFFE}' | '\u{FFFF}' => false,
-        _ => true,
-    }
-}
-
-/// Checks the white space around the element.
-pub(super) fn blank(raw: &str, at: usize) -> Result<(), ReadError> {
-    match raw.bytes().position(|b| !is_white_space(b)) {
-        Some(found) => Err(ReadError {
-            at: at + found,
-            rule: Rule::TextOutside,
-        }),
-        None => Ok(()),
-    }
 }
 
 /// Checks text between tags and references, and turns its line ends into line feeds (XML 1.0 §2.11).
@@ -155,7 +136,7 @@ pub(super) fn reference(raw: &str, at: usize) -> Result<Cow<'static, str>, ReadE
     match u32::from_str_radix(digits, radix)
         .ok()
         .and_then(char::from_u32)
-        .filter(|&c| is_char(c))
+        .filter(|&c| is_carried(c))
     {
         Some(c) => Ok(Cow::Owned(c.to_string())),
         None => fail(Rule::Character),
@@ -164,7 +145,7 @@ pub(super) fn reference(raw: &str, at: usize) -> Result<Cow<'static, str>, ReadE
 
 /// Checks that there are no characters that XML cannot carry.
 fn carried(raw: &str, at: usize) -> Result<(), ReadError> {
-    match raw.char_indices().find(|&(_, c)| !is_char(c)) {
+    match raw.char_indices().find(|&(_, c)| !is_carried(c)) {
         Some((found, _)) => Err(ReadError {
             at: at + found,
             rule: Rule::Character,

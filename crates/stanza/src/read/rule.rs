@@ -51,7 +51,7 @@ pub enum Rule {
     CDataEnd,
     /// The document holds no element.
     NoElement,
-    /// Text before or after the element.
+    /// Text before or after the element, white space included: rxml takes none in front.
     TextOutside,
     /// A second element after the first.
     SecondElement,
@@ -116,12 +116,14 @@ impl fmt::Display for Rule {
                 f.write_str("an entity other than lt, gt, amp, apos and quot (RFC 6120 §11.1)")
             }
             Self::Reference => f.write_str(
-                "an ampersand that does not begin a reference of at most 7 digits (XML 1.0 §4.1)",
+                "an ampersand that does not begin a reference of at most 8 digits (XML 1.0 §4.1)",
             ),
             Self::Markup => f.write_str("`<!` begins nothing known (XML 1.0 §3.1)"),
             Self::CDataEnd => f.write_str("`]]>` in text (XML 1.0 §2.4)"),
             Self::NoElement => f.write_str("no element (XML 1.0 §2.1)"),
-            Self::TextOutside => f.write_str("text outside of the element (XML 1.0 §2.1)"),
+            Self::TextOutside => {
+                f.write_str("text or white space outside of the element (XML 1.0 §2.1)")
+            }
             Self::SecondElement => f.write_str("a second element (XML 1.0 §2.1)"),
             Self::Unclosed => f.write_str("an element or tag without end (XML 1.0 §2.1)"),
             Self::EndTag => f.write_str("an end tag that matches no start tag (XML 1.0 §3)"),

@@ -46,6 +46,7 @@ pub(super) fn read<'a>(
         at: at + 1,
     };
     let mark = scope.len();
+    let mut xml_declared = false;
 
     let element = rest.name()?;
     loop {
@@ -66,7 +67,13 @@ pub(super) fn read<'a>(
             None | Some(_) => None,
         };
         if let Some(prefix) = declared {
-            if scope.declared_since(mark, prefix) {
+            // The declaration of `xml` leaves no trace in the scope.
+            let twice = if prefix == "xml" {
+                std::mem::replace(&mut xml_declared, true)
+            } else {
+                scope.declared_since(mark, prefix)
+            };
+            if twice {
                 return Err(fail(Rule::DuplicateAttribute));
             }
             if scope.len() - mark >= MAX_DECLARATIONS {

@@ -1,1 +1,6 @@
 //! Tests of the strict reader.
+
+mod accepted;
+mod cost;
+mod differential;
+mod refused;

@@ -1,0 +1,64 @@
+//! The children of a stanza, decoded as they are read.
+
+use std::borrow::Cow;
+
+use crate::base64::Whitespace;
+use crate::element::Element;
+use crate::ibb::Data;
+use crate::ns;
+use crate::payload::{Payload, PayloadError};
+use crate::read::{ReadError, Reader, Token};
+
+/// Reads children up to the end of the stanza.
+pub(super) fn read(reader: &mut Reader<'_>) -> Result<Vec<Payload>, ReadError> {
+    let mut payloads = Vec::new();
+    loop {
+        match reader.next()? {
+            Token::Start if reader.name() == "data" && reader.ns() == ns::IBB => {
+                payloads.push(read_data(reader)?)
+            }
+            Token::Start => payloads.push(Payload::from(Element::read_started(reader)?)),
+            // RFC 6120 gives text between the children no meaning.
+            Token::Text(_) => {}
+            Token::End | Token::Eof => return Ok(payloads),
+        }
+    }
+}
+
+/// Reads an IBB `<data/>` with its text left in the frame.
+fn read_data(reader: &mut Reader<'_>) -> Result<Payload, ReadError> {
+    let sid = reader.attr("sid").map(str::to_owned);
+    let seq = reader.attr("seq").map(str::to_owned);
+    let mut text = Cow::Borrowed("");
+    let mut nested = false;
+    loop {
+        match reader.next()? {
+            Token::Text(piece) if text.is_empty() => text = piece,
+            Token::Text(piece) => text.to_mut().push_str(&piece),
+            Token::Start => {
+                nested = true;
+                reader.skip()?;
+            }
+            Token::End | Token::Eof => break,
+        }
+    }
+    let missing = |attribute| PayloadError::Missing {
+        element: "data",
+        attribute,
+    };
+    let read = match (&sid, &seq) {
+        (None, _) => Err(missing("sid")),
+        (_, None) => Err(missing("seq")),
+        _ if nested => Err(PayloadError::Children { element: "data" }),
+        (Some(sid), Some(seq)) => Data::from_parts(sid, seq, &text, Whitespace::Skip),
+    };
+    Ok(match read {
+        Ok(data) => Payload::Data(data),
+        Err(why) => Payload::Malformed {
+            ns: ns::IBB.to_owned(),
+            name: "data".to_owned(),
+            sid,
+            why,
+        },
+    })
+}
