@@ -58,6 +58,12 @@ impl Address {
         }
         let domain_at = offset(normal.len());
         check(Part::Domain, domain)?;
+        if domain.split('.').any(str::is_empty) {
+            return Err(AddressError::Forbidden {
+                part: Part::Domain,
+                found: '.',
+            });
+        }
         normal.push_str(&domain.to_ascii_lowercase());
         let bare_end = offset(normal.len());
         if let Some(resource) = resource {
@@ -385,6 +391,19 @@ mod tests {
                 AddressError::Forbidden {
                     part: Part::Resource,
                     found: c
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn a_domain_with_an_empty_label_is_refused() {
+        for text in ["a@b..", "a@.b", "a@b..c", ".."] {
+            assert_eq!(
+                refused(text),
+                AddressError::Forbidden {
+                    part: Part::Domain,
+                    found: '.'
                 }
             );
         }

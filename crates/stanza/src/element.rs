@@ -192,11 +192,11 @@ impl Element {
         let xml = self.ns == ns::XML;
         // Nothing can be in the namespace of `xmlns` itself.
         let own_ns = if self.ns == ns::XMLNS {
-            ""
+            "".into()
         } else {
-            self.ns.as_str()
+            write::carried(&self.ns)
         };
-        let inside_ns = if xml { inherited_ns } else { own_ns };
+        let inside_ns = if xml { inherited_ns } else { &*own_ns };
         let name = crate::name::mend(&self.name);
         let prefix = if xml { "xml:" } else { "" };
         out.push(b'<');
