@@ -52,6 +52,7 @@ const LAYERS: &[Layer] = &[
         theirs: Theirs::Only(&[
             "base64",
             "bytes",
+            "curve25519-dalek",
             "rcgen",
             "rustls",
             "sha2",
@@ -154,6 +155,13 @@ pub(crate) fn runtimes(name: &str, tree: &str) -> Vec<String> {
         .collect()
 }
 
+/// The randomness of tests in what `cargo tree` printed for the program, one package and its features a line.
+pub(crate) fn seeded(tree: &str) -> Option<String> {
+    let mut tls = tree.lines().filter(|line| line.starts_with("xtls-tls "));
+    let seeded = tls.any(|line| line.contains("seeded"));
+    seeded.then(|| "xtls builds the randomness of tests (`seeded` of xtls-tls)".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -249,6 +257,15 @@ mod tests {
                 "xtls-ibb builds tokio by default",
                 "xtls-ibb builds tokio-util by default"
             ]
+        );
+    }
+
+    #[test]
+    fn predictable_randomness_in_the_program_fails() {
+        assert!(seeded("xtls v0.1.0 \nxtls-tls v0.1.0 (crates/tls) aws-lc-rs,seeded\n").is_some());
+        assert_eq!(
+            seeded("xtls v0.1.0 \nxtls-tls v0.1.0 (crates/tls) aws-lc-rs\n"),
+            None
         );
     }
 

@@ -65,7 +65,8 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, deny: Deny) -> Resul
     })
 }
 
-/// All optional features of the library crates, for builds of the whole workspace; `ring` is the other provider and stays off.
+/// All optional features of the library crates, for builds of the whole workspace. Off stay `ring`, the other
+/// provider, and `seeded`, which the tests that need it ask for themselves.
 pub(crate) fn features(workspace: &Workspace) -> String {
     let mut features = Vec::new();
     for package in packages(&workspace.metadata).filter(|package| package["publish"].is_null()) {
@@ -73,7 +74,7 @@ pub(crate) fn features(workspace: &Workspace) -> String {
             .as_object()
             .into_iter()
             .flat_map(|features| features.keys());
-        let names = names.filter(|name| !["default", "ring"].contains(&name.as_str()));
+        let names = names.filter(|name| !["default", "ring", "seeded"].contains(&name.as_str()));
         features.extend(names.map(|name| format!("{}/{name}", text(package, "name"))));
     }
     features.join(",")

@@ -50,6 +50,9 @@ const MARKS: &[&str] = &[
     concat!("uns", "afe impl"),
 ];
 
+/// A package and its features.
+const FORMAT: &str = "{p} {f}";
+
 /// First folders of paths that exist on one machine only.
 const MACHINE_ROOTS: &[&str] = &["Users", "farm", "home", "root", "work"];
 
@@ -75,6 +78,14 @@ fn faults(workspace: &Workspace) -> Result<Vec<String>> {
             .read()?;
         faults.extend(arrows::runtimes(name, &tree));
     }
+
+    let tree = cmd!(
+        sh,
+        "cargo tree --locked -p xtls -e normal --prefix none --format {FORMAT}"
+    )
+    .quiet()
+    .read()?;
+    faults.extend(arrows::seeded(&tree));
 
     let files = cmd!(sh, "git ls-files --cached --others --exclude-standard")
         .quiet()

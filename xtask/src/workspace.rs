@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use xshell::{Shell, cmd};
 
-/// The workspace this program was built from.
+/// The workspace this program belongs to.
 pub(crate) struct Workspace {
     /// A shell that stands at the root.
     pub(crate) sh: Shell,
@@ -19,7 +19,9 @@ pub(crate) struct Workspace {
 
 impl Workspace {
     pub(crate) fn open() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        // Read while it runs: cargo may take what it built in another checkout that shares the target folder.
+        let own = std::env::var("CARGO_MANIFEST_DIR").context("please run it as `cargo xtask`")?;
+        let root = Path::new(&own)
             .parent()
             .context("xtask lies in the workspace")?;
         let sh = Shell::new()?;
