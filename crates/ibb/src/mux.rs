@@ -438,6 +438,13 @@ impl Mux {
         Some(changed)
     }
 
+    /// Entries in all indices: 0 when nothing is left of any stream.
+    #[cfg(test)]
+    pub(crate) fn leftovers(&self) -> usize {
+        let streams = self.streams.len() + self.keys.len() + self.deadlines.len();
+        streams + self.ring.len() + self.outbox.leftovers()
+    }
+
     fn unfile(&mut self, stream: &Stream) {
         if let Some(sids) = self.keys.get_mut(&stream.peer) {
             sids.remove(&stream.sid);

@@ -143,6 +143,11 @@ impl Outbox {
         self.awaiting.remove(id);
     }
 
+    #[cfg(test)]
+    pub(crate) fn leftovers(&self) -> usize {
+        self.awaiting.len() + self.stanzas.len() + self.events.len()
+    }
+
     /// The link is gone: nothing leaves, nothing is awaited.
     pub(crate) fn clear(&mut self) {
         self.stanzas.clear();

@@ -349,6 +349,7 @@ impl Stream {
         outbox: &mut Outbox,
     ) {
         tracing::warn!(stream = %self.id, %violation, "the peer broke a rule");
+        self.release(outbox);
         if let Some(request) = request {
             outbox.error(&self.peer, request, answer::violation(&violation));
         }

@@ -84,6 +84,11 @@ impl Hand {
         }
     }
 
+    pub(crate) fn offer_after_events(&mut self, open: Open) -> StreamId {
+        self.events();
+        self.offer(open)
+    }
+
     fn id(&mut self) -> String {
         self.next += 1;
         format!("r{}", self.next)
@@ -127,6 +132,20 @@ impl Hand {
 
     pub(crate) fn close(&mut self) -> String {
         self.send(Content::Set(Payload::Close(ibb::Close { sid: sid("s") })))
+    }
+
+    /// A stanza as XML, from Romeo to Juliet.
+    pub(crate) fn read(&mut self, xml: &str) {
+        let envelope = Envelope::read(&Bytes::copy_from_slice(xml.as_bytes())).unwrap();
+        assert_eq!(self.mux.handle(self.now, envelope), None);
+    }
+
+    /// A chunk as XML, in a request with the id `x`.
+    pub(crate) fn read_data(&mut self, sid: &str, seq: &str, text: &str) {
+        self.read(&format!(
+            "<iq from='{ROMEO}' to='{JULIET}' id='x' type='set'>\
+             <data xmlns='http://jabber.org/protocol/ibb' sid='{sid}' seq='{seq}'>{text}</data></iq>"
+        ));
     }
 
     /// Answers a request of Juliet's.
@@ -423,4 +442,8 @@ fn readable(event: &Event) -> Option<StreamId> {
         Event::Readable { id } => Some(*id),
         _ => None,
     }
+}
+
+pub(crate) fn seq(number: u16) -> Seq {
+    Seq(number)
 }

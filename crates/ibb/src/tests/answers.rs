@@ -1,0 +1,476 @@
+//! Answers that come in: whose count, and what each error does.
+
+use xtls_stanza::{Condition, Content, Envelope, ErrorType, Payload, StanzaError};
+
+use super::support::*;
+use crate::{Awaited, By, Close, Config, Event, Loss, OpenOptions, Refusal, StreamId, Why, Window};
+
+/// A stream that Juliet opened, with chunks of 4 bytes under way.
+fn writing(bytes: &'static [u8], config: Config) -> (Hand, StreamId, Vec<Envelope>) {
+    let config = config.window(Window::Fixed {
+        bytes: 16,
+        chunk: 4,
+    });
+    let mut hand = Hand::new(config);
+    let id = hand
+        .mux
+        .open(hand.now, &address(ROMEO), OpenOptions::default())
+        .unwrap();
+    let open = hand.one();
+    hand.answer(&open, Content::Result(None));
+    hand.events();
+    hand.mux.write(hand.now, id, bytes.into()).unwrap();
+    let chunks = hand.answers();
+    (hand, id, chunks)
+}
+
+fn error(kind: ErrorType, condition: Condition) -> Content {
+    Content::Error(StanzaError::new(kind, condition))
+}
+
+const OFFLINE: (ErrorType, Condition) = (ErrorType::Wait, Condition::RecipientUnavailable);
+
+fn offline() -> Content {
+    error(OFFLINE.0, OFFLINE.1)
+}
+
+#[test]
+fn an_answer_from_another_sender_is_not_ours() {
+    let (mut hand, id, chunks) = writing(b"abcd", Config::default());
+    let strangers = [
+        "romeo@montague.example/phone",
+        "montague.example",
+        "paris@verona.example/x",
+    ];
+    for from in strangers {
+        for content in [Content::Result(None), offline()] {
+            let forged = hand.envelope(from, chunks[0].id.clone(), content);
+            assert_eq!(hand.mux.handle(hand.now, forged.clone()), Some(forged));
+        }
+    }
+    assert_eq!(hand.mux.stats(id).unwrap().in_flight, 4);
+    hand.answer(&chunks[0], Content::Result(None));
+    assert_eq!(hand.mux.stats(id).unwrap().in_flight, 0);
+}
+
+#[test]
+fn an_answer_to_another_address_is_not_ours() {
+    let (mut hand, id, chunks) = writing(b"abcd", Config::default());
+    let stray = Envelope {
+        to: Some(address("juliet@capulet.example/other")),
+        ..hand.envelope(ROMEO, chunks[0].id.clone(), Content::Result(None))
+    };
+    assert_eq!(hand.mux.handle(hand.now, stray.clone()), Some(stray));
+    assert_eq!(hand.mux.stats(id).unwrap().in_flight, 4);
+}
+
+#[test]
+fn a_second_answer_and_an_unknown_one_are_not_ours() {
+    let (mut hand, id, chunks) = writing(b"abcd", Config::default());
+    hand.answer(&chunks[0], Content::Result(None));
+    for name in [chunks[0].id.as_str(), "q", ""] {
+        let late = hand.envelope(ROMEO, name.into(), offline());
+        assert_eq!(hand.mux.handle(hand.now, late.clone()), Some(late));
+    }
+    assert!(hand.events().is_empty());
+    assert_eq!(hand.mux.stats(id).unwrap().bytes_acknowledged, 4);
+}
+
+#[test]
+fn answers_out_of_order_are_taken() {
+    let (mut hand, id, chunks) = writing(b"abcdefgh", Config::default());
+    hand.answer(&chunks[1], Content::Result(None));
+    assert_eq!(hand.mux.stats(id).unwrap().in_flight, 4);
+    hand.answer(&chunks[0], Content::Result(None));
+    assert_eq!(hand.mux.stats(id).unwrap().in_flight, 0);
+}
+
+#[test]
+fn each_of_the_22_conditions_in_each_type_answers_an_open_as_the_table_says() {
+    for condition in Condition::ALL {
+        for kind in ErrorType::ALL {
+            let mut hand = Hand::new(Config::default().block_size(block(256)));
+            hand.mux
+                .open(hand.now, &address(ROMEO), OpenOptions::default())
+                .unwrap();
+            let open = hand.one();
+            hand.answer(&open, error(kind, condition));
+            let Some(Close {
+                by: By::Peer,
+                why: Why::Refused { refusal, error },
+            }) = hand.closed()
+            else {
+                panic!("{condition} {kind}");
+            };
+            assert_eq!((error.condition, error.kind), (condition, kind));
+            assert_eq!(
+                refusal,
+                refusal_in_the_table(condition, kind),
+                "{condition} {kind}"
+            );
+            assert!(hand.answers().is_empty());
+        }
+    }
+}
+
+/// protocol.md §8.2 and security.md §3.3 A, written down a second time.
+fn refusal_in_the_table(condition: Condition, kind: ErrorType) -> Refusal {
+    match (condition.name(), kind) {
+        ("service-unavailable" | "feature-not-implemented", _) => Refusal::Unsupported,
+        ("bad-request" | "item-not-found", _) => Refusal::Unsupported,
+        ("not-acceptable" | "forbidden" | "not-allowed" | "not-authorized", _) => Refusal::Declined,
+        ("subscription-required" | "registration-required", _) => Refusal::Declined,
+        ("resource-constraint", _) => Refusal::BlockSize,
+        ("conflict", _) => Refusal::Conflict,
+        ("recipient-unavailable" | "remote-server-not-found", _) => Refusal::Unreachable,
+        ("remote-server-timeout" | "policy-violation", _) => Refusal::Unreachable,
+        ("internal-server-error", ErrorType::Wait) => Refusal::Unreachable,
+        _ => Refusal::Failed,
+    }
+}
+
+#[test]
+fn each_of_the_22_conditions_in_each_type_answers_a_chunk_as_the_table_says() {
+    for condition in Condition::ALL {
+        for kind in ErrorType::ALL {
+            let (mut hand, id, chunks) = writing(b"abcd", Config::default());
+            hand.answer(&chunks[0], error(kind, condition));
+            let about_the_chunk =
+                ["bad-request", "unexpected-request", "item-not-found"].contains(&condition.name());
+            if kind == ErrorType::Wait && !about_the_chunk {
+                assert_eq!(hand.closed(), None, "{condition} {kind}");
+                hand.pass(seconds(1));
+                assert_eq!(
+                    data_in(&hand.one()),
+                    data_in(&chunks[0]),
+                    "{condition} {kind}"
+                );
+                continue;
+            }
+            let why = Why::Rejected(StanzaError::new(kind, condition));
+            assert_eq!(
+                hand.closed(),
+                Some(Close { by: By::Peer, why }),
+                "{condition} {kind}"
+            );
+            // Whoever does not know the stream needs no `<close/>`.
+            let closes = hand.answers().iter().filter(|e| is_close(e)).count();
+            assert_eq!(closes, usize::from(condition != Condition::ItemNotFound));
+            assert_eq!(hand.mux.room(id), 0);
+        }
+    }
+}
+
+#[test]
+fn each_of_the_22_conditions_in_each_type_answers_a_close_as_closed() {
+    for condition in Condition::ALL {
+        for kind in ErrorType::ALL {
+            let (mut hand, id, chunks) = writing(b"abcd", Config::default());
+            hand.answer(&chunks[0], Content::Result(None));
+            hand.mux.close(hand.now, id);
+            let close = hand.one();
+            assert!(is_close(&close));
+            hand.answer(&close, error(kind, condition));
+            assert_eq!(
+                hand.closed(),
+                Some(Close {
+                    by: By::Us,
+                    why: Why::Done
+                })
+            );
+            assert!(hand.answers().is_empty() && hand.mux.poll_timeout().is_none());
+        }
+    }
+}
+
+#[test]
+fn an_error_text_is_cleaned_before_it_is_shown() {
+    let mut hand = Hand::new(Config::default());
+    hand.mux
+        .open(hand.now, &address(ROMEO), OpenOptions::default())
+        .unwrap();
+    let open = hand.one();
+    let text = format!("no\u{1b}[31m\n{}", "é".repeat(600));
+    let error = StanzaError::new(ErrorType::Cancel, Condition::Gone).with_text(text);
+    hand.answer(&open, Content::Error(error));
+    let Some(Close {
+        why: Why::Refused { error, .. },
+        ..
+    }) = hand.closed()
+    else {
+        panic!()
+    };
+    let text = error.text.unwrap();
+    assert!(text.starts_with("no[31mé"), "{text}");
+    assert_eq!(text.len(), 1024);
+}
+
+/// Answers each open with `resource-constraint`; gives the sizes and sids that were tried.
+fn halvings(first: u16) -> (Vec<u16>, std::collections::BTreeSet<String>, Hand) {
+    let mut hand = Hand::new(Config::default());
+    let options = OpenOptions::default().block_size(block(first));
+    hand.mux.open(hand.now, &address(ROMEO), options).unwrap();
+    let (mut sizes, mut sids) = (Vec::new(), std::collections::BTreeSet::new());
+    while let Some(open) = hand.mux.poll_transmit(hand.now) {
+        let Content::Set(Payload::Open(asked)) = &open.content else {
+            panic!("{open:?}")
+        };
+        sizes.push(asked.block_size.get());
+        sids.insert(asked.sid.to_string());
+        hand.answer(
+            &open,
+            error(ErrorType::Modify, Condition::ResourceConstraint),
+        );
+    }
+    (sizes, sids, hand)
+}
+
+#[test]
+fn a_refused_block_is_halved_five_times_with_a_new_sid_each_time() {
+    let (sizes, sids, mut hand) = halvings(65535);
+    assert_eq!(sizes, [65535, 32767, 16383, 8191, 4095, 2047]);
+    assert_eq!(sids.len(), 6);
+    let why = hand.closed().unwrap().why;
+    assert!(
+        matches!(
+            why,
+            Why::Refused {
+                refusal: Refusal::BlockSize,
+                ..
+            }
+        ),
+        "{why}"
+    );
+    assert_eq!(hand.mux.poll_timeout(), None);
+}
+
+#[test]
+fn halving_stops_at_256_bytes() {
+    assert_eq!(halvings(4096).0, [4096, 2048, 1024, 512, 256]);
+    assert_eq!(halvings(511).0, [511]);
+    assert_eq!(halvings(1).0, [1]);
+}
+
+#[test]
+fn a_stream_with_a_halved_block_opens_and_keeps_what_was_written() {
+    let mut hand = Hand::new(Config::default());
+    let id = hand
+        .mux
+        .open(hand.now, &address(ROMEO), OpenOptions::default())
+        .unwrap();
+    let written = hand.mux.write(hand.now, id, vec![7; 5000].into()).unwrap();
+    assert_eq!(written, 5000);
+    let first = hand.one();
+    hand.answer(
+        &first,
+        error(ErrorType::Wait, Condition::ResourceConstraint),
+    );
+    let second = hand.one();
+    // The first sid is nobody's any more.
+    let Content::Set(Payload::Open(old)) = &first.content else {
+        panic!()
+    };
+    let close = xtls_stanza::ibb::Close {
+        sid: old.sid.clone(),
+    };
+    hand.send(Content::Set(Payload::Close(close)));
+    assert!(matches!(hand.one().content, Content::Error(_)));
+
+    hand.answer(&second, Content::Result(None));
+    assert!(matches!(hand.events()[..], [Event::Opened { .. }]));
+    assert_eq!(hand.mux.block_size(id), Some(2048));
+    let chunks = hand.answers();
+    let lens: Vec<usize> = chunks
+        .iter()
+        .map(|chunk| data_in(chunk).bytes.len())
+        .collect();
+    assert_eq!(lens, [2048, 2048, 904]);
+    assert_eq!(Some(&data_in(&chunks[0]).sid), hand.mux.sid(id));
+}
+
+#[test]
+fn an_open_without_an_answer_ends_after_a_minute_and_is_withdrawn() {
+    let mut hand = Hand::new(Config::default());
+    hand.mux
+        .open(hand.now, &address(ROMEO), OpenOptions::default())
+        .unwrap();
+    let open = hand.one();
+    hand.pass(millis(59_999));
+    assert_eq!(hand.closed(), None);
+    hand.pass(millis(1));
+    let why = Why::TimedOut(Awaited::Open);
+    assert_eq!(hand.closed(), Some(Close { by: By::Us, why }));
+    // The peer may have accepted all the same.
+    assert!(is_close(&hand.one()));
+    let late = hand.envelope(ROMEO, open.id, Content::Result(None));
+    assert_eq!(hand.mux.handle(hand.now, late.clone()), Some(late));
+    hand.pass(seconds(10));
+    assert_eq!(hand.mux.poll_timeout(), None);
+}
+
+#[test]
+fn chunks_without_any_answer_end_the_stream_after_a_minute() {
+    let (mut hand, _, chunks) = writing(b"abcdefgh", Config::default());
+    hand.pass(seconds(59));
+    hand.answer(&chunks[0], Content::Result(None));
+    hand.pass(millis(59_999));
+    assert_eq!(hand.closed(), None);
+    assert_eq!(hand.mux.poll_timeout().unwrap().why, "any answer");
+    hand.pass(millis(1));
+    let why = Why::TimedOut(Awaited::Chunk);
+    assert_eq!(hand.closed(), Some(Close { by: By::Us, why }));
+    assert!(is_close(&hand.one()));
+}
+
+#[test]
+fn the_patient_wait_for_ever() {
+    let (mut hand, id, chunks) = writing(b"abcd", Config::default().patient(true));
+    assert_eq!(hand.mux.poll_timeout(), None);
+    hand.pass(seconds(100_000));
+    assert_eq!(hand.closed(), None);
+    hand.answer(&chunks[0], Content::Result(None));
+    hand.mux.set_patient(hand.now, id, false);
+    hand.mux.write(hand.now, id, "x".into()).unwrap();
+    hand.answers();
+    hand.pass(seconds(60));
+    assert!(hand.closed().is_some());
+}
+
+#[test]
+fn a_bounced_chunk_stops_everything_until_all_answers_are_in() {
+    let (mut hand, id, chunks) = writing(b"abcdefghijkl", Config::default());
+    assert_eq!(chunks.len(), 3);
+    hand.answer(&chunks[1], offline());
+    hand.mux.write(hand.now, id, "mnop".into()).unwrap();
+    hand.pass(seconds(30));
+    assert!(hand.answers().is_empty());
+    hand.answer(&chunks[2], offline());
+    hand.answer(&chunks[0], Content::Result(None));
+    assert!(hand.answers().is_empty());
+
+    // One second later, in order, the same bytes, borders and numbers, new ids, one at a time.
+    hand.pass(seconds(1));
+    let again = hand.one();
+    assert_eq!(data_in(&again), data_in(&chunks[1]));
+    assert_ne!(again.id, chunks[1].id);
+    hand.answer(&again, Content::Result(None));
+    let again = hand.one();
+    assert_eq!(data_in(&again), data_in(&chunks[2]));
+    hand.answer(&again, Content::Result(None));
+    let next = hand.one();
+    assert_eq!(
+        (data_in(&next).seq, &data_in(&next).bytes[..]),
+        (seq(3), b"mnop".as_slice())
+    );
+    assert_eq!(hand.mux.stats(id).unwrap().retries, 2);
+}
+
+#[test]
+fn for_half_a_minute_after_trouble_one_chunk_is_under_way() {
+    let (mut hand, id, chunks) = writing(b"abcd", Config::default());
+    hand.answer(&chunks[0], offline());
+    hand.pass(seconds(1));
+    let again = hand.one();
+    hand.mux.write(hand.now, id, "efghijkl".into()).unwrap();
+    hand.answer(&again, Content::Result(None));
+    let one = hand.one();
+    hand.pass(millis(29_999));
+    hand.answer(&one, Content::Result(None));
+    hand.mux.write(hand.now, id, "mnop".into()).unwrap();
+    let one = hand.one();
+    hand.pass(millis(1));
+    hand.answer(&one, Content::Result(None));
+    hand.mux.write(hand.now, id, "qrst".into()).unwrap();
+    assert_eq!(hand.answers().len(), 2);
+}
+
+#[test]
+fn a_chunk_accepted_after_one_that_bounced_is_a_hole() {
+    let (mut hand, _, chunks) = writing(b"abcdefgh", Config::default());
+    hand.answer(&chunks[0], offline());
+    hand.answer(&chunks[1], Content::Result(None));
+    assert_eq!(
+        hand.closed(),
+        Some(Close {
+            by: By::Peer,
+            why: Why::Lost(Loss::Hole)
+        })
+    );
+    assert!(is_close(&hand.one()));
+}
+
+#[test]
+fn five_tries_are_made_and_no_sixth() {
+    let (mut hand, id, mut chunks) = writing(b"abcd", Config::default());
+    for wait in [1, 2, 4, 8, 16] {
+        hand.answer(&chunks[0], offline());
+        hand.pass(millis(wait * 1000 - 1));
+        assert!(hand.answers().is_empty());
+        assert_eq!(
+            hand.mux.poll_timeout().unwrap().why,
+            "chunks that came back"
+        );
+        hand.pass(millis(1));
+        chunks = vec![hand.one()];
+    }
+    assert_eq!(hand.mux.stats(id).unwrap().retries, 5);
+    hand.answer(&chunks[0], offline());
+    assert_eq!(
+        hand.closed(),
+        Some(Close {
+            by: By::Peer,
+            why: Why::Lost(Loss::Tries)
+        })
+    );
+}
+
+#[test]
+fn trouble_ends_after_a_minute_even_if_answers_are_missing() {
+    let (mut hand, _, chunks) = writing(b"abcdefgh", Config::default().patient(true));
+    hand.answer(&chunks[0], offline());
+    hand.pass(millis(59_999));
+    assert_eq!(hand.closed(), None);
+    hand.pass(millis(1));
+    assert_eq!(
+        hand.closed(),
+        Some(Close {
+            by: By::Us,
+            why: Why::Lost(Loss::Time)
+        })
+    );
+}
+
+#[test]
+fn slow_bounces_end_after_a_minute_too() {
+    let (mut hand, _, mut chunks) = writing(b"abcd", Config::default());
+    for _ in 0..2 {
+        hand.answer(&chunks[0], offline());
+        hand.pass(seconds(2));
+        chunks = vec![hand.one()];
+        hand.pass(seconds(28));
+    }
+    hand.answer(&chunks[0], offline());
+    assert_eq!(
+        hand.closed(),
+        Some(Close {
+            by: By::Peer,
+            why: Why::Lost(Loss::Time)
+        })
+    );
+}
+
+#[test]
+fn a_suspended_connection_makes_nothing_late() {
+    let (mut hand, _, chunks) = writing(b"abcd", Config::default());
+    hand.pass(seconds(59));
+    hand.mux.pause(hand.now);
+    assert_eq!(hand.mux.poll_timeout(), None);
+    hand.pass(seconds(500));
+    assert_eq!(hand.closed(), None);
+    hand.mux.resume(hand.now);
+    assert_eq!(hand.mux.poll_timeout().unwrap().at, hand.now + seconds(1));
+    hand.pass(millis(999));
+    hand.answer(&chunks[0], Content::Result(None));
+    hand.pass(seconds(100));
+    assert_eq!(hand.closed(), None);
+}
