@@ -30,7 +30,10 @@ impl Stream {
             Phase::Open | Phase::Opening { .. } if self.sender.room() == 0 => self.starved = true,
             Phase::Open | Phase::Opening { .. } if self.starved => {
                 self.starved = false;
-                outbox.event(Event::Writable { id: self.id });
+                if !self.writable_told {
+                    self.writable_told = true;
+                    outbox.event(Event::Writable { id: self.id });
+                }
             }
             Phase::Opening { .. }
             | Phase::Incoming { .. }

@@ -277,10 +277,18 @@ impl Mux {
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.outbox.next_event()?;
-        if let Event::Readable { id } = event {
-            if let Some(stream) = self.streams.get_mut(&id) {
-                stream.readable_told = false;
+        match event {
+            Event::Readable { id } => {
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.readable_told = false;
+                }
             }
+            Event::Writable { id } => {
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.writable_told = false;
+                }
+            }
+            Event::Incoming { .. } | Event::Opened { .. } | Event::Closed { .. } => {}
         }
         Some(event)
     }

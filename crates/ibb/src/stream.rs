@@ -33,6 +33,8 @@ pub(crate) struct Stream {
     pub(crate) timeouts: Timeouts,
     /// `Readable` is among the events.
     pub(crate) readable_told: bool,
+    /// `Writable` is among the events.
+    pub(crate) writable_told: bool,
     /// There was no room; `Writable` is due when there is.
     pub(crate) starved: bool,
     /// The entry in the mux's list of deadlines.
@@ -115,6 +117,7 @@ impl Stream {
                 drain: config.drain_timeout,
             },
             readable_told: false,
+            writable_told: false,
             starved: false,
             listed: None,
             in_ring: false,
