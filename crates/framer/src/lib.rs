@@ -1,1 +1,69 @@
-//! Under construction.
+//! Cuts a byte stream into whole top-level XMPP stanzas, however the bytes arrive.
+//!
+//! ```
+//! use xtls_framer::{Framer, Limits};
+//!
+//! let mut framer = Framer::new(Limits::default());
+//! let mut stanzas = Vec::new();
+//! for piece in ["<message><bo", "dy>O Romeo</body></mess", "age>\n<presence", "/>"] {
+//!     framer.push(piece.as_bytes());
+//!     while let Some(frame) = framer.next()? {
+//!         stanzas.push(frame.as_str().to_owned());
+//!     }
+//! }
+//! framer.finish()?;
+//! assert_eq!(stanzas, ["<message><body>O Romeo</body></message>", "<presence/>"]);
+//! # Ok::<(), xtls_framer::FrameError>(())
+//! ```
+//!
+//! Bytes go in in pieces of any size; [`Frame`]s come out as slices of one buffer, each the whole of
+//! one element. There are four faces over one scanner:
+//!
+//! | | for | buffer |
+//! | --- | --- | --- |
+//! | [`Framer`] | any caller | its own: one copy in, none out |
+//! | [`Cutter`] | whoever has the bytes in a `BytesMut` already | the caller's: no copy |
+//! | [`frames`] | a blocking `std::io::BufRead` | its own |
+//! | `FrameDecoder` | `tokio_util::codec`, with the feature `codec` | tokio's: no copy |
+//!
+//! # What is refused
+//! Between stanzas only space, tab, CR and LF may stand. XML declarations, DTDs, processing
+//! instructions and comments are refused everywhere (RFC 6120 §11.1), CDATA sections between stanzas
+//! only. A stanza must be UTF-8 and keep within the [`Limits`]. A [`FrameError`] says what, at which
+//! byte of the stream, and which rule; it is final.
+//!
+//! # What is not looked at
+//! Names, attributes, references, namespaces, and whether an end tag names what it ends. For a
+//! well-formed stream each frame is exactly one element. For any other some frame is not well-formed,
+//! or there is an error: so a strict reader of every frame is a strict reader of the stream.
+//!
+//! # Cost
+//! Linear in the bytes, whatever they are and however they are cut. Markup is found by `memchr`, a
+//! frame costs a reference count. There is no unsafe code.
+
+mod cutter;
+mod error;
+mod frame;
+mod framer;
+mod frames;
+mod limits;
+mod scan;
+
+#[cfg(feature = "codec")]
+mod codec;
+#[cfg(test)]
+mod tests;
+
+#[cfg(feature = "codec")]
+pub use codec::FrameDecoder;
+pub use cutter::Cutter;
+pub use error::{FrameError, Restricted};
+pub use frame::Frame;
+pub use framer::Framer;
+pub use frames::{Frames, frames};
+pub use limits::Limits;
+
+/// Runs the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

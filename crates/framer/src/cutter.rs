@@ -1,0 +1,183 @@
+use bytes::{Buf, BytesMut};
+
+use crate::error::FrameError;
+use crate::frame::Frame;
+use crate::limits::Limits;
+use crate::scan::{Fault, FaultKind, Scanner};
+
+/// Cuts stanzas out of a buffer that the caller owns: a [`Framer`](crate::Framer) without the buffer, and without
+/// the copy into it.
+///
+/// For whoever already collects the bytes in a [`BytesMut`]: a TLS layer's plaintext, a codec's read buffer.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use xtls_framer::{Cutter, Limits};
+///
+/// let mut plain = BytesMut::from("<presence/> <message><bo");
+/// let mut cutter = Cutter::new(Limits::default());
+/// assert_eq!(cutter.cut(&mut plain)?.unwrap().as_bytes(), b"<presence/>");
+/// assert!(cutter.cut(&mut plain)?.is_none());
+/// plain.extend_from_slice(b"dy/></message>");
+/// assert_eq!(cutter.cut(&mut plain)?.unwrap().as_bytes(), b"<message><body/></message>");
+/// cutter.finish(&plain)?;
+/// # Ok::<(), xtls_framer::FrameError>(())
+/// ```
+#[derive(Debug)]
+pub struct Cutter {
+    limits: Limits,
+    scanner: Scanner,
+    /// Where the buffer's first byte stands in the whole stream.
+    start: u64,
+    error: Option<FrameError>,
+}
+
+impl Cutter {
+    /// A cutter at the beginning of a stream.
+    #[must_use]
+    pub const fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            scanner: Scanner::new(),
+            start: 0,
+            error: None,
+        }
+    }
+
+    /// The next whole stanza of `buffer`, taken off its front; `Ok(None)` = more bytes please.
+    ///
+    /// Between calls on one stream the caller only appends to `buffer`. Whitespace between stanzas is taken off too;
+    /// an unfinished stanza stays.
+    ///
+    /// # Errors
+    /// The stream breaks a rule or a limit. The same error comes from every later call, and `buffer` is left as it is.
+    pub fn cut(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let cut = self.try_cut(buffer);
+        if let Err(error) = cut {
+            self.error = Some(error);
+        }
+        cut
+    }
+
+    /// Says that no more bytes come after `rest`, which is what [`cut`](Self::cut) left when it asked for more.
+    ///
+    /// # Errors
+    /// [`FrameError::Truncated`] if that is part of a stanza, or the error that `cut` has already returned.
+    pub fn finish(&self, rest: &[u8]) -> Result<(), FrameError> {
+        match self.error {
+            Some(error) => Err(error),
+            None if self.unfinished(rest) == 0 => Ok(()),
+            None => Err(FrameError::Truncated { at: self.start }),
+        }
+    }
+
+    pub(crate) const fn error(&self) -> Option<&FrameError> {
+        self.error.as_ref()
+    }
+
+    /// How much of `rest` belongs to a stanza.
+    pub(crate) fn unfinished(&self, rest: &[u8]) -> usize {
+        if self.scanner.is_between_stanzas() {
+            rest.len() - leading_whitespace(rest)
+        } else {
+            rest.len()
+        }
+    }
+
+    fn try_cut(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
+        if self.scanner.is_between_stanzas() {
+            self.skip_whitespace(buffer);
+            match buffer.first() {
+                None => return Ok(None),
+                Some(b'<') => {}
+                Some(_) => return Err(FrameError::StrayText { at: self.start }),
+            }
+        }
+        // Nothing past the limit is looked at, so that the verdict is the same however the bytes came.
+        let limit = self.limits.max_len;
+        let window = buffer.get(..limit).unwrap_or(buffer);
+        match self.scanner.scan(window, self.limits.max_depth) {
+            Ok(Some(len)) => self.take(buffer, len).map(Some),
+            Ok(None) if buffer.len() > limit => Err(FrameError::TooLong {
+                limit,
+                at: self.at(limit),
+            }),
+            Ok(None) => Ok(None),
+            Err(fault) => Err(self.refusal(&fault)),
+        }
+    }
+
+    fn skip_whitespace(&mut self, buffer: &mut BytesMut) {
+        let white = leading_whitespace(buffer);
+        if white > 0 {
+            buffer.advance(white);
+            self.start = self.at(white);
+        }
+    }
+
+    fn take(&mut self, buffer: &mut BytesMut, len: usize) -> Result<Frame, FrameError> {
+        if let Some(bad) = not_utf8(buffer.get(..len).unwrap_or_default()) {
+            return Err(FrameError::NotUtf8 { at: self.at(bad) });
+        }
+        self.start = self.at(len);
+        Ok(Frame::new(buffer.split_to(len).freeze()))
+    }
+
+    fn refusal(&self, fault: &Fault) -> FrameError {
+        let at = self.at(fault.pos);
+        match fault.kind {
+            FaultKind::TooDeep => FrameError::TooDeep {
+                limit: self.limits.max_depth,
+                at,
+            },
+            FaultKind::Restricted(what) => FrameError::Restricted { what, at },
+            FaultKind::StrayEndTag => FrameError::StrayEndTag { at },
+        }
+    }
+
+    /// Where a position in the buffer stands in the whole stream.
+    const fn at(&self, pos: usize) -> u64 {
+        self.start.saturating_add(pos as u64)
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn looked_at(&self) -> usize {
+        self.scanner.looked_at
+    }
+}
+
+fn leading_whitespace(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+        .count()
+}
+
+/// The first byte that begins no UTF-8 character.
+fn not_utf8(bytes: &[u8]) -> Option<usize> {
+    if is_ascii(bytes) {
+        return None;
+    }
+    str::from_utf8(bytes).err().map(|error| error.valid_up_to())
+}
+
+/// The standard library's answer, which for long texts looks for a reason to stop far too often.
+fn is_ascii(bytes: &[u8]) -> bool {
+    if bytes.len() < 2 * BLOCK {
+        return bytes.is_ascii();
+    }
+    // Loads that straddle cache lines would cost half as much again.
+    let (head, rest) = bytes.split_at(bytes.as_ptr().align_offset(16).min(bytes.len()));
+    let (blocks, tail) = rest.as_chunks::<BLOCK>();
+    head.is_ascii()
+        && blocks
+            .iter()
+            .all(|block| block.iter().fold(0, |or, byte| or | byte) < 0x80)
+        && tail.is_ascii()
+}
+
+/// Bytes between two looks at whether all were ASCII.
+const BLOCK: usize = 512;

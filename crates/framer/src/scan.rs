@@ -1,0 +1,359 @@
+//! Finds the end of the element at the beginning of some bytes, which may stop anywhere.
+//!
+//! The scanner holds positions and no bytes. However the input is cut, it looks at each byte a few
+//! times at most, and what it decides about a tag depends on the bytes of that tag alone.
+
+use memchr::{memchr, memchr2};
+
+use crate::error::Restricted;
+
+/// What stops the scan for good; the position is the `<` of the markup at fault.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub(crate) kind: FaultKind,
+    pub(crate) pos: usize,
+}
+
+#[derive(Debug)]
+pub(crate) enum FaultKind {
+    TooDeep,
+    Restricted(Restricted),
+    StrayEndTag,
+}
+
+#[derive(Debug)]
+pub(crate) struct Scanner {
+    /// The first byte not decided on, counted from the `<` that begins the stanza.
+    pos: usize,
+    /// Elements open before `pos`.
+    depth: u32,
+    place: Place,
+    /// The quote that the last attributes were not written with. A wrong guess costs time, never a border.
+    rare: u8,
+    #[cfg(test)]
+    pub(crate) looked_at: usize,
+}
+
+/// What stands at `pos`.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Text,
+    StartTag { from: usize, quotes: Quotes },
+    EndTag,
+    CData,
+}
+
+/// How the `>` that ends a start tag is told from one in an attribute value.
+#[derive(Clone, Copy, Debug)]
+enum Quotes {
+    /// No rare quote up to `pos`: the first `>` can be judged by what stands before it.
+    OneKind { turned: bool },
+    /// Counted up to `pos`, which stands inside this quote.
+    Counted { open: Option<u8> },
+}
+
+enum Step {
+    /// Look again at the new place.
+    On,
+    /// The stanza ends before this position.
+    End(usize),
+    /// All bytes are used up.
+    Starved,
+}
+
+impl Scanner {
+    pub(crate) const fn new() -> Self {
+        Self {
+            pos: 0,
+            depth: 0,
+            place: Place::Text,
+            rare: b'"',
+            #[cfg(test)]
+            looked_at: 0,
+        }
+    }
+
+    /// Has the stanza's first tag not been recognised yet?
+    pub(crate) const fn is_between_stanzas(&self) -> bool {
+        self.pos == 0
+    }
+
+    /// Goes on where the last call stopped. `bytes` begins with the stanza's `<` and with all that was there before.
+    /// Returns the length of the element, and is then ready for the next; `None` asks for more bytes.
+    pub(crate) fn scan(&mut self, bytes: &[u8], max_depth: u32) -> Result<Option<usize>, Fault> {
+        loop {
+            let step = match self.place {
+                Place::Text => self.whole_tags(bytes, max_depth)?,
+                Place::StartTag { from, quotes } => self.start_tag(bytes, from, quotes),
+                Place::EndTag => self.end_tag(bytes),
+                Place::CData => self.cdata(bytes),
+            };
+            match step {
+                Step::On => {}
+                Step::End(len) => {
+                    self.pos = 0;
+                    return Ok(Some(len));
+                }
+                Step::Starved => return Ok(None),
+            }
+        }
+    }
+
+    /// The fast path: text, and tags that are here as a whole and easily judged. The rest goes to its own place.
+    fn whole_tags(&mut self, bytes: &[u8], max_depth: u32) -> Result<Step, Fault> {
+        let (mut pos, mut depth) = (self.pos, self.depth);
+        let step = loop {
+            let rest = bytes.get(pos..).unwrap_or_default();
+            // Tags often touch; a search would cost more than this look.
+            let text = if rest.first() == Some(&b'<') {
+                Some(0)
+            } else {
+                memchr(b'<', rest)
+            };
+            self.looked(text.unwrap_or(rest.len()));
+            let Some(text) = text else {
+                pos += rest.len();
+                break Step::Starved;
+            };
+            pos += text;
+            let fault = |kind| Err(Fault { kind, pos });
+            let rest = rest.get(text + 1..).unwrap_or_default();
+            match rest.first() {
+                None => break Step::Starved,
+                Some(b'/') if depth == 0 => return fault(FaultKind::StrayEndTag),
+                Some(b'/') => {
+                    let found = memchr(b'>', rest);
+                    self.looked(found.unwrap_or(rest.len()));
+                    let Some(found) = found else {
+                        pos += 1 + rest.len();
+                        self.place = Place::EndTag;
+                        break Step::Starved;
+                    };
+                    pos += 1 + found + 1;
+                    depth -= 1;
+                    if depth == 0 {
+                        break Step::End(pos);
+                    }
+                }
+                Some(b'!' | b'?') => match classify(bytes.get(pos..).unwrap_or_default()) {
+                    None => break Step::Starved,
+                    Some(Restricted::CData) if depth > 0 => {
+                        pos += CDATA.len();
+                        self.place = Place::CData;
+                        break Step::On;
+                    }
+                    Some(what) => return fault(FaultKind::Restricted(what)),
+                },
+                Some(_) if depth >= max_depth => return fault(FaultKind::TooDeep),
+                Some(_) => {
+                    let found = memchr2(b'>', self.rare, rest);
+                    let (tag, after) = rest
+                        .split_at_checked(found.unwrap_or(rest.len()))
+                        .unwrap_or_default();
+                    self.looked(2 * tag.len());
+                    if after.first() == Some(&b'>') && is_whole(tag, other_quote(self.rare)) {
+                        pos += 1 + tag.len() + 1;
+                        if tag.last() != Some(&b'/') {
+                            depth += 1;
+                        } else if depth == 0 {
+                            break Step::End(pos);
+                        }
+                    } else {
+                        self.place = Place::StartTag {
+                            from: pos,
+                            quotes: Quotes::OneKind { turned: false },
+                        };
+                        pos += 1;
+                        break Step::On;
+                    }
+                }
+            }
+        };
+        (self.pos, self.depth) = (pos, depth);
+        Ok(step)
+    }
+
+    fn start_tag(&mut self, bytes: &[u8], from: usize, mut quotes: Quotes) -> Step {
+        loop {
+            let rest = bytes.get(self.pos..).unwrap_or_default();
+            match quotes {
+                Quotes::OneKind { turned } => {
+                    let found = memchr2(b'>', self.rare, rest);
+                    self.looked(found.map_or(rest.len(), |n| n + 1));
+                    let Some(found) = found else {
+                        self.pos += rest.len();
+                        self.place = Place::StartTag { from, quotes };
+                        return Step::Starved;
+                    };
+                    if rest.get(found) == Some(&b'>') {
+                        self.pos += found;
+                        let tag = bytes.get(from..self.pos).unwrap_or_default();
+                        self.looked(2 * tag.len());
+                        if is_whole(tag, other_quote(self.rare)) {
+                            return self.opened(tag);
+                        }
+                        let open = open_quote(None, tag);
+                        if open.is_none() {
+                            return self.opened(tag);
+                        }
+                        quotes = Quotes::Counted { open };
+                    } else {
+                        self.rare = other_quote(self.rare);
+                        self.pos = from;
+                        quotes = if turned {
+                            Quotes::Counted { open: None }
+                        } else {
+                            Quotes::OneKind { turned: true }
+                        };
+                    }
+                }
+                Quotes::Counted { open } => {
+                    let found = memchr(b'>', rest);
+                    let piece = rest.get(..found.unwrap_or(rest.len())).unwrap_or_default();
+                    self.looked(2 * piece.len() + 1);
+                    let open = open_quote(open, piece);
+                    self.pos += piece.len();
+                    quotes = Quotes::Counted { open };
+                    if found.is_none() {
+                        self.place = Place::StartTag { from, quotes };
+                        return Step::Starved;
+                    }
+                    if open.is_none() {
+                        return self.opened(bytes.get(from..self.pos).unwrap_or_default());
+                    }
+                    self.pos += 1;
+                }
+            }
+        }
+    }
+
+    /// `tag` is the start tag without its `>`, which stands at `pos`.
+    fn opened(&mut self, tag: &[u8]) -> Step {
+        self.pos += 1;
+        self.place = Place::Text;
+        if tag.last() != Some(&b'/') {
+            self.depth += 1;
+            Step::On
+        } else if self.depth == 0 {
+            Step::End(self.pos)
+        } else {
+            Step::On
+        }
+    }
+
+    fn end_tag(&mut self, bytes: &[u8]) -> Step {
+        let rest = bytes.get(self.pos..).unwrap_or_default();
+        let found = memchr(b'>', rest);
+        self.looked(found.map_or(rest.len(), |n| n + 1));
+        let Some(found) = found else {
+            self.pos += rest.len();
+            return Step::Starved;
+        };
+        self.pos += found + 1;
+        self.place = Place::Text;
+        self.depth -= 1;
+        if self.depth == 0 {
+            Step::End(self.pos)
+        } else {
+            Step::On
+        }
+    }
+
+    fn cdata(&mut self, bytes: &[u8]) -> Step {
+        loop {
+            let rest = bytes.get(self.pos..).unwrap_or_default();
+            let found = memchr(b'>', rest);
+            self.looked(found.map_or(rest.len(), |n| n + 1));
+            let Some(found) = found else {
+                self.pos += rest.len();
+                return Step::Starved;
+            };
+            self.pos += found;
+            // The section's own `[` stands before its content, so these two brackets are never the opening ones.
+            let ends = bytes
+                .get(..self.pos)
+                .is_some_and(|before| before.ends_with(b"]]"));
+            self.pos += 1;
+            if ends {
+                self.place = Place::Text;
+                return Step::On;
+            }
+        }
+    }
+
+    #[cfg(test)]
+    fn looked(&mut self, bytes: usize) {
+        self.looked_at += bytes;
+    }
+
+    #[cfg(not(test))]
+    const fn looked(&self, _: usize) {}
+}
+
+const CDATA: &[u8] = b"<![CDATA[";
+
+/// Names markup that begins with `<!` or `<?`; `None` when it takes more bytes to tell.
+fn classify(markup: &[u8]) -> Option<Restricted> {
+    if markup.starts_with(b"<?") {
+        return Some(
+            if begins(markup, b"<?xml")? && !is_name_byte(*markup.get(5)?) {
+                Restricted::Declaration
+            } else {
+                Restricted::ProcessingInstruction
+            },
+        );
+    }
+    Some(match markup.get(2)? {
+        b'-' => Restricted::Comment,
+        b'[' if begins(markup, CDATA)? => Restricted::CData,
+        _ => Restricted::Doctype,
+    })
+}
+
+/// Does `bytes` begin with `word`? `None` when it is too short to tell.
+fn begins(bytes: &[u8], word: &[u8]) -> Option<bool> {
+    if bytes.len() < word.len() && word.starts_with(bytes) {
+        return None;
+    }
+    Some(bytes.starts_with(word))
+}
+
+/// Could this byte go on a target that begins with `xml`? Any but whitespace and `?` makes another name of it.
+const fn is_name_byte(byte: u8) -> bool {
+    !matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'?')
+}
+
+const fn other_quote(quote: u8) -> u8 {
+    quote ^ b'"' ^ b'\''
+}
+
+/// Does the `>` after `tag`, which holds no quote but this kind, end it for certain?
+///
+/// With one kind of quote, a last one that does not follow `=` or whitespace has closed a value,
+/// because in a well-formed tag an opening one always follows them. In a tag that is not well-formed
+/// the answer is worth nothing and none is needed: the frame is refused by whoever reads it.
+fn is_whole(tag: &[u8], quote: u8) -> bool {
+    let mut end = tag.strip_suffix(b"/").unwrap_or(tag);
+    while let [head @ .., b' ' | b'\t' | b'\r' | b'\n'] = end {
+        end = head;
+    }
+    match end {
+        [.., before, last] if *last == quote => {
+            !matches!(before, b'=' | b' ' | b'\t' | b'\r' | b'\n')
+        }
+        // Without attributes most often.
+        _ => tag.len() <= SHORT && !tag.iter().any(|byte| matches!(byte, b'"' | b'\'')),
+    }
+}
+
+/// A tag of so few bytes is searched for quotes faster than it is counted.
+const SHORT: usize = 16;
+
+/// Which quote is open after `bytes`, when `open` was before.
+fn open_quote(open: Option<u8>, bytes: &[u8]) -> Option<u8> {
+    bytes.iter().fold(open, |open, &byte| match open {
+        None if byte == b'"' || byte == b'\'' => Some(byte),
+        Some(quote) if quote == byte => None,
+        None | Some(_) => open,
+    })
+}
