@@ -9,8 +9,14 @@ use std::fmt;
 pub struct Alert(u8);
 
 impl Alert {
+    /// `handshake_failure` (RFC 8446 §6.2): no acceptable security parameters.
+    pub const HANDSHAKE_FAILURE: Self = Self(40);
+
     /// `protocol_version` (RFC 8446 §6.2): no version in common.
     pub const PROTOCOL_VERSION: Self = Self(70);
+
+    /// `user_canceled` (RFC 8446 §6.1): the handshake was given up, through no fault.
+    pub const USER_CANCELED: Self = Self(90);
 
     /// `no_application_protocol` (RFC 7301 §3.2): no ALPN name in common.
     pub const NO_APPLICATION_PROTOCOL: Self = Self(120);

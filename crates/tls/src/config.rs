@@ -13,6 +13,7 @@ use rustls::{
 };
 
 use crate::{
+    checks::Checks,
     error::{ConfigError, TlsError},
     identity::Identity,
     jid,
@@ -128,8 +129,8 @@ impl Config {
         &self.identity
     }
 
-    /// Checks `expect` and makes the verifier of one connection from it.
-    pub(crate) fn verifier(&self, expect: &Expect) -> Result<Arc<Verifier>, ConfigError> {
+    /// Looks whether `expect` is possible, and makes the checks of one connection from it.
+    fn checks(&self, role: Role, expect: &Expect) -> Result<Checks, ConfigError> {
         let bare = |text: &str| {
             jid::bare(text).map_err(|why| ConfigError::Jid {
                 jid: text.to_owned(),
@@ -153,28 +154,30 @@ impl Config {
             });
         }
         let algorithms = self.crypto.signature_verification_algorithms;
-        Ok(Arc::new(Verifier::new(
-            peer,
-            own,
-            self.identity.fingerprint(),
-            expect,
-            algorithms,
-        )))
+        let own_key = self.identity.fingerprint();
+        let verifier = Arc::new(Verifier::new(peer, own, own_key, expect, algorithms));
+        Ok(Checks::new(role, verifier, expect))
     }
 
-    pub(crate) fn client(
-        &self,
-        expect: &Expect,
-        verifier: Arc<Verifier>,
-    ) -> Result<ClientConfig, ConfigError> {
+    /// The rustls configuration of one client connection, for use without [`Tls`](crate::Tls): under tokio-rustls, say.
+    ///
+    /// The certificate is judged as always, but rustls alone accepts a server that knows no ALPN or asks for no certificate:
+    /// call [`Checks::peer`] when the handshake is finished, before anything is written or believed. A configuration serves
+    /// one connection; a second one fails.
+    ///
+    /// # Errors
+    /// As [`Tls::new`](crate::Tls::new).
+    pub fn client(&self, expect: &Expect) -> Result<(ClientConfig, Checks), ConfigError> {
+        let checks = self.checks(Role::Client, expect)?;
         let mut config = ClientConfig::builder_with_details(self.crypto()?, self.time.clone())
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| ConfigError::Provider(error.to_string()))?
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
+            .with_custom_certificate_verifier(checks.verifier().clone())
             .with_client_cert_resolver(Arc::new(Presented {
                 key: self.key.clone(),
-                unnamed: None,
+                verifier: checks.verifier().clone(),
+                alpn_required: false,
             }));
         config.alpn_protocols = names(&expect.alpn);
         config.resumption = Resumption::disabled();
@@ -183,22 +186,23 @@ impl Config {
         config.max_fragment_size = Some(self.max_record + RUSTLS_OVERHEAD);
         config.cert_compressors = Vec::new();
         config.cert_decompressors = Vec::new();
-        Ok(config)
+        Ok((config, checks))
     }
 
-    pub(crate) fn server(
-        &self,
-        expect: &Expect,
-        verifier: Arc<Verifier>,
-    ) -> Result<ServerConfig, ConfigError> {
-        let unnamed = expect.alpn_required.then(|| verifier.clone());
+    /// The rustls configuration of one server connection; see [`client`](Self::client).
+    ///
+    /// # Errors
+    /// As [`Tls::new`](crate::Tls::new).
+    pub fn server(&self, expect: &Expect) -> Result<(ServerConfig, Checks), ConfigError> {
+        let checks = self.checks(Role::Server, expect)?;
         let mut config = ServerConfig::builder_with_details(self.crypto()?, self.time.clone())
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| ConfigError::Provider(error.to_string()))?
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(checks.verifier().clone())
             .with_cert_resolver(Arc::new(Presented {
                 key: self.key.clone(),
-                unnamed,
+                verifier: checks.verifier().clone(),
+                alpn_required: expect.alpn_required,
             }));
         config.alpn_protocols = names(&expect.alpn);
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -209,7 +213,7 @@ impl Config {
         config.max_fragment_size = Some(self.max_record + RUSTLS_OVERHEAD);
         config.cert_compressors = Vec::new();
         config.cert_decompressors = Vec::new();
-        Ok(config)
+        Ok((config, checks))
     }
 
     fn crypto(&self) -> Result<Arc<CryptoProvider>, ConfigError> {
@@ -250,9 +254,9 @@ fn names(alpn: &[u8]) -> Vec<Vec<u8>> {
 /// Our certificate, whatever kinds the peer asks for.
 struct Presented {
     key: Arc<CertifiedKey>,
-    /// On a server that requires an ALPN name: who is told about a client that offers none. rustls refuses other names by
-    /// itself, but would go on without any.
-    unnamed: Option<Arc<Verifier>>,
+    verifier: Arc<Verifier>,
+    /// On a server: whether a client without ALPN is refused. rustls refuses other names by itself, but goes on without any.
+    alpn_required: bool,
 }
 
 impl ResolvesClientCert for Presented {
@@ -261,6 +265,7 @@ impl ResolvesClientCert for Presented {
         _hints: &[&[u8]],
         _schemes: &[rustls::SignatureScheme],
     ) -> Option<Arc<CertifiedKey>> {
+        self.verifier.note_asked();
         Some(self.key.clone())
     }
 
@@ -271,8 +276,8 @@ impl ResolvesClientCert for Presented {
 
 impl ResolvesServerCert for Presented {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        if let (Some(verifier), None) = (&self.unnamed, hello.alpn()) {
-            verifier.refuse(TlsError::Alpn);
+        if self.alpn_required && hello.alpn().is_none() {
+            self.verifier.refuse(TlsError::Alpn);
             return None;
         }
         Some(self.key.clone())

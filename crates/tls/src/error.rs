@@ -14,6 +14,9 @@ pub enum TlsError {
     /// The peer presented no certificate.
     #[error("the other end presented no certificate, and both sides must")]
     NoCertificate,
+    /// The server did not ask for our certificate, so it does not know who we are.
+    #[error("the other end did not ask for our certificate, and both sides must")]
+    NotAsked,
     /// The peer does not speak TLS 1.3, or says that we do not.
     #[error("the other end does not speak TLS 1.3")]
     Version,

@@ -61,6 +61,7 @@
 pub mod trust;
 
 mod alert;
+mod checks;
 mod config;
 mod error;
 mod fingerprint;
@@ -75,6 +76,7 @@ mod tls;
 mod verifier;
 
 pub use alert::Alert;
+pub use checks::Checks;
 pub use config::{Config, Expect, MAX_RECORD, MIN_RECORD, RECORD_OVERHEAD, Role};
 pub use error::{ConfigError, ExportError, TlsError, WriteError};
 pub use fingerprint::{Fingerprint, FingerprintError};

@@ -14,9 +14,10 @@ use rustls::{
 
 use crate::{
     alert::Alert,
+    checks::Checks,
     config::{Config, Expect, MAX_RECORD, Role},
     error::{ConfigError, ExportError, TlsError, WriteError},
-    verifier::{PeerKey, Verifier},
+    verifier::PeerKey,
 };
 
 /// rustls wants a name even when it is neither sent nor checked (RFC 6761 §6.4: resolves to nothing).
@@ -36,9 +37,7 @@ const NO_NAME: &str = "xtls.invalid";
 /// `Debug` shows neither keys nor plaintext.
 pub struct Tls {
     connection: Connection,
-    verifier: Arc<Verifier>,
-    alpn: Vec<u8>,
-    alpn_required: bool,
+    checks: Checks,
     max_record: usize,
     max_pending: usize,
     /// Wire bytes that were not polled yet.
@@ -57,27 +56,26 @@ impl Tls {
     /// [`ConfigError`]: an address that is no bare JID or not ours, an impossible ALPN name or record size, or a provider
     /// without what is required.
     pub fn new(role: Role, config: &Config, expect: Expect) -> Result<Self, ConfigError> {
-        let verifier = config.verifier(&expect)?;
         let refused = |error: Error| ConfigError::Provider(error.to_string());
-        let mut connection = match role {
+        let (mut connection, checks) = match role {
             Role::Client => {
-                let client = Arc::new(config.client(&expect, verifier.clone())?);
+                let (client, checks) = config.client(&expect)?;
                 let name = ServerName::try_from(NO_NAME)
                     .map_err(|error| ConfigError::Provider(error.to_string()))?;
-                Connection::Client(ClientConnection::new(client, name).map_err(refused)?)
+                let client = ClientConnection::new(Arc::new(client), name).map_err(refused)?;
+                (Connection::Client(client), checks)
             }
             Role::Server => {
-                let server = Arc::new(config.server(&expect, verifier.clone())?);
-                Connection::Server(ServerConnection::new(server).map_err(refused)?)
+                let (server, checks) = config.server(&expect)?;
+                let server = ServerConnection::new(Arc::new(server)).map_err(refused)?;
+                (Connection::Server(server), checks)
             }
         };
         // The limit is `max_pending`, kept here: rustls's own would take a part of a write and say nothing.
         connection.set_buffer_limit(None);
         let mut tls = Self {
             connection,
-            verifier,
-            alpn: expect.alpn,
-            alpn_required: expect.alpn_required,
+            checks,
             max_record: MAX_RECORD,
             max_pending: config.max_pending,
             out: BytesMut::new(),
@@ -211,11 +209,12 @@ impl Tls {
             return;
         }
         self.closed = true;
-        self.connection.send_close_notify();
-        self.collect();
         if self.peer.is_none() {
-            self.failure = Some(TlsError::Cancelled);
+            self.cancel();
+        } else {
+            self.connection.send_close_notify();
         }
+        self.collect();
     }
 
     /// Lets go of memory that rustls keeps after traffic (up to 14 KiB). Worth calling when the connection turns idle.
@@ -306,42 +305,45 @@ impl Tls {
 
     /// Checks what rustls leaves open, once; nothing was delivered yet.
     fn finish(&mut self) {
-        let fits = match self.connection.alpn_protocol() {
-            Some(name) => name == self.alpn,
-            None => !self.alpn_required,
-        };
-        match self.verifier.claim() {
-            Some(claim) if fits => self.peer = Some(claim.clone()),
-            Some(_) => self.refuse_alpn(),
-            None => self.failure = Some(TlsError::NoCertificate),
+        match self.checks.peer(&self.connection) {
+            Ok(peer) => self.peer = Some(peer),
+            Err(TlsError::Alpn) => self.refuse(TlsError::Alpn, Alert::NO_APPLICATION_PROTOCOL),
+            Err(why) => self.refuse(why, Alert::HANDSHAKE_FAILURE),
         }
     }
 
-    /// Says `no_application_protocol` in place of what is queued, in plaintext: the peer has not seen a byte under our keys
-    /// yet, and accepts a plaintext alert until it has (RFC 8446 §6).
-    fn refuse_alpn(&mut self) {
+    /// Gives the handshake up, in words that the peer understands at this point.
+    fn cancel(&mut self) {
+        let first = self.connection.protocol_version().is_none();
+        if first || matches!(self.connection, Connection::Client(_)) {
+            // A `close_notify` would be a mere warning to it.
+            self.refuse(TlsError::Cancelled, Alert::USER_CANCELED);
+        } else {
+            // Our flight is under way, so the alert belongs to the keys at its end.
+            self.connection.send_close_notify();
+            self.failure = Some(TlsError::Cancelled);
+        }
+    }
+
+    /// Fails with `alert` in place of what is queued, in plaintext: the peer has not seen a byte under our keys yet, and
+    /// accepts a plaintext alert until it has (RFC 8446 §6). A client's Finished is thus never sent.
+    fn refuse(&mut self, why: TlsError, alert: Alert) {
         self.collect();
         self.out.clear();
-        self.out.put_slice(&[
-            0x15,
-            0x03,
-            0x03,
-            0x00,
-            0x02,
-            0x02,
-            Alert::NO_APPLICATION_PROTOCOL.number(),
-        ]);
-        self.failure = Some(TlsError::Alpn);
+        self.out
+            .put_slice(&[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, alert.number()]);
+        self.failure = Some(why);
     }
 
     fn fail(&mut self, error: &Error) {
         if self.failure.is_some() {
             return;
         }
-        match self.verifier.refusal() {
-            Some(TlsError::Alpn) => self.refuse_alpn(),
-            Some(refusal) => self.failure = Some(refusal.clone()),
-            None => self.failure = Some(TlsError::of(error)),
+        let unnamed = self.checks.verifier().refusal() == Some(&TlsError::Alpn);
+        if unnamed {
+            self.refuse(TlsError::Alpn, Alert::NO_APPLICATION_PROTOCOL);
+        } else {
+            self.failure = Some(self.checks.explain(error));
         }
     }
 

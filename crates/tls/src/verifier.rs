@@ -54,6 +54,7 @@ pub(crate) struct Verifier {
     algorithms: WebPkiSupportedAlgorithms,
     claim: OnceLock<PeerKey>,
     refusal: OnceLock<TlsError>,
+    asked: OnceLock<()>,
 }
 
 impl Verifier {
@@ -65,7 +66,7 @@ impl Verifier {
         expect: &Expect,
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Self {
-        let (claim, refusal) = (OnceLock::new(), OnceLock::new());
+        let (claim, refusal, asked) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         Self {
             peer,
             own,
@@ -74,6 +75,7 @@ impl Verifier {
             algorithms,
             claim,
             refusal,
+            asked,
         }
     }
 
@@ -85,6 +87,16 @@ impl Verifier {
     /// Why the peer was refused.
     pub(crate) fn refusal(&self) -> Option<&TlsError> {
         self.refusal.get()
+    }
+
+    /// Notes that the server asked for our certificate.
+    pub(crate) fn note_asked(&self) {
+        let _ = self.asked.set(());
+    }
+
+    /// Whether the server asked for our certificate.
+    pub(crate) fn asked(&self) -> bool {
+        self.asked.get().is_some()
     }
 
     /// Notes why the peer is refused; the first reason stays.

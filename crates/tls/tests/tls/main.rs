@@ -1,0 +1,25 @@
+//! The adapter against itself and against hostile rustls peers, in both roles.
+//!
+//! Peers of other makes, and real transports, are tested in the workspace's `tests`.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests, and what they share"
+)]
+
+mod alerts;
+mod certificate;
+mod closing;
+mod context;
+mod forge;
+mod handshake;
+mod hello;
+mod raw;
+mod refusal;
+mod rekey;
+mod stream;
+mod support;
+mod tamper;
+mod under_tokio;
