@@ -16,7 +16,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let juliet = Address::new("juliet@capulet.example/balcony")?;
     let romeo = Address::new("romeo@montague.example/orchard")?;
     // No network and no time here: any moment will do, and any seed.
-    #[allow(clippy::disallowed_methods)]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the program gives the core its time"
+    )]
     let now = Instant::now();
     let mut from = Mux::new(romeo, Config::default(), [1; 32]);
     let mut to = Mux::new(juliet.clone(), Config::default(), [2; 32]);
@@ -36,7 +39,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                         std::io::stdout().write_all(&bytes)?;
                     }
                 }
-                other => eprintln!("to: {other:?}"),
+                Event::Closed { close, .. } => eprintln!("to: {close}"),
+                // Only for those who write.
+                Event::Opened { .. } | Event::Writable { .. } | _ => {}
             }
         }
         while let Some(event) = from.poll_event() {

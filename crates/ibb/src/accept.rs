@@ -52,15 +52,15 @@ impl Door {
         }
     }
 
-    /// Whether the open comes to the owner, or what it is answered.
-    pub(crate) fn judge(
+    /// What the open is answered, if it does not come to the owner.
+    pub(crate) fn objection(
         &mut self,
         now: Instant,
         config: &Config,
         from: &Address,
         open: &Open,
         census: Census,
-    ) -> Result<(), StanzaError> {
+    ) -> Option<StanzaError> {
         let expected = self
             .expected
             .iter()
@@ -71,13 +71,13 @@ impl Door {
             Allow::Expected => false,
         };
         if !allowed && expected.is_none() {
-            return Err(answer::stranger());
+            return Some(answer::stranger());
         }
         if open.carrier == Carrier::Message && !config.messages {
-            return Err(answer::not_for_requests());
+            return Some(answer::not_for_requests());
         }
         if open.block_size.get() > config.max_block {
-            return Err(answer::block_too_large());
+            return Some(answer::block_too_large());
         }
         while self
             .recent
@@ -98,12 +98,12 @@ impl Door {
             || census.pending >= config.max_pending
             || census.pending_of_peer >= config.max_pending_per_peer
         {
-            return Err(answer::too_many());
+            return Some(answer::too_many());
         }
         if let Some(at) = expected {
             self.expected.remove(at);
         }
         self.recent.push_back((now, from.to_bare()));
-        Ok(())
+        None
     }
 }

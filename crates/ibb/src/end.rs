@@ -43,15 +43,16 @@ impl Stream {
             | Phase::PeerClosing { .. }
             | Phase::Ended { .. } => {}
         }
-        if let Phase::Ended { close, told, .. } = &mut self.phase {
-            if !*told && self.receiver.unread() == 0 {
-                *told = true;
-                tracing::debug!(stream = %self.id, %close, "closed");
-                outbox.event(Event::Closed {
-                    id: self.id,
-                    close: close.clone(),
-                });
-            }
+        if let Phase::Ended { close, told, .. } = &mut self.phase
+            && !*told
+            && self.receiver.unread() == 0
+        {
+            *told = true;
+            tracing::debug!(stream = %self.id, %close, "closed");
+            outbox.event(Event::Closed {
+                id: self.id,
+                close: close.clone(),
+            });
         }
     }
 

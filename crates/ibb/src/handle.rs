@@ -82,12 +82,22 @@ impl Mux {
     fn on_open(&mut self, now: Instant, from: &Address, request: String, open: Open) {
         let inner = self.inner_now(now);
         let census = self.census(from);
-        let verdict = if from == self.own() || self.find(from, &open.sid).is_some() {
-            Err(answer::declined())
-        } else {
-            self.door.judge(inner, &self.config, from, &open, census)
+        let objection = match self.find(from, &open.sid) {
+            // The same stanza once more, as servers resend it: its one answer serves both.
+            Some(id)
+                if self
+                    .get(id)
+                    .is_some_and(|stream| stream.open_request == request) =>
+            {
+                return;
+            }
+            Some(_) => Some(answer::declined()),
+            None if from == self.own() => Some(answer::declined()),
+            None => self
+                .door
+                .objection(inner, &self.config, from, &open, census),
         };
-        if let Err(error) = verdict {
+        if let Some(error) = objection {
             tracing::debug!(%error, "an open is refused");
             self.outbox.error(from, request, error);
             return;

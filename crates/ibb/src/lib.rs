@@ -81,6 +81,7 @@ mod end;
 mod error;
 mod event;
 mod handle;
+mod inbound;
 mod mux;
 mod names;
 mod outbox;

@@ -438,10 +438,10 @@ impl Mux {
             stream.in_ring = true;
             self.ring.push_back(id);
         }
-        if stream.is_gone() {
-            if let Some(stream) = self.streams.remove(&id) {
-                self.unfile(&stream);
-            }
+        if stream.is_gone()
+            && let Some(stream) = self.streams.remove(&id)
+        {
+            self.unfile(&stream);
         }
         Some(changed)
     }

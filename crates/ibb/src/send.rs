@@ -406,10 +406,9 @@ impl Sender {
             tries,
             until,
         } = self.trouble
+            && until <= now
         {
-            if until <= now {
-                self.trouble = Trouble::Resending { since, tries };
-            }
+            self.trouble = Trouble::Resending { since, tries };
         }
     }
 

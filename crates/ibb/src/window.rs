@@ -16,7 +16,8 @@
 //!    it and double again; otherwise go back.
 //! 4. When the window no longer helps, do the same with the chunk (the window is kept at two chunks
 //!    or more).
-//! 5. When neither helps, hold for 16 epochs, then try again from 2.
+//! 5. When neither helps, hold for 16 epochs, then try again from 2; each time in vain doubles the
+//!    hold, up to 128 epochs, and a gain or a loss makes it 16 again.
 //! 6. A chunk that waited for its answer more than two seconds longer than the fastest one ever did
 //!    halves the window (once for all chunks that were sent before the halving), down to one chunk;
 //!    then the chunk, down to 1024 bytes; and holds. Nothing grows while answers take more than half
@@ -61,6 +62,7 @@ const SHRINK_AT: Duration = Duration::from_secs(2);
 /// More waiting than this, and nothing grows.
 const GROW_BELOW: Duration = Duration::from_secs(1);
 const HOLD_EPOCHS: u32 = 16;
+const LONGEST_HOLD: u32 = 128;
 const CHUNKS_IN_EPOCH: usize = 4;
 
 #[derive(Debug)]
@@ -71,6 +73,8 @@ pub(crate) struct Controller {
     window: usize,
     chunk: usize,
     step: Step,
+    /// Epochs of the next hold.
+    hold: u32,
     epoch: Epoch,
     sent: u64,
     acked: u64,
@@ -146,6 +150,7 @@ impl Controller {
             window,
             chunk,
             step: Step::Baseline,
+            hold: HOLD_EPOCHS,
             epoch: Epoch::default(),
             sent: 0,
             acked: 0,
@@ -227,7 +232,8 @@ impl Controller {
                 .min(self.chunk);
             self.window = self.chunk;
         }
-        self.change(Step::Holding { left: HOLD_EPOCHS });
+        self.hold = HOLD_EPOCHS;
+        self.rest();
     }
 
     fn end_epoch(&mut self, now: Instant, rate: Rate) {
@@ -241,12 +247,13 @@ impl Controller {
         match self.step {
             Step::Baseline if !full => {}
             Step::Baseline if may_grow => self.attempt(Knob::Window, rate),
-            Step::Baseline => self.step = Step::Holding { left: HOLD_EPOCHS },
+            Step::Baseline => self.rest(),
             Step::Trying { knob, base, .. } if rate.beats(base) => {
+                self.hold = HOLD_EPOCHS;
                 if may_grow {
                     self.attempt(knob, rate);
                 } else {
-                    self.change(Step::Holding { left: HOLD_EPOCHS });
+                    self.rest();
                 }
             }
             Step::Trying {
@@ -259,7 +266,7 @@ impl Controller {
                 if knob == Knob::Window && may_grow {
                     self.attempt(Knob::Chunk, base);
                 } else {
-                    self.change(Step::Holding { left: HOLD_EPOCHS });
+                    self.rest();
                 }
             }
             Step::Holding { left: 0 } => self.step = Step::Baseline,
@@ -291,8 +298,13 @@ impl Controller {
                 base,
             });
         } else {
-            self.change(Step::Holding { left: HOLD_EPOCHS });
+            self.rest();
         }
+    }
+
+    fn rest(&mut self) {
+        self.change(Step::Holding { left: self.hold });
+        self.hold = (self.hold * 2).min(LONGEST_HOLD);
     }
 
     fn change(&mut self, step: Step) {

@@ -96,6 +96,25 @@ fn a_sid_in_use_with_this_peer_is_refused_whoever_opened_it() {
 }
 
 #[test]
+fn the_same_open_once_more_is_the_same_open() {
+    let mut hand = Hand::new(Config::default());
+    let open = Content::Set(Payload::Open(open_of("s", 16)));
+    let twice = hand.envelope(ROMEO, "x".into(), open);
+    assert_eq!(hand.mux.handle(hand.now, twice.clone()), None);
+    assert_eq!(hand.mux.handle(hand.now, twice.clone()), None);
+    let Some(Event::Incoming { id, .. }) = hand.mux.poll_event() else {
+        panic!()
+    };
+    assert!(hand.mux.poll_event().is_none() && hand.answers().is_empty());
+    hand.mux.accept(hand.now, id, None).unwrap();
+    assert!(is_result(&hand.one()));
+    assert_eq!(hand.mux.handle(hand.now, twice), None);
+    assert!(hand.answers().is_empty());
+    hand.data(0, b"x");
+    assert_eq!(hand.mux.readable(id), 1);
+}
+
+#[test]
 fn one_sid_of_two_resources_is_two_streams() {
     let mut hand = Hand::new(Config::default());
     assert_eq!(verdict(&mut hand, ROMEO, open_of("s", 4096)), None);

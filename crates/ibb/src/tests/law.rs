@@ -53,12 +53,22 @@ fn run(fate: Vec<Fate>, habits: [Habits; 2], size: u16, carrier: Carrier) {
     let options = OpenOptions::default()
         .block_size(block(size))
         .carrier(carrier);
-    let (ours, theirs) = pair.stream(options);
     let calm = fate
         .iter()
         .all(|fate| matches!(fate, Fate::Pass | Fate::Double));
     let mut fate = fate.into_iter();
     pair.fate = Box::new(move |_| fate.next().unwrap_or(Fate::Pass));
+    let ours = pair.open(0, options);
+    pair.run(seconds(100));
+    let Some(theirs) = pair.ends[1].incoming.first().copied() else {
+        // The open did not get through.
+        assert!(matches!(
+            pair.ends[0].why(ours),
+            Some(Why::TimedOut(_) | Why::Refused { .. })
+        ));
+        pair.settled();
+        return;
+    };
 
     let ids = [ours, theirs];
     let written = [0, 1].map(|at: usize| pattern(habits[at].len + at));

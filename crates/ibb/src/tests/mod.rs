@@ -1,5 +1,8 @@
 //! Tests of the whole mux.
 
+// A test looks for one case, and any moment may be its first.
+#![allow(clippy::wildcard_enum_match_arm, clippy::disallowed_methods)]
+
 mod accept;
 mod answers;
 mod close;
@@ -10,3 +13,4 @@ mod pair;
 mod path;
 mod pressure;
 mod support;
+mod window;

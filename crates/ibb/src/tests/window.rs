@@ -1,0 +1,202 @@
+//! The window controller, alone, on paths made of two numbers.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::support::*;
+use crate::window::{Controller, Window};
+
+/// A path: every chunk takes `per_chunk` plus `per_byte` for each byte, one after the other, and
+/// its answer comes `delay` later.
+#[derive(Clone, Copy)]
+struct Path {
+    per_chunk: Duration,
+    per_byte: Duration,
+    delay: Duration,
+}
+
+/// Sends as fast as the controller lets it, for `time`; gives what it ends with.
+fn drive(control: &mut Controller, path: Path, time: Duration) -> (usize, usize) {
+    let start = Instant::now();
+    let (mut now, mut busy) = (start, start);
+    let mut flight: VecDeque<(Instant, Instant, usize, u64)> = VecDeque::new();
+    let mut in_flight = 0;
+    while now < start + time {
+        while in_flight == 0 || in_flight + control.chunk() <= control.window() {
+            let len = control.chunk();
+            let mark = control.on_sent(now, len);
+            let cost = path.per_chunk + path.per_byte * u32::try_from(len).unwrap();
+            busy = busy.max(now) + cost;
+            flight.push_back((busy + path.delay, now, len, mark));
+            in_flight += len;
+        }
+        control.on_full();
+        let (at, sent, len, mark) = flight.pop_front().unwrap();
+        now = at;
+        in_flight -= len;
+        control.on_acked(now, len, mark, at - sent);
+    }
+    (control.window(), control.chunk())
+}
+
+fn nanos(nanos: u64) -> Duration {
+    Duration::from_nanos(nanos)
+}
+
+#[test]
+fn it_starts_with_16_kib_in_chunks_of_at_most_4096() {
+    let control = Controller::new(Window::default(), 65535);
+    assert_eq!((control.window(), control.chunk()), (16 * 1024, 4096));
+    let control = Controller::new(Window::default(), 1000);
+    assert_eq!((control.window(), control.chunk()), (16 * 1024, 1000));
+    let control = Controller::new(Window::Adaptive { max: 5000 }, 65535);
+    assert_eq!((control.window(), control.chunk()), (5000, 4096));
+}
+
+#[test]
+fn fixed_settings_stay() {
+    let path = Path {
+        per_chunk: millis(1),
+        per_byte: nanos(100),
+        delay: seconds(5),
+    };
+    for (window, block, expected) in [
+        (Window::OneChunk, 65535, (4096, 4096)),
+        (Window::OneChunk, 1000, (1000, 1000)),
+        (
+            Window::Fixed {
+                bytes: 10_000,
+                chunk: 3000,
+            },
+            65535,
+            (10_000, 3000),
+        ),
+        (
+            Window::Fixed {
+                bytes: 10,
+                chunk: 3000,
+            },
+            2000,
+            (2000, 2000),
+        ),
+        (Window::Fixed { bytes: 0, chunk: 0 }, 2000, (1, 1)),
+    ] {
+        let mut control = Controller::new(window, block);
+        assert_eq!((control.window(), control.chunk()), expected);
+        control.on_trouble();
+        assert_eq!(drive(&mut control, path, seconds(600)), expected);
+    }
+}
+
+#[test]
+fn a_long_path_gets_a_large_window_and_no_more_than_the_most() {
+    let path = Path {
+        per_chunk: nanos(0),
+        per_byte: nanos(1),
+        delay: seconds(1),
+    };
+    let mut control = Controller::new(Window::default(), 4096);
+    assert_eq!(drive(&mut control, path, seconds(60)), (1 << 20, 4096));
+    let mut control = Controller::new(Window::Adaptive { max: 100_000 }, 4096);
+    assert_eq!(drive(&mut control, path, seconds(60)), (100_000, 4096));
+}
+
+#[test]
+fn chunks_grow_where_each_stanza_is_dear() {
+    let path = Path {
+        per_chunk: millis(5),
+        per_byte: nanos(10),
+        delay: millis(1),
+    };
+    let mut control = Controller::new(Window::default(), 65535);
+    let (_, chunk) = drive(&mut control, path, seconds(60));
+    assert_eq!(chunk, 65535);
+    // A smaller block is the end of it.
+    let mut control = Controller::new(Window::default(), 10_000);
+    assert_eq!(drive(&mut control, path, seconds(60)).1, 10_000);
+}
+
+#[test]
+fn chunks_stay_small_where_each_byte_is_dear() {
+    let path = Path {
+        per_chunk: nanos(1000),
+        per_byte: nanos(1000),
+        delay: millis(1),
+    };
+    let mut control = Controller::new(Window::default(), 65535);
+    let (window, chunk) = drive(&mut control, path, seconds(60));
+    assert!(chunk <= 8192 && window <= 65536, "{window} {chunk}");
+}
+
+#[test]
+fn a_wait_of_more_than_two_seconds_halves_the_window_then_the_chunk() {
+    // 4096 bytes take four seconds.
+    let path = Path {
+        per_chunk: nanos(0),
+        per_byte: nanos(1_000_000),
+        delay: millis(100),
+    };
+    let mut control = Controller::new(Window::default(), 65535);
+    let (window, chunk) = drive(&mut control, path, seconds(600));
+    assert!(
+        window <= 4096 && (1024..=4096).contains(&chunk),
+        "{window} {chunk}"
+    );
+}
+
+#[test]
+fn one_full_window_of_late_answers_halves_once() {
+    let start = Instant::now();
+    let mut control = Controller::new(Window::default(), 4096);
+    let first = control.on_sent(start, 4096);
+    control.on_acked(start, 4096, first, millis(10));
+    let marks: Vec<u64> = (0..4).map(|_| control.on_sent(start, 4096)).collect();
+    for mark in marks {
+        control.on_acked(start + seconds(3), 4096, mark, seconds(3));
+    }
+    assert_eq!(control.window(), 8 * 1024);
+    let mark = control.on_sent(start, 4096);
+    control.on_acked(start + seconds(6), 4096, mark, seconds(3));
+    assert_eq!(control.window(), 4096);
+}
+
+#[test]
+fn a_delay_that_never_was_shorter_is_no_wait() {
+    let path = Path {
+        per_chunk: nanos(0),
+        per_byte: nanos(1),
+        delay: seconds(10),
+    };
+    let mut control = Controller::new(Window::default(), 4096);
+    assert!(drive(&mut control, path, seconds(600)).0 > 100_000);
+}
+
+#[test]
+fn a_writer_that_does_not_fill_the_window_learns_nothing() {
+    let start = Instant::now();
+    let mut control = Controller::new(Window::default(), 65535);
+    for n in 0..1000 {
+        let now = start + millis(n * 100);
+        let mark = control.on_sent(now, 4096);
+        control.on_acked(now + millis(1), 4096, mark, millis(1));
+    }
+    assert_eq!((control.window(), control.chunk()), (16 * 1024, 4096));
+}
+
+#[test]
+fn a_path_that_recovers_is_used_again() {
+    let slow = Path {
+        per_chunk: nanos(0),
+        per_byte: nanos(1_000_000),
+        delay: millis(100),
+    };
+    let fast = Path {
+        per_chunk: nanos(0),
+        per_byte: nanos(10),
+        delay: millis(100),
+    };
+    let mut control = Controller::new(Window::default(), 4096);
+    let before = drive(&mut control, slow, seconds(600)).0;
+    let after = drive(&mut control, fast, seconds(120)).0;
+    assert!(before <= 4096 && after > 500_000, "{before} {after}");
+}
