@@ -50,13 +50,9 @@ impl Address {
         };
         let domain = domain.strip_suffix('.').unwrap_or(domain);
 
-        let mut normal = String::with_capacity(text.len());
         if let Some(local) = local {
             check(Part::Local, local)?;
-            normal.push_str(&local.to_ascii_lowercase());
-            normal.push('@');
         }
-        let domain_at = offset(normal.len());
         check(Part::Domain, domain)?;
         if domain.split('.').any(str::is_empty) {
             return Err(AddressError::Forbidden {
@@ -64,17 +60,29 @@ impl Address {
                 found: '.',
             });
         }
-        normal.push_str(&domain.to_ascii_lowercase());
-        let bare_end = offset(normal.len());
         if let Some(resource) = resource {
             check(Part::Resource, resource)?;
-            normal.push('/');
-            normal.push_str(resource);
         }
+        let domain_at = local.map_or(0, |local| local.len() + 1);
+        let bare_end = domain_at + domain.len();
+        let offsets = (offset(domain_at), offset(bare_end));
+        let text = if bare_end == bare.len() && !bare.bytes().any(|b| b.is_ascii_uppercase()) {
+            text.into()
+        } else {
+            let mut normal = text
+                .get(..bare_end)
+                .unwrap_or_default()
+                .to_ascii_lowercase();
+            if let Some(resource) = resource {
+                normal.push('/');
+                normal.push_str(resource);
+            }
+            normal.into()
+        };
         Ok(Self {
-            text: normal.into(),
-            domain: domain_at,
-            bare: bare_end,
+            text,
+            domain: offsets.0,
+            bare: offsets.1,
         })
     }
 
@@ -158,6 +166,12 @@ fn check(part: Part, text: &str) -> Result<(), AddressError> {
             part,
             len: text.len(),
         });
+    }
+    if text
+        .bytes()
+        .all(|b| b.is_ascii() && allowed(part, char::from(b)))
+    {
+        return Ok(());
     }
     match text.chars().find(|&c| !allowed(part, c)) {
         Some(found) => Err(AddressError::Forbidden { part, found }),

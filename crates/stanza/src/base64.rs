@@ -93,10 +93,18 @@ pub fn encode(bytes: &[u8], out: &mut Vec<u8>) {
 /// Any character outside of the alphabet, wrong or missing padding, bits that stand for nothing and
 /// are not zero, and white space beyond what `whitespace` allows.
 pub fn decode(text: &str, whitespace: Whitespace) -> Result<Bytes, Error> {
-    match (decode_unbroken(text.as_bytes()), whitespace) {
+    decode_bytes(text.as_bytes(), whitespace)
+}
+
+pub(crate) fn decode_bytes(text: &[u8], whitespace: Whitespace) -> Result<Bytes, Error> {
+    match (decode_unbroken(text), whitespace) {
         // Nobody sends white space any more, so it is looked for only after a failure.
-        (Err(_), Whitespace::Skip) if text.bytes().any(is_white_space) => {
-            let unbroken: Vec<u8> = text.bytes().filter(|&b| !is_white_space(b)).collect();
+        (Err(_), Whitespace::Skip) if text.iter().any(|&b| is_white_space(b)) => {
+            let unbroken: Vec<u8> = text
+                .iter()
+                .copied()
+                .filter(|&b| !is_white_space(b))
+                .collect();
             if text.len() - unbroken.len() > unbroken.len() + FREE_WHITE_SPACE {
                 return Err(Error::TooMuchWhitespace);
             }

@@ -144,7 +144,7 @@ impl Element {
     /// [`MAX_DEPTH`](crate::MAX_DEPTH), [`MAX_ATTRIBUTES`](crate::MAX_ATTRIBUTES),
     /// [`MAX_DECLARATIONS`](crate::MAX_DECLARATIONS) and [`MAX_IN_SCOPE`](crate::MAX_IN_SCOPE) allow. The document is untrusted; the error holds nothing of it.
     pub fn read(document: &[u8], inherited_ns: &str) -> Result<Self, ReadError> {
-        let mut reader = Reader::new(document, inherited_ns)?;
+        let mut reader = Reader::new(document, inherited_ns);
         // A document that ends before its element is an error of the reader.
         let root = match reader.next()? {
             Token::Start => Self::read_started(&mut reader)?,

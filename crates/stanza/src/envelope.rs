@@ -88,7 +88,7 @@ impl Envelope {
     /// What [`Stanza::read`] refuses, and a stanza against the rules of RFC 6120 §8.2; ask
     /// [`EnvelopeError::reply`] for the answer that it deserves.
     pub fn read(frame: &Bytes) -> Result<Self, EnvelopeError> {
-        let mut reader = Reader::new(frame, ns::CLIENT)?;
+        let mut reader = Reader::new(frame, ns::CLIENT);
         let head = Stanza::read_head(&mut reader)?;
         let payloads = children::read(&mut reader)?;
         reader.finish()?;

@@ -242,15 +242,23 @@ impl Data {
         text: &str,
         whitespace: Whitespace,
     ) -> Result<Self, PayloadError> {
-        let sid = Sid::new(sid).map_err(|_| PayloadError::Attribute {
+        Self::from_bytes(sid, seq, text.as_bytes(), whitespace)
+    }
+
+    /// The same with a text of which it is not known that it is UTF-8.
+    pub(crate) fn from_bytes(
+        sid: &str,
+        seq: &str,
+        text: &[u8],
+        whitespace: Whitespace,
+    ) -> Result<Self, PayloadError> {
+        let wrong = |attribute| PayloadError::Attribute {
             element: "data",
-            attribute: "sid",
-        })?;
-        let seq = u16_of(seq).ok_or(PayloadError::Attribute {
-            element: "data",
-            attribute: "seq",
-        })?;
-        let bytes = base64::decode(text, whitespace).map_err(|why| PayloadError::Base64 {
+            attribute,
+        };
+        let sid = Sid::new(sid).map_err(|_| wrong("sid"))?;
+        let seq = u16_of(seq).ok_or_else(|| wrong("seq"))?;
+        let bytes = base64::decode_bytes(text, whitespace).map_err(|why| PayloadError::Base64 {
             element: "data",
             why,
         })?;

@@ -21,8 +21,11 @@ pub(crate) fn continues_name(c: char) -> bool {
 
 /// Whether it is a name without a colon (Namespaces in XML 1.0 §3, production 4).
 pub(crate) fn is_ncname(text: &str) -> bool {
+    let ascii = text
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
     let mut chars = text.chars();
-    chars.next().is_some_and(starts_name) && chars.all(continues_name)
+    chars.next().is_some_and(starts_name) && (ascii || chars.all(continues_name))
 }
 
 /// Whether it is an `xs:NMTOKEN`: at least one name character, colons allowed.

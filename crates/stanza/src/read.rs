@@ -1,11 +1,13 @@
 //! The strict reader.
 //!
-//! quick-xml cuts the document into tokens and checks little; the rest is checked here, so that a
-//! document is accepted only if expat and rxml accept it too, and gives the same tree there. A server
+//! quick-xml's own reader accepts much that is no XML. So only its search for the end of a tag is
+//! used, and everything is checked here, so that a document is accepted only if expat and rxml
+//! accept it too, and gives the same tree there. A server
 //! and a client that disagree about a document are how stanzas get smuggled. On top of that, what
 //! RFC 6120 §11.1 forbids is refused.
 
 mod chars;
+mod cut;
 mod rule;
 mod scope;
 mod tag;
@@ -14,8 +16,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-use quick_xml::events::Event;
-
+use self::cut::Piece;
 pub use self::rule::{ReadError, Rule};
 use self::scope::{Scope, Space};
 pub(crate) use self::tag::Attribute;
@@ -63,10 +64,23 @@ struct Open<'a> {
     mark: usize,
 }
 
+/// Text that was not checked.
+pub(crate) struct RawText<'a> {
+    /// As it stands in the document.
+    pub(crate) bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> RawText<'a> {
+    /// Checks and normalises it, as the reader does otherwise.
+    pub(crate) fn check(&self) -> Result<Cow<'a, str>, ReadError> {
+        chars::text(self.bytes, self.at)
+    }
+}
+
 /// Reads a document token by token.
 pub(crate) struct Reader<'a> {
-    document: &'a str,
-    tokens: quick_xml::Reader<&'a [u8]>,
+    document: &'a [u8],
     state: State,
     /// Several elements and text may stand at the top.
     fragment: bool,
@@ -84,29 +98,9 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// A reader of a document with one element.
-    pub(crate) fn new(document: &'a [u8], inherited_ns: &'a str) -> Result<Self, ReadError> {
-        let document = match std::str::from_utf8(document) {
-            Ok(text) => text,
-            Err(error) => {
-                return Err(ReadError {
-                    at: error.valid_up_to(),
-                    rule: Rule::NotUtf8,
-                });
-            }
-        };
-        if document.starts_with('\u{FEFF}') {
-            return Err(ReadError {
-                at: 0,
-                rule: Rule::ByteOrderMark,
-            });
-        }
-        let mut tokens = quick_xml::Reader::from_str(document);
-        // Names are compared here, with the offset of the tag.
-        tokens.config_mut().check_end_names = false;
-        tokens.config_mut().allow_unmatched_ends = true;
-        Ok(Self {
+    pub(crate) fn new(document: &'a [u8], inherited_ns: &'a str) -> Self {
+        Self {
             document,
-            tokens,
             state: State::Before,
             fragment: false,
             outside: 0,
@@ -117,7 +111,7 @@ impl<'a> Reader<'a> {
             name: "",
             space: Space::None,
             attributes: Vec::new(),
-        })
+        }
     }
 
     /// A reader of what stands between the tags of an element that declares `prefixes`.
@@ -126,7 +120,7 @@ impl<'a> Reader<'a> {
         inherited_ns: &'a str,
         prefixes: impl Iterator<Item = (&'p str, &'p str)>,
     ) -> Result<Self, ReadError> {
-        let mut reader = Self::new(content, inherited_ns)?;
+        let mut reader = Self::new(content, inherited_ns);
         reader.fragment = true;
         reader.state = State::Inside;
         reader.outside = 1;
@@ -147,45 +141,52 @@ impl<'a> Reader<'a> {
         }
         loop {
             self.start = self.end;
-            let event = self.tokens.read_event();
-            self.end = usize::try_from(self.tokens.buffer_position()).unwrap_or(usize::MAX);
-            let raw = self.document.get(self.start..self.end).unwrap_or_default();
-            let text = match event {
-                Ok(Event::Start(_)) => {
-                    self.open(raw)?;
+            let rest = self.document.get(self.start..).unwrap_or_default();
+            let Some((piece, len)) = cut::first(rest).map_err(|rule| self.error(rule))? else {
+                return self.eof();
+            };
+            self.end = self.start + len;
+            let raw = rest.get(..len).unwrap_or_default();
+            let text = match piece {
+                Piece::Tag => {
+                    self.open(chars::utf8(raw, self.start)?)?;
+                    if raw.ends_with(b"/>") {
+                        self.state = State::Ending;
+                    }
                     return Ok(Token::Start);
                 }
-                Ok(Event::Empty(_)) => {
-                    self.open(raw)?;
-                    self.state = State::Ending;
-                    return Ok(Token::Start);
-                }
-                Ok(Event::End(_)) => {
+                Piece::EndTag => {
                     self.end_tag(raw)?;
                     return Ok(Token::End);
                 }
-                Ok(Event::Text(_)) if self.state == State::Inside => chars::text(raw, self.start)?,
-                // quick-xml begins and ends with an empty text now and then.
-                Ok(Event::Text(_)) if raw.is_empty() => continue,
-                Ok(Event::GeneralRef(_)) if self.state == State::Inside => {
-                    chars::reference(raw, self.start)?
-                }
-                Ok(Event::CData(_)) if self.state == State::Inside => {
-                    chars::cdata(raw, self.start)?
-                }
-                Ok(Event::Text(_) | Event::GeneralRef(_) | Event::CData(_)) => {
-                    return Err(self.error(Rule::TextOutside));
-                }
-                Ok(Event::Comment(_)) => return Err(self.error(Rule::Comment)),
-                Ok(Event::Decl(_)) => return Err(self.error(Rule::Declaration)),
-                Ok(Event::PI(_)) => return Err(self.error(Rule::ProcessingInstruction)),
-                Ok(Event::DocType(_)) => return Err(self.error(Rule::Doctype)),
-                Ok(Event::Eof) => return self.eof(),
-                Err(_) => return Err(self.error(self.broken())),
+                _ if self.state != State::Inside => return Err(self.outside(raw)),
+                Piece::Text => chars::text(raw, self.start)?,
+                Piece::Reference => chars::reference(chars::utf8(raw, self.start)?, self.start)?,
+                Piece::CData => chars::cdata(chars::utf8(raw, self.start)?, self.start)?,
             };
             if !text.is_empty() {
                 return Ok(Token::Text(text));
             }
+        }
+    }
+
+    /// The text that comes next, as it is and unchecked, if there is some.
+    pub(crate) fn raw_text(&mut self) -> Option<RawText<'a>> {
+        if self.state != State::Inside {
+            return None;
+        }
+        let rest = self.document.get(self.end..)?;
+        match cut::first(rest) {
+            Ok(Some((Piece::Text, len))) => {
+                self.start = self.end;
+                self.end += len;
+                Some(RawText {
+                    bytes: rest.get(..len)?,
+                    at: self.start,
+                })
+            }
+            Ok(Some((Piece::Tag | Piece::EndTag | Piece::Reference | Piece::CData, _)) | None)
+            | Err(_) => None,
         }
     }
 
@@ -290,17 +291,20 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn end_tag(&mut self, raw: &str) -> Result<(), ReadError> {
+    fn end_tag(&mut self, raw: &[u8]) -> Result<(), ReadError> {
         let name = raw
-            .strip_prefix("</")
-            .and_then(|r| r.strip_suffix('>'))
+            .strip_prefix(b"</")
+            .and_then(|r| r.strip_suffix(b">"))
             .unwrap_or_default();
-        match self.open.last() {
-            Some(open) if open.raw == name.trim_end_matches(chars::WHITE_SPACE) => {
-                self.close();
-                Ok(())
-            }
-            Some(_) | None => Err(self.error(Rule::EndTag)),
+        let matches = |open: &Open<'_>| match name.strip_prefix(open.raw.as_bytes()) {
+            Some(after) => after.iter().all(|&b| chars::is_white_space(b)),
+            None => false,
+        };
+        if self.open.last().is_some_and(matches) {
+            self.close();
+            Ok(())
+        } else {
+            Err(self.error(Rule::EndTag))
         }
     }
 
@@ -323,22 +327,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The rule that the token broke where quick-xml gave up.
-    fn broken(&self) -> Rule {
-        let rest = self.document.get(self.start..).unwrap_or_default();
-        if rest.starts_with("<!--") {
-            Rule::Comment
-        } else if rest.starts_with("<!DOCTYPE") {
-            Rule::Doctype
-        } else if rest.starts_with("<?") {
-            Rule::ProcessingInstruction
-        } else if rest.starts_with("<![CDATA[") || !rest.starts_with("<!") && rest.starts_with('<')
-        {
-            Rule::Unclosed
-        } else if rest.starts_with('&') {
-            Rule::Reference
-        } else {
-            Rule::Markup
+    /// Why a piece that is no tag may not stand around the element.
+    fn outside(&self, raw: &[u8]) -> ReadError {
+        match chars::utf8(raw, self.start) {
+            Ok(text) if self.start == 0 && text.starts_with('\u{FEFF}') => {
+                self.error(Rule::ByteOrderMark)
+            }
+            Ok(_) => self.error(Rule::TextOutside),
+            Err(error) => error,
         }
     }
 }

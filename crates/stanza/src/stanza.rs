@@ -158,7 +158,7 @@ impl Stanza {
     /// Whatever [`Element::read`] refuses, an element that is no stanza in `jabber:client`, and a
     /// `from` or `to` that is no address.
     pub fn read(frame: &Bytes) -> Result<Self, ReadError> {
-        let mut reader = Reader::new(frame, ns::CLIENT)?;
+        let mut reader = Reader::new(frame, ns::CLIENT);
         let mut stanza = Self::read_head(&mut reader)?;
         let start = reader.span().end;
         reader.skip()?;
@@ -361,11 +361,11 @@ fn write_extra(extra: &[RawAttr], out: &mut Vec<u8>) {
     }
     let mut prefixes = BTreeMap::from([("xml", ns::XML)]);
     for attr in extra {
-        if let Some(prefix) = attr.declares() {
-            if !prefixes.contains_key(prefix) {
-                prefixes.insert(prefix, &attr.value);
-                write::attribute(out, &attr.name, &attr.value);
-            }
+        if let Some(prefix) = attr.declares()
+            && !prefixes.contains_key(prefix)
+        {
+            prefixes.insert(prefix, &attr.value);
+            write::attribute(out, &attr.name, &attr.value);
         }
     }
     let mut seen = BTreeSet::new();

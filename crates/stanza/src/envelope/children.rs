@@ -26,14 +26,23 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Vec<Payload>, ReadError> {
 }
 
 /// Reads an IBB `<data/>` with its text left in the frame.
+///
+/// Text that is base64 holds nothing that XML forbids, so only other text is checked for that.
 fn read_data(reader: &mut Reader<'_>) -> Result<Payload, ReadError> {
     let sid = reader.attr("sid").map(str::to_owned);
     let seq = reader.attr("seq").map(str::to_owned);
-    let mut text = Cow::Borrowed("");
+    let raw = reader.raw_text();
+    let mut token = reader.next()?;
+    if let (Token::End, Some(raw), Some(sid), Some(seq)) = (&token, &raw, &sid, &seq)
+        && let Ok(data) = Data::from_bytes(sid, seq, raw.bytes, Whitespace::Skip)
+    {
+        return Ok(Payload::Data(data));
+    }
+
+    let mut text = raw.map_or(Ok(Cow::Borrowed("")), |raw| raw.check())?;
     let mut nested = false;
     loop {
-        match reader.next()? {
-            Token::Text(piece) if text.is_empty() => text = piece,
+        match token {
             Token::Text(piece) => text.to_mut().push_str(&piece),
             Token::Start => {
                 nested = true;
@@ -41,6 +50,7 @@ fn read_data(reader: &mut Reader<'_>) -> Result<Payload, ReadError> {
             }
             Token::End | Token::Eof => break,
         }
+        token = reader.next()?;
     }
     let missing = |attribute| PayloadError::Missing {
         element: "data",

@@ -5,19 +5,26 @@ use std::borrow::Cow;
 use super::{ReadError, Rule};
 use crate::write::is_carried;
 
-/// White space of XML (XML 1.0 §2.3, production 3).
-pub(super) const WHITE_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
-
 /// Most digits of a character reference, leading zeros counted. The largest character has seven; rxml takes eight.
 const MAX_DIGITS: usize = 8;
 
+/// White space of XML (XML 1.0 §2.3, production 3).
 pub(super) fn is_white_space(b: u8) -> bool {
     matches!(b, b' ' | b'\t' | b'\r' | b'\n')
 }
 
+/// Checks the encoding.
+pub(super) fn utf8(raw: &[u8], at: usize) -> Result<&str, ReadError> {
+    std::str::from_utf8(raw).map_err(|error| ReadError {
+        at: at + error.valid_up_to(),
+        rule: Rule::NotUtf8,
+    })
+}
+
 /// Checks text between tags and references, and turns its line ends into line feeds (XML 1.0 §2.11).
-pub(super) fn text(raw: &str, at: usize) -> Result<Cow<'_, str>, ReadError> {
-    if plain(raw, &TEXT) {
+pub(super) fn text(raw: &[u8], at: usize) -> Result<Cow<'_, str>, ReadError> {
+    let raw = utf8(raw, at)?;
+    if plain_text(raw) {
         return Ok(Cow::Borrowed(raw));
     }
     if let Some(found) = memchr::memmem::find(raw.as_bytes(), b"]]>") {
@@ -41,7 +48,7 @@ pub(super) fn cdata(raw: &str, at: usize) -> Result<Cow<'_, str>, ReadError> {
         });
     };
     let at = at + OPEN.len();
-    if plain(inside, &TEXT) {
+    if plain_text(inside) {
         return Ok(Cow::Borrowed(inside));
     }
     carried(inside, at)?;
@@ -58,7 +65,7 @@ pub(super) fn cdata(raw: &str, at: usize) -> Result<Cow<'_, str>, ReadError> {
 /// Checks the value of an attribute and normalises it (XML 1.0 §3.3.3): each white space character
 /// becomes a space, unless it was written as a reference.
 pub(super) fn value(raw: &str, at: usize) -> Result<Cow<'_, str>, ReadError> {
-    if plain(raw, &VALUE) {
+    if plain_value(raw) {
         return Ok(Cow::Borrowed(raw));
     }
     carried(raw, at)?;
@@ -161,26 +168,24 @@ fn line_ends(raw: &str) -> Cow<'_, str> {
     Cow::Owned(raw.replace("\r\n", "\n").replace('\r', "\n"))
 }
 
-/// Bytes that need a closer look: controls, U+FFFE and U+FFFF by their first byte, and those given.
-const fn looked_at(also: &[u8]) -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut b = 0;
-    while b < 256 {
-        table[b] = (b < 0x20 && b != 0x09 && b != 0x0A) || b == 0xEF;
-        b += 1;
-    }
-    let mut i = 0;
-    while i < also.len() {
-        table[also[i] as usize] = true;
-        i += 1;
-    }
-    table
+/// Whether text needs no closer look: no controls but tab and line feed, no `]`, and not the first
+/// byte of U+FFFE and U+FFFF.
+fn plain_text(raw: &str) -> bool {
+    none(raw, |b| {
+        (b < 0x20) & (b != b'\t') & (b != b'\n') | (b == b']') | (b == 0xEF)
+    })
 }
 
-static TEXT: [bool; 256] = looked_at(b"]");
-static VALUE: [bool; 256] = looked_at(b"&<\t\n");
+/// The same of the value of an attribute.
+fn plain_value(raw: &str) -> bool {
+    none(raw, |b| {
+        (b < 0x20) | (b == b'&') | (b == b'<') | (b == 0xEF)
+    })
+}
 
-fn plain(raw: &str, table: &[bool; 256]) -> bool {
-    raw.bytes()
-        .all(|b| !table.get(usize::from(b)).copied().unwrap_or(true))
+/// Whether no byte is special; in blocks without a branch inside, which compilers turn into vectors.
+fn none(raw: &str, special: impl Fn(u8) -> bool) -> bool {
+    let any = |bytes: &[u8]| bytes.iter().fold(false, |found, &b| found | special(b));
+    let (blocks, rest) = raw.as_bytes().as_chunks::<32>();
+    !blocks.iter().any(|block| any(block)) && !any(rest)
 }

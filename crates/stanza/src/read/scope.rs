@@ -23,6 +23,13 @@ struct Binding<'a> {
     uri: Cow<'a, str>,
 }
 
+impl Binding<'_> {
+    /// Most prefixes are empty, and comparing nothing by a call is what it would cost.
+    fn is(&self, prefix: &str) -> bool {
+        self.prefix.len() == prefix.len() && (prefix.is_empty() || self.prefix == prefix)
+    }
+}
+
 /// The declarations in scope, the innermost last.
 pub(super) struct Scope<'a> {
     bindings: Vec<Binding<'a>>,
@@ -65,7 +72,7 @@ impl<'a> Scope<'a> {
 
     /// Whether the prefix was declared since the mark.
     pub(super) fn declared_since(&self, mark: usize, prefix: &str) -> bool {
-        self.bindings.iter().skip(mark).any(|b| b.prefix == prefix)
+        self.bindings.iter().skip(mark).any(|b| b.is(prefix))
     }
 
     pub(super) fn since(&self, mark: usize) -> impl Iterator<Item = (&'a str, &str)> {
@@ -88,7 +95,7 @@ impl<'a> Scope<'a> {
         if prefix == "xml" {
             return Ok(Space::Xml);
         }
-        match self.bindings.iter().rposition(|b| b.prefix == prefix) {
+        match self.bindings.iter().rposition(|b| b.is(prefix)) {
             Some(found) => Ok(Space::Bound(found)),
             None => Err(Rule::Prefix),
         }

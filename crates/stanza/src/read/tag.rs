@@ -106,16 +106,26 @@ pub(super) fn read<'a>(
     Ok(element)
 }
 
+/// Up to so many attributes, comparing each with each is the fastest.
+const FEW: usize = 8;
+
 /// No two attributes may have the same name and namespace (Namespaces in XML 1.0 §6.3).
 fn distinct(scope: &Scope<'_>, attributes: &[Attribute<'_>]) -> Result<(), ReadError> {
-    if attributes.len() < 2 {
-        return Ok(());
-    }
-    let mut seen = BTreeSet::new();
-    match attributes
-        .iter()
-        .find(|a| !seen.insert((a.name, scope.uri(a.space))))
-    {
+    let twice = if attributes.len() <= FEW {
+        let alike = |a: &Attribute<'_>, b: &Attribute<'_>| {
+            a.name == b.name && scope.uri(a.space) == scope.uri(b.space)
+        };
+        let seen = |(before, a): &(usize, &Attribute<'_>)| {
+            attributes.iter().take(*before).any(|b| alike(a, b))
+        };
+        attributes.iter().enumerate().find(seen).map(|(_, a)| a)
+    } else {
+        let mut seen = BTreeSet::new();
+        attributes
+            .iter()
+            .find(|a| !seen.insert((a.name, scope.uri(a.space))))
+    };
+    match twice {
         Some(twice) => Err(ReadError {
             at: twice.at,
             rule: Rule::DuplicateAttribute,
@@ -155,13 +165,28 @@ impl<'a> Rest<'a> {
     }
 
     fn name(&mut self) -> Result<QName<'a>, ReadError> {
-        let len = self.text.bytes().take_while(|&b| !ends_name(b)).count();
+        let mut colon = None;
+        // Whether both parts are made of what may stand in an ASCII name.
+        let mut plain = true;
+        let mut len = 0;
+        for b in self.text.bytes() {
+            match b {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' => {}
+                b':' if colon.is_none() => colon = Some(len),
+                _ if ends_name(b) => break,
+                _ => plain = false,
+            }
+            len += 1;
+        }
         let (at, raw) = (self.at, self.take(len));
-        let (prefix, local) = match raw.split_once(':') {
-            Some((prefix, local)) => (Some(prefix), local),
+        let (prefix, local) = match colon.and_then(|colon| raw.split_at_checked(colon)) {
+            Some((prefix, local)) => (Some(prefix), local.get(1..).unwrap_or_default()),
             None => (None, raw),
         };
-        if prefix.is_none_or(is_ncname) && is_ncname(local) {
+        let starts =
+            |part: &str| matches!(part.bytes().next(), Some(b'a'..=b'z' | b'A'..=b'Z' | b'_'));
+        let good = |part: &str| plain && starts(part) || is_ncname(part);
+        if good(local) && prefix.is_none_or(good) {
             Ok(QName { raw, prefix, local })
         } else {
             Err(ReadError {
@@ -179,9 +204,8 @@ impl<'a> Rest<'a> {
         }
         self.take(1);
         self.skip_white_space();
-        let quote = match self.text.bytes().next() {
-            Some(quote @ (b'\'' | b'"')) => quote,
-            Some(_) | None => return Err(self.error(Rule::AttributeValue)),
+        let Some(quote @ (b'\'' | b'"')) = self.text.bytes().next() else {
+            return Err(self.error(Rule::AttributeValue));
         };
         self.take(1);
         let Some(len) = memchr::memchr(quote, self.text.as_bytes()) else {
