@@ -1,1 +1,36 @@
-//! Under construction.
+//! XTLS for applications: end-to-end encrypted conversations over a connection to one's own XMPP server.
+//!
+//! * [`Router`]: every tunnel of one address, without I/O.
+//! * [`Uplink`]: a connection to one's own server; [`relay`] is one in the process, `xmpp` (feature) a real one.
+//! * [`Client`], [`Incoming`], [`Tunnel`]: handles on the one task that drives both.
+//! * [`Home`], [`Pins`]: the account's key and the keys of its peers on disk.
+
+mod client;
+mod driver;
+mod home;
+mod pins;
+mod private;
+pub mod relay;
+pub mod router;
+pub mod uplink;
+#[cfg(feature = "xmpp")]
+pub mod xmpp;
+
+/// The layers beneath, as this crate was built with them.
+pub use {xtls_ibb as ibb, xtls_session as session, xtls_stanza as stanza, xtls_tls as tls};
+
+pub use client::{Client, Incoming, Sender, Tunnel};
+pub use home::{Home, HomeError};
+pub use pins::{Pins, PinsError};
+pub use private::Exposed;
+pub use relay::Relay;
+pub use router::{Accept, Config, Router};
+pub use uplink::{Inbound, LinkError, Uplink};
+
+/// Fills a buffer with the operating system's random bytes.
+///
+/// # Errors
+/// [`LinkError::Lost`] when there are none to be had.
+pub fn random(buffer: &mut [u8]) -> Result<(), LinkError> {
+    getrandom::fill(buffer).map_err(|error| LinkError::Lost(format!("no random bytes: {error}")))
+}

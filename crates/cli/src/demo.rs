@@ -1,0 +1,257 @@
+//! `xtls demo`: two peers, one relay, both sides of the glass.
+
+mod columns;
+mod records;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use xtls_client::relay::{Limits, Seen};
+use xtls_client::router::{Config, What};
+use xtls_client::{Accept, Client, Incoming, Pins, Relay, Tunnel};
+use xtls_client::session::Why as Session;
+use xtls_stanza::{Address, Element, Kind, Stanza};
+use xtls_client::tls::Identity;
+use xtls_client::tls::trust::Policy;
+use zeroize::Zeroizing;
+
+use crate::args::Demo;
+use crate::failure::Failure;
+use crate::say::Say;
+use columns::{Columns, Row};
+
+const ROMEO: &str = "romeo@montague.example/orchard";
+const JULIET: &str = "juliet@capulet.example/balcony";
+
+/// What Romeo says, and what Juliet answers.
+const LINES: [(&str, &str); 3] = [
+    ("Call me but love, and I'll be new baptized.", "What man art thou that thus bescreen'd in night"),
+    ("My name, dear saint, is hateful to myself.", "By whose direction found'st thou out this place?"),
+    ("By love, who first did prompt me to inquire.", "Thou know'st the mask of night is on my face."),
+];
+
+/// Runs the demonstration on the in-process relay.
+pub(crate) async fn run(args: &Demo, say: Say) -> Result<(), Failure> {
+    let latency = Duration::from_millis(args.latency);
+    let mut limits = Limits::default().latency(latency);
+    if let Some(rate) = args.rate {
+        limits = limits.rate(rate);
+    }
+    let relay = Relay::start(limits);
+    let mut seen = relay.watch();
+    let started = Instant::now();
+    let (told, mut rows) = mpsc::unbounded_channel();
+
+    let (juliet, incoming) = peer(&relay, JULIET, ROMEO).await?;
+    let (romeo, _) = peer(&relay, ROMEO, JULIET).await?;
+    let stage = Stage { told: told.clone(), started };
+    let answering = tokio::spawn(answer(incoming, stage.clone()));
+    let tunnel = romeo.open(juliet.own()).await?;
+    let talking = tokio::spawn(talk(tunnel, stage));
+    let watching = tokio::spawn(async move {
+        while let Some(carrying) = seen.recv().await {
+            if told.send(Row::Carrying(carrying)).is_err() {
+                return;
+            }
+        }
+    });
+
+    let mut columns = Columns::new(args.full);
+    let script = async {
+        let said = talking.await.unwrap_or_else(|error| Err(Failure::failed(error.to_string())));
+        let heard = answering.await.unwrap_or_else(|error| Err(Failure::failed(error.to_string())));
+        romeo.stop().await;
+        juliet.stop().await;
+        said.and(heard)
+    };
+    tokio::pin!(script);
+    columns.head()?;
+    let result = loop {
+        tokio::select! {
+            biased;
+            Some(row) = rows.recv() => columns.show(&row)?,
+            result = &mut script => break result,
+        }
+    };
+    watching.abort();
+    while let Ok(row) = rows.try_recv() {
+        columns.show(&row)?;
+    }
+    result?;
+    let totals = columns.foot(latency)?;
+    let fields: Vec<_> = totals.iter().map(|(name, value)| (*name, Value::from(*value))).collect();
+    say.data("demo", &fields);
+    Ok(())
+}
+
+/// One peer with a fresh key that pins what it meets first.
+async fn peer(relay: &Relay, own: &str, other: &str) -> Result<(Client, Incoming), Failure> {
+    let wrong = |error: &dyn std::fmt::Display| Failure::failed(error.to_string());
+    let own = Address::new(own).map_err(|error| wrong(&error))?;
+    let other = Address::new(other).map_err(|error| wrong(&error))?;
+    let mut seed = Zeroizing::new([0_u8; 32]);
+    xtls_client::random(seed.as_mut_slice())?;
+    let identity = Identity::generate(own.bare(), &seed, 0).map_err(|error| wrong(&error))?;
+    let clock = Arc::new(xtls_client::tls::rustls::time_provider::DefaultTimeProvider);
+    let tls = xtls_client::tls::Config::new(Arc::new(identity), xtls_client::tls::default_provider(), clock)
+        .map_err(|error| wrong(&error))?;
+    let pins = Pins::memory();
+    let config = Config::new(tls, pins.store())
+        .policy(Policy::Tofu)
+        .accept(Accept::Only(BTreeSet::from([other.to_bare()])));
+    let link = relay.attach(own).await?;
+    let (client, incoming, _) = Client::start(link, config, pins)?;
+    Ok((client, incoming))
+}
+
+/// Where the actors' words go.
+#[derive(Clone)]
+struct Stage {
+    told: mpsc::UnboundedSender<Row>,
+    started: Instant,
+}
+
+impl Stage {
+    fn note(&self, who: &str, text: String) {
+        let row = Row::Note { at: self.started.elapsed(), who: who.to_owned(), text };
+        let _ = self.told.send(row);
+    }
+
+    fn said(&self, who: &str, stanza: &Stanza) {
+        let mut xml = Vec::new();
+        stanza.write(&mut xml);
+        let row = Row::Inner { at: self.started.elapsed(), who: who.to_owned(), xml };
+        let _ = self.told.send(row);
+    }
+
+    /// What both actors do with everything but stanzas. Says whether the tunnel is over.
+    fn follow(&self, who: &str, what: &What) -> Result<bool, Failure> {
+        match what {
+            What::Ready => {
+                let at = self.started.elapsed();
+                let _ = self.told.send(Row::Ready { at, who: who.to_owned() });
+            }
+            What::Established(peer) => {
+                let at = self.started.elapsed();
+                let key = peer.key.fingerprint.grouped();
+                let _ = self.told.send(Row::Established { at, who: who.to_owned(), key });
+            }
+            What::PeerFinished => self.note(who, "the other side has closed its direction".to_owned()),
+            What::Closed(closed) => {
+                if let Some(failure) = Failure::of_close(closed) {
+                    return Err(failure);
+                }
+                let clean = matches!(&closed.why, xtls_client::router::Why::Session(Session::Finished));
+                self.note(who, if clean { "closed, nothing missing".to_owned() } else { closed.why.to_string() });
+                return Ok(true);
+            }
+            _ => {}
+        }
+        Ok(false)
+    }
+}
+
+/// Romeo: says his lines one by one, asks a question, reads a long letter out, and closes.
+async fn talk(mut tunnel: Tunnel, stage: Stage) -> Result<(), Failure> {
+    let mut lines = LINES.iter().enumerate();
+    while let Some(what) = tunnel.next().await {
+        let next = match &what {
+            What::Ready => lines.next().map(|(at, (line, _))| message(at, line)),
+            What::Stanza(stanza) if stanza.kind == Kind::Iq => {
+                stage.said("juliet", stanza);
+                let letter = "O, speak again, bright angel! ".repeat(300);
+                let letter = message(LINES.len(), &letter);
+                send(&tunnel, &stage, "romeo", letter).await?;
+                tunnel.finish().await;
+                None
+            }
+            What::Stanza(stanza) => {
+                stage.said("juliet", stanza);
+                Some(match lines.next() {
+                    Some((at, (line, _))) => message(at, line),
+                    None => Stanza::new(Kind::Iq)
+                        .with_type("get")
+                        .with_id("v1")
+                        .with_child(&Element::new("query", "jabber:iq:version")),
+                })
+            }
+            other => {
+                if stage.follow("romeo", other)? {
+                    return Ok(());
+                }
+                None
+            }
+        };
+        if let Some(stanza) = next {
+            send(&tunnel, &stage, "romeo", stanza).await?;
+        }
+    }
+    Err(Failure::failed("romeo's tunnel ended without a word"))
+}
+
+/// Juliet: answers, and closes when he has.
+async fn answer(mut incoming: Incoming, stage: Stage) -> Result<(), Failure> {
+    let Some(mut tunnel) = incoming.next().await else {
+        return Err(Failure::failed("nobody came to juliet"));
+    };
+    let mut answers = LINES.iter().enumerate();
+    while let Some(what) = tunnel.next().await {
+        match &what {
+            What::Stanza(stanza) => {
+                stage.said("romeo", stanza);
+                let reply = match (stanza.kind, stanza.type_.as_deref()) {
+                    (Kind::Iq, Some("get")) => Some(version(stanza)),
+                    (Kind::Message, _) => answers.next().map(|(at, (_, line))| message(at, line)),
+                    (Kind::Iq | Kind::Presence, _) => None,
+                };
+                if let Some(reply) = reply {
+                    send(&tunnel, &stage, "juliet", reply).await?;
+                }
+            }
+            What::PeerFinished => {
+                stage.follow("juliet", &what)?;
+                tunnel.finish().await;
+            }
+            other => {
+                if stage.follow("juliet", other)? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    Err(Failure::failed("juliet's tunnel ended without a word"))
+}
+
+async fn send(tunnel: &Tunnel, _stage: &Stage, who: &str, stanza: Stanza) -> Result<(), Failure> {
+    tunnel.sender().send(stanza).await.map_err(|error| Failure::failed(format!("{who}: {error}")))
+}
+
+fn message(at: usize, text: &str) -> Stanza {
+    let body = Element::new("body", "jabber:client").with_text(text);
+    Stanza::new(Kind::Message).with_type("chat").with_id(format!("m{at}")).with_child(&body)
+}
+
+fn version(request: &Stanza) -> Stanza {
+    let name = Element::new("name", "jabber:iq:version").with_text("xtls");
+    let version = Element::new("version", "jabber:iq:version").with_text(env!("CARGO_PKG_VERSION"));
+    let query = Element::new("query", "jabber:iq:version").with_child(name).with_child(version);
+    Stanza::new(Kind::Iq)
+        .with_type("result")
+        .with_id(request.id.clone().unwrap_or_default())
+        .with_child(&query)
+}
+
+/// The time of a row, for the margin.
+fn at(row: &Row) -> Duration {
+    match row {
+        Row::Carrying(Seen { at, .. })
+        | Row::Inner { at, .. }
+        | Row::Ready { at, .. }
+        | Row::Established { at, .. }
+        | Row::Note { at, .. } => *at,
+    }
+}

@@ -1,0 +1,166 @@
+//! Every way to fail: an exit code, what happened, and what to do next.
+
+use xtls_client::router::{Closed, OpenError, Why};
+use xtls_client::{HomeError, LinkError, PinsError};
+use xtls_client::session::Why as Session;
+use xtls_client::tls::TlsError;
+
+/// The program's end when it is not a good one.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: Code,
+    /// What happened, to whom: lower case, no full stop.
+    pub(crate) what: String,
+    /// What to do next.
+    pub(crate) hint: Option<String>,
+}
+
+/// The exit codes of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Code {
+    Failed = 1,
+    Usage = 2,
+    Server = 3,
+    Peer = 4,
+    Identity = 5,
+    Corrupt = 6,
+    Timeout = 7,
+    Interrupted = 130,
+}
+
+impl Failure {
+    pub(crate) fn new(code: Code, what: impl Into<String>) -> Self {
+        Self { code, what: what.into(), hint: None }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(crate) fn failed(what: impl Into<String>) -> Self {
+        Self::new(Code::Failed, what)
+    }
+
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self::new(Code::Usage, what)
+    }
+
+    pub(crate) fn interrupted() -> Self {
+        Self::new(Code::Interrupted, "interrupted")
+    }
+
+    /// How a tunnel ended, if that was not in order.
+    pub(crate) fn of_close(closed: &Closed) -> Option<Self> {
+        let peer = &closed.peer;
+        let (code, hint): (Code, Option<String>) = match &closed.why {
+            Why::Session(Session::Finished) if closed.clean => return None,
+            Why::Replaced => return None,
+            Why::Unavailable(_) => (
+                Code::Peer,
+                Some(format!(
+                    "is `xtls … --listen` running there, under exactly {peer}, and does it accept you (--accept)?"
+                )),
+            ),
+            Why::Declined(_) => (Code::Peer, Some("the other side does not want a tunnel with you now".to_owned())),
+            Why::Unreachable(_) => (Code::Peer, Some("try again when the peer is online".to_owned())),
+            Why::HandshakeAborted | Why::Stream(_) => (Code::Peer, None),
+            Why::NoAnswer => (Code::Timeout, Some("is the peer online under this resource?".to_owned())),
+            Why::Impostor => (Code::Identity, None),
+            Why::Setup(_) => (Code::Failed, None),
+            Why::Session(why) | Why::Cut { session: why, .. } => of_session(why, peer.bare()),
+            _ => (Code::Failed, None),
+        };
+        let mut what = format!("{peer}: {}", closed.why);
+        if closed.unconfirmed > 0 {
+            what.push_str(&format!(
+                "; {} sent before the peer confirmed us may not have been read",
+                match closed.unconfirmed {
+                    1 => "1 stanza".to_owned(),
+                    n => format!("{n} stanzas"),
+                }
+            ));
+        }
+        Some(Self { code, what, hint })
+    }
+}
+
+fn of_session(why: &Session, peer: &str) -> (Code, Option<String>) {
+    match why {
+        Session::Tls(TlsError::Trust(error)) => (Code::Identity, trust_hint(error, peer)),
+        Session::Tls(TlsError::NoCertificate) => {
+            (Code::Identity, Some("both ends must show a key; the other end has shown none".to_owned()))
+        }
+        Session::Tls(TlsError::Alpn) => (
+            Code::Identity,
+            Some("do both ends run the same verb? If so, a server on the way has changed who talks to whom".to_owned()),
+        ),
+        Session::Tls(TlsError::Alert(alert)) if alert.refuses_us() => (
+            Code::Identity,
+            Some("the peer does not accept our key: ask them to compare `xtls id` with what they have pinned".to_owned()),
+        ),
+        Session::Tls(TlsError::Truncated) => (Code::Corrupt, None),
+        Session::Tls(TlsError::Corrupt) => {
+            (Code::Corrupt, Some("a server on the way changes what it carries".to_owned()))
+        }
+        Session::Tls(_) => (Code::Peer, None),
+        Session::Refused => (Code::Identity, None),
+        Session::Routing(_) | Session::Confirmation(_) => (Code::Identity, None),
+        Session::Framing(_) | Session::Xml(_) | Session::Truncated | Session::Finished => (Code::Corrupt, None),
+        Session::HandshakeTimeout | Session::JudgingTimeout | Session::CloseTimeout => (Code::Timeout, None),
+        Session::Aborted => (Code::Failed, None),
+        _ => (Code::Failed, None),
+    }
+}
+
+fn trust_hint(error: &xtls_client::tls::trust::TrustError, peer: &str) -> Option<String> {
+    use xtls_client::tls::trust::TrustError as Trust;
+    match error {
+        Trust::KeyChanged { presented, .. } => Some(format!(
+            "nothing was sent. Compare over another channel; then `xtls trust forget {peer}` and \
+             `xtls trust pin {peer} {presented}`"
+        )),
+        Trust::NotPinned { presented, .. } => {
+            Some(format!("`xtls trust pin {peer} {presented}`, once it is compared; or --trust ask"))
+        }
+        _ => None,
+    }
+}
+
+impl From<LinkError> for Failure {
+    fn from(error: LinkError) -> Self {
+        let hint = match &error {
+            LinkError::Conflict(_) => Some("choose another resource with --resource".to_owned()),
+            LinkError::Lost(_) | LinkError::Protocol(_) | LinkError::Refused(_) | LinkError::Closed => None,
+            _ => None,
+        };
+        Self { code: Code::Server, what: error.to_string(), hint }
+    }
+}
+
+impl From<HomeError> for Failure {
+    fn from(error: HomeError) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
+impl From<PinsError> for Failure {
+    fn from(error: PinsError) -> Self {
+        let code = match error {
+            PinsError::Pin(_) => Code::Identity,
+            _ => Code::Failed,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let code = match error {
+            OpenError::Own(_) => Code::Usage,
+            OpenError::Stopped => Code::Server,
+            _ => Code::Failed,
+        };
+        Self::new(code, error.to_string())
+    }
+}

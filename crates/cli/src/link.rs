@@ -1,0 +1,138 @@
+//! From options to a running client.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use xtls_client::router::Config;
+use xtls_client::xmpp::{self, Options, Security};
+use xtls_client::{Accept, Client, Incoming, LinkError, Pins};
+use xtls_stanza::Address;
+use xtls_stanza::ibb::{BlockSize, Carrier};
+use xtls_client::tls::trust::Policy;
+use xtls_client::tls::{Fingerprint, Identity};
+
+use crate::account;
+use crate::args::{Acceptable, Server, Talk, Transport, Tunnel};
+use crate::failure::{Code, Failure};
+use crate::record::{Recorded, Recorder};
+
+/// A client at work, and what its user will want to be told of it.
+pub(crate) struct Link {
+    pub(crate) client: Client,
+    pub(crate) incoming: Incoming,
+    pub(crate) task: JoinHandle<Result<(), LinkError>>,
+    pub(crate) own: Address,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) policy: Policy,
+    pub(crate) recorder: Option<Recorder>,
+}
+
+/// Logs in and starts the client.
+pub(crate) async fn connect(talk: &Talk) -> Result<Link, Failure> {
+    let home = account::home(&talk.account)?;
+    let account = account::account(&talk.account, &home)?;
+    let identity = home.identity(&account)?;
+    let fingerprint = identity.fingerprint();
+    let pins = home.pins(&account)?;
+    let policy = policy(&talk.tunnel);
+    let config = config(identity, &pins, &talk.tunnel, policy)?;
+    let recorder = match &talk.tunnel.record {
+        Some(path) => Some(Recorder::create(path, talk.tunnel.record_plaintext)?),
+        None => None,
+    };
+    let options = options(&talk.server, &account, talk.listen)?;
+    let uplink = xmpp::connect(options)
+        .await
+        .map_err(|error| Failure::new(Code::Server, error.to_string()))?;
+    let uplink = Recorded::new(uplink, recorder.clone());
+    let (client, incoming, task) = Client::start(uplink, config, pins)?;
+    let own = client.own().clone();
+    Ok(Link { client, incoming, task, own, fingerprint, policy, recorder })
+}
+
+/// The router's settings from the options.
+pub(crate) fn config(
+    identity: Identity,
+    pins: &Pins,
+    tunnel: &Tunnel,
+    policy: Policy,
+) -> Result<Config, Failure> {
+    let tls = xtls_client::tls::Config::new(
+        Arc::new(identity),
+        xtls_client::tls::default_provider(),
+        Arc::new(xtls_client::tls::rustls::time_provider::DefaultTimeProvider),
+    )
+    .map_err(|error| Failure::failed(error.to_string()))?;
+    let mut ibb = xtls_client::ibb::Config::default().messages(tunnel.transport == Transport::Message);
+    // Two ends that speak XTLS agree on the largest block and fill it as the path allows.
+    let block = tunnel.block_size.unwrap_or(u16::MAX);
+    if let Some(block) = BlockSize::new(block) {
+        ibb = ibb.block_size(block).max_block(block);
+    }
+    if let Some(window) = tunnel.window {
+        ibb = ibb.window(xtls_client::ibb::Window::Fixed { bytes: window, chunk: block });
+    }
+    let carrier = match tunnel.transport {
+        Transport::Iq => Carrier::Iq,
+        Transport::Message => Carrier::Message,
+    };
+    Ok(Config::new(tls, pins.store())
+        .policy(policy)
+        .accept(accept(&tunnel.accept))
+        .carrier(carrier)
+        .ibb(ibb))
+}
+
+fn accept(listed: &[Acceptable]) -> Accept {
+    if listed.contains(&Acceptable::Any) {
+        return Accept::Anyone;
+    }
+    let bare = listed.iter().filter_map(|one| match one {
+        Acceptable::Any => None,
+        Acceptable::One(address) => Some(address.clone()),
+    });
+    Accept::Only(bare.collect())
+}
+
+/// Asking needs somebody to ask.
+fn policy(tunnel: &Tunnel) -> Policy {
+    match tunnel.trust {
+        Some(policy) => policy.into(),
+        None if std::io::stderr().is_terminal() => Policy::Ask,
+        None => Policy::Pinned,
+    }
+}
+
+fn options(server: &Server, account: &Address, listen: bool) -> Result<Options, Failure> {
+    let password = account::password(server, account)?;
+    let mut options = Options::new(account, password).allow_plain(server.allow_plain);
+    let resource = match &server.resource {
+        Some(resource) => resource.clone(),
+        None if listen => LISTENER.to_owned(),
+        None => random_resource()?,
+    };
+    // Checked here, where it can be called a usage error.
+    account.with_resource(&resource).map_err(|error| Failure::usage(error.to_string()))?;
+    options = options.resource(resource);
+    if let Some((host, port)) = &server.server {
+        options = options.server(host.clone(), *port);
+    }
+    if server.direct_tls {
+        options = options.security(Security::DirectTls);
+    }
+    if let Some(path) = &server.ca_file {
+        options = options.ca_file(path);
+    }
+    Ok(options)
+}
+
+fn random_resource() -> Result<String, Failure> {
+    let mut bytes = [0_u8; 8];
+    xtls_client::random(&mut bytes)?;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("xtls-{hex}"))
+}
+
+/// The resource of listeners, and of a PEER that names none.
+pub(crate) const LISTENER: &str = "xtls";

@@ -1,0 +1,175 @@
+//! `xtls trust` and `xtls id`.
+
+use std::io::Write as _;
+
+use xtls_client::tls::Fingerprint;
+use xtls_client::tls::trust::{Level, Method, Pin};
+
+use crate::account::{account, home};
+use crate::args::{Account, Id, Trust, TrustPeer, TrustPin};
+use crate::failure::{Code, Failure};
+use crate::say::Say;
+
+/// Shows one's own address and key.
+pub(crate) fn id(args: &Id, say: Say) -> Result<(), Failure> {
+    let home = home(&args.account)?;
+    let account = account(&args.account, &home)?;
+    let identity = home.identity(&account)?;
+    let fingerprint = identity.fingerprint();
+    let uri = format!("xmpp:{}?xtls;fp={}", account.bare(), fingerprint.hex());
+    let mut out = anstream::stdout().lock();
+    let written = (|| {
+        writeln!(out, "address      {}", account.bare())?;
+        writeln!(out, "fingerprint  {fingerprint}")?;
+        for (at, line) in words(&fingerprint).iter().enumerate() {
+            writeln!(out, "{}{line}", if at == 0 { "words        " } else { "             " })?;
+        }
+        writeln!(out, "uri          {uri}")?;
+        if args.qr
+            && let Ok(code) = qrcode::QrCode::new(&uri)
+        {
+            let image = code.render::<qrcode::render::unicode::Dense1x2>().quiet_zone(true).build();
+            writeln!(out, "\n{image}")?;
+        }
+        out.flush()
+    })();
+    written.map_err(stdout_failed)?;
+    say.event(
+        "id",
+        &[("address", account.bare().into()), ("fingerprint", fingerprint.hex().into()), ("uri", uri.into())],
+        format_args!("the key lives in {}", home.account(&account).display()),
+    );
+    Ok(())
+}
+
+/// The 256 bits as 24 words of BIP 39 (the last carries a checksum of 8 bits), eight a line.
+fn words(fingerprint: &Fingerprint) -> Vec<String> {
+    let mnemonic: Result<bip0039::Mnemonic<bip0039::English>, _> =
+        bip0039::Mnemonic::from_entropy(fingerprint.as_bytes().to_vec());
+    // 32 bytes are one of the five lengths that BIP 39 knows, so there is always a phrase.
+    let Ok(mnemonic) = mnemonic else { return Vec::new() };
+    let words: Vec<_> = mnemonic.phrase().split(' ').collect();
+    words.chunks(8).map(|line| line.join(" ")).collect()
+}
+
+pub(crate) fn trust(verb: &Trust, say: Say) -> Result<(), Failure> {
+    match verb {
+        Trust::List(account) => list(account, say),
+        Trust::Show(args) => show(args, say),
+        Trust::Pin(args) => pin(args, say),
+        Trust::Forget(args) => forget(args, say),
+    }
+}
+
+fn list(args: &Account, say: Say) -> Result<(), Failure> {
+    let home = home(args)?;
+    let account = account(args, &home)?;
+    let store = home.pins(&account)?.store();
+    let mut none = true;
+    for (peer, pins) in store.list() {
+        for pin in pins {
+            none = false;
+            print(peer, pin, say)?;
+        }
+    }
+    if none {
+        say.event("empty", &[], format_args!("{} has pinned no key yet", account.bare()));
+    }
+    Ok(())
+}
+
+fn show(args: &TrustPeer, say: Say) -> Result<(), Failure> {
+    let home = home(&args.account)?;
+    let account = account(&args.account, &home)?;
+    let store = home.pins(&account)?.store();
+    let pins = store.of(args.peer.bare());
+    if pins.is_empty() {
+        return Err(Failure::failed(format!("no key is pinned for {}", args.peer)));
+    }
+    for pin in pins {
+        print(args.peer.bare(), pin, say)?;
+    }
+    Ok(())
+}
+
+fn pin(args: &TrustPin, say: Say) -> Result<(), Failure> {
+    let home = home(&args.account)?;
+    let account = account(&args.account, &home)?;
+    let key = Fingerprint::parse(&args.fingerprint.join(" "))
+        .map_err(|error| Failure::usage(format!("the fingerprint: {error}")))?;
+    if home.identity(&account)?.fingerprint() == key {
+        return Err(Failure::new(Code::Identity, "this is the fingerprint of one's own key"));
+    }
+    let peer = args.peer.bare();
+    let level = Level::Verified(Method::Fingerprint);
+    let pinned = home.pins(&account)?.change(|store, now| {
+        if args.another {
+            store.pin_another(peer, key, level, now)
+        } else {
+            store.pin(peer, key, level, now)
+        }
+    });
+    pinned.map_err(|error| {
+        Failure::from(error)
+            .hint("a pin is never overwritten: `xtls trust forget` it first, or pin a second device with --another")
+    })?;
+    say.event(
+        "pinned",
+        &[("peer", peer.into()), ("fingerprint", key.hex().into())],
+        format_args!("{peer} is now known by {key}"),
+    );
+    Ok(())
+}
+
+fn forget(args: &TrustPeer, say: Say) -> Result<(), Failure> {
+    let home = home(&args.account)?;
+    let account = account(&args.account, &home)?;
+    let peer = args.peer.bare();
+    let mut pins = home.pins(&account)?;
+    if pins.store().of(peer).is_empty() {
+        return Err(Failure::failed(format!("no key is pinned for {peer}")));
+    }
+    let dropped = pins.change(|store, _| Ok(store.forget(peer)))?;
+    say.event(
+        "forgotten",
+        &[("peer", peer.into()), ("keys", dropped.into())],
+        format_args!("{dropped} keys of {peer} are forgotten; revoked ones stay refused"),
+    );
+    Ok(())
+}
+
+fn print(peer: &str, pin: &Pin, say: Say) -> Result<(), Failure> {
+    say.data(
+        "pin",
+        &[
+            ("peer", peer.into()),
+            ("fingerprint", pin.fingerprint.hex().into()),
+            ("level", pin.level.to_string().into()),
+            ("first_seen", pin.first_seen.into()),
+            ("last_seen", pin.last_seen.into()),
+        ],
+    );
+    writeln!(anstream::stdout().lock(), "{peer}  {pin}").map_err(stdout_failed)
+}
+
+fn stdout_failed(error: std::io::Error) -> Failure {
+    Failure::failed(format!("standard output: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_24_words_in_three_lines() {
+        let fingerprint = Fingerprint::of_spki(b"some key");
+        let lines = words(&fingerprint);
+        assert_eq!(lines.len(), 3);
+        assert!(lines.iter().all(|line| line.split(' ').count() == 8));
+    }
+
+    #[test]
+    fn another_key_has_other_words() {
+        assert_ne!(words(&Fingerprint::of_spki(b"a")), words(&Fingerprint::of_spki(b"b")));
+    }
+}

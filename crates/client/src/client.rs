@@ -1,0 +1,230 @@
+//! Handles: what an application holds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use xtls_session::Verdict;
+use xtls_stanza::{Address, Stanza};
+
+use crate::driver::{Command, Driver, HELD, Handles};
+use crate::pins::{Pins, PinsError};
+use crate::router::{Config, Gone, OpenError, Router, SendError, TunnelId, What};
+use crate::uplink::{LinkError, Uplink};
+
+pub(crate) type Shared = mpsc::Sender<Command>;
+
+/// A connection to one's own server with the tunnels on it. Clones are handles to the same one.
+#[derive(Debug, Clone)]
+pub struct Client {
+    commands: Shared,
+    own: Address,
+}
+
+/// Tunnels that peers open. Nothing is proven of them yet: ask [`Tunnel::next`].
+#[derive(Debug)]
+pub struct Incoming {
+    tunnels: mpsc::Receiver<Tunnel>,
+}
+
+impl Incoming {
+    /// The next one; `None` when the client has ended.
+    pub async fn next(&mut self) -> Option<Tunnel> {
+        self.tunnels.recv().await
+    }
+}
+
+impl Client {
+    /// Starts the one task that owns link, router and pins. It ends when the link is lost for good, or after
+    /// [`stop`](Self::stop); its result says which.
+    ///
+    /// # Errors
+    /// When the operating system gives no random bytes.
+    pub fn start<U: Uplink + 'static>(
+        uplink: U,
+        config: Config,
+        pins: Pins,
+    ) -> Result<(Self, Incoming, JoinHandle<Result<(), LinkError>>), LinkError> {
+        let mut seed = [0_u8; 32];
+        crate::random(&mut seed)?;
+        Ok(Self::seeded(uplink, config, pins, seed))
+    }
+
+    /// As [`start`](Self::start), with the seed of ids and sids given: for tests that repeat.
+    pub fn seeded<U: Uplink + 'static>(
+        uplink: U,
+        config: Config,
+        pins: Pins,
+        seed: [u8; 32],
+    ) -> (Self, Incoming, JoinHandle<Result<(), LinkError>>) {
+        let own = uplink.bound().clone();
+        let (commands, receiver) = mpsc::channel(COMMANDS);
+        let (incoming, tunnels) = mpsc::channel(INCOMING);
+        let driver = Driver {
+            uplink,
+            router: Router::new(own.clone(), config, seed),
+            pins,
+            commands: receiver,
+            shared: commands.downgrade(),
+            incoming,
+            stopping: false,
+            handles: Handles::default(),
+        };
+        let task = tokio::spawn(driver.run());
+        (Self { commands, own }, Incoming { tunnels }, task)
+    }
+
+    /// Our own address as the server bound it first.
+    #[must_use]
+    pub fn own(&self) -> &Address {
+        &self.own
+    }
+
+    /// Opens a tunnel to a full address. The handle comes at once; what becomes of it is told by [`Tunnel::next`].
+    ///
+    /// # Errors
+    /// The caller's faults: see [`OpenError`].
+    pub async fn open(&self, peer: &Address) -> Result<Tunnel, OpenError> {
+        let (done, opened) = oneshot::channel();
+        let command = Command::Open { peer: peer.clone(), done };
+        if self.commands.send(command).await.is_err() {
+            return Err(OpenError::Stopped);
+        }
+        opened.await.unwrap_or(Err(OpenError::Stopped))
+    }
+
+    /// Closes every tunnel in order, then the link.
+    pub async fn stop(&self) {
+        // A client that has ended has stopped.
+        let _ = self.commands.send(Command::Stop).await;
+    }
+}
+
+/// One tunnel. Dropping it closes the tunnel in order.
+#[derive(Debug)]
+pub struct Tunnel {
+    events: mpsc::UnboundedReceiver<What>,
+    queued: Arc<AtomicUsize>,
+    sender: Sender,
+    ended: bool,
+}
+
+/// The writing side of a [`Tunnel`], for another task.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    id: TunnelId,
+    peer: Address,
+    commands: Shared,
+}
+
+impl Tunnel {
+    pub(crate) fn new(
+        id: TunnelId,
+        peer: Address,
+        events: mpsc::UnboundedReceiver<What>,
+        queued: Arc<AtomicUsize>,
+        commands: Shared,
+    ) -> Self {
+        Self { events, queued, sender: Sender { id, peer, commands }, ended: false }
+    }
+
+    /// What happened; `None` after [`What::Closed`]. Cancel-safe. An owner that stops asking slows the peer down.
+    pub async fn next(&mut self) -> Option<What> {
+        let what = self.events.recv().await?;
+        let before = self.queued.fetch_sub(1, Ordering::AcqRel);
+        if before == HELD / 2 {
+            // A client that has ended holds nothing back.
+            let _ = self.sender.commands.send(Command::Room(self.sender.id)).await;
+        }
+        self.ended |= matches!(what, What::Closed(_));
+        Some(what)
+    }
+
+    /// A handle for writing, for another task.
+    #[must_use]
+    pub fn sender(&self) -> Sender {
+        self.sender.clone()
+    }
+}
+
+impl std::ops::Deref for Tunnel {
+    type Target = Sender;
+
+    fn deref(&self) -> &Sender {
+        &self.sender
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        if !self.ended {
+            let command = Command::Dropped(self.sender.id);
+            if let Err(mpsc::error::TrySendError::Full(command)) = self.sender.commands.try_send(command) {
+                let commands = self.sender.commands.clone();
+                if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                    runtime.spawn(async move { commands.send(command).await });
+                }
+            }
+        }
+    }
+}
+
+impl Sender {
+    /// Names this tunnel within its client.
+    #[must_use]
+    pub fn id(&self) -> TunnelId {
+        self.id
+    }
+
+    /// The address at the other end.
+    #[must_use]
+    pub fn peer(&self) -> &Address {
+        &self.peer
+    }
+
+    /// Sends a stanza; waits while there is no room.
+    ///
+    /// # Errors
+    /// The caller's faults, or the tunnel has ended.
+    pub async fn send(&self, stanza: Stanza) -> Result<(), SendError> {
+        let (done, sent) = oneshot::channel();
+        let command = Command::Send { id: self.id, stanza, done };
+        self.commands.send(command).await.map_err(|_| Gone)?;
+        sent.await.map_err(|_| Gone)?
+    }
+
+    /// Gives the owner's word on [`What::Judge`]. Accepting pins the key first.
+    ///
+    /// # Errors
+    /// When the pin cannot be written: the key is refused then.
+    pub async fn judge(&self, verdict: Verdict) -> Result<(), PinsError> {
+        let (done, judged) = oneshot::channel();
+        let command = Command::Judge { id: self.id, verdict, done };
+        if self.commands.send(command).await.is_err() {
+            return Ok(());
+        }
+        judged.await.unwrap_or(Ok(()))
+    }
+
+    /// Ends our direction; the peer's stays open.
+    pub async fn finish(&self) {
+        let _ = self.commands.send(Command::Finish(self.id)).await;
+    }
+
+    /// Ends the tunnel in order, within the configured time.
+    pub async fn close(&self) {
+        let _ = self.commands.send(Command::Close(self.id)).await;
+    }
+
+    /// Ends the tunnel at once; the peer sees a truncation.
+    pub async fn abort(&self) {
+        let _ = self.commands.send(Command::Abort(self.id)).await;
+    }
+}
+
+/// Commands that wait for the driver; then callers wait.
+const COMMANDS: usize = 64;
+
+/// Incoming tunnels that wait for [`Incoming::next`]; more are aborted.
+const INCOMING: usize = 32;

@@ -1,0 +1,192 @@
+//! Where an account's key and pins live.
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use xtls_stanza::Address;
+use xtls_tls::{Identity, IdentityError};
+use zeroize::Zeroizing;
+
+use crate::pins::{Pins, PinsError, unix_now};
+use crate::private;
+
+/// A folder with one folder for each account: `key.pem` (0600) and `pins`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    root: PathBuf,
+}
+
+/// Why a key could not be read or made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HomeError {
+    /// A file or folder cannot be used.
+    #[error("{}: {source}", .path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Others could read or change it.
+    #[error(transparent)]
+    Private(#[from] private::Exposed),
+    /// The key file is damaged.
+    #[error("the key file {}: {source}", .path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: IdentityError,
+    },
+    /// The key file is another account's.
+    #[error("the key file {} is {found}'s, not {wanted}'s", .path.display())]
+    Account {
+        /// The file.
+        path: PathBuf,
+        /// Whose key it is.
+        found: String,
+        /// Whose it should be.
+        wanted: String,
+    },
+    /// The operating system gives no random bytes.
+    #[error("no random bytes for a key: {0}")]
+    Random(getrandom::Error),
+    /// The pin store.
+    #[error(transparent)]
+    Pins(#[from] PinsError),
+}
+
+impl Home {
+    /// The folder `root`, which need not exist yet.
+    #[must_use]
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder of one account.
+    #[must_use]
+    pub fn account(&self, account: &Address) -> PathBuf {
+        self.root.join(folder_name(account.bare()))
+    }
+
+    /// The accounts that have a key here, in order.
+    ///
+    /// # Errors
+    /// When the folder exists and cannot be listed.
+    pub fn accounts(&self) -> Result<Vec<Address>, HomeError> {
+        let entries = match fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(file(&self.root, source)),
+        };
+        let mut accounts = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|source| file(&self.root, source))?.path().join(KEY);
+            if path.is_file() {
+                let identity = read_key(&path)?;
+                accounts.extend(Address::new(identity.jid()).ok());
+            }
+        }
+        accounts.sort();
+        Ok(accounts)
+    }
+
+    /// The account's own key, made on first use.
+    ///
+    /// # Errors
+    /// See [`HomeError`]: an exposed, damaged or foreign key file is never replaced.
+    pub fn identity(&self, account: &Address) -> Result<Identity, HomeError> {
+        let folder = self.ready(account)?;
+        let path = folder.join(KEY);
+        match fs::symlink_metadata(&path) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => create_key(&path, account)?,
+            Err(source) => return Err(file(&path, source)),
+        }
+        let identity = read_key(&path)?;
+        if identity.jid() != account.bare() {
+            let (found, wanted) = (identity.jid().to_owned(), account.bare().to_owned());
+            return Err(HomeError::Account { path, found, wanted });
+        }
+        Ok(identity)
+    }
+
+    /// The account's pins.
+    ///
+    /// # Errors
+    /// See [`PinsError`].
+    pub fn pins(&self, account: &Address) -> Result<Pins, HomeError> {
+        let folder = self.ready(account)?;
+        Ok(Pins::open(&folder.join("pins"))?)
+    }
+
+    /// The account's folder, made and found private.
+    fn ready(&self, account: &Address) -> Result<PathBuf, HomeError> {
+        let folder = self.account(account);
+        private::folder(&folder).map_err(|source| file(&folder, source))?;
+        let metadata = fs::symlink_metadata(&folder).map_err(|source| file(&folder, source))?;
+        private::check(&folder, &metadata)?;
+        Ok(folder)
+    }
+}
+
+/// Written beside and linked into place: a key file is whole or absent, and never overwritten.
+fn create_key(path: &Path, account: &Address) -> Result<(), HomeError> {
+    let mut seed = Zeroizing::new([0_u8; 32]);
+    getrandom::fill(seed.as_mut_slice()).map_err(HomeError::Random)?;
+    let identity = Identity::generate(account.bare(), &seed, unix_now())
+        .map_err(|source| HomeError::Key { path: path.to_owned(), source })?;
+    let pem = identity.to_pem();
+    let fresh = path.with_extension(format!("new.{}", std::process::id()));
+    let made = (|| {
+        let mut out = private::options().write(true).create(true).truncate(true).open(&fresh)?;
+        out.write_all(pem.as_bytes())?;
+        out.sync_all()?;
+        match fs::hard_link(&fresh, path) {
+            // Another process was quicker: its key is the account's.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
+    })();
+    // What is left of the attempt is only a second name of the same file.
+    let _ = fs::remove_file(&fresh);
+    made.map_err(|source| file(path, source))
+}
+
+fn read_key(path: &Path) -> Result<Identity, HomeError> {
+    let metadata = fs::symlink_metadata(path).map_err(|source| file(path, source))?;
+    private::check(path, &metadata)?;
+    let mut pem = Zeroizing::new(String::with_capacity(KEY_LIMIT));
+    let key = private::options().read(true).open(path).map_err(|source| file(path, source))?;
+    let limit = u64::try_from(KEY_LIMIT).unwrap_or(u64::MAX);
+    key.take(limit).read_to_string(&mut pem).map_err(|source| file(path, source))?;
+    Identity::from_pem(&pem).map_err(|source| HomeError::Key { path: path.to_owned(), source })
+}
+
+fn file(path: &Path, source: io::Error) -> HomeError {
+    HomeError::File { path: path.to_owned(), source }
+}
+
+/// A bare address as a folder name: letters, digits and `@.-_+` stay, other octets become `%XX`. Two addresses never
+/// share a name, and none leads out of the folder.
+fn folder_name(bare: &str) -> String {
+    let mut name = String::with_capacity(bare.len());
+    for (at, octet) in bare.bytes().enumerate() {
+        let plain = octet.is_ascii_alphanumeric()
+            || matches!(octet, b'@' | b'-' | b'_' | b'+')
+            || (octet == b'.' && at > 0);
+        if plain {
+            name.push(char::from(octet));
+        } else {
+            name.push_str(&format!("%{octet:02X}"));
+        }
+    }
+    name
+}
+
+const KEY: &str = "key.pem";
+
+/// A key file is about 900 bytes.
+const KEY_LIMIT: usize = 16 * 1024;

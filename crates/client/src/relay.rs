@@ -1,0 +1,324 @@
+//! A server in one process: routes stanzas between addresses, bounces what it cannot deliver.
+//!
+//! It is the second [`Uplink`](crate::Uplink): demonstrations, tests and embedded uses need no XMPP server. Everything
+//! crosses it as XML text, so what a server would see is what its watchers see. Its limits imitate those that servers
+//! ship with.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+use xtls_stanza::{Address, Condition, Envelope, ErrorType, Kind, Stanza, StanzaError};
+
+use crate::uplink::{Inbound, LinkError, Uplink};
+
+/// What the relay lets through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    max_stanza: usize,
+    rate: Option<u32>,
+    latency: Duration,
+    queue: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_stanza: 262_144, rate: None, latency: Duration::ZERO, queue: 8 * 1024 * 1024 }
+    }
+}
+
+impl Limits {
+    /// The longest stanza in bytes; the link that sends a longer one is cut, as servers do. Default 262 144.
+    #[must_use]
+    pub fn max_stanza(mut self, bytes: usize) -> Self {
+        self.max_stanza = bytes;
+        self
+    }
+
+    /// Bytes a second that the relay reads from each link. Default: as many as come. Prosody ships with 10 000.
+    #[must_use]
+    pub fn rate(mut self, bytes_per_second: u32) -> Self {
+        self.rate = Some(bytes_per_second.max(1));
+        self
+    }
+
+    /// How long a stanza takes through the relay. Default: no time.
+    #[must_use]
+    pub fn latency(mut self, one_way: Duration) -> Self {
+        self.latency = one_way;
+        self
+    }
+
+    /// Bytes that may wait for one link that does not read; beyond it the link is cut. Default 8 MiB.
+    #[must_use]
+    pub fn queue(mut self, bytes: usize) -> Self {
+        self.queue = bytes;
+        self
+    }
+}
+
+/// A stanza as the relay saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Since the relay was started.
+    pub at: Duration,
+    /// The sender, as stamped by the relay.
+    pub from: Address,
+    /// Whom it is for, if anybody.
+    pub to: Option<Address>,
+    /// The whole stanza as text.
+    pub xml: Bytes,
+}
+
+/// A running relay. Clones are handles to the same one; it stops when all handles and links are gone.
+#[derive(Debug, Clone)]
+pub struct Relay {
+    asks: mpsc::UnboundedSender<Ask>,
+    limits: Limits,
+}
+
+enum Ask {
+    Attach { address: Address, link: Mailbox, done: oneshot::Sender<Result<(), LinkError>> },
+    Watch(mpsc::UnboundedSender<Seen>),
+    Route { from: Address, xml: Bytes },
+    Detach(Address),
+}
+
+/// The relay's end of a link: what waits for it, and how much that is.
+struct Mailbox {
+    sender: mpsc::UnboundedSender<Bytes>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Relay {
+    /// Starts a relay as a task of the current runtime.
+    #[must_use]
+    pub fn start(limits: Limits) -> Self {
+        let (asks, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(serve(receiver, limits));
+        Self { asks, limits }
+    }
+
+    /// Binds an address.
+    ///
+    /// # Errors
+    /// [`LinkError::Conflict`] when it is bound already.
+    pub async fn attach(&self, address: Address) -> Result<RelayLink, LinkError> {
+        let (sender, inbound) = mpsc::unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let (done, attached) = oneshot::channel();
+        let link = Mailbox { sender, waiting: Arc::clone(&waiting) };
+        self.asks
+            .send(Ask::Attach { address: address.clone(), link, done })
+            .map_err(|_| LinkError::Lost("the relay has stopped".to_owned()))?;
+        attached.await.map_err(|_| LinkError::Lost("the relay has stopped".to_owned()))??;
+        let (outbound, paced) = mpsc::channel(PENDING);
+        tokio::spawn(pace(address.clone(), paced, self.asks.clone(), self.limits));
+        Ok(RelayLink { address, inbound, waiting, outbound, limits: self.limits })
+    }
+
+    /// Everything that passes from now on, in order. A watcher that does not read costs memory: drop it when done.
+    #[must_use]
+    pub fn watch(&self) -> mpsc::UnboundedReceiver<Seen> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        // A relay that has stopped has nothing to show: the receiver is at its end.
+        let _ = self.asks.send(Ask::Watch(sender));
+        receiver
+    }
+}
+
+/// One bound address at a [`Relay`].
+#[derive(Debug)]
+pub struct RelayLink {
+    address: Address,
+    inbound: mpsc::UnboundedReceiver<Bytes>,
+    waiting: Arc<AtomicUsize>,
+    outbound: mpsc::Sender<Bytes>,
+    limits: Limits,
+}
+
+impl Uplink for RelayLink {
+    fn bound(&self) -> &Address {
+        &self.address
+    }
+
+    async fn next(&mut self) -> Result<Inbound, LinkError> {
+        let Some(xml) = self.inbound.recv().await else {
+            return Err(LinkError::Lost("the relay has cut the link".to_owned()));
+        };
+        self.waiting.fetch_sub(xml.len(), Ordering::AcqRel);
+        let envelope = Envelope::read(&xml).map_err(|error| LinkError::Protocol(error.to_string()))?;
+        Ok(Inbound::Envelope(envelope))
+    }
+
+    async fn send(&mut self, envelope: Envelope) -> Result<(), LinkError> {
+        let mut xml = Vec::new();
+        envelope.write(&mut xml);
+        if xml.len() > self.limits.max_stanza {
+            // What a server does: the stream error policy-violation, and the connection is gone.
+            self.inbound.close();
+            while self.inbound.try_recv().is_ok() {}
+            return Err(LinkError::Lost(format!(
+                "policy-violation: a stanza of {} bytes where {} is the limit",
+                xml.len(),
+                self.limits.max_stanza
+            )));
+        }
+        self.outbound
+            .send(xml.into())
+            .await
+            .map_err(|_| LinkError::Lost("the relay has cut the link".to_owned()))
+    }
+
+    async fn close(self) -> Result<(), LinkError> {
+        // What was sent is still routed; the address is free once it has been.
+        Ok(())
+    }
+}
+
+/// Reads one link at the configured rate, as servers throttle: by not reading.
+async fn pace(
+    address: Address,
+    mut stanzas: mpsc::Receiver<Bytes>,
+    asks: mpsc::UnboundedSender<Ask>,
+    limits: Limits,
+) {
+    let (delayed, mut due) = mpsc::unbounded_channel::<(Instant, Ask)>();
+    let delay = async move {
+        while let Some((at, ask)) = due.recv().await {
+            sleep_until(at).await;
+            if asks.send(ask).is_err() {
+                return;
+            }
+        }
+    };
+    let read = async move {
+        let mut free = Instant::now();
+        while let Some(xml) = stanzas.recv().await {
+            if let Some(rate) = limits.rate {
+                free = free.max(Instant::now());
+                free += Duration::from_secs_f64(xml.len() as f64 / f64::from(rate));
+                sleep_until(free).await;
+            }
+            let route = Ask::Route { from: address.clone(), xml };
+            if delayed.send((Instant::now() + limits.latency, route)).is_err() {
+                return;
+            }
+        }
+        let _ = delayed.send((Instant::now() + limits.latency, Ask::Detach(address)));
+    };
+    tokio::join!(delay, read);
+}
+
+struct Table {
+    links: BTreeMap<Address, Mailbox>,
+    watchers: Vec<mpsc::UnboundedSender<Seen>>,
+    limits: Limits,
+    started: Instant,
+}
+
+fn serve(
+    mut asks: mpsc::UnboundedReceiver<Ask>,
+    limits: Limits,
+) -> impl Future<Output = ()> + Send {
+    let mut table =
+        Table { links: BTreeMap::new(), watchers: Vec::new(), limits, started: Instant::now() };
+    async move {
+        while let Some(ask) = asks.recv().await {
+            match ask {
+                Ask::Attach { address, link, done } => {
+                    let taken = table.links.get(&address).is_some_and(|link| !link.sender.is_closed());
+                    let answer = if taken {
+                        Err(LinkError::Conflict(address.to_string()))
+                    } else {
+                        table.links.insert(address, link);
+                        Ok(())
+                    };
+                    let _ = done.send(answer);
+                }
+                Ask::Watch(watcher) => table.watchers.push(watcher),
+                Ask::Route { from, xml } => table.route(&from, &xml),
+                Ask::Detach(address) => {
+                    table.links.remove(&address);
+                }
+            }
+        }
+    }
+}
+
+impl Table {
+    /// Stamps the sender and delivers, or bounces.
+    fn route(&mut self, from: &Address, xml: &Bytes) {
+        if !self.links.contains_key(from) {
+            return;
+        }
+        let Ok(mut stanza) = Stanza::read(xml) else {
+            // A server ends the stream of a client that sends what is not XML.
+            self.links.remove(from);
+            return;
+        };
+        stanza.from = Some(from.clone());
+        let to = stanza.to.clone();
+        self.show(from, &stanza);
+        let delivered = to.as_ref().is_some_and(|to| self.deliver(to, &stanza));
+        if !delivered && let Some(bounce) = bounce(&stanza) {
+            if let Some(sender) = &bounce.from {
+                self.show(&sender.clone(), &bounce);
+            }
+            self.deliver(from, &bounce);
+        }
+    }
+
+    fn deliver(&mut self, to: &Address, stanza: &Stanza) -> bool {
+        let Some(link) = self.links.get(to) else { return false };
+        let mut xml = Vec::new();
+        stanza.write(&mut xml);
+        let waiting = link.waiting.fetch_add(xml.len(), Ordering::AcqRel).saturating_add(xml.len());
+        if waiting > self.limits.queue || link.sender.send(xml.into()).is_err() {
+            self.links.remove(to);
+            return false;
+        }
+        true
+    }
+
+    fn show(&mut self, from: &Address, stanza: &Stanza) {
+        if self.watchers.is_empty() {
+            return;
+        }
+        let mut xml = Vec::new();
+        stanza.write(&mut xml);
+        let at = self.started.elapsed();
+        let seen = Seen { at, from: from.clone(), to: stanza.to.clone(), xml: xml.into() };
+        self.watchers.retain(|watcher| watcher.send(seen.clone()).is_ok());
+    }
+}
+
+/// The error for a stanza that found nobody: requests and messages get one, everything else is dropped (RFC 6121 §8.5).
+fn bounce(stanza: &Stanza) -> Option<Stanza> {
+    let wanted = match (stanza.kind, stanza.type_.as_deref()) {
+        (Kind::Iq, Some("get" | "set")) => true,
+        (Kind::Message, type_) => type_ != Some("error"),
+        (Kind::Iq | Kind::Presence, _) => false,
+    };
+    if !wanted {
+        return None;
+    }
+    let mut bounce = Stanza::new(stanza.kind);
+    bounce.type_ = Some("error".to_owned());
+    bounce.id.clone_from(&stanza.id);
+    bounce.to.clone_from(&stanza.from);
+    bounce.from.clone_from(&stanza.to);
+    let mut children = Vec::new();
+    let error = StanzaError::new(ErrorType::Cancel, Condition::ServiceUnavailable);
+    error.to_element().write("jabber:client", &mut children);
+    bounce.children = children.into();
+    Some(bounce)
+}
+
+/// Stanzas of one link that the relay has not read yet; then `send` waits.
+const PENDING: usize = 64;

@@ -1,0 +1,332 @@
+//! The router: every tunnel of one address, without I/O.
+//!
+//! It joins the streams of [`xtls_ibb::Mux`] with the sessions on them, decides who may open, resolves crossing opens,
+//! closes one layer at a time, and answers what an XMPP client must answer. Everything that can be tested without an
+//! executor ends here.
+
+mod answers;
+mod close;
+mod config;
+mod event;
+mod opening;
+mod tunnel;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use xtls_ibb::{Mux, StreamId};
+use xtls_session::Verdict;
+use xtls_stanza::{Address, Envelope, Stanza};
+use xtls_tls::trust::Store;
+
+pub use config::{Accept, Config};
+pub use event::{Closed, Event, Gone, OpenError, SendError, TunnelId, What, Why};
+
+use tunnel::Tunnel;
+
+/// When a router next wants [`Router::handle_timeout`], and what for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline {
+    /// The moment.
+    pub at: Instant,
+    /// What runs out then.
+    pub why: &'static str,
+}
+
+/// Every tunnel of one bound address.
+#[derive(Debug)]
+pub struct Router {
+    config: Config,
+    mux: Mux,
+    tunnels: BTreeMap<TunnelId, Tunnel>,
+    streams: BTreeMap<StreamId, TunnelId>,
+    /// Our opens that lost against a crossing one; their late results are closed.
+    orphans: BTreeSet<StreamId>,
+    /// Requests of ours outside the streams: the tunnel whose `<close/>` it is.
+    requests: BTreeMap<String, TunnelId>,
+    /// Tunnels in which something may move.
+    dirty: BTreeSet<TunnelId>,
+    deadlines: BTreeSet<(Instant, TunnelId)>,
+    scheduled: BTreeMap<TunnelId, Instant>,
+    out: VecDeque<Envelope>,
+    events: VecDeque<Event>,
+    random: ChaCha20Rng,
+    next: u64,
+}
+
+impl Router {
+    /// A router for one bound address. The seed makes its ids and sids; it must be secret and never used twice.
+    #[must_use]
+    pub fn new(own: Address, config: Config, seed: [u8; 32]) -> Self {
+        let mut random = ChaCha20Rng::from_seed(seed);
+        let mux = Mux::new(own, config.ibb.clone(), answers::fresh_seed(&mut random));
+        Self {
+            config,
+            mux,
+            tunnels: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            orphans: BTreeSet::new(),
+            requests: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            scheduled: BTreeMap::new(),
+            out: VecDeque::new(),
+            events: VecDeque::new(),
+            random,
+            next: 0,
+        }
+    }
+
+    /// Our own address.
+    #[must_use]
+    pub fn own(&self) -> &Address {
+        self.mux.own()
+    }
+
+    /// The pins that sessions begun from now on are judged by.
+    pub fn set_trust(&mut self, trust: Arc<Store>) {
+        self.config.trust = trust;
+    }
+
+    /// What to do with keys that are not pinned.
+    #[must_use]
+    pub fn policy(&self) -> xtls_tls::trust::Policy {
+        self.config.policy
+    }
+
+    /// Takes a stanza that one's own server brought.
+    pub fn handle(&mut self, now: Instant, envelope: Envelope) {
+        if let Some(envelope) = self.mux.handle(now, envelope) {
+            self.answer(now, envelope);
+        }
+        self.pump(now);
+    }
+
+    /// Gives the owner's word on [`What::Judge`]. A tunnel that has ended meanwhile is no error.
+    pub fn judge(&mut self, now: Instant, id: TunnelId, verdict: Verdict) {
+        if let Some(session) = self.tunnels.get_mut(&id).and_then(Tunnel::session) {
+            session.judge(now, verdict);
+            self.touch(now, id);
+        }
+    }
+
+    /// Sends a stanza through a tunnel.
+    ///
+    /// # Errors
+    /// The caller's faults, and `Full` when there is no room; [`What::Writable`] follows.
+    pub fn send(&mut self, now: Instant, id: TunnelId, stanza: &Stanza) -> Result<(), SendError> {
+        let session = self.tunnels.get_mut(&id).and_then(Tunnel::session).ok_or(Gone)?;
+        session.send(stanza)?;
+        self.touch(now, id);
+        Ok(())
+    }
+
+    /// Ends our direction of a tunnel; what the peer still says is read without a limit of time.
+    pub fn finish(&mut self, now: Instant, id: TunnelId) {
+        match self.tunnels.get_mut(&id).and_then(Tunnel::session) {
+            Some(session) => session.finish(now),
+            None => self.give_up(now, id),
+        }
+        self.touch(now, id);
+    }
+
+    /// Ends a tunnel in order, within the configured time.
+    pub fn close(&mut self, now: Instant, id: TunnelId) {
+        match self.tunnels.get_mut(&id).and_then(Tunnel::session) {
+            Some(session) => session.close(now),
+            None => self.give_up(now, id),
+        }
+        self.touch(now, id);
+    }
+
+    /// Ends a tunnel at once. The peer sees a truncation.
+    pub fn abort(&mut self, now: Instant, id: TunnelId) {
+        match self.tunnels.get_mut(&id).and_then(Tunnel::session) {
+            Some(session) => session.abort(),
+            None => self.give_up(now, id),
+        }
+        self.touch(now, id);
+    }
+
+    /// Says whether the owner takes events of a tunnel now. While it does not, the tunnel stops reading and its peer is
+    /// slowed down.
+    pub fn hold(&mut self, now: Instant, id: TunnelId, hold: bool) {
+        if let Some(tunnel) = self.tunnels.get_mut(&id)
+            && tunnel.held != hold
+        {
+            tunnel.held = hold;
+            if !hold {
+                self.touch(now, id);
+            }
+        }
+    }
+
+    /// The connection to one's own server is gone for good: so is every tunnel.
+    pub fn lost(&mut self, now: Instant) {
+        self.mux.lost(now);
+        self.pump(now);
+    }
+
+    /// The link is interrupted: streams wait, and their clocks with them.
+    pub fn pause(&mut self, now: Instant) {
+        self.mux.pause(now);
+    }
+
+    /// The link is back and nothing was lost.
+    pub fn resume(&mut self, now: Instant) {
+        self.mux.resume(now);
+        self.pump(now);
+    }
+
+    /// The server has bound another address: every tunnel of the old one is cut.
+    pub fn rebind(&mut self, now: Instant, own: Address) {
+        self.lost(now);
+        let seed = answers::fresh_seed(&mut self.random);
+        self.mux = Mux::new(own, self.config.ibb.clone(), seed);
+        self.streams.clear();
+        self.orphans.clear();
+        self.out.clear();
+    }
+
+    /// The next stanza for one's own server.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Envelope> {
+        let envelope = match self.out.pop_front() {
+            Some(envelope) => envelope,
+            None => self.mux.poll_transmit(now)?,
+        };
+        Some(envelope)
+    }
+
+    /// What happened.
+    pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
+        let event = self.events.pop_front()?;
+        if let Some(tunnel) = self.tunnels.get_mut(&event.id) {
+            tunnel.queued = tunnel.queued.saturating_sub(1);
+            if tunnel.queued.saturating_mul(2) == self.config.queue {
+                self.touch(now, event.id);
+            }
+        }
+        Some(event)
+    }
+
+    /// The next moment at which something runs out.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        let own = self.deadlines.first().map(|&(at, id)| {
+            let why = self.tunnels.get(&id).and_then(Tunnel::deadline).map_or("tunnel", |d| d.1);
+            Deadline { at, why }
+        });
+        let stream = self.mux.poll_timeout().map(|d| Deadline { at: d.at, why: d.why });
+        [own, stream].into_iter().flatten().min_by_key(|deadline| deadline.at)
+    }
+
+    /// Tells the time when a deadline has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.mux.handle_timeout(now);
+        while let Some(&(at, id)) = self.deadlines.first()
+            && at <= now
+        {
+            self.deadlines.pop_first();
+            self.scheduled.remove(&id);
+            self.expire(now, id);
+            self.dirty.insert(id);
+        }
+        self.pump(now);
+    }
+
+    fn touch(&mut self, now: Instant, id: TunnelId) {
+        self.dirty.insert(id);
+        self.pump(now);
+    }
+
+    /// Moves bytes between the layers until nothing moves. Read this first.
+    fn pump(&mut self, now: Instant) {
+        loop {
+            while let Some(event) = self.mux.poll_event() {
+                self.on_stream(now, event);
+            }
+            let Some(id) = self.dirty.pop_first() else { break };
+            self.carry(now, id);
+            self.schedule(id);
+        }
+    }
+
+    /// Moves what can move in one tunnel.
+    fn carry(&mut self, now: Instant, id: TunnelId) {
+        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
+        let stream = tunnel.stream;
+        let Some(session) = tunnel.session() else {
+            self.carry_on_closing(now, id);
+            return;
+        };
+        let mut hungry = true;
+        while session.wants_wire() {
+            let Some(wire) = self.mux.read(now, stream, PIECE) else {
+                hungry = false;
+                break;
+            };
+            session.handle_wire(now, &wire);
+        }
+        loop {
+            let room = self.mux.room(stream);
+            if room == 0 {
+                break;
+            }
+            let Some(wire) = session.poll_wire(room) else { break };
+            if self.mux.write(now, stream, wire).is_err() {
+                break;
+            }
+        }
+        self.collect(now, id);
+        // Having found no whole stanza, the session may want more than it did.
+        if hungry
+            && let Some(session) = self.tunnels.get_mut(&id).and_then(Tunnel::session)
+            && session.wants_wire()
+        {
+            self.dirty.insert(id);
+        }
+    }
+
+    /// Takes the session's events as far as the owner has room for them.
+    fn collect(&mut self, now: Instant, id: TunnelId) {
+        loop {
+            let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
+            if tunnel.held || tunnel.queued >= self.config.queue {
+                return;
+            }
+            let Some(event) = tunnel.session().and_then(xtls_session::Session::poll_event) else {
+                return;
+            };
+            // An event may have made room or work below.
+            self.dirty.insert(id);
+            self.on_session(now, id, event);
+        }
+    }
+
+    fn schedule(&mut self, id: TunnelId) {
+        let at = self.tunnels.get(&id).and_then(Tunnel::deadline).map(|(at, _)| at);
+        if self.scheduled.get(&id).copied() == at {
+            return;
+        }
+        if let Some(old) = self.scheduled.remove(&id) {
+            self.deadlines.remove(&(old, id));
+        }
+        if let Some(at) = at {
+            self.scheduled.insert(id, at);
+            self.deadlines.insert((at, id));
+        }
+    }
+
+    fn tell(&mut self, id: TunnelId, what: What) {
+        if let Some(tunnel) = self.tunnels.get_mut(&id) {
+            tunnel.queued = tunnel.queued.saturating_add(1);
+        }
+        self.events.push_back(Event { id, what });
+    }
+}
+
+/// How much of a stream moves into a session at once, in bytes.
+const PIECE: usize = 16 * 1024;

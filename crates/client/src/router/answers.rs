@@ -1,0 +1,142 @@
+//! What an XMPP client answers besides its streams.
+
+use std::time::Instant;
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::Rng as _;
+use tracing::{debug, trace};
+use xtls_stanza::disco::{Identity, Info};
+use xtls_stanza::{
+    Address, Condition, Content, Envelope, ErrorType, Payload, PresenceKind, StanzaError, xtls,
+};
+
+use super::Router;
+
+/// What we say we can do (XEP-0030). Discovery is a hint and nothing rests on it.
+const FEATURES: [&str; 4] = [
+    "http://jabber.org/protocol/disco#info",
+    "http://jabber.org/protocol/ibb",
+    "urn:xmpp:ping",
+    xtls::NS,
+];
+
+impl Router {
+    /// Answers a stanza that belongs to no stream. Every request gets exactly one answer.
+    pub(super) fn answer(&mut self, now: Instant, envelope: Envelope) {
+        match &envelope.content {
+            Content::Get(payload) | Content::Set(payload) => {
+                let set = matches!(envelope.content, Content::Set(_));
+                let answer = self.answer_to(now, &envelope, payload, set);
+                self.out.push_back(answer);
+            }
+            Content::Result(_) | Content::Error(_) => {
+                let known = match &envelope.from {
+                    Some(from) => self.on_closed_answer(now, &from.clone(), &envelope.id),
+                    None => false,
+                };
+                if !known {
+                    debug!("an answer that nobody waits for");
+                }
+            }
+            Content::Presence { kind: PresenceKind::Unavailable, .. } => {
+                if let Some(from) = &envelope.from {
+                    self.gone(now, &from.clone());
+                }
+            }
+            Content::Presence { .. } | Content::Message { .. } => trace!("a stanza in the clear"),
+        }
+    }
+
+    fn answer_to(&mut self, now: Instant, request: &Envelope, payload: &Payload, set: bool) -> Envelope {
+        let refuse = |kind, condition| request.error(StanzaError::new(kind, condition));
+        let unavailable = || refuse(ErrorType::Cancel, Condition::ServiceUnavailable);
+        if !self.acquainted(request.from.as_ref()) {
+            return unavailable();
+        }
+        match payload {
+            Payload::DiscoQuery(query) if !set => match &query.node {
+                None => request.result(Some(Payload::DiscoInfo(info()))),
+                Some(_) => refuse(ErrorType::Cancel, Condition::ItemNotFound),
+            },
+            Payload::Ping if !set => request.result(None),
+            Payload::Xtls(xtls::Control::Close { sid }) if set => {
+                let from = request.from.clone();
+                match from {
+                    Some(from) if self.on_close_request(now, &from, sid.as_ref()) => {
+                        request.result(Some(Payload::Xtls(xtls::Control::Closed)))
+                    }
+                    Some(_) | None => refuse(ErrorType::Cancel, Condition::ItemNotFound),
+                }
+            }
+            // The flow before the letter, which is off unless asked for.
+            Payload::Xtls(xtls::Control::Start { .. }) if set => {
+                let error = StanzaError::new(ErrorType::Cancel, Condition::NotAcceptable);
+                request.error(error.with_text("open an In-Band Bytestream with <start/> inside"))
+            }
+            Payload::Xtls(xtls::Control::Data(_)) if set => {
+                refuse(ErrorType::Cancel, Condition::ItemNotFound)
+            }
+            Payload::Xtls(_) => refuse(ErrorType::Cancel, Condition::FeatureNotImplemented),
+            Payload::Malformed { .. } => refuse(ErrorType::Modify, Condition::BadRequest),
+            Payload::DiscoQuery(_)
+            | Payload::DiscoInfo(_)
+            | Payload::Ping
+            | Payload::Open(_)
+            | Payload::Data(_)
+            | Payload::Close(_)
+            | Payload::Other(_) => unavailable(),
+        }
+    }
+
+    /// Whether a sender may learn that we are here: our own server and account, those we accept, those we talk to.
+    fn acquainted(&self, from: Option<&Address>) -> bool {
+        let Some(from) = from else { return true };
+        let own = self.own();
+        from.same_bare(own)
+            || from.as_str() == own.domain()
+            || self.config.accept.allows(from)
+            || self.with_peer(from).next().is_some()
+    }
+
+    /// A peer's resource has gone, or its server says so: its tunnels are cut.
+    fn gone(&mut self, now: Instant, peer: &Address) {
+        for id in self.with_peer(peer).collect::<Vec<_>>() {
+            if let Some(tunnel) = self.tunnels.get(&id) {
+                self.mux.abort(now, tunnel.stream);
+                self.dirty.insert(id);
+            }
+        }
+    }
+}
+
+fn info() -> Info {
+    Info {
+        node: None,
+        identities: vec![Identity {
+            category: "client".to_owned(),
+            type_: "pc".to_owned(),
+            name: Some("xtls".to_owned()),
+        }],
+        features: FEATURES.iter().map(|&feature| feature.to_owned()).collect(),
+    }
+}
+
+/// 128 random bits as an id.
+pub(super) fn fresh_id(random: &mut ChaCha20Rng) -> String {
+    let mut bytes = [0_u8; 16];
+    random.fill_bytes(&mut bytes);
+    let mut id = String::with_capacity(33);
+    id.push('x');
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            id.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+        }
+    }
+    id
+}
+
+pub(super) fn fresh_seed(random: &mut ChaCha20Rng) -> [u8; 32] {
+    let mut seed = [0_u8; 32];
+    random.fill_bytes(&mut seed);
+    seed
+}

@@ -1,0 +1,137 @@
+//! What a router is told once, before anything happens.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use xtls_session::Service;
+use xtls_stanza::Address;
+use xtls_stanza::ibb::Carrier;
+use xtls_tls::trust::{Policy, Store};
+
+/// Who may open a tunnel to us. Everybody else is answered as by a client that has never heard of XTLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Accept {
+    /// Nobody: we only open.
+    #[default]
+    Nobody,
+    /// These bare addresses, from any resource.
+    Only(BTreeSet<Address>),
+    /// Anybody. Their keys are judged all the same.
+    Anyone,
+}
+
+impl Accept {
+    pub(super) fn allows(&self, peer: &Address) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Only(bare) => bare.contains(&peer.to_bare()),
+            Self::Anyone => true,
+        }
+    }
+}
+
+/// A router's settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub(super) tls: xtls_tls::Config,
+    pub(super) trust: Arc<Store>,
+    pub(super) policy: Policy,
+    pub(super) accept: Accept,
+    pub(super) service: Service,
+    pub(super) session: xtls_session::Config,
+    pub(super) ibb: xtls_ibb::Config,
+    pub(super) close: Duration,
+    pub(super) half_open: usize,
+    pub(super) half_open_per_peer: usize,
+    pub(super) queue: usize,
+    pub(super) carrier: Carrier,
+}
+
+impl Config {
+    /// Our own key, and the pins as they are now. Everything else has a default: nobody may open a tunnel to us, keys are
+    /// asked about, and stanzas travel inside.
+    #[must_use]
+    pub fn new(tls: xtls_tls::Config, trust: Arc<Store>) -> Self {
+        Self {
+            tls,
+            trust,
+            policy: Policy::Ask,
+            accept: Accept::Nobody,
+            service: Service::stanzas(),
+            session: xtls_session::Config::default(),
+            ibb: xtls_ibb::Config::default(),
+            close: Duration::from_secs(10),
+            half_open: 32,
+            half_open_per_peer: 2,
+            queue: 64,
+            carrier: Carrier::Iq,
+        }
+    }
+
+    /// What to do with a key that is not pinned. Default [`Policy::Ask`].
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Who may open a tunnel to us. Default [`Accept::Nobody`].
+    #[must_use]
+    pub fn accept(mut self, accept: Accept) -> Self {
+        self.accept = accept;
+        self
+    }
+
+    /// What travels inside. Default [`Service::stanzas`].
+    #[must_use]
+    pub fn service(mut self, service: Service) -> Self {
+        self.service = service;
+        self
+    }
+
+    /// Limits and deadlines of each session.
+    #[must_use]
+    pub fn session(mut self, session: xtls_session::Config) -> Self {
+        self.session = session;
+        self
+    }
+
+    /// Block size, window and limits of the In-Band Bytestreams.
+    #[must_use]
+    pub fn ibb(mut self, ibb: xtls_ibb::Config) -> Self {
+        self.ibb = ibb;
+        self
+    }
+
+    /// How long each step of closing waits for the peer. Default 10 s.
+    #[must_use]
+    pub fn close(mut self, limit: Duration) -> Self {
+        self.close = limit;
+        self
+    }
+
+    /// How many tunnels that peers have opened may be unfinished at once: in all, and for one bare address. Default 32
+    /// and 2.
+    #[must_use]
+    pub fn half_open(mut self, total: usize, per_peer: usize) -> Self {
+        self.half_open = total;
+        self.half_open_per_peer = per_peer;
+        self
+    }
+
+    /// Which stanzas carry the streams that we open. Default [`Carrier::Iq`]. What peers choose is up to
+    /// [`xtls_ibb::Config::messages`].
+    #[must_use]
+    pub fn carrier(mut self, carrier: Carrier) -> Self {
+        self.carrier = carrier;
+        self
+    }
+
+    /// How many events of one tunnel may wait for the owner before the tunnel stops reading. Default 64.
+    #[must_use]
+    pub fn queue(mut self, events: usize) -> Self {
+        self.queue = events;
+        self
+    }
+}

@@ -1,0 +1,144 @@
+//! What a router tells its owner.
+
+use xtls_session::{By, Introduction, Peer, Violation};
+use xtls_stanza::{Address, Stanza, StanzaError};
+
+/// Names a tunnel within one router; never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TunnelId(pub(super) u64);
+
+impl std::fmt::Display for TunnelId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Something that happened, and to which tunnel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// The tunnel.
+    pub id: TunnelId,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened to a tunnel.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum What {
+    /// A peer whom the accept policy allows has opened it. Nothing is proven yet.
+    Incoming(Address),
+    /// The peer's key is not pinned: answer with [`Router::judge`](super::Router::judge).
+    Judge(Introduction),
+    /// Stanzas may be sent, although the responder has not confirmed us yet.
+    Ready,
+    /// Both ends have accepted each other.
+    Established(Peer),
+    /// A stanza from the peer, addresses restored.
+    Stanza(Stanza),
+    /// A stanza that the peer had no authority to send was dropped.
+    Refused(Violation),
+    /// There is room again after `Full`.
+    Writable,
+    /// The key should have been pinned on first use and could not be, so it was refused. Said by the client, which
+    /// owns the store.
+    NotPinned(String),
+    /// The peer has closed its direction; all it sent was handed out.
+    PeerFinished,
+    /// The end; nothing comes after it. Comes exactly once.
+    Closed(Closed),
+}
+
+/// How a tunnel ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Closed {
+    /// The address at the other end.
+    pub peer: Address,
+    /// Who ended it.
+    pub by: By,
+    /// Why.
+    pub why: Why,
+    /// Whether everything that the peer wrote was read.
+    pub clean: bool,
+    /// Stanzas that went out without a sign that the peer had accepted our key.
+    pub unconfirmed: u64,
+}
+
+/// Why a tunnel ended.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Why {
+    /// The open was answered with an error: the peer, or a server in its name, does not offer XTLS.
+    #[error("no XTLS there: the answer was {}", .0.condition.name())]
+    Unavailable(StanzaError),
+    /// The open was declined.
+    #[error("declined: the answer was {}", .0.condition.name())]
+    Declined(StanzaError),
+    /// The peer cannot be reached now.
+    #[error("not reachable: the answer was {}", .0.condition.name())]
+    Unreachable(StanzaError),
+    /// No answer to the open in time.
+    #[error("no answer to the request in time")]
+    NoAnswer,
+    /// The stream beneath failed before TLS had begun.
+    #[error("the stream failed: {0}")]
+    Stream(xtls_ibb::Why),
+    /// The session ended.
+    #[error(transparent)]
+    Session(xtls_session::Why),
+    /// The session ended because the stream beneath it did.
+    #[error("{session} ({stream})")]
+    Cut {
+        /// What the session makes of it.
+        session: xtls_session::Why,
+        /// What happened to the stream.
+        stream: xtls_ibb::Why,
+    },
+    /// The peer closed the tunnel during the handshake.
+    #[error("the peer closed the tunnel during the handshake")]
+    HandshakeAborted,
+    /// A newer tunnel with the same peer and the same key took its place.
+    #[error("replaced by a newer tunnel of the same peer")]
+    Replaced,
+    /// A newer tunnel to the same address proved another key than the established one; it was not let in.
+    #[error("a second tunnel of the same peer did not prove the same key")]
+    Impostor,
+    /// TLS could not be set up with this configuration.
+    #[error("TLS could not be set up: {0}")]
+    Setup(String),
+}
+
+/// Why a tunnel was not opened.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Only full addresses (or a service's exact one) can be an end of a tunnel; and never our own.
+    #[error("{0} is our own address: a tunnel needs two ends")]
+    Own(Address),
+    /// There is one already, open or on its way.
+    #[error("there is a tunnel to {0} already")]
+    Already(Address),
+    /// The client has ended.
+    #[error("the client has ended")]
+    Stopped,
+    /// The stream layer refuses.
+    #[error(transparent)]
+    Stream(#[from] xtls_ibb::OpenError),
+}
+
+/// A call that names a tunnel which has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the tunnel has ended")]
+pub struct Gone;
+
+/// Why a stanza was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The tunnel has ended.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+    /// The session does not take it.
+    #[error(transparent)]
+    Session(#[from] xtls_session::SendError),
+}

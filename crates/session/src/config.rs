@@ -1,0 +1,91 @@
+//! A session's limits.
+
+use std::time::Duration;
+
+/// Limits and deadlines of one session. Every setter names its unit; the defaults are those of `docs/PROTOCOL.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    pub(crate) max_stanza: usize,
+    pub(crate) max_depth: u32,
+    pub(crate) backlog: usize,
+    pub(crate) queue: usize,
+    pub(crate) handshake_idle: Duration,
+    pub(crate) handshake_total: Duration,
+    pub(crate) judging: Duration,
+    pub(crate) close: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_stanza: 262_144,
+            max_depth: 64,
+            backlog: 65_536,
+            queue: 65_536,
+            handshake_idle: Duration::from_secs(60),
+            handshake_total: Duration::from_secs(180),
+            judging: Duration::from_secs(300),
+            close: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Config {
+    /// The longest inner stanza in bytes, each way. Default 262 144; RFC 6120 §13.12 forbids less than 10 000.
+    #[must_use]
+    pub fn max_stanza(mut self, bytes: usize) -> Self {
+        self.max_stanza = bytes;
+        self
+    }
+
+    /// The longest inner stanza in bytes as configured.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        self.max_stanza
+    }
+
+    /// The deepest nesting of elements in an inner stanza. Default 64.
+    #[must_use]
+    pub fn max_depth(mut self, elements: u32) -> Self {
+        self.max_depth = elements;
+        self
+    }
+
+    /// Plaintext bytes held for a slow application before the session stops asking for more. Default 65 536.
+    #[must_use]
+    pub fn backlog(mut self, bytes: usize) -> Self {
+        self.backlog = bytes;
+        self
+    }
+
+    /// Ciphertext bytes held for a slow transport before [`send`](crate::Session::send) says `Full`. Default 65 536.
+    /// One stanza may exceed it.
+    #[must_use]
+    pub fn queue(mut self, bytes: usize) -> Self {
+        self.queue = bytes;
+        self
+    }
+
+    /// How long a handshake may go without a byte from the peer, and how long it may take in all. Default 60 s and
+    /// 180 s: servers with their shipped limits pass 3 to 10 kB a second.
+    #[must_use]
+    pub fn handshake(mut self, idle: Duration, total: Duration) -> Self {
+        self.handshake_idle = idle;
+        self.handshake_total = total;
+        self
+    }
+
+    /// How long a key may wait for its verdict. Default 5 minutes.
+    #[must_use]
+    pub fn judging(mut self, limit: Duration) -> Self {
+        self.judging = limit;
+        self
+    }
+
+    /// How long [`close`](crate::Session::close) waits for the peer's close_notify. Default 10 s.
+    #[must_use]
+    pub fn close(mut self, limit: Duration) -> Self {
+        self.close = limit;
+        self
+    }
+}

@@ -1,0 +1,172 @@
+//! What a session tells its owner.
+
+use xtls_framer::FrameError;
+use xtls_stanza::{Address, ReadError, Stanza};
+use xtls_tls::{Fingerprint, PeerKey, TlsError};
+
+use crate::routing::Violation;
+
+/// Something that happened in a session.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The peer's key is genuine but nobody has vouched for it yet: answer with [`judge`](crate::Session::judge).
+    /// Until then nothing goes in or out.
+    Judge(Introduction),
+    /// The initiator may send, although the responder has not yet confirmed that it accepts our key. What is sent now
+    /// is confidential to the judged peer; if the session ends before [`Event::Established`], it counts as
+    /// [`Close::unconfirmed`].
+    Ready,
+    /// Both ends have accepted each other. Comes once, or never.
+    Established(Peer),
+    /// A stanza from the peer, with `from` and `to` restored from the binding.
+    Stanza(Stanza),
+    /// Bytes can be read (byte mode).
+    Readable,
+    /// A stanza that a peer has no authority to send; it was dropped, and answered if it was a request.
+    Refused(Violation),
+    /// There is room again after [`SendError::Full`](crate::SendError::Full).
+    Writable,
+    /// The peer's close_notify: everything it sent has been handed out. We may go on writing.
+    PeerFinished,
+    /// The end; nothing comes after it. Comes exactly once.
+    Closed(Close),
+}
+
+/// A peer whose key is not pinned, waiting for a verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Introduction {
+    /// Who the server says this is: the address in the binding.
+    pub peer: Address,
+    /// The key that it has proven to hold.
+    pub fingerprint: Fingerprint,
+}
+
+/// The owner's word on an [`Introduction`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on.
+    Accept,
+    /// End the session; nothing of it reaches the application.
+    Refuse,
+}
+
+/// Who is at the other end of an established session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// The address in the binding.
+    pub address: Address,
+    /// The proven key and what is known of it.
+    pub key: PeerKey,
+    /// Whether the context (addresses, sid, service) was bound by our ALPN. A session without it never authorises
+    /// anything beyond talking.
+    pub bound: bool,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Close {
+    /// Who ended it.
+    pub by: By,
+    /// Why.
+    pub why: Why,
+    /// Whether all that the peer wrote was read: its close_notify came, and not in the middle of a stanza.
+    pub clean: bool,
+    /// How many stanzas (or bytes, in byte mode) went out without any sign that the peer had accepted our key.
+    pub unconfirmed: u64,
+}
+
+/// Who ended a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// This end.
+    Us,
+    /// The peer, by a message that TLS has authenticated.
+    Peer,
+    /// The transport: the stream went away beneath the session, by whoever's hand.
+    Transport,
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Why {
+    /// Both directions were closed in order.
+    #[error("closed in order")]
+    Finished,
+    /// The owner refused the peer's key.
+    #[error("the peer's key was refused")]
+    Refused,
+    /// The owner gave up.
+    #[error("given up here")]
+    Aborted,
+    /// TLS failed: see the error for whose fault it was.
+    #[error(transparent)]
+    Tls(TlsError),
+    /// What came out of TLS is not a sequence of stanzas.
+    #[error("inside the tunnel: {0}")]
+    Framing(FrameError),
+    /// A stanza inside is not well-formed or not allowed.
+    #[error("inside the tunnel: {0}")]
+    Xml(ReadError),
+    /// A stanza inside claims to be from somebody else.
+    #[error("inside the tunnel: {0}")]
+    Routing(Violation),
+    /// The first byte in byte mode was not the confirmation.
+    #[error("the peer began with byte {0:#04x} where the confirmation (0x20) was due")]
+    Confirmation(u8),
+    /// Answers that the peer asked for and does not read fill the queue.
+    #[error("the peer asks faster than it reads the answers")]
+    Unread,
+    /// The transport ended before the peer's close_notify: what was read may be cut off.
+    #[error("the stream was cut before the peer closed it: the end of the conversation may be missing")]
+    Truncated,
+    /// Nothing came during the handshake for too long.
+    #[error("the handshake made no progress in time")]
+    HandshakeTimeout,
+    /// No verdict in time.
+    #[error("no verdict on the peer's key in time")]
+    JudgingTimeout,
+    /// The peer did not close its direction in time.
+    #[error("the peer did not close its side in time")]
+    CloseTimeout,
+}
+
+/// Why the application's stanza or bytes were not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The handshake or the verdict is still due.
+    #[error("the session is not open yet")]
+    NotOpen,
+    /// No room: wait for [`Event::Writable`].
+    #[error("the session has no room: the transport is slower than the application")]
+    Full,
+    /// Our direction is closed already.
+    #[error("this direction of the session is closed")]
+    Finished,
+    /// The stanza is longer than the peer would take.
+    #[error("the stanza has {length} bytes, and {limit} is the limit")]
+    TooLong {
+        /// Its length as written, in bytes.
+        length: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The stanza names an address that is not an end of this session.
+    #[error("the stanza is addressed {attribute}='{address}', which is not this session's {expected}")]
+    Address {
+        /// `to` or `from`.
+        attribute: &'static str,
+        /// What the stanza says.
+        address: Address,
+        /// What the binding says.
+        expected: Address,
+    },
+    /// Stanzas in byte mode, or bytes in stanza mode.
+    #[error("this session carries {0}")]
+    Mode(&'static str),
+    /// The children do not read as XML.
+    #[error("the stanza's children: {0}")]
+    Xml(ReadError),
+}
