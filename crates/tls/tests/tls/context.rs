@@ -1,15 +1,18 @@
 //! What both ends must agree on beside their keys: the version, the key exchange, and the ALPN name that binds the context.
 
+use std::sync::Arc;
+
 use rustls::{
-    AlertDescription, Error,
+    AlertDescription, Error, NamedGroup,
+    crypto::CryptoProvider,
     version::{TLS12, TLS13},
 };
-use xtls_tls::{Alert, Config, Expect, Role, TlsError};
+use xtls_tls::{Config, ConfigError, Expect, Role, Tls, TlsError, default_provider};
 
 use super::{
     certificate::Says,
     raw::{Raw, Script},
-    support::{ALICE, ALPN, BOB, End as _, Ours, config, expect, ours, settle},
+    support::{ALICE, ALPN, BOB, End as _, Ours, config, config_with, expect, ours, settle},
 };
 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
@@ -171,82 +174,54 @@ fn among_several_offers_only_the_expected_name_is_chosen() {
     assert_eq!(raw.connection.alpn_protocol(), Some(ALPN));
 }
 
+/// X25519 alone.
+fn classical() -> Arc<CryptoProvider> {
+    let mut crypto = CryptoProvider::clone(&default_provider());
+    crypto
+        .kx_groups
+        .retain(|group| group.name() == NamedGroup::X25519);
+    Arc::new(crypto)
+}
+
+#[test]
+fn a_classical_peer_is_accepted_unless_post_quantum_is_required() {
+    for role in ROLES {
+        let script = Script {
+            crypto: classical(),
+            ..alice(&[ALPN])
+        };
+        let (bob, raw) = meet(role, &config(BOB, 2), script, expect(BOB, ALICE));
+        assert_eq!((bob.tls.failure(), &raw.error), (None, &None));
+        assert_eq!(bob.tls.is_post_quantum(), Some(false));
+    }
+}
+
 #[cfg(feature = "aws-lc-rs")]
 #[test]
 fn post_quantum_can_be_required() {
-    let classical = |_: Role| Script {
-        edit_client: |config| *config = without_post_quantum_client(config),
-        edit_server: |_| (),
-        ..alice(&[ALPN])
-    };
     let required = config(BOB, 2).require_post_quantum(true);
     for role in ROLES {
         let (bob, _) = meet(role, &required, alice(&[ALPN]), expect(BOB, ALICE));
         assert_eq!(bob.tls.failure(), None);
         assert_eq!(bob.tls.is_post_quantum(), Some(true));
     }
-    let (bob, _) = meet(
-        Role::Server,
-        &required,
-        classical(Role::Client),
-        expect(BOB, ALICE),
-    );
+    let script = || Script {
+        crypto: classical(),
+        ..alice(&[ALPN])
+    };
+    let (bob, _) = meet(Role::Server, &required, script(), expect(BOB, ALICE));
     failed(&bob, &TlsError::KeyExchange);
-    let (bob, _) = meet(
-        Role::Server,
-        &config(BOB, 2),
-        classical(Role::Client),
-        expect(BOB, ALICE),
-    );
-    assert_eq!(bob.tls.is_post_quantum(), Some(false));
-}
-
-#[cfg(feature = "aws-lc-rs")]
-fn without_post_quantum_client(old: &rustls::ClientConfig) -> rustls::ClientConfig {
-    let mut crypto = rustls::crypto::CryptoProvider::clone(old.crypto_provider());
-    crypto
-        .kx_groups
-        .retain(|group| group.name() == rustls::NamedGroup::X25519);
-    let mut new = rustls::ClientConfig::builder_with_provider(std::sync::Arc::new(crypto))
-        .with_protocol_versions(&[&TLS13])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(super::raw::anybody())
-        .with_client_cert_resolver(old.client_auth_cert_resolver.clone());
-    new.alpn_protocols = old.alpn_protocols.clone();
-    new
-}
-
-#[cfg(feature = "aws-lc-rs")]
-#[test]
-fn a_client_that_requires_post_quantum_is_told_when_the_server_cannot() {
-    let mut alice = ours(
-        Role::Client,
-        &config(ALICE, 1).require_post_quantum(true),
-        expect(ALICE, BOB),
-    );
-    let mut classical = rustls::crypto::CryptoProvider::clone(&xtls_tls::default_provider());
-    classical
-        .kx_groups
-        .retain(|group| group.name() == rustls::NamedGroup::X25519);
-    let bob = super::support::config_with(BOB, 2, std::sync::Arc::new(classical));
-    let mut bob = ours(Role::Server, &bob, expect(BOB, ALICE));
-    settle(&mut alice, &mut bob);
-    failed(&bob, &TlsError::KeyExchange);
-    failed(&alice, &TlsError::Alert(Alert::new(40)));
+    // The server is the one that notices: RFC 8446 §4.1.1 makes it choose.
+    let (bob, _) = meet(Role::Client, &required, script(), expect(BOB, ALICE));
+    failed(&bob, &TlsError::Alert(xtls_tls::Alert::HANDSHAKE_FAILURE));
 }
 
 #[test]
 fn post_quantum_cannot_be_required_of_a_provider_without_it() {
-    let mut classical = rustls::crypto::CryptoProvider::clone(&xtls_tls::default_provider());
-    classical
-        .kx_groups
-        .retain(|group| group.name() == rustls::NamedGroup::X25519);
-    let config = super::support::config_with(BOB, 2, std::sync::Arc::new(classical))
-        .require_post_quantum(true);
+    let config = config_with(BOB, 2, classical()).require_post_quantum(true);
     for role in ROLES {
-        let error = xtls_tls::Tls::new(role, &config, expect(BOB, ALICE)).unwrap_err();
-        assert_eq!(error, xtls_tls::ConfigError::NoPostQuantum);
+        let error = Tls::new(role, &config, expect(BOB, ALICE)).unwrap_err();
+        assert_eq!(error, ConfigError::NoPostQuantum);
     }
 }
 

@@ -13,6 +13,7 @@ use rustls::{
         ResolvesClientCert,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
+    crypto::CryptoProvider,
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::{
         ClientHello, ResolvesServerCert,
@@ -30,6 +31,7 @@ use super::{
 
 /// What the peer does.
 pub(crate) struct Script {
+    pub(crate) crypto: Arc<CryptoProvider>,
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) key: Arc<dyn SigningKey>,
     /// Whether a client shows its certificate.
@@ -48,6 +50,7 @@ impl Script {
     /// A peer with this certificate that does everything right.
     pub(crate) fn new(chain: Vec<CertificateDer<'static>>, key: &Key) -> Self {
         Self {
+            crypto: default_provider(),
             chain,
             key: key.sign.clone(),
             shows: true,
@@ -76,7 +79,7 @@ impl Script {
     }
 
     pub(crate) fn start(self, role: Role) -> Raw {
-        let crypto = default_provider();
+        let crypto = self.crypto;
         let certified = Arc::new(CertifiedKey::new(self.chain, self.key));
         let shown = Arc::new(Shown(self.shows.then_some(certified)));
         let connection = match role {
@@ -141,11 +144,6 @@ impl End for Raw {
             self.plain.extend_from_slice(&plain);
         }
     }
-}
-
-/// Accepts every server.
-pub(crate) fn anybody() -> Arc<dyn ServerCertVerifier> {
-    Arc::new(Anybody { asks: true })
 }
 
 /// Accepts every certificate and every signature.
