@@ -138,3 +138,6 @@ fn decode_unbroken(text: &[u8]) -> Result<Bytes, Error> {
         ) => Err(Error::Length),
     }
 }
+
+#[cfg(test)]
+mod tests;

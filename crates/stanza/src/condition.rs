@@ -314,3 +314,6 @@ impl fmt::Display for StanzaError {
 }
 
 impl std::error::Error for StanzaError {}
+
+#[cfg(test)]
+mod tests;

@@ -200,3 +200,6 @@ pub(crate) fn required<'e>(
         attribute,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -400,3 +400,6 @@ impl fmt::Debug for RawAttr {
         write!(f, "{}={} bytes", self.name.escape_debug(), self.value.len())
     }
 }
+
+#[cfg(test)]
+mod tests;
