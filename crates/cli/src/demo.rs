@@ -95,7 +95,7 @@ async fn peer(relay: &Relay, own: &str, other: &str) -> Result<(Client, Incoming
     let other = Address::new(other).map_err(|error| wrong(&error))?;
     let mut seed = Zeroizing::new([0_u8; 32]);
     xtls_client::random(seed.as_mut_slice())?;
-    let identity = Identity::generate(own.bare(), &seed, 0).map_err(|error| wrong(&error))?;
+    let identity = Identity::generate(own.bare(), &seed, xtls_client::unix_now()).map_err(|error| wrong(&error))?;
     let clock = Arc::new(xtls_client::tls::rustls::time_provider::DefaultTimeProvider);
     let tls = xtls_client::tls::Config::new(Arc::new(identity), xtls_client::tls::default_provider(), clock)
         .map_err(|error| wrong(&error))?;

@@ -8,8 +8,8 @@ use xtls_stanza::Address;
 use xtls_tls::{Identity, IdentityError};
 use zeroize::Zeroizing;
 
-use crate::pins::{Pins, PinsError, unix_now};
-use crate::private;
+use crate::pins::{Pins, PinsError};
+use crate::{private, unix_now};
 
 /// A folder with one folder for each account: `key.pem` (0600) and `pins`.
 #[derive(Debug, Clone, PartialEq, Eq)]

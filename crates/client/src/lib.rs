@@ -34,3 +34,11 @@ pub use uplink::{Inbound, LinkError, Uplink};
 pub fn random(buffer: &mut [u8]) -> Result<(), LinkError> {
     getrandom::fill(buffer).map_err(|error| LinkError::Lost(format!("no random bytes: {error}")))
 }
+
+/// Seconds since 1970, as pins and certificates count time; a clock before that counts as 0.
+#[must_use]
+pub fn unix_now() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}

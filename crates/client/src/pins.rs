@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use xtls_tls::Fingerprint;
 use xtls_tls::trust::{Level, PinError, Store, StoreError};
 
-use crate::private;
+use crate::{private, unix_now};
 
 /// The pins of one account.
 #[derive(Debug)]
@@ -193,11 +193,4 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 
 fn file(path: &Path, source: io::Error) -> PinsError {
     PinsError::File { path: path.to_owned(), source }
-}
-
-/// Seconds since 1970; a clock before that counts as 0.
-pub(crate) fn unix_now() -> i64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
