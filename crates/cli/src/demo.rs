@@ -122,8 +122,11 @@ impl Stage {
     }
 
     fn said(&self, who: &str, stanza: &Stanza) {
+        // As it went through the tunnel: the addresses were put back at this end.
+        let mut inner = stanza.clone();
+        (inner.from, inner.to) = (None, None);
         let mut xml = Vec::new();
-        stanza.write(&mut xml);
+        inner.write(&mut xml);
         let row = Row::Inner { at: self.started.elapsed(), who: who.to_owned(), xml };
         let _ = self.told.send(row);
     }
@@ -158,14 +161,18 @@ impl Stage {
 /// Romeo: says his lines one by one, asks a question, reads a long letter out, and closes.
 async fn talk(mut tunnel: Tunnel, stage: Stage) -> Result<(), Failure> {
     let mut lines = LINES.iter().enumerate();
+    // Said before the tunnel is open: it leaves with the last flight of the handshake.
+    if let Some((at, (line, _))) = lines.next() {
+        let (sender, first) = (tunnel.sender(), message(at, line));
+        tokio::spawn(async move { sender.send(first).await });
+    }
     while let Some(what) = tunnel.next().await {
         let next = match &what {
-            What::Ready => lines.next().map(|(at, (line, _))| message(at, line)),
             What::Stanza(stanza) if stanza.kind == Kind::Iq => {
                 stage.said("juliet", stanza);
                 let letter = "O, speak again, bright angel! ".repeat(300);
                 let letter = message(LINES.len(), &letter);
-                send(&tunnel, &stage, "romeo", letter).await?;
+                send(&tunnel, "romeo", letter).await?;
                 tunnel.finish().await;
                 None
             }
@@ -187,7 +194,7 @@ async fn talk(mut tunnel: Tunnel, stage: Stage) -> Result<(), Failure> {
             }
         };
         if let Some(stanza) = next {
-            send(&tunnel, &stage, "romeo", stanza).await?;
+            send(&tunnel, "romeo", stanza).await?;
         }
     }
     Err(Failure::failed("romeo's tunnel ended without a word"))
@@ -209,7 +216,7 @@ async fn answer(mut incoming: Incoming, stage: Stage) -> Result<(), Failure> {
                     (Kind::Iq | Kind::Presence, _) => None,
                 };
                 if let Some(reply) = reply {
-                    send(&tunnel, &stage, "juliet", reply).await?;
+                    send(&tunnel, "juliet", reply).await?;
                 }
             }
             What::PeerFinished => {
@@ -226,7 +233,7 @@ async fn answer(mut incoming: Incoming, stage: Stage) -> Result<(), Failure> {
     Err(Failure::failed("juliet's tunnel ended without a word"))
 }
 
-async fn send(tunnel: &Tunnel, _stage: &Stage, who: &str, stanza: Stanza) -> Result<(), Failure> {
+async fn send(tunnel: &Tunnel, who: &str, stanza: Stanza) -> Result<(), Failure> {
     tunnel.sender().send(stanza).await.map_err(|error| Failure::failed(format!("{who}: {error}")))
 }
 

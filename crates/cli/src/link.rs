@@ -24,7 +24,6 @@ pub(crate) struct Link {
     pub(crate) task: JoinHandle<Result<(), LinkError>>,
     pub(crate) own: Address,
     pub(crate) fingerprint: Fingerprint,
-    pub(crate) policy: Policy,
     pub(crate) recorder: Option<Recorder>,
 }
 
@@ -48,7 +47,7 @@ pub(crate) async fn connect(talk: &Talk) -> Result<Link, Failure> {
     let uplink = Recorded::new(uplink, recorder.clone());
     let (client, incoming, task) = Client::start(uplink, config, pins)?;
     let own = client.own().clone();
-    Ok(Link { client, incoming, task, own, fingerprint, policy, recorder })
+    Ok(Link { client, incoming, task, own, fingerprint, recorder })
 }
 
 /// The router's settings from the options.

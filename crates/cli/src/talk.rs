@@ -72,6 +72,11 @@ impl Hub {
             let peer = exact(peer)?;
             self.say.event("opening", &[("peer", peer.as_str().into())], format_args!("opening a tunnel to {peer}"));
             let tunnel = link.client.open(&peer).await?;
+            // What is said before the tunnel is open leaves with the last flight of its handshake. A person types once
+            // the question of trust is answered.
+            if matches!(self.face, Face::Stanzas) {
+                self.ready(tunnel.id());
+            }
             self.follow(tunnel, &told);
         }
         let mut interrupted = false;

@@ -183,7 +183,8 @@ impl Sender {
         &self.peer
     }
 
-    /// Sends a stanza; waits while there is no room.
+    /// Sends a stanza; waits while the tunnel is not open yet, and while there is no room. What is sent before the
+    /// tunnel is open leaves together with the last flight of the handshake.
     ///
     /// # Errors
     /// The caller's faults, or the tunnel has ended.

@@ -39,6 +39,10 @@ struct Handle {
     /// Stanzas whose senders wait for room, oldest first: one for each waiting call.
     waiting: VecDeque<(Stanza, oneshot::Sender<Result<(), SendError>>)>,
     introduction: Option<Introduction>,
+    /// Stanzas may be sent.
+    open: bool,
+    /// The owner has said everything; our direction ends when that has been sent.
+    finishing: bool,
 }
 
 pub(crate) struct Driver<U> {
@@ -146,7 +150,12 @@ impl<U: Uplink> Driver<U> {
                 let judged = self.judge(id, verdict);
                 let _ = done.send(judged);
             }
-            Command::Finish(id) => self.router.finish(now, id),
+            Command::Finish(id) => {
+                if let Some(handle) = self.handles.0.get_mut(&id) {
+                    handle.finishing = true;
+                }
+                self.retry(id);
+            }
             Command::Close(id) => self.router.close(now, id),
             Command::Abort(id) => self.router.abort(now, id),
             Command::Room(id) => self.router.hold(now, id, false),
@@ -184,9 +193,7 @@ impl<U: Uplink> Driver<U> {
             return;
         }
         match self.router.send(now(), id, &stanza) {
-            Err(SendError::Session(xtls_session::SendError::Full)) => {
-                handle.waiting.push_back((stanza, done));
-            }
+            Err(error) if is_early(&error) => handle.waiting.push_back((stanza, done)),
             sent => drop(done.send(sent)),
         }
     }
@@ -196,12 +203,18 @@ impl<U: Uplink> Driver<U> {
             && let Some((stanza, done)) = handle.waiting.pop_front()
         {
             match self.router.send(now(), id, &stanza) {
-                Err(SendError::Session(xtls_session::SendError::Full)) => {
+                Err(error) if is_early(&error) => {
                     handle.waiting.push_front((stanza, done));
                     return;
                 }
                 sent => drop(done.send(sent)),
             }
+        }
+        if let Some(handle) = self.handles.0.get(&id)
+            && handle.open
+            && handle.finishing
+        {
+            self.router.finish(now(), id);
         }
     }
 
@@ -231,9 +244,14 @@ impl<U: Uplink> Driver<U> {
                     self.retry(id);
                     continue;
                 }
-                What::Ready
-                | What::Established(_)
-                | What::Stanza(_)
+                // What waited for the session to open leaves with the last flight of the handshake.
+                What::Ready | What::Established(_) => {
+                    if let Some(handle) = self.handles.0.get_mut(&id) {
+                        handle.open = true;
+                    }
+                    self.retry(id);
+                }
+                What::Stanza(_)
                 | What::Refused(_)
                 | What::NotPinned(_)
                 | What::PeerFinished
@@ -270,6 +288,8 @@ impl<U: Uplink> Driver<U> {
             queued: Arc::clone(&queued),
             waiting: VecDeque::new(),
             introduction: None,
+            open: false,
+            finishing: false,
         };
         self.handles.0.insert(id, handle);
         Some(Tunnel::new(id, peer, receiver, queued, commands))
@@ -307,6 +327,12 @@ impl<U: Uplink> Driver<U> {
             Err(error) => tracing::error!(%error, "the pin store cannot be read"),
         }
     }
+}
+
+/// The session will take it later: it is not open yet, or has no room.
+fn is_early(error: &SendError) -> bool {
+    use xtls_session::SendError as Session;
+    matches!(error, SendError::Session(Session::Full | Session::NotOpen))
 }
 
 fn is_open(envelope: &Envelope) -> bool {

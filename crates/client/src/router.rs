@@ -118,8 +118,8 @@ impl Router {
     /// # Errors
     /// The caller's faults, and `Full` when there is no room; [`What::Writable`] follows.
     pub fn send(&mut self, now: Instant, id: TunnelId, stanza: &Stanza) -> Result<(), SendError> {
-        let session = self.tunnels.get_mut(&id).and_then(Tunnel::session).ok_or(Gone)?;
-        session.send(stanza)?;
+        let tunnel = self.tunnels.get_mut(&id).ok_or(Gone)?;
+        tunnel.send(stanza)?;
         self.touch(now, id);
         Ok(())
     }

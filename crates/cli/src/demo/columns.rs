@@ -79,7 +79,8 @@ impl Columns {
                 self.inner_bytes += xml.len() as u64;
                 self.first_word.get_or_insert(at);
                 let text = clean(&String::from_utf8_lossy(xml));
-                self.right(at, &format!("{who} says {text}"), colour(who))
+                let text = if self.full { text } else { text.replacen(" xmlns='jabber:client'", "", 1) };
+                self.right(at, &format!("{who}: {text}"), colour(who))
             }
             Row::Ready { who, .. } => {
                 self.ready.get_or_insert(at);
@@ -141,8 +142,11 @@ impl Columns {
     fn right(&self, at: Duration, text: &str, style: Style) -> Result<(), Failure> {
         let dim = Style::new().dimmed();
         let blank = " ".repeat(self.half());
-        let shown = if self.full { text.to_owned() } else { cut(text, self.half()) };
-        line(format_args!("{dim}{:>5}{dim:#}  {blank} {dim}│{dim:#} {style}{shown}{style:#}", millis(at)))
+        for (nth, part) in wrap(text, self.half(), if self.full { usize::MAX } else { 2 }).iter().enumerate() {
+            let time = if nth == 0 { millis(at).to_string() } else { String::new() };
+            line(format_args!("{dim}{time:>5}{dim:#}  {blank} {dim}│{dim:#} {style}{part}{style:#}"))?;
+        }
+        Ok(())
     }
 
     /// The sums, drawn and returned.
@@ -205,6 +209,20 @@ fn pad(text: &str, width: usize) -> String {
     let text = cut(text, width);
     let missing = width.saturating_sub(text.chars().count());
     text + &" ".repeat(missing)
+}
+
+/// At most `lines` lines of `width` columns; what does not fit is cut.
+fn wrap(text: &str, width: usize, lines: usize) -> Vec<String> {
+    let letters: Vec<char> = text.chars().collect();
+    let mut parts: Vec<String> = letters.chunks(width.max(1)).map(|part| part.iter().collect()).collect();
+    if parts.len() > lines {
+        parts.truncate(lines);
+        if let Some(last) = parts.last_mut() {
+            last.pop();
+            last.push('…');
+        }
+    }
+    parts
 }
 
 fn cut(text: &str, width: usize) -> String {

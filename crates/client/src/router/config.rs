@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use xtls_session::Service;
 use xtls_stanza::Address;
-use xtls_stanza::ibb::Carrier;
+use xtls_stanza::ibb::{BlockSize, Carrier};
 use xtls_tls::trust::{Policy, Store};
 
 /// Who may open a tunnel to us. Everybody else is answered as by a client that has never heard of XTLS.
@@ -60,7 +60,7 @@ impl Config {
             accept: Accept::Nobody,
             service: Service::stanzas(),
             session: xtls_session::Config::default(),
-            ibb: xtls_ibb::Config::default(),
+            ibb: xtls_ibb::Config::default().block_size(BlockSize::MAX),
             close: Duration::from_secs(10),
             half_open: 32,
             half_open_per_peer: 2,
@@ -97,7 +97,8 @@ impl Config {
         self
     }
 
-    /// Block size, window and limits of the In-Band Bytestreams.
+    /// Block size, window and limits of the In-Band Bytestreams. Default: blocks up to 65 535 bytes are offered and
+    /// accepted, and filled as far as the path allows.
     #[must_use]
     pub fn ibb(mut self, ibb: xtls_ibb::Config) -> Self {
         self.ibb = ibb;

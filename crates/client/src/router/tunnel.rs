@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use xtls_ibb::StreamId;
 use xtls_session::{By, Session};
-use xtls_stanza::Address;
+use xtls_stanza::{Address, Stanza};
 use xtls_tls::{Fingerprint, Role};
 
 use super::event::{Closed, Why};
@@ -59,6 +59,17 @@ impl Tunnel {
             | Phase::Closing { .. }
             | Phase::Awaiting { .. }
             | Phase::Ending { .. } => None,
+        }
+    }
+
+    pub(super) fn send(&mut self, stanza: &Stanza) -> Result<(), xtls_session::SendError> {
+        match &mut self.phase {
+            Phase::Running(session) => session.send(stanza),
+            Phase::Opening | Phase::Yielding { .. } => Err(xtls_session::SendError::NotOpen),
+            Phase::Emptying { .. }
+            | Phase::Closing { .. }
+            | Phase::Awaiting { .. }
+            | Phase::Ending { .. } => Err(xtls_session::SendError::Finished),
         }
     }
 
