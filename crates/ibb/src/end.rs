@@ -56,6 +56,19 @@ impl Stream {
         }
     }
 
+    /// The decided end.
+    pub(crate) fn ending(&self) -> Option<&Close> {
+        match &self.phase {
+            Phase::Ended { close, .. } => Some(close),
+            Phase::Opening { .. }
+            | Phase::Incoming { .. }
+            | Phase::Open
+            | Phase::Flushing { .. }
+            | Phase::Closing { .. }
+            | Phase::PeerClosing { .. } => None,
+        }
+    }
+
     /// The owner knows that it is over.
     pub(crate) fn is_told(&self) -> bool {
         matches!(self.phase, Phase::Ended { told: true, .. })

@@ -82,6 +82,8 @@ mod error;
 mod event;
 mod handle;
 mod inbound;
+#[cfg(feature = "tokio")]
+pub mod io;
 mod mux;
 mod names;
 mod outbox;

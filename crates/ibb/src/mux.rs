@@ -11,7 +11,7 @@ use crate::accept::{Allow, Census, Door};
 use crate::clock::{Clock, Deadline};
 use crate::config::{Config, OpenOptions};
 use crate::error::{Gone, OpenError, WriteError};
-use crate::event::{By, Event, StreamId, Why};
+use crate::event::{By, Close, Event, StreamId, Why};
 use crate::names::Names;
 use crate::outbox::Outbox;
 use crate::stats::Stats;
@@ -167,6 +167,19 @@ impl Mux {
     #[must_use]
     pub fn is_flushed(&self, id: StreamId) -> bool {
         self.known(id).is_none_or(Stream::is_flushed)
+    }
+
+    /// How the stream will have ended when the rest is read: its end is decided, and
+    /// [`Event::Closed`] follows with the last byte.
+    #[must_use]
+    pub fn ending(&self, id: StreamId) -> Option<&Close> {
+        self.known(id).and_then(Stream::ending)
+    }
+
+    /// Whether there is no stream at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.streams.is_empty()
     }
 
     /// Bytes that can be read now.

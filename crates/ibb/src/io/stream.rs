@@ -1,0 +1,258 @@
+//! One bytestream as `AsyncRead + AsyncWrite`.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use xtls_stanza::ibb::Sid;
+use xtls_stanza::{Address, Payload};
+
+use super::error_of;
+use super::state::{Handle, State, Wait, now};
+use crate::event::{Close, StreamId, Why};
+use crate::stats::Stats;
+
+/// A bytestream.
+///
+/// * Reading takes what has come, and acknowledges it. It ends when the peer has closed.
+/// * Writing takes as much as there is room for.
+/// * `flush` is done when everything that was written has left (not: was acknowledged). A full
+///   window, and so a slow reader on the other side, makes it wait.
+/// * `shutdown` is done when everything was acknowledged and both sides have closed; this is the
+///   only proof that it arrived. A peer that still sends has to be read meanwhile, from the other
+///   half: otherwise its answer does not come in time. In-Band Bytestreams know no half-close.
+/// * Dropping it closes in the background, without a proof. If there are bytes that nobody read,
+///   or if more come, it is aborted.
+#[derive(Debug)]
+pub struct Stream {
+    handle: Handle,
+    id: StreamId,
+    answer: Option<Payload>,
+}
+
+impl Stream {
+    pub(super) fn new(handle: Handle, id: StreamId) -> Self {
+        Self {
+            handle,
+            id,
+            answer: None,
+        }
+    }
+
+    /// Waits for the peer's answer to our open.
+    pub(super) async fn opened(&mut self) -> io::Result<()> {
+        let answer = poll_fn(|context| {
+            let mut state = self.handle.lock();
+            let Some(slot) = state.slots.get_mut(&self.id) else {
+                return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+            };
+            if let Some(answer) = slot.opened.take() {
+                return Poll::Ready(Ok(answer));
+            }
+            if let Some(close) = &slot.close {
+                return Poll::Ready(Err(error_of(close)));
+            }
+            slot.writer = Some(context.waker().clone());
+            Poll::Pending
+        });
+        self.answer = answer.await?;
+        Ok(())
+    }
+
+    /// What the result of our open carried.
+    #[must_use]
+    pub fn answer(&self) -> Option<&Payload> {
+        self.answer.as_ref()
+    }
+
+    /// The peer's address; `None` after the end.
+    #[must_use]
+    pub fn peer(&self) -> Option<Address> {
+        self.handle.lock().mux.peer(self.id).cloned()
+    }
+
+    /// The stream's sid; `None` after the end.
+    #[must_use]
+    pub fn sid(&self) -> Option<Sid> {
+        self.handle.lock().mux.sid(self.id).cloned()
+    }
+
+    /// The stream's counters; `None` after the end.
+    #[must_use]
+    pub fn stats(&self) -> Option<Stats> {
+        self.handle.lock().mux.stats(self.id)
+    }
+
+    /// How it ended, once it has.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<Close> {
+        self.handle
+            .lock()
+            .slots
+            .get(&self.id)
+            .and_then(|slot| slot.close.clone())
+    }
+
+    /// Ends it now: what was not sent and not read is dropped.
+    pub fn abort(self) {
+        self.handle.lock().mux.abort(now(), self.id);
+        self.handle.wake_driver();
+    }
+}
+
+/// The end as the writing side sees it.
+fn written(close: &Close) -> io::Result<()> {
+    match close.why {
+        Why::Done | Why::Unread { .. } => Ok(()),
+        Why::Unfinished { .. }
+        | Why::Aborted
+        | Why::Declined
+        | Why::Expired
+        | Why::Refused { .. }
+        | Why::Rejected(_)
+        | Why::Lost(_)
+        | Why::Violation(_)
+        | Why::TimedOut(_)
+        | Why::LinkLost => Err(error_of(close)),
+    }
+}
+
+/// The end as the reading side sees it. That our own bytes did not all get through is not its
+/// concern.
+fn read(close: &Close) -> io::Result<()> {
+    match close.why {
+        Why::Done | Why::Unfinished { .. } => Ok(()),
+        Why::Unread { .. }
+        | Why::Aborted
+        | Why::Declined
+        | Why::Expired
+        | Why::Refused { .. }
+        | Why::Rejected(_)
+        | Why::Lost(_)
+        | Why::Violation(_)
+        | Why::TimedOut(_)
+        | Why::LinkLost => Err(error_of(close)),
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let mut state = self.handle.lock();
+        if let Some(bytes) = state.mux.read(now(), self.id, buffer.remaining()) {
+            if state.ended {
+                // The driver would have told us of the end.
+                state.dispatch();
+            }
+            drop(state);
+            self.handle.wake_driver();
+            buffer.put_slice(&bytes);
+            return Poll::Ready(Ok(()));
+        }
+        let Some(slot) = state.slots.get_mut(&self.id) else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        if let Some(close) = &slot.close {
+            return Poll::Ready(read(close));
+        }
+        slot.reader = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Stream {
+    /// Runs `attempt` on the writing side until it has a result or the stream an end.
+    fn poll_writer<T>(
+        &self,
+        context: &Context<'_>,
+        wait: Wait,
+        attempt: impl FnOnce(&mut State) -> Option<T>,
+    ) -> Poll<Result<T, Option<Close>>> {
+        let mut state = self.handle.lock();
+        let ending = state.mux.ending(self.id).cloned();
+        let closed = state.slots.get(&self.id).map(|slot| slot.close.clone());
+        match (closed, ending) {
+            (None, _) => return Poll::Ready(Err(None)),
+            (Some(Some(close)), _) | (Some(None), Some(close)) => {
+                return Poll::Ready(Err(Some(close)));
+            }
+            (Some(None), None) => {}
+        }
+        if let Some(result) = attempt(&mut state) {
+            drop(state);
+            self.handle.wake_driver();
+            return Poll::Ready(Ok(result));
+        }
+        state.await_writer(self.id, wait, context.waker().clone());
+        drop(state);
+        self.handle.wake_driver();
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let id = self.id;
+        let result = ready!(self.poll_writer(context, Wait::Room, |state| {
+            let part = bytes.get(..state.mux.room(id)).unwrap_or(bytes);
+            match state.mux.write(now(), id, Bytes::copy_from_slice(part)) {
+                Ok(0) if !bytes.is_empty() => None,
+                Ok(taken) => Some(Ok(taken)),
+                Err(error) => Some(Err(io::Error::new(io::ErrorKind::BrokenPipe, error))),
+            }
+        }));
+        Poll::Ready(result.unwrap_or_else(|close| Err(broken(close.as_ref()))))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let id = self.id;
+        let result = ready!(self.poll_writer(context, Wait::Flushed, |state| {
+            state.mux.is_flushed(id).then_some(())
+        }));
+        Poll::Ready(result.or_else(|close| close.map_or(Ok(()), |close| written(&close))))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let id = self.id;
+        let result: Result<(), _> = ready!(self.poll_writer(context, Wait::End, |state| {
+            state.mux.close(now(), id);
+            None
+        }));
+        Poll::Ready(result.or_else(|close| match close {
+            Some(close) => written(&close),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }))
+    }
+}
+
+/// Writing after the end.
+fn broken(close: Option<&Close>) -> io::Error {
+    close.map_or_else(|| io::ErrorKind::NotConnected.into(), error_of)
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let mut state = self.handle.lock();
+        match state.mux.readable(self.id) {
+            0 => state.mux.close(now(), self.id),
+            _ => state.mux.abort(now(), self.id),
+        }
+        match state.slots.get_mut(&self.id) {
+            Some(slot) if slot.close.is_none() => slot.dropped = true,
+            Some(_) | None => drop(state.slots.remove(&self.id)),
+        }
+    }
+}
