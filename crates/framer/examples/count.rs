@@ -1,4 +1,5 @@
-//! Counts the stanzas on standard input, and their bytes: `cargo run --example count < stanzas.xml`.
+//! Counts the stanzas on standard input, and their bytes: `cargo run --example count <
+//! stanzas.xml`.
 
 use std::io::{self, Write};
 

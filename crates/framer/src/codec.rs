@@ -7,11 +7,11 @@ use crate::cutter::Cutter;
 use crate::frame::Frame;
 use crate::limits::Limits;
 
-/// A [`Decoder`] for `tokio_util::codec::FramedRead`: stanzas are cut out of its own buffer, without a
-/// copy.
+/// A [`Decoder`] for `tokio_util::codec::FramedRead`: stanzas are cut out of its own buffer,
+/// without a copy.
 ///
-/// An error is an [`io::Error`] that holds a [`FrameError`](crate::FrameError): of kind `UnexpectedEof`
-/// if the stream ended inside a stanza, else `InvalidData`.
+/// An error is an [`io::Error`] that holds a [`FrameError`](crate::FrameError): of kind
+/// `UnexpectedEof` if the stream ended inside a stanza, else `InvalidData`.
 ///
 /// ```
 /// use tokio_util::codec::FramedRead;

@@ -5,10 +5,11 @@ use crate::frame::Frame;
 use crate::limits::Limits;
 use crate::scan::{Fault, FaultKind, Scanner};
 
-/// Cuts stanzas out of a buffer that the caller owns: a [`Framer`](crate::Framer) without the buffer, and without
-/// the copy into it.
+/// Cuts stanzas out of a buffer that the caller owns: a [`Framer`](crate::Framer) without the
+/// buffer, and without the copy into it.
 ///
-/// For whoever already collects the bytes in a [`BytesMut`]: a TLS layer's plaintext, a codec's read buffer.
+/// For whoever already collects the bytes in a [`BytesMut`]: a TLS layer's plaintext, a codec's
+/// read buffer.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -46,11 +47,12 @@ impl Cutter {
 
     /// The next whole stanza of `buffer`, taken off its front; `Ok(None)` = more bytes please.
     ///
-    /// Between calls on one stream the caller only appends to `buffer`. Whitespace between stanzas is taken off too;
-    /// an unfinished stanza stays.
+    /// Between calls on one stream the caller only appends to `buffer`. Whitespace between stanzas
+    /// is taken off too; an unfinished stanza stays.
     ///
     /// # Errors
-    /// The stream breaks a rule or a limit. The same error comes from every later call, and `buffer` is left as it is.
+    /// The stream breaks a rule or a limit. The same error comes from every later call, and
+    /// `buffer` is left as it is.
     pub fn cut(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
         if let Some(error) = self.error {
             return Err(error);
@@ -62,15 +64,19 @@ impl Cutter {
         cut
     }
 
-    /// Says that no more bytes come after `rest`, which is what [`cut`](Self::cut) left when it asked for more.
+    /// Says that no more bytes come after `rest`, which is what [`cut`](Self::cut) left when it
+    /// asked for more.
     ///
     /// # Errors
-    /// [`FrameError::Truncated`] if that is part of a stanza, or the error that `cut` has already returned.
+    /// [`FrameError::Truncated`] if that is part of a stanza, or the error that `cut` has already
+    /// returned.
     pub fn finish(&self, rest: &[u8]) -> Result<(), FrameError> {
         match self.error {
             Some(error) => Err(error),
-            None if self.unfinished(rest) == 0 => Ok(()),
-            None => Err(FrameError::Truncated { at: self.start }),
+            None => match leading_whitespace(rest) {
+                white if white == rest.len() => Ok(()),
+                white => Err(FrameError::Truncated { at: self.at(white) }),
+            },
         }
     }
 
@@ -78,13 +84,9 @@ impl Cutter {
         self.error.as_ref()
     }
 
-    /// How much of `rest` belongs to a stanza.
-    pub(crate) fn unfinished(&self, rest: &[u8]) -> usize {
-        if self.scanner.is_between_stanzas() {
-            rest.len() - leading_whitespace(rest)
-        } else {
-            rest.len()
-        }
+    /// How much of `rest` belongs to a stanza, which begins with `<` however little of it is here.
+    pub(crate) fn unfinished(rest: &[u8]) -> usize {
+        rest.len() - leading_whitespace(rest)
     }
 
     fn try_cut(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
@@ -96,7 +98,7 @@ impl Cutter {
                 Some(_) => return Err(FrameError::StrayText { at: self.start }),
             }
         }
-        // Nothing past the limit is looked at, so that the verdict is the same however the bytes came.
+        // Nothing past the limit is looked at: the verdict is the same however the bytes came.
         let limit = self.limits.max_len;
         let window = buffer.get(..limit).unwrap_or(buffer);
         match self.scanner.scan(window, self.limits.max_depth) {

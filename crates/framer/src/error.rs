@@ -4,8 +4,8 @@ use std::io;
 
 /// Why the bytes cannot be cut any further.
 ///
-/// `at` counts bytes from the beginning of the whole stream, whitespace between stanzas included. The stream is of
-/// no use after any of these: where one border is wrong, all later ones are.
+/// `at` counts bytes from the beginning of the whole stream, whitespace between stanzas included.
+/// The stream is of no use after any of these: where one border is wrong, all later ones are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -30,7 +30,8 @@ pub enum FrameError {
         /// Its `<`.
         at: u64,
     },
-    /// Something other than whitespace between stanzas (RFC 6120 §11.7). A byte-order mark counts (§11.6).
+    /// Something other than whitespace between stanzas (RFC 6120 §11.7). A byte-order mark counts
+    /// (§11.6).
     StrayText {
         /// The first byte of it.
         at: u64,
@@ -45,8 +46,8 @@ pub enum FrameError {
         /// The first byte that begins no UTF-8 character.
         at: u64,
     },
-    /// The stream ended inside a stanza. Only what is told about the end reports this: `finish`, the iterator and
-    /// the codec.
+    /// The stream ended inside a stanza. Only what is told about the end reports this: `finish`,
+    /// the iterator and the codec.
     Truncated {
         /// The `<` of the unfinished stanza.
         at: u64,
@@ -65,8 +66,8 @@ pub enum Restricted {
     Doctype,
     /// `<!-- … -->` (RFC 6120 §11.1).
     Comment,
-    /// `<![CDATA[ … ]]>` between stanzas, where only whitespace may stand (RFC 6120 §11.7). Inside a stanza it is
-    /// character data like any other and no error.
+    /// `<![CDATA[ … ]]>` between stanzas, where only whitespace may stand (RFC 6120 §11.7). Inside
+    /// a stanza it is character data like any other and no error.
     CData,
 }
 
@@ -146,7 +147,8 @@ impl fmt::Display for Restricted {
     }
 }
 
-/// `UnexpectedEof` for a stream that was cut off, `InvalidData` for the rest; the [`FrameError`] is inside.
+/// `UnexpectedEof` for a stream that was cut off, `InvalidData` for the rest; the [`FrameError`] is
+/// inside.
 impl From<FrameError> for io::Error {
     fn from(error: FrameError) -> Self {
         let kind = match error {

@@ -2,13 +2,14 @@ use std::fmt;
 
 use bytes::Bytes;
 
-/// One whole top-level element: from its `<` to its last `>`, in UTF-8, free of what RFC 6120 §11.1 forbids.
+/// One whole top-level element: from its `<` to its last `>`, in UTF-8, free of what RFC 6120 §11.1
+/// forbids.
 ///
-/// That is all a frame promises. Names, attributes, references and the matching of tags are for the reader it is
-/// given to; a frame may turn out not to be well-formed.
+/// That is all a frame promises. Names, attributes, references and the matching of tags are for the
+/// reader it is given to; a frame may turn out not to be well-formed.
 ///
-/// It is a slice of the buffer it was cut from, not a copy. Keeping a small frame keeps that whole buffer in memory:
-/// what passes through may stay a frame, what is stored should be copied.
+/// It is a slice of the buffer it was cut from, not a copy. Keeping a small frame keeps that whole
+/// buffer in memory: what passes through may stay a frame, what is stored should be copied.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Frame(Bytes);
 
@@ -26,8 +27,8 @@ impl Frame {
 
     /// The element as text.
     ///
-    /// Looks at every byte once more, because the proof that they are UTF-8 cannot be kept without unsafe code. A
-    /// reader that takes bytes should be given [`as_bytes`](Self::as_bytes).
+    /// Looks at every byte once more, because the proof that they are UTF-8 cannot be kept without
+    /// unsafe code. A reader that takes bytes should be given [`as_bytes`](Self::as_bytes).
     #[must_use]
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()

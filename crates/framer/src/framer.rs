@@ -13,10 +13,10 @@ use crate::limits::Limits;
 /// use xtls_framer::{Framer, Limits};
 ///
 /// let mut framer = Framer::new(Limits::default());
-/// framer.push(b"<message><body>Art thou not Romeo");
+/// framer.push(b"<message><body>O Ro");
 /// assert!(framer.next()?.is_none());
-/// framer.push(b"?</body></message>\n<presence/>");
-/// assert_eq!(framer.next()?.unwrap().as_str(), "<message><body>Art thou not Romeo?</body></message>");
+/// framer.push(b"meo</body></message>\n<presence/>");
+/// assert_eq!(framer.next()?.unwrap().as_str(), "<message><body>O Romeo</body></message>");
 /// assert_eq!(framer.next()?.unwrap().as_str(), "<presence/>");
 /// assert!(framer.next()?.is_none());
 /// framer.finish()?;
@@ -40,9 +40,10 @@ impl Framer {
 
     /// Takes bytes as they come, in pieces of any size.
     ///
-    /// They are kept until [`next`](Self::next) has cut them, so call that until it returns `Ok(None)` before pushing
-    /// again: then at most one unfinished stanza within its limit and one push are held, and what a peer can make the
-    /// framer hold is bounded by the limit and by the size of the pushes. After an error pushed bytes are dropped.
+    /// They are kept until [`next`](Self::next) has cut them, so call that until it returns
+    /// `Ok(None)` before pushing again: then at most one unfinished stanza within its limit and one
+    /// push are held, and what a peer can make the framer hold is bounded by the limit and by the
+    /// size of the pushes. After an error pushed bytes are dropped.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.cutter.error().is_none() {
             self.buffer.extend_from_slice(bytes);
@@ -52,9 +53,9 @@ impl Framer {
     /// The next whole stanza; `Ok(None)` = more bytes please, which can be said at any byte.
     ///
     /// # Errors
-    /// The stream breaks a rule or a limit: as soon as the byte at fault is there, and after all stanzas before it.
-    /// (UTF-8 alone is judged when the stanza is whole.) The same error comes from every later call, and the bytes held
-    /// are given up.
+    /// The stream breaks a rule or a limit: as soon as the byte at fault is there, and after all
+    /// stanzas before it. (UTF-8 alone is judged when the stanza is whole.) The same error comes
+    /// from every later call, and the bytes held are given up.
     #[expect(
         clippy::should_implement_trait,
         reason = "an iterator would end at None, which here asks for more bytes"
@@ -67,17 +68,19 @@ impl Framer {
         next
     }
 
-    /// Bytes of an unfinished stanza, once [`next`](Self::next) has returned `Ok(None)`. More than none at the end of
-    /// the stream means that it was cut off. Whitespace between stanzas does not count; after an error it is none.
+    /// Bytes of an unfinished stanza, once [`next`](Self::next) has returned `Ok(None)`. More than
+    /// none at the end of the stream means that it was cut off. Whitespace between stanzas does not
+    /// count; after an error it is none.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.cutter.unfinished(&self.buffer)
+        Cutter::unfinished(&self.buffer)
     }
 
     /// Says that the stream has ended, once [`next`](Self::next) has returned `Ok(None)`.
     ///
     /// # Errors
-    /// [`FrameError::Truncated`] if a stanza is unfinished, or the error that `next` has already returned.
+    /// [`FrameError::Truncated`] if a stanza is unfinished, or the error that `next` has already
+    /// returned.
     pub fn finish(&self) -> Result<(), FrameError> {
         self.cutter.finish(&self.buffer)
     }

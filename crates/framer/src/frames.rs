@@ -29,8 +29,8 @@ pub fn frames<R: BufRead>(reader: R, limits: Limits) -> Frames<R> {
 ///
 /// Each item is an [`io::Result`]. A stream that breaks a rule gives an error that holds a
 /// [`FrameError`](crate::FrameError): of kind `UnexpectedEof` if the reader ended inside a stanza,
-/// else `InvalidData`. The iterator ends after any error but `WouldBlock` and `TimedOut`, after which
-/// it can be asked again and has lost nothing.
+/// else `InvalidData`. The iterator ends after any error but `WouldBlock` and `TimedOut`, after
+/// which it can be asked again and has lost nothing.
 pub struct Frames<R> {
     reader: R,
     framer: Framer,

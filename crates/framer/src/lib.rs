@@ -16,8 +16,8 @@
 //! # Ok::<(), xtls_framer::FrameError>(())
 //! ```
 //!
-//! Bytes go in in pieces of any size; [`Frame`]s come out as slices of one buffer, each the whole of
-//! one element. There are four faces over one scanner:
+//! Bytes go in in pieces of any size; [`Frame`]s come out as slices of one buffer, each the whole
+//! of one element. There are four faces over one scanner:
 //!
 //! | | for | buffer |
 //! | --- | --- | --- |
@@ -28,14 +28,15 @@
 //!
 //! # What is refused
 //! Between stanzas only space, tab, CR and LF may stand. XML declarations, DTDs, processing
-//! instructions and comments are refused everywhere (RFC 6120 §11.1), CDATA sections between stanzas
-//! only. A stanza must be UTF-8 and keep within the [`Limits`]. A [`FrameError`] says what, at which
-//! byte of the stream, and which rule; it is final.
+//! instructions and comments are refused everywhere (RFC 6120 §11.1), CDATA sections between
+//! stanzas only. A stanza must be UTF-8 and keep within the [`Limits`]. A [`FrameError`] says what,
+//! at which byte of the stream, and which rule; it is final.
 //!
 //! # What is not looked at
-//! Names, attributes, references, namespaces, and whether an end tag names what it ends. For a
-//! well-formed stream each frame is exactly one element. For any other some frame is not well-formed,
-//! or there is an error: so a strict reader of every frame is a strict reader of the stream.
+//! Names, attributes, references, namespaces, and whether an end tag names what it ends. Of a
+//! well-formed stream each frame is exactly one element. Of any other some frame is not
+//! well-formed, or there is an error: a strict reader of every frame is a strict reader of the
+//! stream.
 //!
 //! # Cost
 //! Linear in the bytes, whatever they are and however they are cut. Markup is found by `memchr`, a

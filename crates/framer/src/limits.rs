@@ -1,8 +1,8 @@
 /// How large one stanza may be.
 ///
-/// Both limits are checked while the stanza arrives, so an unfinished stanza never makes the framer keep more than
-/// the limit and the one push that went past it. RFC 6120 §13.12 leaves such limits to the receiver (and asks that
-/// a server allow at least 10 000 bytes).
+/// Both limits are checked while the stanza arrives, so an unfinished stanza never makes the framer
+/// keep more than the limit and the one push that went past it. RFC 6120 §13.12 leaves such limits
+/// to the receiver (and asks that a server allow at least 10 000 bytes).
 ///
 /// ```
 /// let limits = xtls_framer::Limits::default().max_len(65_536).max_depth(16);
@@ -14,14 +14,16 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Bytes of one stanza, from its `<` to its last `>`. Default 262 144, the size that stock servers allow.
+    /// Bytes of one stanza, from its `<` to its last `>`. Default 262 144, the size that stock
+    /// servers allow.
     #[must_use]
     pub const fn max_len(mut self, bytes: usize) -> Self {
         self.max_len = bytes;
         self
     }
 
-    /// Elements open inside each other; the stanza itself is one. Default 64, which is the strict reader's too.
+    /// Elements open inside each other; the stanza itself is one. Default 64, which is the strict
+    /// reader's too.
     #[must_use]
     pub const fn max_depth(mut self, elements: u32) -> Self {
         self.max_depth = elements;

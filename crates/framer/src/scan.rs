@@ -28,7 +28,8 @@ pub(crate) struct Scanner {
     /// Elements open before `pos`.
     depth: u32,
     place: Place,
-    /// The quote that the last attributes were not written with. A wrong guess costs time, never a border.
+    /// The quote that the last attributes were not written with. A wrong guess costs time, never a
+    /// border.
     rare: u8,
     #[cfg(test)]
     pub(crate) looked_at: usize,
@@ -78,8 +79,9 @@ impl Scanner {
         self.pos == 0
     }
 
-    /// Goes on where the last call stopped. `bytes` begins with the stanza's `<` and with all that was there before.
-    /// Returns the length of the element, and is then ready for the next; `None` asks for more bytes.
+    /// Goes on where the last call stopped. `bytes` begins with the stanza's `<` and with all that
+    /// was there before. Returns the length of the element, and is then ready for the next; `None`
+    /// asks for more bytes.
     pub(crate) fn scan(&mut self, bytes: &[u8], max_depth: u32) -> Result<Option<usize>, Fault> {
         loop {
             let step = match self.place {
@@ -99,7 +101,8 @@ impl Scanner {
         }
     }
 
-    /// The fast path: text, and tags that are here as a whole and easily judged. The rest goes to its own place.
+    /// The fast path: text, and tags that are here as a whole and easily judged. The rest goes to
+    /// its own place.
     fn whole_tags(&mut self, bytes: &[u8], max_depth: u32) -> Result<Step, Fault> {
         let (mut pos, mut depth) = (self.pos, self.depth);
         let step = loop {
@@ -269,7 +272,8 @@ impl Scanner {
                 return Step::Starved;
             };
             self.pos += found;
-            // The section's own `[` stands before its content, so these two brackets are never the opening ones.
+            // The section's own `[` stands before its content, so these two brackets are never the
+            // opening ones.
             let ends = bytes
                 .get(..self.pos)
                 .is_some_and(|before| before.ends_with(b"]]"));
@@ -318,7 +322,8 @@ fn begins(bytes: &[u8], word: &[u8]) -> Option<bool> {
     Some(bytes.starts_with(word))
 }
 
-/// Could this byte go on a target that begins with `xml`? Any but whitespace and `?` makes another name of it.
+/// Could this byte go on a target that begins with `xml`? Any but whitespace and `?` makes another
+/// name of it.
 const fn is_name_byte(byte: u8) -> bool {
     !matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'?')
 }
@@ -330,8 +335,9 @@ const fn other_quote(quote: u8) -> u8 {
 /// Does the `>` after `tag`, which holds no quote but this kind, end it for certain?
 ///
 /// With one kind of quote, a last one that does not follow `=` or whitespace has closed a value,
-/// because in a well-formed tag an opening one always follows them. In a tag that is not well-formed
-/// the answer is worth nothing and none is needed: the frame is refused by whoever reads it.
+/// because in a well-formed tag an opening one always follows them. In a tag that is not
+/// well-formed the answer is worth nothing and none is needed: the frame is refused by whoever
+/// reads it.
 fn is_whole(tag: &[u8], quote: u8) -> bool {
     let mut end = tag.strip_suffix(b"/").unwrap_or(tag);
     while let [head @ .., b' ' | b'\t' | b'\r' | b'\n'] = end {
@@ -341,13 +347,9 @@ fn is_whole(tag: &[u8], quote: u8) -> bool {
         [.., before, last] if *last == quote => {
             !matches!(before, b'=' | b' ' | b'\t' | b'\r' | b'\n')
         }
-        // Without attributes most often.
-        _ => tag.len() <= SHORT && !tag.iter().any(|byte| matches!(byte, b'"' | b'\'')),
+        _ => !tag.iter().any(|byte| matches!(byte, b'"' | b'\'')),
     }
 }
-
-/// A tag of so few bytes is searched for quotes faster than it is counted.
-const SHORT: usize = 16;
 
 /// Which quote is open after `bytes`, when `open` was before.
 fn open_quote(open: Option<u8>, bytes: &[u8]) -> Option<u8> {

@@ -93,6 +93,7 @@ fn a_cdata_section_ends_at_its_first_end_only() {
         "'",
         "é",
         "-->",
+        "]></a>",
     ] {
         let stanza = format!("<a><![CDATA[{text}]]></a>");
         accepts(format!("{stanza}<i/>"), &[&stanza, "<i/>"]);
@@ -219,7 +220,8 @@ proptest! {
         space in select(vec!["", " ", "\r\n", "\t \n"]),
         cuts in vec(any::<Index>(), 0..12),
     ) {
-        let document = format!("{space}{}", elements.iter().map(|e| format!("{e}{space}")).collect::<String>());
+        let document: String = elements.iter().map(|element| format!("{space}{element}")).collect();
+        let document = format!("{document}{space}");
         let frames = elements.into_iter().map(String::into_bytes).collect();
         let expected = Outcome { frames, error: None };
         let document = document.as_bytes();
@@ -245,8 +247,10 @@ proptest! {
     /// Which quotes a peer used before never moves a border.
     #[test]
     fn any_bytes_come_to_the_same_after_either_quote(document in scraps()) {
-        let [single, double] = ["<a b='c'/>", "<a b=\"c\"/>"]
-            .map(|first| feed([[first.as_bytes(), &document].concat().as_slice()], Limits::default()));
+        let behind = |first: &str| {
+            feed([[first.as_bytes(), &document].concat().as_slice()], Limits::default())
+        };
+        let [single, double] = ["<a b='c'/>", "<a b=\"c\"/>"].map(behind);
         prop_assert_eq!(single.error, double.error);
         prop_assert_eq!(&single.frames[1..], &double.frames[1..]);
     }

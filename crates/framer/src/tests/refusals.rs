@@ -1,4 +1,4 @@
-use super::{accepts, refuses, restricts};
+use super::{accepts, feed, refuses, restricts};
 use crate::{FrameError, Framer, Limits, Restricted};
 
 #[test]
@@ -37,6 +37,19 @@ fn pieces_of_a_doctype() {
     restricts("<iq><!ELEMENT iq ANY></iq>", Restricted::Doctype, 4);
     restricts("<![INCLUDE[", Restricted::Doctype, 0);
     restricts("<iq><![CDATX[x]]></iq>", Restricted::Doctype, 4);
+}
+
+/// Nobody waits for more than it takes to tell.
+#[test]
+fn markup_is_refused_at_its_first_telling_byte() {
+    restricts("<?p", Restricted::ProcessingInstruction, 0);
+    restricts("<?xn", Restricted::ProcessingInstruction, 0);
+    restricts("<?xml ", Restricted::Declaration, 0);
+    restricts("<!-", Restricted::Comment, 0);
+    restricts("<!D", Restricted::Doctype, 0);
+    restricts("<![I", Restricted::Doctype, 0);
+    restricts("<a><![CX", Restricted::Doctype, 3);
+    restricts("<![CDATA[", Restricted::CData, 0);
 }
 
 #[test]
@@ -85,19 +98,22 @@ fn not_utf8() {
 /// A character cut in two by a chunk is no error; one cut in two by a border is.
 #[test]
 fn not_utf8_in_a_long_stanza() {
+    let stanza = |text: &[u8]| [b"<iq>", text, b"</iq>"].concat();
     for at in [0, 1, 15, 511, 512, 1023, 1500, 2046] {
         let mut text = vec![b'x'; 2048];
         text[at..at + 2].copy_from_slice("é".as_bytes());
-        let good = [b"<iq>".as_slice(), &text, b"</iq>"].concat();
-        assert_eq!(
-            super::feed([good.as_slice()], Limits::default()).frames,
-            [good]
-        );
+        let good = stanza(&text);
+        assert_eq!(feed([good.as_slice()], Limits::default()).frames, [good]);
 
         text[at] = b'x';
-        let bad = [b"<iq>".as_slice(), &text, b"</iq>"].concat();
-        let error = super::feed([bad.as_slice()], Limits::default()).error;
-        assert_eq!(error, Some(FrameError::NotUtf8 { at: at as u64 + 5 }));
+        // Wherever the stanza stands in memory.
+        for space in 0..16 {
+            let bad = [" ".repeat(space).into_bytes(), stanza(&text)].concat();
+            let error = FrameError::NotUtf8 {
+                at: (space + 4 + at + 1) as u64,
+            };
+            assert_eq!(feed([bad.as_slice()], Limits::default()).error, Some(error));
+        }
     }
 }
 
