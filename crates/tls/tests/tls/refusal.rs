@@ -12,7 +12,7 @@ use xtls_tls::{
 use super::{
     certificate::{Key, Public, Says, der, xmpp_addr},
     raw::{Raw, Script},
-    support::{ALICE, BOB, End as _, Ours, config, expect, ours, settle},
+    support::{ALICE, ALPN, BOB, End as _, Ours, config, expect, ours, settle},
 };
 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
@@ -194,22 +194,24 @@ fn a_server_with_an_empty_certificate_message() {
     assert_eq!(bob.plain.len(), 0);
 }
 
+/// Such a server may send data with its flight, before anything of ours (RFC 8446 §4.4.4): it is decrypted together with the
+/// Finished that ends the handshake, and must not be delivered.
 #[test]
 fn a_server_that_does_not_ask_for_our_certificate() {
-    let (bob, raw) = meet(
-        Role::Client,
-        Script {
-            asks: false,
-            ..alice()
-        },
-        expect(BOB, ALICE),
-    );
-    assert_eq!(bob.tls.failure(), Some(&TlsError::NotAsked));
-    assert_eq!((bob.plain.len(), bob.tls.peer()), (0, None));
-    assert_eq!(
-        raw.error,
-        Some(Error::AlertReceived(AlertDescription::HandshakeFailure))
-    );
+    let unasking = |alpn: &[&[u8]]| Script {
+        asks: false,
+        alpn: alpn.iter().map(|name| name.to_vec()).collect(),
+        edit_server: |config| config.send_half_rtt_data = true,
+        ..alice()
+    };
+    let not_asked = (TlsError::NotAsked, AlertDescription::HandshakeFailure);
+    let alpn = (TlsError::Alpn, AlertDescription::NoApplicationProtocol);
+    for (names, (why, alert)) in [(&[ALPN][..], not_asked), (&[], alpn)] {
+        let (bob, raw) = meet(Role::Client, unasking(names), expect(BOB, ALICE));
+        assert_eq!(bob.tls.failure(), Some(&why));
+        assert_eq!((bob.plain.len(), bob.tls.peer()), (0, None));
+        assert_eq!(raw.error, Some(Error::AlertReceived(alert)));
+    }
 }
 
 #[test]
