@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
+use tracing::debug;
 use xtls_stanza::{Address, Condition, Envelope, ErrorType, Kind, Stanza, StanzaError};
 
 use crate::uplink::{Inbound, LinkError, Uplink};
@@ -148,12 +149,24 @@ impl Uplink for RelayLink {
     }
 
     async fn next(&mut self) -> Result<Inbound, LinkError> {
-        let Some(xml) = self.inbound.recv().await else {
-            return Err(LinkError::Lost("the relay has cut the link".to_owned()));
-        };
-        self.waiting.fetch_sub(xml.len(), Ordering::AcqRel);
-        let envelope = Envelope::read(&xml).map_err(|error| LinkError::Protocol(error.to_string()))?;
-        Ok(Inbound::Envelope(envelope))
+        loop {
+            let Some(xml) = self.inbound.recv().await else {
+                return Err(LinkError::Lost("the relay has cut the link".to_owned()));
+            };
+            self.waiting.fetch_sub(xml.len(), Ordering::AcqRel);
+            match Envelope::read(&xml) {
+                Ok(envelope) => return Ok(Inbound::Envelope(envelope)),
+                Err(error) => {
+                    debug!(%error, "a stanza that breaks the rules of its kind");
+                    if let Some(reply) = error.reply() {
+                        let mut xml = Vec::new();
+                        reply.write(&mut xml);
+                        // A link that is full cannot be told; it is the peer's request that goes unanswered.
+                        let _ = self.outbound.try_send(xml.into());
+                    }
+                }
+            }
+        }
     }
 
     async fn send(&mut self, envelope: Envelope) -> Result<(), LinkError> {

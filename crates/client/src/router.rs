@@ -193,11 +193,8 @@ impl Router {
 
     /// The next stanza for one's own server.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Envelope> {
-        let envelope = match self.out.pop_front() {
-            Some(envelope) => envelope,
-            None => self.mux.poll_transmit(now)?,
-        };
-        Some(envelope)
+        // The streams first: their windows bound what they have, and a `<close/>` follows what it closes.
+        self.mux.poll_transmit(now).or_else(|| self.out.pop_front())
     }
 
     /// What happened.

@@ -7,7 +7,7 @@ use rand_chacha::rand_core::Rng as _;
 use tracing::{debug, trace};
 use xtls_stanza::disco::{Identity, Info};
 use xtls_stanza::{
-    Address, Condition, Content, Envelope, ErrorType, Payload, PresenceKind, StanzaError, xtls,
+    Address, Condition, Content, Envelope, ErrorType, Payload, PayloadError, PresenceKind, StanzaError, xtls,
 };
 
 use super::Router;
@@ -77,6 +77,9 @@ impl Router {
                 refuse(ErrorType::Cancel, Condition::ItemNotFound)
             }
             Payload::Xtls(_) => refuse(ErrorType::Cancel, Condition::FeatureNotImplemented),
+            Payload::Malformed { why: PayloadError::Unknown, .. } => {
+                refuse(ErrorType::Cancel, Condition::FeatureNotImplemented)
+            }
             Payload::Malformed { .. } => refuse(ErrorType::Modify, Condition::BadRequest),
             Payload::DiscoQuery(_)
             | Payload::DiscoInfo(_)

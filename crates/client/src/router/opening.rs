@@ -37,15 +37,13 @@ impl Router {
         if !self.config.accept.allows(&from) && !self.expects(&from) {
             return self.decline(now, stream, Condition::ServiceUnavailable, ErrorType::Cancel);
         }
-        let mut starts = open.extensions.iter().filter(|child| child.is("start", xtls::NS));
-        match (starts.next(), starts.next()) {
-            (Some(_), None) => {}
-            (None, _) => {
+        match xtls::Control::in_open(open) {
+            Ok(Some(_)) => {}
+            // A plain bytestream: nobody here wants one.
+            Ok(None) => {
                 return self.decline(now, stream, Condition::NotAcceptable, ErrorType::Cancel);
             }
-            (Some(_), Some(_)) => {
-                return self.decline(now, stream, Condition::BadRequest, ErrorType::Modify);
-            }
+            Err(_) => return self.decline(now, stream, Condition::BadRequest, ErrorType::Modify),
         }
         let ours = self.with_peer(&from).find(|id| {
             self.tunnels.get(id).is_some_and(|tunnel| {
