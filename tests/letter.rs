@@ -9,7 +9,9 @@ use xtls_tests::pair::{Pair, Settings, Who, message};
 /// The payload of each chunk that `who` sent, in order.
 fn chunks(log: &[Seen], who: Who) -> Vec<Vec<u8>> {
     let data = |seen: &Seen| match seen.envelope().content {
-        Content::Set(Payload::Data(data)) if seen.from == who.address() => Some(data.bytes.to_vec()),
+        Content::Set(Payload::Data(data)) if seen.from == who.address() => {
+            Some(data.bytes.to_vec())
+        }
         _ => None,
     };
     log.iter().filter_map(data).collect()
@@ -44,7 +46,9 @@ fn one_iq_may_carry_many_stanzas() {
     let mut pair = Pair::seeded(1);
     let (romeo, _) = pair.establish(Who::Romeo);
     let before = chunks(pair.log(), Who::Romeo).len();
-    let sent: Vec<_> = (0..50).map(|n| message(&format!("m{n}"), "Call me but love")).collect();
+    let sent: Vec<_> = (0..50)
+        .map(|n| message(&format!("m{n}"), "Call me but love"))
+        .collect();
     // All in one go: nothing leaves before the last has been written.
     for stanza in &sent {
         pair.send(Who::Romeo, romeo, stanza).unwrap();
@@ -52,13 +56,22 @@ fn one_iq_may_carry_many_stanzas() {
     pair.drive();
     let carrying = chunks(pair.log(), Who::Romeo).len() - before;
     assert_eq!(pair.received(Who::Juliet).len(), sent.len());
-    assert!(carrying * 10 <= sent.len(), "{} stanzas in {carrying} IQs", sent.len());
+    assert!(
+        carrying * 10 <= sent.len(),
+        "{} stanzas in {carrying} IQs",
+        sent.len()
+    );
 }
 
 #[test]
 fn one_stanza_may_span_many_iqs() {
-    let window = Window::Fixed { bytes: 4096, chunk: 512 };
-    let mut pair = Settings::seeded(2).ibb(xtls_ibb::Config::default().window(window)).build();
+    let window = Window::Fixed {
+        bytes: 4096,
+        chunk: 512,
+    };
+    let mut pair = Settings::seeded(2)
+        .ibb(xtls_ibb::Config::default().window(window))
+        .build();
     let (romeo, _) = pair.establish(Who::Romeo);
     let before = chunks(pair.log(), Who::Romeo).len();
     let long = message("m1", &"O, speak again, bright angel! ".repeat(1000));
@@ -80,7 +93,11 @@ fn one_iq_may_carry_handshake_and_stanza() {
     pair.drive();
     assert_eq!(pair.received(Who::Juliet).len(), 1);
     let chunks = chunks(pair.log(), Who::Romeo);
-    assert_eq!(chunks.len(), 2, "the hello, and the last flight with the stanza");
+    assert_eq!(
+        chunks.len(),
+        2,
+        "the hello, and the last flight with the stanza"
+    );
     // ChangeCipherSpec for middleboxes, the sealed flight (certificate, signature, Finished), the sealed stanza.
     let kinds: Vec<_> = records(&chunks[1]).iter().map(|(kind, _)| *kind).collect();
     assert_eq!(kinds, [20, 23, 23]);
@@ -90,7 +107,12 @@ fn one_iq_may_carry_handshake_and_stanza() {
 fn tls_closes_before_the_tunnel() {
     let mut pair = Pair::seeded(4);
     let (romeo, juliet) = pair.establish(Who::Romeo);
-    pair.send(Who::Romeo, romeo, &message("m1", "I would not for the world they saw thee here")).unwrap();
+    pair.send(
+        Who::Romeo,
+        romeo,
+        &message("m1", "I would not for the world they saw thee here"),
+    )
+    .unwrap();
     pair.drive();
     let before = pair.log().len();
     let now = pair.now;
@@ -100,7 +122,16 @@ fn tls_closes_before_the_tunnel() {
     pair.drive();
     let words: Vec<_> = pair.log()[before..]
         .iter()
-        .map(|seen| (if seen.from == Who::Romeo.address() { "romeo" } else { "juliet" }, word(seen)))
+        .map(|seen| {
+            (
+                if seen.from == Who::Romeo.address() {
+                    "romeo"
+                } else {
+                    "juliet"
+                },
+                word(seen),
+            )
+        })
         .collect();
     assert_eq!(
         words,
@@ -132,7 +163,10 @@ fn the_open_carries_start_and_the_result_is_empty() {
     let Content::Set(Payload::Open(open)) = pair.log()[0].envelope().content else {
         panic!("the first stanza is not an open");
     };
-    assert!(matches!(Control::in_open(&open), Ok(Some(Control::Start { hello: None }))));
+    assert!(matches!(
+        Control::in_open(&open),
+        Ok(Some(Control::Start { hello: None }))
+    ));
     assert_eq!(pair.log()[1].envelope().content, Content::Result(None));
 }
 
@@ -140,7 +174,9 @@ fn the_open_carries_start_and_the_result_is_empty() {
 fn stanzas_travel_without_routing_data_and_arrive_with_it() {
     let mut pair = Pair::seeded(6);
     let (romeo, _) = pair.establish(Who::Romeo);
-    let sent = message("m1", "It is my lady").with_to(Who::Juliet.address()).with_from(Who::Romeo.address());
+    let sent = message("m1", "It is my lady")
+        .with_to(Who::Juliet.address())
+        .with_from(Who::Romeo.address());
     pair.send(Who::Romeo, romeo, &sent).unwrap();
     pair.drive();
     let received = pair.received(Who::Juliet);
@@ -164,8 +200,14 @@ fn the_same_seed_gives_the_same_bytes_on_the_wire() {
     let wire = |seed| {
         let mut pair = Pair::seeded(seed);
         let (romeo, juliet) = pair.establish(Who::Romeo);
-        pair.send(Who::Romeo, romeo, &message("m1", "See how she leans her cheek")).unwrap();
-        pair.send(Who::Juliet, juliet, &message("m2", "Ay me")).unwrap();
+        pair.send(
+            Who::Romeo,
+            romeo,
+            &message("m1", "See how she leans her cheek"),
+        )
+        .unwrap();
+        pair.send(Who::Juliet, juliet, &message("m2", "Ay me"))
+            .unwrap();
         pair.drive();
         let now = pair.now;
         pair.end(Who::Romeo).router.finish(now, romeo);

@@ -48,6 +48,8 @@ struct Clock;
 
 impl TimeProvider for Clock {
     fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_229_299_200)))
+        Some(UnixTime::since_unix_epoch(std::time::Duration::from_secs(
+            1_229_299_200,
+        )))
     }
 }

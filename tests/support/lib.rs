@@ -4,3 +4,4 @@ pub mod keys;
 pub mod live;
 pub mod net;
 pub mod pair;
+pub mod raw;

@@ -64,10 +64,17 @@ impl Net {
         let to = envelope.to.clone().expect("a stanza for somebody");
         let mut xml = Vec::new();
         envelope.write(&mut xml);
-        let seen = Seen { at: now - self.started, from: from.clone(), to: to.clone(), xml: xml.into() };
+        let seen = Seen {
+            at: now - self.started,
+            from: from.clone(),
+            to: to.clone(),
+            xml: xml.into(),
+        };
         self.log.push(seen.clone());
         let pair = (from.clone(), to);
-        let spread = u64::try_from(self.spread.as_micros()).expect("a short time").max(1);
+        let spread = u64::try_from(self.spread.as_micros())
+            .expect("a short time")
+            .max(1);
         let delay = self.least + Duration::from_micros(self.random.next_u64() % spread);
         let due = (now + delay).max(self.last.get(&pair).copied().unwrap_or(now));
         self.last.insert(pair, due);

@@ -136,7 +136,9 @@ impl Settings {
         if self.known {
             let key = keys::fingerprint(peer.bare(), number(who.other()));
             let level = Level::Verified(Method::Fingerprint);
-            store.pin(peer.bare(), key, level, keys::LETTER).expect("a first pin");
+            store
+                .pin(peer.bare(), key, level, keys::LETTER)
+                .expect("a first pin");
         }
         let config = Config::new(tls, Arc::new(store))
             .policy(self.policy)
@@ -144,7 +146,12 @@ impl Settings {
             .ibb(self.ibb.clone())
             .session(self.session);
         seed[31] ^= 0xFF;
-        End { router: Router::new(own, config, seed), events: Vec::new(), trusting: true, early: Vec::new() }
+        End {
+            router: Router::new(own, config, seed),
+            events: Vec::new(),
+            trusting: true,
+            early: Vec::new(),
+        }
     }
 }
 
@@ -164,8 +171,19 @@ impl Pair {
         let id = self.open(who);
         self.drive();
         let established = |event: &&Event| matches!(event.what, What::Established(_));
-        let theirs = self.end(who.other()).events.iter().find(established).expect("established").id;
-        assert!(self.end(who).events.iter().any(|event| event.id == id && established(&event)));
+        let theirs = self
+            .end(who.other())
+            .events
+            .iter()
+            .find(established)
+            .expect("established")
+            .id;
+        assert!(
+            self.end(who)
+                .events
+                .iter()
+                .any(|event| event.id == id && established(&event))
+        );
         (id, theirs)
     }
 
@@ -203,7 +221,9 @@ impl Pair {
             moved |= self.flush(who);
         }
         while let Some(seen) = self.net.receive(self.now) {
-            let to = [Who::Romeo, Who::Juliet].into_iter().find(|who| who.address() == seen.to);
+            let to = [Who::Romeo, Who::Juliet]
+                .into_iter()
+                .find(|who| who.address() == seen.to);
             if let Some(to) = to {
                 let now = self.now;
                 self.end(to).router.handle(now, seen.envelope());
@@ -236,8 +256,15 @@ impl Pair {
         let until = self.now + time;
         loop {
             self.drive();
-            let next = self.ends.iter().filter_map(|end| end.router.poll_timeout()).map(|d| d.at).min();
-            let Some(at) = next.filter(|at| *at <= until) else { break };
+            let next = self
+                .ends
+                .iter()
+                .filter_map(|end| end.router.poll_timeout())
+                .map(|d| d.at)
+                .min();
+            let Some(at) = next.filter(|at| *at <= until) else {
+                break;
+            };
             self.now = self.now.max(at);
             for who in [Who::Romeo, Who::Juliet] {
                 let now = self.now;
@@ -280,12 +307,18 @@ impl Pair {
             while let Some(event) = end.router.poll_event(now) {
                 quiet = false;
                 if matches!(event.what, What::Judge(_)) {
-                    let verdict = if end.trusting { Verdict::Accept } else { Verdict::Refuse };
+                    let verdict = if end.trusting {
+                        Verdict::Accept
+                    } else {
+                        Verdict::Refuse
+                    };
                     end.router.judge(now, event.id, verdict);
                 }
                 if matches!(event.what, What::Ready) {
                     for stanza in std::mem::take(&mut end.early) {
-                        end.router.send(now, event.id, &stanza).expect("room for a first word");
+                        end.router
+                            .send(now, event.id, &stanza)
+                            .expect("room for a first word");
                     }
                 }
                 end.events.push(event);
@@ -306,7 +339,10 @@ impl Pair {
 /// A message with a body.
 pub fn message(id: &str, body: &str) -> Stanza {
     let body = Element::new("body", "jabber:client").with_text(body);
-    Stanza::new(Kind::Message).with_type("chat").with_id(id).with_child(&body)
+    Stanza::new(Kind::Message)
+        .with_type("chat")
+        .with_id(id)
+        .with_child(&body)
 }
 
 /// More steps than any test needs.

@@ -1,0 +1,1 @@
+//! The real servers that `cargo xtask test` starts, and processes of the program.
