@@ -31,7 +31,10 @@ impl Service {
     /// An application's own service. The name is hashed, so any text does; both ends must choose the same.
     #[must_use]
     pub fn new(name: &str, mode: Mode) -> Self {
-        Self { name: name.to_owned(), mode }
+        Self {
+            name: name.to_owned(),
+            mode,
+        }
     }
 
     /// The name.
@@ -92,8 +95,12 @@ impl Binding {
     #[must_use]
     pub fn alpn(&self) -> Vec<u8> {
         let mut hash = Sha256::new();
-        let fields =
-            [self.initiator().as_str(), self.responder().as_str(), &self.sid, self.service.name()];
+        let fields = [
+            self.initiator().as_str(),
+            self.responder().as_str(),
+            &self.sid,
+            self.service.name(),
+        ];
         for field in fields {
             // A field is never near 4 GiB: addresses end at 3 071 bytes and sids at 256.
             let length = u32::try_from(field.len()).unwrap_or(u32::MAX);
@@ -121,7 +128,13 @@ mod tests {
             Role::Client => (romeo, juliet),
             Role::Server => (juliet, romeo),
         };
-        Binding { own, peer, sid: "s1".to_owned(), service: Service::stanzas(), role }
+        Binding {
+            own,
+            peer,
+            sid: "s1".to_owned(),
+            service: Service::stanzas(),
+            role,
+        }
     }
 
     #[test]

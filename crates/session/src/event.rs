@@ -119,7 +119,9 @@ pub enum Why {
     #[error("the peer asks faster than it reads the answers")]
     Unread,
     /// The transport ended before the peer's close_notify: what was read may be cut off.
-    #[error("the stream was cut before the peer closed it: the end of the conversation may be missing")]
+    #[error(
+        "the stream was cut before the peer closed it: the end of the conversation may be missing"
+    )]
     Truncated,
     /// Nothing came during the handshake for too long.
     #[error("the handshake made no progress in time")]
@@ -154,7 +156,9 @@ pub enum SendError {
         limit: usize,
     },
     /// The stanza names an address that is not an end of this session.
-    #[error("the stanza is addressed {attribute}='{address}', which is not this session's {expected}")]
+    #[error(
+        "the stanza is addressed {attribute}='{address}', which is not this session's {expected}"
+    )]
     Address {
         /// `to` or `from`.
         attribute: &'static str,

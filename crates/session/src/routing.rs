@@ -4,7 +4,7 @@
 //! in the ordinary dispatcher would hand the peer the server's authority. Therefore every stanza leaves here stamped
 //! with the addresses of the binding, or it does not leave.
 
-use xtls_stanza::{Address, Condition, Element, Kind, StanzaError, Stanza, ErrorType};
+use xtls_stanza::{Address, Condition, Element, ErrorType, Kind, Stanza, StanzaError};
 
 use crate::Binding;
 use crate::event::SendError;
@@ -15,7 +15,10 @@ pub(crate) enum Arrival {
     /// It is the peer's, stamped.
     Deliver(Stanza),
     /// It is a request that the session answers itself, inside.
-    Answer { reply: Stanza, refused: Option<Violation> },
+    Answer {
+        reply: Stanza,
+        refused: Option<Violation>,
+    },
     /// It is nothing that a peer may send.
     Drop(Violation),
 }
@@ -67,7 +70,10 @@ pub(crate) fn strip(stanza: &Stanza, binding: &Binding) -> Result<Stanza, SendEr
     if suspicious(stanza) {
         let children = stanza.elements().map_err(SendError::Xml)?;
         if children.iter().any(for_servers) {
-            keep(&mut stripped, children.into_iter().filter(|child| !for_servers(child)));
+            keep(
+                &mut stripped,
+                children.into_iter().filter(|child| !for_servers(child)),
+            );
         }
     }
     Ok(stripped)
@@ -97,23 +103,40 @@ pub(crate) fn restore(mut stanza: Stanza, binding: &Binding) -> Result<Arrival, 
         return Ok(Arrival::Deliver(stanza));
     }
     // The reader has already accepted the whole stanza, so its children read.
-    let Ok(children) = stanza.elements() else { return Ok(Arrival::Drop(Violation::Iq)) };
-    if request && children.iter().any(|child| child.is("ping", "urn:xmpp:ping")) {
-        return Ok(Arrival::Answer { reply: answer(&stanza, "result"), refused: None });
+    let Ok(children) = stanza.elements() else {
+        return Ok(Arrival::Drop(Violation::Iq));
+    };
+    if request
+        && children
+            .iter()
+            .any(|child| child.is("ping", "urn:xmpp:ping"))
+    {
+        return Ok(Arrival::Answer {
+            reply: answer(&stanza, "result"),
+            refused: None,
+        });
     }
     if let Some(forbidden) = children.iter().find(|child| forbidden(child)) {
-        let refused =
-            Violation::Payload { ns: forbidden.ns.clone(), name: forbidden.name.clone() };
+        let refused = Violation::Payload {
+            ns: forbidden.ns.clone(),
+            name: forbidden.name.clone(),
+        };
         if request {
             let mut reply = answer(&stanza, "error");
             let error = StanzaError::new(ErrorType::Cancel, Condition::ServiceUnavailable);
             keep(&mut reply, std::iter::once(error.to_element()));
-            return Ok(Arrival::Answer { reply, refused: Some(refused) });
+            return Ok(Arrival::Answer {
+                reply,
+                refused: Some(refused),
+            });
         }
         return Ok(Arrival::Drop(refused));
     }
     if children.iter().any(for_servers) {
-        keep(&mut stanza, children.into_iter().filter(|child| !for_servers(child)));
+        keep(
+            &mut stanza,
+            children.into_iter().filter(|child| !for_servers(child)),
+        );
     }
     Ok(Arrival::Deliver(stanza))
 }
@@ -137,15 +160,24 @@ fn truthful(
 
 fn misaddressed(violation: Violation) -> SendError {
     match violation {
-        Violation::Address { attribute, claimed, expected } => {
-            SendError::Address { attribute, address: claimed, expected }
-        }
+        Violation::Address {
+            attribute,
+            claimed,
+            expected,
+        } => SendError::Address {
+            attribute,
+            address: claimed,
+            expected,
+        },
         Violation::Payload { .. } | Violation::Type { .. } | Violation::Iq => SendError::NotOpen,
     }
 }
 
 fn out_of_place(kind: &'static str, type_: &str) -> Arrival {
-    Arrival::Drop(Violation::Type { kind, type_: type_.to_owned() })
+    Arrival::Drop(Violation::Type {
+        kind,
+        type_: type_.to_owned(),
+    })
 }
 
 /// Payloads that carry a server's authority, set up a stream, or nest a tunnel.
@@ -177,8 +209,14 @@ fn for_servers(child: &Element) -> bool {
 /// Whether the children have to be looked at one by one. A namespace can hide behind a reference or a prefix declared on
 /// the stanza, so both count as suspicious.
 fn suspicious(stanza: &Stanza) -> bool {
-    const NEEDLES: [&str; 6] =
-        ["&", "urn:xmpp:", "urn:ietf:params:xml:ns:xmpp-", "jabber:iq:", "protocol/ibb", "protocol/address"];
+    const NEEDLES: [&str; 6] = [
+        "&",
+        "urn:xmpp:",
+        "urn:ietf:params:xml:ns:xmpp-",
+        "jabber:iq:",
+        "protocol/ibb",
+        "protocol/address",
+    ];
     if stanza.children.is_empty() {
         return false;
     }

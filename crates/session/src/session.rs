@@ -1,17 +1,19 @@
 //! One conversation over one ordered byte stream.
 
+mod inner;
+mod life;
+mod write;
+
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use tracing::{debug, warn};
+use tracing::debug;
 use xtls_framer::{Cutter, Limits};
-use xtls_stanza::Stanza;
-use xtls_tls::{Role, Standing, Tls, TlsError};
+use xtls_tls::Tls;
 
-use crate::event::{By, Close, Event, Introduction, Peer, SendError, Verdict, Why};
-use crate::routing::{self, Arrival};
-use crate::{Binding, Config, Mode};
+use crate::event::{By, Close, Event, SendError, Verdict, Why};
+use crate::{Binding, Config};
 
 /// When a session next wants [`Session::handle_timeout`], and what for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,9 +55,16 @@ pub struct Session {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Phase {
-    Handshaking { since: Instant, progress: Instant },
-    Judging { until: Instant },
-    Open { confirmed: bool },
+    Handshaking {
+        since: Instant,
+        progress: Instant,
+    },
+    Judging {
+        until: Instant,
+    },
+    Open {
+        confirmed: bool,
+    },
     /// The end is decided; last words may still be waiting for the transport.
     Ending(Close),
     Closed,
@@ -71,12 +80,17 @@ impl Session {
     /// Begins a session over a stream that both sides have agreed on. The client's first flight is ready at once.
     #[must_use]
     pub fn new(binding: Binding, tls: Tls, config: Config, now: Instant) -> Self {
-        let limits = Limits::default().max_len(config.max_stanza).max_depth(config.max_depth);
+        let limits = Limits::default()
+            .max_len(config.max_stanza)
+            .max_depth(config.max_depth);
         Self {
             binding,
             config,
             tls,
-            phase: Phase::Handshaking { since: now, progress: now },
+            phase: Phase::Handshaking {
+                since: now,
+                progress: now,
+            },
             plain: BytesMut::new(),
             cutter: Cutter::new(limits),
             starved: false,
@@ -101,7 +115,10 @@ impl Session {
     /// Takes bytes that the transport brought, in order. Never fails: the peer's faults come out as
     /// [`Event::Closed`], after its last words.
     pub fn handle_wire(&mut self, now: Instant, wire: &[u8]) {
-        if self.gone || self.last.is_some() || matches!(self.phase, Phase::Ending(_) | Phase::Closed) {
+        if self.gone
+            || self.last.is_some()
+            || matches!(self.phase, Phase::Ending(_) | Phase::Closed)
+        {
             return;
         }
         self.tls.handle_wire(wire, &mut self.plain);
@@ -187,21 +204,32 @@ impl Session {
             Phase::Handshaking { since, progress } => {
                 let at = (*progress + self.config.handshake_idle)
                     .min(*since + self.config.handshake_total);
-                Some(Deadline { at, why: "handshake" })
+                Some(Deadline {
+                    at,
+                    why: "handshake",
+                })
             }
-            Phase::Judging { until } => Some(Deadline { at: *until, why: "verdict" }),
+            Phase::Judging { until } => Some(Deadline {
+                at: *until,
+                why: "verdict",
+            }),
             Phase::Open { .. } | Phase::Ending(_) => {
                 self.close_by.map(|at| Deadline { at, why: "close" })
             }
             Phase::Closed => return None,
         };
         let close = self.close_by.map(|at| Deadline { at, why: "close" });
-        [own, close].into_iter().flatten().min_by_key(|deadline| deadline.at)
+        [own, close]
+            .into_iter()
+            .flatten()
+            .min_by_key(|deadline| deadline.at)
     }
 
     /// Tells the time when a deadline has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let due = self.poll_timeout().is_some_and(|deadline| deadline.at <= now);
+        let due = self
+            .poll_timeout()
+            .is_some_and(|deadline| deadline.at <= now);
         if !due {
             return;
         }
@@ -214,51 +242,6 @@ impl Session {
         }
         // Last words have had their time.
         self.gone = true;
-    }
-
-    /// Sends one stanza. `to` and `from` may be absent or truthful; they do not travel.
-    ///
-    /// # Errors
-    /// The caller's faults: see [`SendError`]. Nothing was sent then.
-    pub fn send(&mut self, stanza: &Stanza) -> Result<(), SendError> {
-        if self.binding.service.mode() == Mode::Bytes {
-            return Err(SendError::Mode("bytes, not stanzas"));
-        }
-        self.may_write()?;
-        let stripped = routing::strip(stanza, &self.binding)?;
-        let mut xml = Vec::with_capacity(stripped.children.len() + 256);
-        stripped.write(&mut xml);
-        if xml.len() > self.config.max_stanza {
-            return Err(SendError::TooLong { length: xml.len(), limit: self.config.max_stanza });
-        }
-        self.write_plain(&xml)?;
-        self.count_early(1);
-        Ok(())
-    }
-
-    /// Writes bytes (byte mode), as many as there is room for, and says how many.
-    ///
-    /// # Errors
-    /// The caller's faults: see [`SendError`].
-    pub fn write(&mut self, bytes: &[u8]) -> Result<usize, SendError> {
-        if self.binding.service.mode() == Mode::Stanzas {
-            return Err(SendError::Mode("stanzas, not bytes"));
-        }
-        self.may_write()?;
-        let taken = bytes.get(..bytes.len().min(self.room())).unwrap_or(bytes);
-        self.write_plain(taken)?;
-        self.count_early(taken.len() as u64);
-        Ok(taken.len())
-    }
-
-    /// Reads bytes (byte mode), at most `max`.
-    pub fn read(&mut self, max: usize) -> Option<Bytes> {
-        let open = matches!(self.phase, Phase::Open { confirmed: true });
-        if !open || self.binding.service.mode() == Mode::Stanzas || self.plain.is_empty() {
-            return None;
-        }
-        let length = self.plain.len().min(max);
-        Some(self.plain.split_to(length).freeze())
     }
 
     /// The owner's word on [`Event::Judge`]. Ignored in any other state.
@@ -308,215 +291,9 @@ impl Session {
     /// # Errors
     /// [`SendError::NotOpen`] before that.
     pub fn export(&self, label: &str, context: &[u8], out: &mut [u8]) -> Result<(), SendError> {
-        self.tls.export(label, context, out).map_err(|_| SendError::NotOpen)
-    }
-
-    /// Follows what TLS has reached.
-    fn advance(&mut self, now: Instant) {
-        if let Some(error) = self.tls.failure() {
-            let error = error.clone();
-            let by = if matches!(error, TlsError::Alert(_)) { By::Peer } else { By::Us };
-            self.end_after_reading(by, Why::Tls(error));
-            return;
-        }
-        if matches!(self.phase, Phase::Handshaking { .. })
-            && let Some(peer) = self.tls.peer()
-        {
-            match peer.standing {
-                Standing::Pinned(_) => self.open(),
-                Standing::New => {
-                    let fingerprint = peer.fingerprint;
-                    self.phase = Phase::Judging { until: now + self.config.judging };
-                    let peer = self.binding.peer.clone();
-                    self.events.push_back(Event::Judge(Introduction { peer, fingerprint }));
-                }
-            }
-        }
-        if matches!(self.phase, Phase::Open { confirmed: false }) && !self.plain.is_empty() {
-            self.confirm();
-        }
-        if self.tls.peer_closed() {
-            self.first.get_or_insert(By::Peer);
-        }
-        if self.binding.service.mode() == Mode::Bytes
-            && matches!(self.phase, Phase::Open { confirmed: true })
-            && !self.plain.is_empty()
-            && self.events.back() != Some(&Event::Readable)
-        {
-            self.events.push_back(Event::Readable);
-        }
-    }
-
-    /// Our own verdict is given.
-    fn open(&mut self) {
-        match self.binding.role {
-            Role::Server => {
-                // The confirmation: one space, legal between stanzas, after our verdict on the client and never before.
-                if self.tls.write(b" ").is_err() {
-                    self.end(By::Us, Why::Aborted);
-                    return;
-                }
-                self.phase = Phase::Open { confirmed: true };
-                self.establish();
-            }
-            Role::Client => {
-                self.phase = Phase::Open { confirmed: false };
-                self.events.push_back(Event::Ready);
-            }
-        }
-    }
-
-    /// The first application byte has come: the responder has accepted our key.
-    fn confirm(&mut self) {
-        if self.binding.service.mode() == Mode::Bytes {
-            match self.plain.first() {
-                Some(b' ') => drop(self.plain.split_to(1)),
-                Some(&other) => {
-                    self.end(By::Us, Why::Confirmation(other));
-                    return;
-                }
-                None => return,
-            }
-        }
-        self.phase = Phase::Open { confirmed: true };
-        self.unconfirmed = 0;
-        self.establish();
-    }
-
-    fn establish(&mut self) {
-        let Some(key) = self.tls.peer().cloned() else { return };
-        let bound = self.tls.alpn().is_some();
-        let address = self.binding.peer.clone();
-        self.events.push_back(Event::Established(Peer { address, key, bound }));
-    }
-
-    /// The next stanza, or the end of the peer's direction.
-    fn poll_inner(&mut self) -> Option<Event> {
-        while matches!(self.phase, Phase::Open { .. }) && self.reading == Direction::Open {
-            let stanzas = self.binding.service.mode() == Mode::Stanzas;
-            if stanzas && matches!(self.phase, Phase::Open { confirmed: true }) {
-                match self.cutter.cut(&mut self.plain) {
-                    Ok(Some(frame)) => match self.arrive(frame.into_bytes()) {
-                        Some(event) => return Some(event),
-                        None => continue,
-                    },
-                    Ok(None) => self.starved = true,
-                    Err(error) => {
-                        self.end(By::Us, Why::Framing(error));
-                        return None;
-                    }
-                }
-            } else if !self.plain.is_empty() {
-                return None;
-            }
-            if let Some((by, why)) = self.last.take() {
-                self.end(by, why);
-                return None;
-            }
-            if !self.tls.peer_closed() {
-                return None;
-            }
-            if stanzas && self.cutter.finish(&self.plain).is_err() {
-                self.end(By::Peer, Why::Truncated);
-                return None;
-            }
-            self.reading = Direction::Ended;
-            self.settle();
-            return Some(Event::PeerFinished);
-        }
-        self.settle();
-        None
-    }
-
-    /// Ends the session once both directions have ended.
-    fn settle(&mut self) {
-        if matches!(self.phase, Phase::Open { .. })
-            && self.reading == Direction::Ended
-            && self.writing == Direction::Ended
-        {
-            self.end(self.first.unwrap_or(By::Us), Why::Finished);
-        }
-    }
-
-    fn arrive(&mut self, frame: Bytes) -> Option<Event> {
-        let stanza = match Stanza::read(&frame) {
-            Ok(stanza) => stanza,
-            Err(error) => {
-                self.end(By::Us, Why::Xml(error));
-                return None;
-            }
-        };
-        match routing::restore(stanza, &self.binding) {
-            Ok(Arrival::Deliver(stanza)) => Some(Event::Stanza(stanza)),
-            Ok(Arrival::Answer { reply, refused }) => {
-                self.reply(&reply);
-                refused.map(Event::Refused)
-            }
-            Ok(Arrival::Drop(violation)) => Some(Event::Refused(violation)),
-            Err(violation) => {
-                warn!("a stanza inside the tunnel broke the binding");
-                self.end(By::Us, Why::Routing(violation));
-                None
-            }
-        }
-    }
-
-    /// Answers in the channel of the request. An answer that finds our direction closed is dropped, as RFC 6120 drops
-    /// what arrives after the stream's end.
-    fn reply(&mut self, reply: &Stanza) {
-        if self.writing == Direction::Ended {
-            return;
-        }
-        let mut xml = Vec::new();
-        reply.write(&mut xml);
-        if self.tls.write(&xml).is_err() {
-            self.end(By::Us, Why::Unread);
-        }
-    }
-
-    fn may_write(&mut self) -> Result<(), SendError> {
-        match self.phase {
-            Phase::Handshaking { .. } | Phase::Judging { .. } => return Err(SendError::NotOpen),
-            Phase::Ending(_) | Phase::Closed => return Err(SendError::Finished),
-            Phase::Open { .. } => {}
-        }
-        if self.writing == Direction::Ended || self.last.is_some() {
-            return Err(SendError::Finished);
-        }
-        if self.room() == 0 {
-            self.said_full = true;
-            return Err(SendError::Full);
-        }
-        Ok(())
-    }
-
-    fn write_plain(&mut self, bytes: &[u8]) -> Result<(), SendError> {
-        self.tls.write(bytes).map_err(|_| SendError::Finished)
-    }
-
-    fn count_early(&mut self, sent: u64) {
-        if matches!(self.phase, Phase::Open { confirmed: false }) {
-            self.unconfirmed = self.unconfirmed.saturating_add(sent);
-        }
-    }
-
-    /// An end that must not swallow what was received, and authenticated, before it.
-    fn end_after_reading(&mut self, by: By, why: Why) {
-        if matches!(self.phase, Phase::Open { confirmed: true }) && self.reading == Direction::Open {
-            self.last.get_or_insert((by, why));
-        } else {
-            self.end(by, why);
-        }
-    }
-
-    fn end(&mut self, by: By, why: Why) {
-        if matches!(self.phase, Phase::Ending(_) | Phase::Closed) {
-            return;
-        }
-        let clean = self.reading == Direction::Ended;
-        let close = Close { by, why, clean, unconfirmed: self.unconfirmed };
-        self.phase = Phase::Ending(close);
-        self.events.retain(|event| !matches!(event, Event::Judge(_) | Event::Readable));
+        self.tls
+            .export(label, context, out)
+            .map_err(|_| SendError::NotOpen)
     }
 }
 

@@ -1,0 +1,1 @@
+//! The border, case by case.

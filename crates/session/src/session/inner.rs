@@ -1,0 +1,96 @@
+//! What comes out of the tunnel: cutting, judging, answering.
+
+use bytes::Bytes;
+use tracing::warn;
+use xtls_stanza::Stanza;
+
+use super::{Direction, Phase, Session};
+use crate::Mode;
+use crate::event::{By, Event, Why};
+use crate::routing::{self, Arrival};
+
+impl Session {
+    /// Reads bytes (byte mode), at most `max`.
+    pub fn read(&mut self, max: usize) -> Option<Bytes> {
+        let open = matches!(self.phase, Phase::Open { confirmed: true });
+        if !open || self.binding.service.mode() == Mode::Stanzas || self.plain.is_empty() {
+            return None;
+        }
+        let length = self.plain.len().min(max);
+        Some(self.plain.split_to(length).freeze())
+    }
+
+    /// The next stanza, or the end of the peer's direction.
+    pub(super) fn poll_inner(&mut self) -> Option<Event> {
+        while matches!(self.phase, Phase::Open { .. }) && self.reading == Direction::Open {
+            let stanzas = self.binding.service.mode() == Mode::Stanzas;
+            if stanzas && matches!(self.phase, Phase::Open { confirmed: true }) {
+                match self.cutter.cut(&mut self.plain) {
+                    Ok(Some(frame)) => match self.arrive(frame.into_bytes()) {
+                        Some(event) => return Some(event),
+                        None => continue,
+                    },
+                    Ok(None) => self.starved = true,
+                    Err(error) => {
+                        self.end(By::Us, Why::Framing(error));
+                        return None;
+                    }
+                }
+            } else if !self.plain.is_empty() {
+                return None;
+            }
+            if let Some((by, why)) = self.last.take() {
+                self.end(by, why);
+                return None;
+            }
+            if !self.tls.peer_closed() {
+                return None;
+            }
+            if stanzas && self.cutter.finish(&self.plain).is_err() {
+                self.end(By::Peer, Why::Truncated);
+                return None;
+            }
+            self.reading = Direction::Ended;
+            self.settle();
+            return Some(Event::PeerFinished);
+        }
+        self.settle();
+        None
+    }
+
+    pub(super) fn arrive(&mut self, frame: Bytes) -> Option<Event> {
+        let stanza = match Stanza::read(&frame) {
+            Ok(stanza) => stanza,
+            Err(error) => {
+                self.end(By::Us, Why::Xml(error));
+                return None;
+            }
+        };
+        match routing::restore(stanza, &self.binding) {
+            Ok(Arrival::Deliver(stanza)) => Some(Event::Stanza(stanza)),
+            Ok(Arrival::Answer { reply, refused }) => {
+                self.reply(&reply);
+                refused.map(Event::Refused)
+            }
+            Ok(Arrival::Drop(violation)) => Some(Event::Refused(violation)),
+            Err(violation) => {
+                warn!("a stanza inside the tunnel broke the binding");
+                self.end(By::Us, Why::Routing(violation));
+                None
+            }
+        }
+    }
+
+    /// Answers in the channel of the request. An answer that finds our direction closed is dropped, as RFC 6120 drops
+    /// what arrives after the stream's end.
+    pub(super) fn reply(&mut self, reply: &Stanza) {
+        if self.writing == Direction::Ended {
+            return;
+        }
+        let mut xml = Vec::new();
+        reply.write(&mut xml);
+        if self.tls.write(&xml).is_err() {
+            self.end(By::Us, Why::Unread);
+        }
+    }
+}
