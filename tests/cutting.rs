@@ -1,5 +1,14 @@
 //! The borders of chunks, records and stanzas have nothing to do with each other.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that cannot go on says so by failing"
+)]
+
 use proptest::prelude::*;
 use xtls_ibb::Window;
 use xtls_stanza::Stanza;

@@ -1,5 +1,14 @@
 //! A peer, or a server in its name, that breaks a rule: refused, named, and nothing of it reaches the application.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that cannot go on says so by failing"
+)]
+
 use xtls_client::router::{What, Why};
 use xtls_session::{By, Verdict, Violation, Why as Session};
 use xtls_stanza::xtls::Control;

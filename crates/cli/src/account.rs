@@ -17,8 +17,9 @@ pub(crate) fn home(account: &Account) -> Result<Home, Failure> {
     if let Some(home) = &account.home {
         return Ok(Home::at(home));
     }
-    let folders = etcetera::choose_base_strategy()
-        .map_err(|_| Failure::usage("no home folder is known: say where keys shall live with --home"))?;
+    let folders = etcetera::choose_base_strategy().map_err(|_| {
+        Failure::usage("no home folder is known: say where keys shall live with --home")
+    })?;
     Ok(Home::at(folders.data_dir().join("xtls")))
 }
 
@@ -57,7 +58,8 @@ pub(crate) fn password(server: &Server, account: &Address) -> Result<Zeroizing<S
 }
 
 fn from_file(path: &PathBuf) -> Result<Zeroizing<String>, Failure> {
-    let wrong = |why: String| Failure::usage(format!("the password file {}: {why}", path.display()));
+    let wrong =
+        |why: String| Failure::usage(format!("the password file {}: {why}", path.display()));
     let file = fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
     let mut line = Zeroizing::new(String::with_capacity(PASSWORD_LIMIT));
     let limit = u64::try_from(PASSWORD_LIMIT).unwrap_or(u64::MAX);

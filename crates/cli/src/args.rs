@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use xtls_client::tls::trust::Policy;
 use xtls_client::uplink::normalise;
 use xtls_stanza::Address;
-use xtls_client::tls::trust::Policy;
 
 /// End-to-end encrypted conversations between two XMPP accounts, by plain TLS through servers that need not be trusted.
 #[derive(Debug, Parser)]
@@ -48,7 +48,13 @@ pub(crate) struct Output {
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Output")]
     pub(crate) verbose: u8,
     /// Nothing on standard error but errors.
-    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Output")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "verbose",
+        help_heading = "Output"
+    )]
     pub(crate) quiet: bool,
 }
 
@@ -235,7 +241,10 @@ fn address(text: &str) -> Result<Address, String> {
 fn bare(text: &str) -> Result<Address, String> {
     let address = address(text)?;
     if address.is_full() {
-        return Err(format!("an address without a resource is wanted: {}", address.bare()));
+        return Err(format!(
+            "an address without a resource is wanted: {}",
+            address.bare()
+        ));
     }
     if address.local().is_none() {
         return Err("an account's address has the form name@domain".to_owned());
@@ -252,7 +261,9 @@ fn acceptable(text: &str) -> Result<Acceptable, String> {
 
 fn host_port(text: &str) -> Result<(String, u16), String> {
     let (host, port) = text.rsplit_once(':').ok_or("HOST:PORT is wanted")?;
-    let port = port.parse::<u16>().map_err(|_| format!("{port:?} is not a port"))?;
+    let port = port
+        .parse::<u16>()
+        .map_err(|_| format!("{port:?} is not a port"))?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     if host.is_empty() || port == 0 {
         return Err("HOST:PORT is wanted".to_owned());
@@ -294,6 +305,9 @@ mod tests {
     fn an_account_is_a_bare_address() {
         assert!(bare("romeo@montague.example/orchard").is_err());
         assert!(bare("montague.example").is_err());
-        assert_eq!(bare("Romeo@Montague.example").unwrap().as_str(), "romeo@montague.example");
+        assert_eq!(
+            bare("Romeo@Montague.example").unwrap().as_str(),
+            "romeo@montague.example"
+        );
     }
 }

@@ -35,7 +35,10 @@ pub(crate) async fn verdict(introduction: Introduction, say: Say) -> Verdict {
 }
 
 fn question(introduction: &Introduction) -> std::io::Result<bool> {
-    let mut terminal = std::fs::OpenOptions::new().read(true).write(true).open(TERMINAL)?;
+    let mut terminal = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(TERMINAL)?;
     write!(
         terminal,
         "\nThis is the first contact with {}.\n\

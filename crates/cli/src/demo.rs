@@ -12,11 +12,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use xtls_client::relay::{Limits, Seen};
 use xtls_client::router::{Config, What};
-use xtls_client::{Accept, Client, Incoming, Pins, Relay, Tunnel};
 use xtls_client::session::Why as Session;
-use xtls_stanza::{Address, Element, Kind, Stanza};
 use xtls_client::tls::Identity;
 use xtls_client::tls::trust::Policy;
+use xtls_client::{Accept, Client, Incoming, Pins, Relay, Tunnel};
+use xtls_stanza::{Address, Element, Kind, Stanza};
 use zeroize::Zeroizing;
 
 use crate::args::Demo;
@@ -29,9 +29,18 @@ const JULIET: &str = "juliet@capulet.example/balcony";
 
 /// What Romeo says, and what Juliet answers.
 const LINES: [(&str, &str); 3] = [
-    ("Call me but love, and I'll be new baptized.", "What man art thou that thus bescreen'd in night"),
-    ("My name, dear saint, is hateful to myself.", "By whose direction found'st thou out this place?"),
-    ("By love, who first did prompt me to inquire.", "Thou know'st the mask of night is on my face."),
+    (
+        "Call me but love, and I'll be new baptized.",
+        "What man art thou that thus bescreen'd in night",
+    ),
+    (
+        "My name, dear saint, is hateful to myself.",
+        "By whose direction found'st thou out this place?",
+    ),
+    (
+        "By love, who first did prompt me to inquire.",
+        "Thou know'st the mask of night is on my face.",
+    ),
 ];
 
 /// Runs the demonstration on the in-process relay.
@@ -48,7 +57,10 @@ pub(crate) async fn run(args: &Demo, say: Say) -> Result<(), Failure> {
 
     let (juliet, incoming) = peer(&relay, JULIET, ROMEO).await?;
     let (romeo, _) = peer(&relay, ROMEO, JULIET).await?;
-    let stage = Stage { told: told.clone(), started };
+    let stage = Stage {
+        told: told.clone(),
+        started,
+    };
     let answering = tokio::spawn(answer(incoming, stage.clone()));
     let tunnel = romeo.open(juliet.own()).await?;
     let talking = tokio::spawn(talk(tunnel, stage));
@@ -62,8 +74,12 @@ pub(crate) async fn run(args: &Demo, say: Say) -> Result<(), Failure> {
 
     let mut columns = Columns::new(args.full);
     let script = async {
-        let said = talking.await.unwrap_or_else(|error| Err(Failure::failed(error.to_string())));
-        let heard = answering.await.unwrap_or_else(|error| Err(Failure::failed(error.to_string())));
+        let said = talking
+            .await
+            .unwrap_or_else(|error| Err(Failure::failed(error.to_string())));
+        let heard = answering
+            .await
+            .unwrap_or_else(|error| Err(Failure::failed(error.to_string())));
         romeo.stop().await;
         juliet.stop().await;
         said.and(heard)
@@ -83,7 +99,10 @@ pub(crate) async fn run(args: &Demo, say: Say) -> Result<(), Failure> {
     }
     result?;
     let totals = columns.foot(latency)?;
-    let fields: Vec<_> = totals.iter().map(|(name, value)| (*name, Value::from(*value))).collect();
+    let fields: Vec<_> = totals
+        .iter()
+        .map(|(name, value)| (*name, Value::from(*value)))
+        .collect();
     say.data("demo", &fields);
     Ok(())
 }
@@ -95,10 +114,15 @@ async fn peer(relay: &Relay, own: &str, other: &str) -> Result<(Client, Incoming
     let other = Address::new(other).map_err(|error| wrong(&error))?;
     let mut seed = Zeroizing::new([0_u8; 32]);
     xtls_client::random(seed.as_mut_slice())?;
-    let identity = Identity::generate(own.bare(), &seed, xtls_client::unix_now()).map_err(|error| wrong(&error))?;
-    let clock = Arc::new(xtls_client::tls::rustls::time_provider::DefaultTimeProvider);
-    let tls = xtls_client::tls::Config::new(Arc::new(identity), xtls_client::tls::default_provider(), clock)
+    let identity = Identity::generate(own.bare(), &seed, xtls_client::unix_now())
         .map_err(|error| wrong(&error))?;
+    let clock = Arc::new(xtls_client::tls::rustls::time_provider::DefaultTimeProvider);
+    let tls = xtls_client::tls::Config::new(
+        Arc::new(identity),
+        xtls_client::tls::default_provider(),
+        clock,
+    )
+    .map_err(|error| wrong(&error))?;
     let pins = Pins::memory();
     let config = Config::new(tls, pins.store())
         .policy(Policy::Tofu)
@@ -117,7 +141,11 @@ struct Stage {
 
 impl Stage {
     fn note(&self, who: &str, text: String) {
-        let row = Row::Note { at: self.started.elapsed(), who: who.to_owned(), text };
+        let row = Row::Note {
+            at: self.started.elapsed(),
+            who: who.to_owned(),
+            text,
+        };
         let _ = self.told.send(row);
     }
 
@@ -127,7 +155,11 @@ impl Stage {
         (inner.from, inner.to) = (None, None);
         let mut xml = Vec::new();
         inner.write(&mut xml);
-        let row = Row::Inner { at: self.started.elapsed(), who: who.to_owned(), xml };
+        let row = Row::Inner {
+            at: self.started.elapsed(),
+            who: who.to_owned(),
+            xml,
+        };
         let _ = self.told.send(row);
     }
 
@@ -136,23 +168,48 @@ impl Stage {
         match what {
             What::Ready => {
                 let at = self.started.elapsed();
-                let _ = self.told.send(Row::Ready { at, who: who.to_owned() });
+                let _ = self.told.send(Row::Ready {
+                    at,
+                    who: who.to_owned(),
+                });
             }
             What::Established(peer) => {
                 let at = self.started.elapsed();
                 let key = peer.key.fingerprint.grouped();
-                let _ = self.told.send(Row::Established { at, who: who.to_owned(), key });
+                let _ = self.told.send(Row::Established {
+                    at,
+                    who: who.to_owned(),
+                    key,
+                });
             }
-            What::PeerFinished => self.note(who, "the other side has closed its direction".to_owned()),
+            What::PeerFinished => {
+                self.note(who, "the other side has closed its direction".to_owned())
+            }
             What::Closed(closed) => {
                 if let Some(failure) = Failure::of_close(closed) {
                     return Err(failure);
                 }
-                let clean = matches!(&closed.why, xtls_client::router::Why::Session(Session::Finished));
-                self.note(who, if clean { "closed, nothing missing".to_owned() } else { closed.why.to_string() });
+                let clean = matches!(
+                    &closed.why,
+                    xtls_client::router::Why::Session(Session::Finished)
+                );
+                self.note(
+                    who,
+                    if clean {
+                        "closed, nothing missing".to_owned()
+                    } else {
+                        closed.why.to_string()
+                    },
+                );
                 return Ok(true);
             }
-            _ => {}
+            What::Incoming(_)
+            | What::Judge(_)
+            | What::Stanza(_)
+            | What::Refused(_)
+            | What::NotPinned(_)
+            | What::Writable
+            | _ => {}
         }
         Ok(false)
     }
@@ -167,35 +224,27 @@ async fn talk(mut tunnel: Tunnel, stage: Stage) -> Result<(), Failure> {
         tokio::spawn(async move { sender.send(first).await });
     }
     while let Some(what) = tunnel.next().await {
-        let next = match &what {
-            What::Stanza(stanza) if stanza.kind == Kind::Iq => {
-                stage.said("juliet", stanza);
-                let letter = "O, speak again, bright angel! ".repeat(300);
-                let letter = message(LINES.len(), &letter);
-                send(&tunnel, "romeo", letter).await?;
-                tunnel.finish().await;
-                None
-            }
-            What::Stanza(stanza) => {
-                stage.said("juliet", stanza);
-                Some(match lines.next() {
-                    Some((at, (line, _))) => message(at, line),
-                    None => Stanza::new(Kind::Iq)
-                        .with_type("get")
-                        .with_id("v1")
-                        .with_child(&Element::new("query", "jabber:iq:version")),
-                })
-            }
-            other => {
-                if stage.follow("romeo", other)? {
-                    return Ok(());
-                }
-                None
-            }
-        };
-        if let Some(stanza) = next {
-            send(&tunnel, "romeo", stanza).await?;
+        if stage.follow("romeo", &what)? {
+            return Ok(());
         }
+        let What::Stanza(stanza) = &what else {
+            continue;
+        };
+        stage.said("juliet", stanza);
+        if stanza.kind == Kind::Iq {
+            let letter = "O, speak again, bright angel! ".repeat(300);
+            send(&tunnel, "romeo", message(LINES.len(), &letter)).await?;
+            tunnel.finish().await;
+            continue;
+        }
+        let next = match lines.next() {
+            Some((at, (line, _))) => message(at, line),
+            None => Stanza::new(Kind::Iq)
+                .with_type("get")
+                .with_id("v1")
+                .with_child(&Element::new("query", "jabber:iq:version")),
+        };
+        send(&tunnel, "romeo", next).await?;
     }
     Err(Failure::failed("romeo's tunnel ended without a word"))
 }
@@ -207,45 +256,50 @@ async fn answer(mut incoming: Incoming, stage: Stage) -> Result<(), Failure> {
     };
     let mut answers = LINES.iter().enumerate();
     while let Some(what) = tunnel.next().await {
-        match &what {
-            What::Stanza(stanza) => {
-                stage.said("romeo", stanza);
-                let reply = match (stanza.kind, stanza.type_.as_deref()) {
-                    (Kind::Iq, Some("get")) => Some(version(stanza)),
-                    (Kind::Message, _) => answers.next().map(|(at, (_, line))| message(at, line)),
-                    (Kind::Iq | Kind::Presence, _) => None,
-                };
-                if let Some(reply) = reply {
-                    send(&tunnel, "juliet", reply).await?;
-                }
-            }
-            What::PeerFinished => {
-                stage.follow("juliet", &what)?;
-                tunnel.finish().await;
-            }
-            other => {
-                if stage.follow("juliet", other)? {
-                    return Ok(());
-                }
-            }
+        if stage.follow("juliet", &what)? {
+            return Ok(());
+        }
+        if matches!(what, What::PeerFinished) {
+            tunnel.finish().await;
+        }
+        let What::Stanza(stanza) = &what else {
+            continue;
+        };
+        stage.said("romeo", stanza);
+        let reply = match (stanza.kind, stanza.type_.as_deref()) {
+            (Kind::Iq, Some("get")) => Some(version(stanza)),
+            (Kind::Message, _) => answers.next().map(|(at, (_, line))| message(at, line)),
+            (Kind::Iq | Kind::Presence, _) => None,
+        };
+        if let Some(reply) = reply {
+            send(&tunnel, "juliet", reply).await?;
         }
     }
     Err(Failure::failed("juliet's tunnel ended without a word"))
 }
 
 async fn send(tunnel: &Tunnel, who: &str, stanza: Stanza) -> Result<(), Failure> {
-    tunnel.sender().send(stanza).await.map_err(|error| Failure::failed(format!("{who}: {error}")))
+    tunnel
+        .sender()
+        .send(stanza)
+        .await
+        .map_err(|error| Failure::failed(format!("{who}: {error}")))
 }
 
 fn message(at: usize, text: &str) -> Stanza {
     let body = Element::new("body", "jabber:client").with_text(text);
-    Stanza::new(Kind::Message).with_type("chat").with_id(format!("m{at}")).with_child(&body)
+    Stanza::new(Kind::Message)
+        .with_type("chat")
+        .with_id(format!("m{at}"))
+        .with_child(&body)
 }
 
 fn version(request: &Stanza) -> Stanza {
     let name = Element::new("name", "jabber:iq:version").with_text("xtls");
     let version = Element::new("version", "jabber:iq:version").with_text(env!("CARGO_PKG_VERSION"));
-    let query = Element::new("query", "jabber:iq:version").with_child(name).with_child(version);
+    let query = Element::new("query", "jabber:iq:version")
+        .with_child(name)
+        .with_child(version);
     Stanza::new(Kind::Iq)
         .with_type("result")
         .with_id(request.id.clone().unwrap_or_default())

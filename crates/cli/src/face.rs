@@ -42,7 +42,9 @@ impl Face {
             Self::Stanzas => {
                 std::thread::spawn(move || read_stanzas(&items));
             }
-            Self::Chat(chat) if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() => {
+            Self::Chat(chat)
+                if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() =>
+            {
                 if let Ok(mut editor) = rustyline::DefaultEditor::new() {
                     if let Ok(printer) = editor.create_external_printer() {
                         chat.printer = Some(Box::new(printer));
@@ -80,12 +82,18 @@ impl Chat {
             return None;
         }
         let children = stanza.elements().ok()?;
-        let body = children.iter().find(|child| child.is("body", "jabber:client"))?;
+        let body = children
+            .iter()
+            .find(|child| child.is("body", "jabber:client"))?;
         let text = clean(&body.text());
         let Some(printer) = &mut self.printer else {
             return Some(format!("{text}\n").into_bytes());
         };
-        let name = stanza.from.as_ref().and_then(|from| from.local()).unwrap_or("peer");
+        let name = stanza
+            .from
+            .as_ref()
+            .and_then(|from| from.local())
+            .unwrap_or("peer");
         let style = anstyle::AnsiColor::Cyan.on_default().bold();
         let line = format!("{style}{name}:{style:#} {text}\n");
         match printer.print(line) {
@@ -142,7 +150,9 @@ fn read_typed(editor: &mut rustyline::DefaultEditor, items: &mpsc::Sender<Item>)
 
 fn message(text: &str) -> Stanza {
     let body = Element::new("body", "jabber:client").with_text(text);
-    Stanza::new(Kind::Message).with_type("chat").with_child(&body)
+    Stanza::new(Kind::Message)
+        .with_type("chat")
+        .with_child(&body)
 }
 
 /// Items read ahead of what the tunnel takes.

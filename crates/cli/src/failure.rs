@@ -1,9 +1,9 @@
 //! Every way to fail: an exit code, what happened, and what to do next.
 
 use xtls_client::router::{Closed, OpenError, Why};
-use xtls_client::{HomeError, LinkError, PinsError};
 use xtls_client::session::Why as Session;
 use xtls_client::tls::TlsError;
+use xtls_client::{HomeError, LinkError, PinsError};
 
 /// The program's end when it is not a good one.
 #[derive(Debug)]
@@ -30,7 +30,11 @@ pub(crate) enum Code {
 
 impl Failure {
     pub(crate) fn new(code: Code, what: impl Into<String>) -> Self {
-        Self { code, what: what.into(), hint: None }
+        Self {
+            code,
+            what: what.into(),
+            hint: None,
+        }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -62,10 +66,19 @@ impl Failure {
                     "is `xtls … --listen` running there, under exactly {peer}, and does it accept you (--accept)?"
                 )),
             ),
-            Why::Declined(_) => (Code::Peer, Some("the other side does not want a tunnel with you now".to_owned())),
-            Why::Unreachable(_) => (Code::Peer, Some("try again when the peer is online".to_owned())),
+            Why::Declined(_) => (
+                Code::Peer,
+                Some("the other side does not want a tunnel with you now".to_owned()),
+            ),
+            Why::Unreachable(_) => (
+                Code::Peer,
+                Some("try again when the peer is online".to_owned()),
+            ),
             Why::HandshakeAborted | Why::Stream(_) => (Code::Peer, None),
-            Why::NoAnswer => (Code::Timeout, Some("is the peer online under this resource?".to_owned())),
+            Why::NoAnswer => (
+                Code::Timeout,
+                Some("is the peer online under this resource?".to_owned()),
+            ),
             Why::Impostor => (Code::Identity, None),
             Why::Setup(_) => (Code::Failed, None),
             Why::Session(why) | Why::Cut { session: why, .. } => of_session(why, peer.bare()),
@@ -108,8 +121,7 @@ fn of_session(why: &Session, peer: &str) -> (Code, Option<String>) {
         Session::Routing(_) | Session::Confirmation(_) => (Code::Identity, None),
         Session::Framing(_) | Session::Xml(_) | Session::Truncated | Session::Finished => (Code::Corrupt, None),
         Session::HandshakeTimeout | Session::JudgingTimeout | Session::CloseTimeout => (Code::Timeout, None),
-        Session::Aborted => (Code::Failed, None),
-        _ => (Code::Failed, None),
+        Session::Unread | Session::Aborted | _ => (Code::Failed, None),
     }
 }
 
@@ -120,10 +132,19 @@ fn trust_hint(error: &xtls_client::tls::trust::TrustError, peer: &str) -> Option
             "nothing was sent. Compare over another channel; then `xtls trust forget {peer}` and \
              `xtls trust pin {peer} {presented}`"
         )),
-        Trust::NotPinned { presented, .. } => {
-            Some(format!("`xtls trust pin {peer} {presented}`, once it is compared; or --trust ask"))
-        }
-        _ => None,
+        Trust::NotPinned { presented, .. } => Some(format!(
+            "`xtls trust pin {peer} {presented}`, once it is compared; or --trust ask"
+        )),
+        Trust::WrongJid { .. }
+        | Trust::NoJid { .. }
+        | Trust::SeveralJids { .. }
+        | Trust::OwnKey { .. }
+        | Trust::KeyOfAnother { .. }
+        | Trust::Revoked { .. }
+        | Trust::SeveralCertificates { .. }
+        | Trust::BadCertificate { .. }
+        | Trust::NotProven { .. }
+        | _ => None,
     }
 }
 
@@ -131,10 +152,17 @@ impl From<LinkError> for Failure {
     fn from(error: LinkError) -> Self {
         let hint = match &error {
             LinkError::Conflict(_) => Some("choose another resource with --resource".to_owned()),
-            LinkError::Lost(_) | LinkError::Protocol(_) | LinkError::Refused(_) | LinkError::Closed => None,
-            _ => None,
+            LinkError::Lost(_)
+            | LinkError::Protocol(_)
+            | LinkError::Refused(_)
+            | LinkError::Closed
+            | _ => None,
         };
-        Self { code: Code::Server, what: error.to_string(), hint }
+        Self {
+            code: Code::Server,
+            what: error.to_string(),
+            hint,
+        }
     }
 }
 
@@ -146,10 +174,8 @@ impl From<HomeError> for Failure {
 
 impl From<PinsError> for Failure {
     fn from(error: PinsError) -> Self {
-        let code = match error {
-            PinsError::Pin(_) => Code::Identity,
-            _ => Code::Failed,
-        };
+        let pin = matches!(error, PinsError::Pin(_));
+        let code = if pin { Code::Identity } else { Code::Failed };
         Self::new(code, error.to_string())
     }
 }
@@ -159,7 +185,7 @@ impl From<OpenError> for Failure {
         let code = match error {
             OpenError::Own(_) => Code::Usage,
             OpenError::Stopped => Code::Server,
-            _ => Code::Failed,
+            OpenError::Already(_) | OpenError::Stream(_) | _ => Code::Failed,
         };
         Self::new(code, error.to_string())
     }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 use xtls_client::router::Config;
+use xtls_client::tls::trust::Policy;
+use xtls_client::tls::{Fingerprint, Identity};
 use xtls_client::xmpp::{self, Options, Security};
 use xtls_client::{Accept, Client, Incoming, LinkError, Pins};
 use xtls_stanza::Address;
 use xtls_stanza::ibb::{BlockSize, Carrier};
-use xtls_client::tls::trust::Policy;
-use xtls_client::tls::{Fingerprint, Identity};
 
 use crate::account;
 use crate::args::{Acceptable, Server, Talk, Transport, Tunnel};
@@ -47,7 +47,14 @@ pub(crate) async fn connect(talk: &Talk) -> Result<Link, Failure> {
     let uplink = Recorded::new(uplink, recorder.clone());
     let (client, incoming, task) = Client::start(uplink, config, pins)?;
     let own = client.own().clone();
-    Ok(Link { client, incoming, task, own, fingerprint, recorder })
+    Ok(Link {
+        client,
+        incoming,
+        task,
+        own,
+        fingerprint,
+        recorder,
+    })
 }
 
 /// The router's settings from the options.
@@ -63,14 +70,18 @@ pub(crate) fn config(
         Arc::new(xtls_client::tls::rustls::time_provider::DefaultTimeProvider),
     )
     .map_err(|error| Failure::failed(error.to_string()))?;
-    let mut ibb = xtls_client::ibb::Config::default().messages(tunnel.transport == Transport::Message);
+    let mut ibb =
+        xtls_client::ibb::Config::default().messages(tunnel.transport == Transport::Message);
     // Two ends that speak XTLS agree on the largest block and fill it as the path allows.
     let block = tunnel.block_size.unwrap_or(u16::MAX);
     if let Some(block) = BlockSize::new(block) {
         ibb = ibb.block_size(block).max_block(block);
     }
     if let Some(window) = tunnel.window {
-        ibb = ibb.window(xtls_client::ibb::Window::Fixed { bytes: window, chunk: block });
+        ibb = ibb.window(xtls_client::ibb::Window::Fixed {
+            bytes: window,
+            chunk: block,
+        });
     }
     let carrier = match tunnel.transport {
         Transport::Iq => Carrier::Iq,
@@ -112,7 +123,9 @@ fn options(server: &Server, account: &Address, listen: bool) -> Result<Options, 
         None => random_resource()?,
     };
     // Checked here, where it can be called a usage error.
-    account.with_resource(&resource).map_err(|error| Failure::usage(error.to_string()))?;
+    account
+        .with_resource(&resource)
+        .map_err(|error| Failure::usage(error.to_string()))?;
     options = options.resource(resource);
     if let Some((host, port)) = &server.server {
         options = options.server(host.clone(), *port);

@@ -67,7 +67,8 @@ fn log(output: &Output) {
         2 => "debug",
         _ => "trace",
     };
-    let filter = format!("off,xtls={level},xtls_client={level},xtls_ibb={level},xtls_session={level}");
+    let filter =
+        format!("off,xtls={level},xtls_client={level},xtls_ibb={level},xtls_session={level}");
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(EnvFilter::new(filter))

@@ -18,7 +18,10 @@ pub(crate) fn one_line(xml: &[u8]) -> Vec<u8> {
         } else if first == b'<' {
             rest = tag(rest, &mut out);
         } else {
-            let end = rest.iter().position(|octet| *octet == b'<').unwrap_or(rest.len());
+            let end = rest
+                .iter()
+                .position(|octet| *octet == b'<')
+                .unwrap_or(rest.len());
             let (text, after) = rest.split_at(end);
             lines(text, b"&#10;", &mut out);
             rest = after;
@@ -78,7 +81,9 @@ fn escape(text: &[u8], out: &mut Vec<u8>) {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
 }
 
 #[cfg(test)]
@@ -107,6 +112,9 @@ mod tests {
 
     #[test]
     fn sections_become_text() {
-        assert_eq!(text("<a>\n<![CDATA[<b>\n&]]]></a>"), "<a>&#10;&lt;b&gt;&#10;&amp;]</a>");
+        assert_eq!(
+            text("<a>\n<![CDATA[<b>\n&]]]></a>"),
+            "<a>&#10;&lt;b&gt;&#10;&amp;]</a>"
+        );
     }
 }

@@ -30,26 +30,36 @@ impl Recorder {
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options
-            .open(path)
-            .map_err(|error| Failure::usage(format!("cannot record to {}: {error}", path.display())))?;
+        let file = options.open(path).map_err(|error| {
+            Failure::usage(format!("cannot record to {}: {error}", path.display()))
+        })?;
         let (lines, receiver) = mpsc::channel::<Value>();
         std::thread::spawn(move || {
             let mut file = BufWriter::new(file);
             while let Ok(line) = receiver.recv() {
                 // A full disk ends the recording and not the conversation.
-                if writeln!(file, "{line}").and_then(|()| file.flush()).is_err() {
+                if writeln!(file, "{line}")
+                    .and_then(|()| file.flush())
+                    .is_err()
+                {
                     return;
                 }
             }
         });
-        Ok(Self { lines, started: Instant::now(), plaintext })
+        Ok(Self {
+            lines,
+            started: Instant::now(),
+            plaintext,
+        })
     }
 
     fn write(&self, mut line: Value) {
         if let Value::Object(fields) = &mut line {
             let at = self.started.elapsed().as_micros();
-            fields.insert("us".to_owned(), Value::from(u64::try_from(at).unwrap_or(u64::MAX)));
+            fields.insert(
+                "us".to_owned(),
+                Value::from(u64::try_from(at).unwrap_or(u64::MAX)),
+            );
         }
         // The writer has ended: there is nowhere to record to.
         let _ = self.lines.send(line);
@@ -98,9 +108,10 @@ impl Recorder {
 
 /// Takes the data out of a chunk and says how much it was.
 fn redact(payload: &mut Payload) -> usize {
-    match payload {
-        Payload::Data(data) => std::mem::take(&mut data.bytes).len(),
-        _ => 0,
+    if let Payload::Data(data) = payload {
+        std::mem::take(&mut data.bytes).len()
+    } else {
+        0
     }
 }
 

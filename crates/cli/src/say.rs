@@ -18,7 +18,10 @@ pub(crate) struct Say {
 
 impl Say {
     pub(crate) fn new(output: &Output) -> Self {
-        Self { json: output.json, quiet: output.quiet }
+        Self {
+            json: output.json,
+            quiet: output.quiet,
+        }
     }
 
     /// Something happened. `fields` are for programs, `text` is for people.
@@ -27,7 +30,10 @@ impl Say {
             self.line(name, fields);
         } else if !self.quiet {
             let style = Style::new().dimmed();
-            write(format_args!("{style}xtls:{style:#} {}", clean(&text.to_string())));
+            write(format_args!(
+                "{style}xtls:{style:#} {}",
+                clean(&text.to_string())
+            ));
         }
     }
 
@@ -44,7 +50,10 @@ impl Say {
             self.line(name, fields);
         } else {
             let style = AnsiColor::Yellow.on_default().bold();
-            write(format_args!("{style}xtls: warning:{style:#} {}", clean(&text.to_string())));
+            write(format_args!(
+                "{style}xtls: warning:{style:#} {}",
+                clean(&text.to_string())
+            ));
         }
     }
 
@@ -62,7 +71,10 @@ impl Say {
             return;
         }
         let style = AnsiColor::Red.on_default().bold();
-        write(format_args!("{style}xtls: error:{style:#} {}", clean(&failure.what)));
+        write(format_args!(
+            "{style}xtls: error:{style:#} {}",
+            clean(&failure.what)
+        ));
         if let Some(hint) = &failure.hint {
             write(format_args!("      {}", clean(hint)));
         }

@@ -8,16 +8,16 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 use xtls_client::router::{Closed, SendError, TunnelId, What};
-use xtls_client::{Sender, Tunnel};
 use xtls_client::session::Peer;
-use xtls_stanza::{Address, Stanza};
 use xtls_client::tls::Standing;
 use xtls_client::tls::trust::Level;
+use xtls_client::{Sender, Tunnel};
+use xtls_stanza::{Address, Stanza};
 
 use crate::args::Talk;
 use crate::ask;
-use crate::failure::{Code, Failure};
 use crate::face::{Face, Item};
+use crate::failure::{Code, Failure};
 use crate::link::{self, LISTENER, Link};
 use crate::say::Say;
 
@@ -49,6 +49,9 @@ pub(crate) async fn run(talk: &Talk, face: Face, say: Say) -> Result<(), Failure
     result.and(last)
 }
 
+/// A stanza on its way into a tunnel that may have no room.
+type Sending = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send>>;
+
 struct Hub {
     say: Say,
     face: Face,
@@ -59,7 +62,7 @@ struct Hub {
     current: Option<TunnelId>,
     items: Option<mpsc::Receiver<Item>>,
     input_ended: bool,
-    sending: Option<Pin<Box<dyn Future<Output = Result<(), SendError>> + Send>>>,
+    sending: Option<Sending>,
     outcome: Result<(), Failure>,
     /// Tunnels that have ended.
     ended: usize,
@@ -70,7 +73,11 @@ impl Hub {
         let (told, mut news) = mpsc::channel::<(TunnelId, What)>(1);
         if let Some(peer) = &self.talk.peer {
             let peer = exact(peer)?;
-            self.say.event("opening", &[("peer", peer.as_str().into())], format_args!("opening a tunnel to {peer}"));
+            self.say.event(
+                "opening",
+                &[("peer", peer.as_str().into())],
+                format_args!("opening a tunnel to {peer}"),
+            );
             let tunnel = link.client.open(&peer).await?;
             // What is said before the tunnel is open leaves with the last flight of its handshake. A person types once
             // the question of trust is answered.
@@ -134,9 +141,17 @@ impl Hub {
                 ("fingerprint", Value::from(link.fingerprint.hex())),
             ];
             let (own, key) = (&link.own, &link.fingerprint);
-            self.say.event("listening", &fields, format_args!("listening as {own}\n      own key {key}"));
+            self.say.event(
+                "listening",
+                &fields,
+                format_args!("listening as {own}\n      own key {key}"),
+            );
             if self.talk.tunnel.accept.is_empty() {
-                self.say.warn("deaf", &[], "nobody may open a tunnel to us: say who with --accept JID");
+                self.say.warn(
+                    "deaf",
+                    &[],
+                    "nobody may open a tunnel to us: say who with --accept JID",
+                );
             }
         } else {
             let fields = [
@@ -144,7 +159,11 @@ impl Hub {
                 ("fingerprint", Value::from(link.fingerprint.hex())),
             ];
             let (own, key) = (&link.own, &link.fingerprint);
-            self.say.event("connected", &fields, format_args!("connected as {own}\n      own key {key}"));
+            self.say.event(
+                "connected",
+                &fields,
+                format_args!("connected as {own}\n      own key {key}"),
+            );
         }
     }
 
@@ -165,11 +184,18 @@ impl Hub {
     /// An initiator's conversation is over with its tunnel, a listener's with `--once`.
     fn over(&self) -> bool {
         let last = self.senders.is_empty() && self.ended > 0;
-        last && (!self.talk.listen || self.talk.tunnel.once || self.outcome.as_ref().is_err_and(|f| f.code == Code::Interrupted))
+        last && (!self.talk.listen
+            || self.talk.tunnel.once
+            || self
+                .outcome
+                .as_ref()
+                .is_err_and(|f| f.code == Code::Interrupted))
     }
 
     async fn on_news(&mut self, link: &Link, id: TunnelId, what: What) -> Result<(), Failure> {
-        let Some(sender) = self.senders.get(&id).cloned() else { return Ok(()) };
+        let Some(sender) = self.senders.get(&id).cloned() else {
+            return Ok(());
+        };
         match what {
             What::Judge(introduction) => {
                 // The prompt must not stop the other tunnels.
@@ -197,11 +223,19 @@ impl Hub {
                 self.deliver(&stanza).await?;
             }
             What::Refused(violation) => {
-                self.say.warn("refused", &[("peer", sender.peer().as_str().into())], format_args!("{}: {violation}", sender.peer()));
+                self.say.warn(
+                    "refused",
+                    &[("peer", sender.peer().as_str().into())],
+                    format_args!("{}: {violation}", sender.peer()),
+                );
             }
             What::PeerFinished => {
                 let peer = sender.peer();
-                self.say.event("peer_finished", &[("peer", peer.as_str().into())], format_args!("{peer} has said everything"));
+                self.say.event(
+                    "peer_finished",
+                    &[("peer", peer.as_str().into())],
+                    format_args!("{peer} has said everything"),
+                );
                 // A conversation between people ends for both; a stream of stanzas may go on the other way.
                 if matches!(self.face, Face::Chat(_)) {
                     sender.finish().await;
@@ -227,7 +261,10 @@ impl Hub {
         let (standing, level) = match peer.key.standing {
             Standing::Pinned(Level::Verified(_)) => ("its key is verified", "verified"),
             Standing::Pinned(_) => ("its key is the one met before, not verified", "pinned"),
-            Standing::New => ("FIRST CONTACT: its key was pinned now and is UNVERIFIED", "unverified"),
+            Standing::New => (
+                "FIRST CONTACT: its key was pinned now and is UNVERIFIED",
+                "unverified",
+            ),
         };
         let fields = [
             ("peer", Value::from(address.as_str())),
@@ -235,21 +272,33 @@ impl Hub {
             ("standing", Value::from(level)),
             ("bound", Value::from(peer.bound)),
         ];
-        self.say.event("established", &fields, format_args!("secure with {address}\n      peer key {key}: {standing}"));
+        self.say.event(
+            "established",
+            &fields,
+            format_args!("secure with {address}\n      peer key {key}: {standing}"),
+        );
         if !peer.bound {
-            self.say.warn("unbound", &[], "the peer speaks the letter of 2008 only: the session is not bound to resources");
+            self.say.warn(
+                "unbound",
+                &[],
+                "the peer speaks the letter of 2008 only: the session is not bound to resources",
+            );
         }
         let _ = link;
     }
 
     async fn deliver(&mut self, stanza: &Stanza) -> Result<(), Failure> {
-        let Some(line) = self.face.show(stanza) else { return Ok(()) };
+        let Some(line) = self.face.show(stanza) else {
+            return Ok(());
+        };
         let mut out = tokio::io::stdout();
         let written = async {
             out.write_all(&line).await?;
             out.flush().await
         };
-        written.await.map_err(|error| Failure::failed(format!("standard output: {error}")))
+        written
+            .await
+            .map_err(|error| Failure::failed(format!("standard output: {error}")))
     }
 
     async fn on_input(&mut self, item: Option<Item>) -> Result<(), Failure> {
@@ -267,12 +316,15 @@ impl Hub {
     /// Sends a stanza to whom it is addressed, or to the tunnel that opened last.
     fn dispatch(&mut self, stanza: Stanza) {
         let by_address = |to: &Address| {
-            let fits = |sender: &&Sender| sender.peer() == to || sender.peer().bare() == to.as_str();
+            let fits =
+                |sender: &&Sender| sender.peer() == to || sender.peer().bare() == to.as_str();
             self.senders.values().find(fits).cloned()
         };
         let addressed = stanza.to.as_ref().and_then(by_address);
         let current = self.current.and_then(|id| self.senders.get(&id)).cloned();
-        let Some(sender) = addressed.or(current) else { return };
+        let Some(sender) = addressed.or(current) else {
+            return;
+        };
         self.sending = Some(Box::pin(async move { sender.send(stanza).await }));
     }
 
@@ -280,9 +332,12 @@ impl Hub {
         match sent {
             Ok(()) => {}
             // The tunnel's own end says why.
-            Err(SendError::Gone(_) | SendError::Session(xtls_client::session::SendError::Finished)) => {}
+            Err(
+                SendError::Gone(_) | SendError::Session(xtls_client::session::SendError::Finished),
+            ) => {}
             Err(error) => {
-                let failure = Failure::usage(format!("standard input: {error}; the stanza was not sent"));
+                let failure =
+                    Failure::usage(format!("standard input: {error}; the stanza was not sent"));
                 self.say.failure(&failure);
                 self.outcome = Err(failure);
             }
@@ -313,7 +368,11 @@ impl Hub {
         ];
         let peer = &closed.peer;
         match failure {
-            None => self.say.event("closed", &fields, format_args!("closed with {peer}: {}", closed.why)),
+            None => self.say.event(
+                "closed",
+                &fields,
+                format_args!("closed with {peer}: {}", closed.why),
+            ),
             Some(failure) => {
                 self.say.data("closed", &fields);
                 if self.talk.listen && !self.talk.tunnel.once {
@@ -331,10 +390,13 @@ fn exact(peer: &Address) -> Result<Address, Failure> {
     if peer.is_full() || peer.local().is_none() {
         return Ok(peer.clone());
     }
-    peer.with_resource(LISTENER).map_err(|error| Failure::usage(error.to_string()))
+    peer.with_resource(LISTENER)
+        .map_err(|error| Failure::usage(error.to_string()))
 }
 
-fn link_ended(ended: Result<Result<(), xtls_client::LinkError>, tokio::task::JoinError>) -> Failure {
+fn link_ended(
+    ended: Result<Result<(), xtls_client::LinkError>, tokio::task::JoinError>,
+) -> Failure {
     match ended {
         Ok(Ok(())) => Failure::new(Code::Server, "the link to the server has ended"),
         Ok(Err(error)) => error.into(),

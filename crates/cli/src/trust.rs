@@ -22,13 +22,24 @@ pub(crate) fn id(args: &Id, say: Say) -> Result<(), Failure> {
         writeln!(out, "address      {}", account.bare())?;
         writeln!(out, "fingerprint  {fingerprint}")?;
         for (at, line) in words(&fingerprint).iter().enumerate() {
-            writeln!(out, "{}{line}", if at == 0 { "words        " } else { "             " })?;
+            writeln!(
+                out,
+                "{}{line}",
+                if at == 0 {
+                    "words        "
+                } else {
+                    "             "
+                }
+            )?;
         }
         writeln!(out, "uri          {uri}")?;
         if args.qr
             && let Ok(code) = qrcode::QrCode::new(&uri)
         {
-            let image = code.render::<qrcode::render::unicode::Dense1x2>().quiet_zone(true).build();
+            let image = code
+                .render::<qrcode::render::unicode::Dense1x2>()
+                .quiet_zone(true)
+                .build();
             writeln!(out, "\n{image}")?;
         }
         out.flush()
@@ -36,7 +47,11 @@ pub(crate) fn id(args: &Id, say: Say) -> Result<(), Failure> {
     written.map_err(stdout_failed)?;
     say.event(
         "id",
-        &[("address", account.bare().into()), ("fingerprint", fingerprint.hex().into()), ("uri", uri.into())],
+        &[
+            ("address", account.bare().into()),
+            ("fingerprint", fingerprint.hex().into()),
+            ("uri", uri.into()),
+        ],
         format_args!("the key lives in {}", home.account(&account).display()),
     );
     Ok(())
@@ -47,7 +62,9 @@ fn words(fingerprint: &Fingerprint) -> Vec<String> {
     let mnemonic: Result<bip0039::Mnemonic<bip0039::English>, _> =
         bip0039::Mnemonic::from_entropy(fingerprint.as_bytes().to_vec());
     // 32 bytes are one of the five lengths that BIP 39 knows, so there is always a phrase.
-    let Ok(mnemonic) = mnemonic else { return Vec::new() };
+    let Ok(mnemonic) = mnemonic else {
+        return Vec::new();
+    };
     let words: Vec<_> = mnemonic.phrase().split(' ').collect();
     words.chunks(8).map(|line| line.join(" ")).collect()
 }
@@ -73,7 +90,11 @@ fn list(args: &Account, say: Say) -> Result<(), Failure> {
         }
     }
     if none {
-        say.event("empty", &[], format_args!("{} has pinned no key yet", account.bare()));
+        say.event(
+            "empty",
+            &[],
+            format_args!("{} has pinned no key yet", account.bare()),
+        );
     }
     Ok(())
 }
@@ -84,7 +105,10 @@ fn show(args: &TrustPeer, say: Say) -> Result<(), Failure> {
     let store = home.pins(&account)?.store();
     let pins = store.of(args.peer.bare());
     if pins.is_empty() {
-        return Err(Failure::failed(format!("no key is pinned for {}", args.peer)));
+        return Err(Failure::failed(format!(
+            "no key is pinned for {}",
+            args.peer
+        )));
     }
     for pin in pins {
         print(args.peer.bare(), pin, say)?;
@@ -98,7 +122,10 @@ fn pin(args: &TrustPin, say: Say) -> Result<(), Failure> {
     let key = Fingerprint::parse(&args.fingerprint.join(" "))
         .map_err(|error| Failure::usage(format!("the fingerprint: {error}")))?;
     if home.identity(&account)?.fingerprint() == key {
-        return Err(Failure::new(Code::Identity, "this is the fingerprint of one's own key"));
+        return Err(Failure::new(
+            Code::Identity,
+            "this is the fingerprint of one's own key",
+        ));
     }
     let peer = args.peer.bare();
     let level = Level::Verified(Method::Fingerprint);
@@ -170,6 +197,9 @@ mod tests {
 
     #[test]
     fn another_key_has_other_words() {
-        assert_ne!(words(&Fingerprint::of_spki(b"a")), words(&Fingerprint::of_spki(b"b")));
+        assert_ne!(
+            words(&Fingerprint::of_spki(b"a")),
+            words(&Fingerprint::of_spki(b"b"))
+        );
     }
 }

@@ -18,13 +18,25 @@ pub(super) enum Row {
     /// The server passed a stanza on.
     Carrying(Seen),
     /// A stanza came out of the tunnel.
-    Inner { at: Duration, who: String, xml: Vec<u8> },
+    Inner {
+        at: Duration,
+        who: String,
+        xml: Vec<u8>,
+    },
     /// One side may send.
     Ready { at: Duration, who: String },
     /// Both sides have accepted each other, as one of them learns.
-    Established { at: Duration, who: String, key: String },
+    Established {
+        at: Duration,
+        who: String,
+        key: String,
+    },
     /// Anything else.
-    Note { at: Duration, who: String, text: String },
+    Note {
+        at: Duration,
+        who: String,
+        text: String,
+    },
 }
 
 /// Draws rows and counts them.
@@ -65,8 +77,14 @@ impl Columns {
         let bold = Style::new().bold();
         let dim = Style::new().dimmed();
         let left = pad("what the server saw", self.half());
-        line(format_args!("{bold}   ms  {left}{bold:#} {dim}│{dim:#} {bold}what the peers said{bold:#}"))?;
-        line(format_args!("{dim}{}┼{}{dim:#}", "─".repeat(8 + self.half()), "─".repeat(self.half())))
+        line(format_args!(
+            "{bold}   ms  {left}{bold:#} {dim}│{dim:#} {bold}what the peers said{bold:#}"
+        ))?;
+        line(format_args!(
+            "{dim}{}┼{}{dim:#}",
+            "─".repeat(8 + self.half()),
+            "─".repeat(self.half())
+        ))
     }
 
     pub(super) fn show(&mut self, row: &Row) -> Result<(), Failure> {
@@ -79,7 +97,11 @@ impl Columns {
                 self.inner_bytes += xml.len() as u64;
                 self.first_word.get_or_insert(at);
                 let text = clean(&String::from_utf8_lossy(xml));
-                let text = if self.full { text } else { text.replacen(" xmlns='jabber:client'", "", 1) };
+                let text = if self.full {
+                    text
+                } else {
+                    text.replacen(" xmlns='jabber:client'", "", 1)
+                };
                 self.right(at, &format!("{who}: {text}"), colour(who))
             }
             Row::Ready { who, .. } => {
@@ -89,7 +111,11 @@ impl Columns {
             Row::Established { who, key, .. } => {
                 self.secure = Some(at);
                 let short: String = key.chars().take(17).collect();
-                self.right(at, &format!("{who} is secure; the other key is {short} …"), Style::new().bold())
+                self.right(
+                    at,
+                    &format!("{who} is secure; the other key is {short} …"),
+                    Style::new().bold(),
+                )
             }
             Row::Note { who, text, .. } => {
                 self.right(at, &format!("{who}: {text}"), Style::new().dimmed())
@@ -100,35 +126,56 @@ impl Columns {
     fn carrying(&mut self, seen: &Seen) -> Result<(), Failure> {
         self.carrying += 1;
         self.carrying_bytes += seen.xml.len() as u64;
-        let who = seen.from.local().unwrap_or_else(|| seen.from.domain()).to_owned();
+        let who = seen
+            .from
+            .local()
+            .unwrap_or_else(|| seen.from.domain())
+            .to_owned();
         let arrow = if who == "romeo" { "→" } else { "←" };
         let what = self.describe(seen);
         let text = format!("{arrow} {:>5} B  {what}", seen.xml.len());
         let style = colour(&who);
         let dim = Style::new().dimmed();
         let left = pad(&text, self.half());
-        line(format_args!("{dim}{:>5}{dim:#}  {style}{left}{style:#} {dim}│{dim:#}", millis(seen.at)))?;
+        line(format_args!(
+            "{dim}{:>5}{dim:#}  {style}{left}{style:#} {dim}│{dim:#}",
+            millis(seen.at)
+        ))?;
         if self.full {
-            line(format_args!("{dim}{}{dim:#}", clean(&String::from_utf8_lossy(&seen.xml))))?;
+            line(format_args!(
+                "{dim}{}{dim:#}",
+                clean(&String::from_utf8_lossy(&seen.xml))
+            ))?;
         }
         Ok(())
     }
 
     /// A carrying stanza in a few words: only what a server can know.
     fn describe(&mut self, seen: &Seen) -> String {
-        let Ok(envelope) = Envelope::read(&seen.xml) else { return "?".to_owned() };
+        let Ok(envelope) = Envelope::read(&seen.xml) else {
+            return "?".to_owned();
+        };
         match &envelope.content {
             Content::Set(Payload::Open(open)) => {
-                format!("<open block-size='{}'><start/></open>", open.block_size.get())
+                format!(
+                    "<open block-size='{}'><start/></open>",
+                    open.block_size.get()
+                )
             }
             Content::Set(Payload::Data(data)) => {
-                let parts = self.records.entry(seen.from.clone()).or_default().follow(&data.bytes);
+                let parts = self
+                    .records
+                    .entry(seen.from.clone())
+                    .or_default()
+                    .follow(&data.bytes);
                 let parts: Vec<_> = parts.iter().map(Part::to_string).collect();
                 format!("<data seq='{}'> {}", data.seq.0, parts.join(" + "))
             }
             Content::Set(Payload::Close(_)) => "<close/> of the stream".to_owned(),
             Content::Set(Payload::Xtls(control)) => format!("<{}/> of xtls", control.name()),
-            Content::Result(Some(Payload::Xtls(control))) => format!("result <{}/>", control.name()),
+            Content::Result(Some(Payload::Xtls(control))) => {
+                format!("result <{}/>", control.name())
+            }
             Content::Result(None) => "result".to_owned(),
             Content::Error(error) => format!("error {}", error.condition.name()),
             Content::Get(_)
@@ -142,9 +189,18 @@ impl Columns {
     fn right(&self, at: Duration, text: &str, style: Style) -> Result<(), Failure> {
         let dim = Style::new().dimmed();
         let blank = " ".repeat(self.half());
-        for (nth, part) in wrap(text, self.half(), if self.full { usize::MAX } else { 2 }).iter().enumerate() {
-            let time = if nth == 0 { millis(at).to_string() } else { String::new() };
-            line(format_args!("{dim}{time:>5}{dim:#}  {blank} {dim}│{dim:#} {style}{part}{style:#}"))?;
+        for (nth, part) in wrap(text, self.half(), if self.full { usize::MAX } else { 2 })
+            .iter()
+            .enumerate()
+        {
+            let time = if nth == 0 {
+                millis(at).to_string()
+            } else {
+                String::new()
+            };
+            line(format_args!(
+                "{dim}{time:>5}{dim:#}  {blank} {dim}│{dim:#} {style}{part}{style:#}"
+            ))?;
         }
         Ok(())
     }
@@ -152,7 +208,11 @@ impl Columns {
     /// The sums, drawn and returned.
     pub(super) fn foot(&self, latency: Duration) -> Result<Vec<(&'static str, f64)>, Failure> {
         let dim = Style::new().dimmed();
-        line(format_args!("{dim}{}┴{}{dim:#}", "─".repeat(8 + self.half()), "─".repeat(self.half())))?;
+        line(format_args!(
+            "{dim}{}┴{}{dim:#}",
+            "─".repeat(8 + self.half()),
+            "─".repeat(self.half())
+        ))?;
         let trip = latency * 2;
         let trips = |at: Option<Duration>| match at {
             Some(at) if !trip.is_zero() => Some(at.as_secs_f64() / trip.as_secs_f64()),
@@ -170,13 +230,24 @@ impl Columns {
             ("seconds", self.last.as_secs_f64()),
         ];
         let steps = [
-            ("the initiator could speak", "round_trips_to_speak", self.ready),
-            ("the first word was read", "round_trips_to_first_word", self.first_word),
+            (
+                "the initiator could speak",
+                "round_trips_to_speak",
+                self.ready,
+            ),
+            (
+                "the first word was read",
+                "round_trips_to_first_word",
+                self.first_word,
+            ),
             ("both sides knew", "round_trips_to_secure", self.secure),
         ];
         for (text, name, at) in steps {
             if let (Some(at), Some(trips)) = (at, trips(at)) {
-                line(format_args!("{text} after {trips:.1} round trips ({} ms)", millis(at)))?;
+                line(format_args!(
+                    "{text} after {trips:.1} round trips ({} ms)",
+                    millis(at)
+                ))?;
                 totals.push((name, trips));
             }
         }
@@ -214,7 +285,10 @@ fn pad(text: &str, width: usize) -> String {
 /// At most `lines` lines of `width` columns; what does not fit is cut.
 fn wrap(text: &str, width: usize, lines: usize) -> Vec<String> {
     let letters: Vec<char> = text.chars().collect();
-    let mut parts: Vec<String> = letters.chunks(width.max(1)).map(|part| part.iter().collect()).collect();
+    let mut parts: Vec<String> = letters
+        .chunks(width.max(1))
+        .map(|part| part.iter().collect())
+        .collect();
     if parts.len() > lines {
         parts.truncate(lines);
         if let Some(last) = parts.last_mut() {

@@ -25,7 +25,11 @@ impl Records {
         let mut parts = Vec::new();
         if self.rest > 0 && self.header.is_empty() {
             let here = self.rest.min(chunk.len());
-            parts.push(Part { kind: 0, length: here, begins: false });
+            parts.push(Part {
+                kind: 0,
+                length: here,
+                begins: false,
+            });
             self.rest -= here;
             chunk = chunk.get(here..).unwrap_or(&[]);
         }
@@ -35,7 +39,11 @@ impl Records {
             if let [kind, _, _, high, low] = *self.header.as_slice() {
                 self.header.clear();
                 let length = usize::from(u16::from_be_bytes([high, low]));
-                parts.push(Part { kind, length, begins: true });
+                parts.push(Part {
+                    kind,
+                    length,
+                    begins: true,
+                });
                 let here = length.min(chunk.len());
                 self.rest = length - here;
                 chunk = chunk.get(here..).unwrap_or(&[]);
@@ -66,13 +74,20 @@ mod tests {
     use super::*;
 
     fn text(parts: &[Part]) -> String {
-        parts.iter().map(Part::to_string).collect::<Vec<_>>().join(" + ")
+        parts
+            .iter()
+            .map(Part::to_string)
+            .collect::<Vec<_>>()
+            .join(" + ")
     }
 
     #[test]
     fn whole_records_are_named() {
         let mut records = Records::default();
-        assert_eq!(text(&records.follow(b"\x16\x03\x01\x00\x02ab\x17\x03\x03\x00\x01c")), "handshake 2 + sealed 1");
+        assert_eq!(
+            text(&records.follow(b"\x16\x03\x01\x00\x02ab\x17\x03\x03\x00\x01c")),
+            "handshake 2 + sealed 1"
+        );
     }
 
     #[test]
@@ -80,6 +95,9 @@ mod tests {
         let mut records = Records::default();
         assert_eq!(text(&records.follow(b"\x17\x03")), "");
         assert_eq!(text(&records.follow(b"\x03\x00\x04ab")), "sealed 4");
-        assert_eq!(text(&records.follow(b"cd\x15\x03\x03\x00\x00")), "…2 + alert 0");
+        assert_eq!(
+            text(&records.follow(b"cd\x15\x03\x03\x00\x00")),
+            "…2 + alert 0"
+        );
     }
 }
