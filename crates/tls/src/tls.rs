@@ -217,7 +217,8 @@ impl Tls {
         self.collect();
     }
 
-    /// Lets go of memory that rustls keeps after traffic (up to 14 KiB). Worth calling when the connection turns idle.
+    /// Lets go of memory that rustls keeps after traffic (about 28 KiB after full records). Worth calling when the
+    /// connection turns idle; costs an allocation when the next bytes come.
     pub fn shrink(&mut self) {
         if !self.peer_closed && self.failure.is_none() {
             // rustls sizes its buffer before it asks for bytes; being told to wait, it changes nothing else.

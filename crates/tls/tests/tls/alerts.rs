@@ -1,6 +1,6 @@
 //! Every alert, in every phase, in both roles: the right error, and no hang.
 
-use xtls_tls::{Alert, Role, TlsError};
+use xtls_tls::{Alert, Expect, Role, TlsError, TrustError, trust::Policy};
 
 use super::{
     certificate::Says,
@@ -177,4 +177,35 @@ fn an_alert_tells_its_name_and_whether_it_refuses_us() {
         .filter(|number| Alert::new(*number).refuses_us())
         .collect();
     assert_eq!(refusing, [41, 42, 43, 44, 45, 46, 48, 49, 51, 116]);
+}
+
+/// RFC 8446 lets the client finish before the server has looked at its certificate: it learns of a refusal afterwards.
+#[test]
+fn a_client_learns_late_that_it_is_refused() {
+    let mut alice = ours(Role::Client, &config(ALICE, 1), expect(ALICE, BOB));
+    let mut bob = ours(
+        Role::Server,
+        &config(BOB, 2),
+        Expect {
+            policy: Policy::Pinned,
+            ..expect(BOB, ALICE)
+        },
+    );
+    bob.feed(&alice.take());
+    alice.feed(&bob.take());
+    assert!(
+        alice.tls.peer().is_some(),
+        "alice has finished, and knows bob"
+    );
+    alice.tls.write(b"early").unwrap();
+    bob.feed(&alice.take());
+    assert!(matches!(
+        bob.tls.failure(),
+        Some(TlsError::Trust(TrustError::NotPinned { .. }))
+    ));
+    assert_eq!(bob.plain.len(), 0, "what alice said early is not delivered");
+    alice.feed(&bob.take());
+    assert_eq!(alice.tls.failure(), Some(&TlsError::Alert(Alert::new(49))));
+    assert!(Alert::new(49).refuses_us());
+    assert_eq!(alice.plain.len(), 0);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::{AlertDescription, CertificateError, Error};
 use xtls_tls::{
-    Alert, CertificateFault, Expect, Fingerprint, JidError, Role, Standing, TlsError, TrustError,
+    CertificateFault, Expect, Fingerprint, JidError, Role, Standing, TlsError, TrustError,
     default_provider,
     trust::{Level, Method, Pin, Policy, Store},
 };
@@ -458,37 +458,6 @@ fn an_unknown_key_where_pins_are_required() {
         },
         why,
     );
-}
-
-/// RFC 8446 lets the client finish before the server has looked at its certificate: it learns of a refusal afterwards.
-#[test]
-fn a_client_learns_late_that_it_is_refused() {
-    let mut alice = ours(Role::Client, &config(ALICE, 1), expect(ALICE, BOB));
-    let mut bob = ours(
-        Role::Server,
-        &config(BOB, 2),
-        Expect {
-            policy: Policy::Pinned,
-            ..expect(BOB, ALICE)
-        },
-    );
-    bob.feed(&alice.take());
-    alice.feed(&bob.take());
-    assert!(
-        alice.tls.peer().is_some(),
-        "alice has finished, and knows bob"
-    );
-    alice.tls.write(b"early").unwrap();
-    bob.feed(&alice.take());
-    assert!(matches!(
-        bob.tls.failure(),
-        Some(TlsError::Trust(TrustError::NotPinned { .. }))
-    ));
-    assert_eq!(bob.plain.len(), 0, "what alice said early is not delivered");
-    alice.feed(&bob.take());
-    assert_eq!(alice.tls.failure(), Some(&TlsError::Alert(Alert::new(49))));
-    assert!(Alert::new(49).refuses_us());
-    assert_eq!(alice.plain.len(), 0);
 }
 
 /// The alert says that the peer is not welcome, never why: a stranger cannot tell a changed key from an unknown one.
