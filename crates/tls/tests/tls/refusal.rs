@@ -12,7 +12,7 @@ use xtls_tls::{
 use super::{
     certificate::{Key, Public, Says, der, xmpp_addr},
     raw::{Raw, Script},
-    support::{ALICE, ALPN, BOB, End as _, Ours, config, expect, ours, settle},
+    support::{ALICE, ALPN, BOB, Ours, config, expect, ours, settle},
 };
 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
