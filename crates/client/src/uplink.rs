@@ -1,0 +1,134 @@
+//! The link to one's own server, as the driver sees it: stanzas in, stanzas out.
+
+use std::future::Future;
+
+use xtls_stanza::{Address, Envelope};
+
+/// A bound XMPP connection, or something that behaves like one.
+///
+/// The driver owns it and is the only caller. Back-pressure is the absence of room: [`send`](Self::send) waits, and an
+/// `Uplink` that nobody reads stops reading from the network.
+pub trait Uplink: Send {
+    /// The full address under which the server knows us. It changes only by [`Inbound::Rebound`].
+    fn bound(&self) -> &Address;
+
+    /// The next thing that happened.
+    ///
+    /// Cancel-safe: nothing is lost when the future is dropped before it is ready.
+    ///
+    /// # Errors
+    /// The link has ended for good. Every later call returns the same error.
+    fn next(&mut self) -> impl Future<Output = Result<Inbound, LinkError>> + Send;
+
+    /// Queues one stanza, waiting for room. Its sender's address is the server's to set, so `from` is not sent.
+    ///
+    /// A future that is dropped before it is ready has sent nothing. Success means queued: the server may never see it.
+    ///
+    /// # Errors
+    /// The link has ended for good.
+    fn send(&mut self, envelope: Envelope) -> impl Future<Output = Result<(), LinkError>> + Send;
+
+    /// Sends what is queued, tells the server good-bye and frees the resource. It always ends, within seconds.
+    ///
+    /// # Errors
+    /// The link had been lost before, or was lost before everything queued was sent.
+    fn close(self) -> impl Future<Output = Result<(), LinkError>> + Send
+    where
+        Self: Sized,
+    {
+        async move {
+            drop(self);
+            Ok(())
+        }
+    }
+}
+
+/// What comes out of an [`Uplink`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all of them are envelopes"
+)]
+pub enum Inbound {
+    /// A stanza, from anyone.
+    Envelope(Envelope),
+    /// The connection is interrupted; what is sent meanwhile waits. Nothing is lost yet.
+    Suspended,
+    /// The connection is back and nothing was lost (XEP-0198).
+    Resumed,
+    /// The connection is back under this address, and everything in flight is lost: no tunnel survives it.
+    Rebound(Address),
+}
+
+/// Why a link has ended for good.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// The connection broke and could not be had again.
+    #[error("the link to the server is lost: {0}")]
+    Lost(String),
+    /// The server said something that XMPP does not allow here.
+    #[error("the server broke the protocol: {0}")]
+    Protocol(String),
+    /// Another client uses, or has taken, this full address.
+    #[error("the address {0} is in use by another client; choose another resource with --resource")]
+    Conflict(String),
+    /// The server does not let us in any more.
+    #[error("the server refuses the account: {0}")]
+    Refused(String),
+    /// The link was closed at this end.
+    #[error("the link was closed at this end")]
+    Closed,
+}
+
+/// Reads what a person typed as an address, normalised as servers do it (RFC 7622, through the `jid` crate).
+///
+/// [`Address`] itself lower-cases ASCII only; addresses that did not come from a server go through here.
+///
+/// ```
+/// let address = xtls_client::uplink::normalise("Juliet@Capulet.Example/Balcony")?;
+/// assert_eq!(address.as_str(), "juliet@capulet.example/Balcony");
+/// # Ok::<(), xtls_client::uplink::NotAnAddress>(())
+/// ```
+///
+/// # Errors
+/// The text is not an address; the error says why.
+pub fn normalise(text: &str) -> Result<Address, NotAnAddress> {
+    let wrong = |why: String| NotAnAddress {
+        text: text.to_owned(),
+        why,
+    };
+    let jid = jid::Jid::new(text).map_err(|error| wrong(error.to_string()))?;
+    Address::new(jid.as_str()).map_err(|error| wrong(error.to_string()))
+}
+
+/// Why a text is not an address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not an XMPP address: {why}")]
+pub struct NotAnAddress {
+    /// What was given.
+    pub text: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unicode_is_normalised() {
+        assert_eq!(
+            normalise("Ｊuliet@Éxample.ORG/Å").unwrap().as_str(),
+            "juliet@éxample.org/Å"
+        );
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in ["", "@", "a@", "a b@c", "a@b/", "a@b\0", "a@-.-"] {
+            let error = normalise(text).unwrap_err();
+            assert_eq!(error.text, text);
+        }
+    }
+}

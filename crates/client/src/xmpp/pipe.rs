@@ -1,0 +1,119 @@
+//! What tokio-xmpp reads from and writes to.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::mpsc;
+
+use super::screen::{Screen, Sighting};
+
+/// Taken from the TLS layer at a time: as much as one record can hold.
+const READ: usize = 16 * 1024;
+
+/// Held back until a flush; beyond it the oldest part goes first.
+const BATCH: usize = 128 * 1024;
+
+/// The encrypted stream with the [`Screen`] on its reading side, and one write a batch on its writing side.
+pub(super) struct Pipe<T> {
+    io: T,
+    screen: Screen,
+    /// Bounded by what is pushed into the screen: one [`READ`] at a time, and only once tokio-xmpp has read the last.
+    sightings: mpsc::UnboundedSender<Sighting>,
+    scratch: Box<[u8]>,
+    inbound: BytesMut,
+    outbound: BytesMut,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Pipe<T> {
+    pub(super) fn new(io: T, screen: Screen, sightings: mpsc::UnboundedSender<Sighting>) -> Self {
+        Self {
+            io,
+            screen,
+            sightings,
+            scratch: vec![0; READ].into(),
+            inbound: BytesMut::new(),
+            outbound: BytesMut::new(),
+        }
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outbound.is_empty() {
+            let written = ready!(Pin::new(&mut self.io).poll_write(cx, &self.outbound))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.outbound.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncBufRead for Pipe<T> {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        while this.inbound.is_empty() {
+            let mut buf = ReadBuf::new(&mut this.scratch);
+            ready!(Pin::new(&mut this.io).poll_read(cx, &mut buf))?;
+            if buf.filled().is_empty() {
+                return Poll::Ready(Ok(&[]));
+            }
+            let sightings = &this.sightings;
+            let see = |sighting| {
+                // Nobody listens any more: the link is being put down.
+                let _ = sightings.send(sighting);
+            };
+            this.screen
+                .push(buf.filled(), &mut this.inbound, see)
+                .map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))?;
+        }
+        Poll::Ready(Ok(&this.inbound))
+    }
+
+    fn consume(self: Pin<&mut Self>, amount: usize) {
+        self.get_mut().inbound.advance(amount);
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Pipe<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let bytes = ready!(self.as_mut().poll_fill_buf(cx))?;
+        let amount = bytes.len().min(buf.remaining());
+        buf.put_slice(bytes.get(..amount).unwrap_or_default());
+        self.consume(amount);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Pipe<T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.outbound.len() >= BATCH {
+            ready!(this.poll_drain(cx))?;
+        }
+        this.outbound.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_drain(cx))?;
+        Pin::new(&mut this.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_drain(cx))?;
+        Pin::new(&mut this.io).poll_shutdown(cx)
+    }
+}
