@@ -1,1 +1,58 @@
-//! Helpers shared by the benchmarks.
+//! The bytes that the benchmarks share: made here, the same every time.
+
+/// A stream of chat messages, about 245 bytes each, `total` bytes or a little more.
+#[must_use]
+pub fn chat(total: usize) -> Vec<u8> {
+    let mut stream = Vec::with_capacity(total + 512);
+    let mut at = 0_u32;
+    while stream.len() < total {
+        let stanza = format!(
+            "<message xmlns='jabber:client' type='chat' id='m{at:08}' \
+             from='romeo@montague.example/orchard' to='juliet@capulet.example/balcony'>\
+             <body>Call me but love, and I&apos;ll be new baptized; henceforth {at:05}</body>\
+             <active xmlns='http://jabber.org/protocol/chatstates'/></message>"
+        );
+        stream.extend_from_slice(stanza.as_bytes());
+        at += 1;
+    }
+    stream
+}
+
+/// A stream of In-Band Bytestream chunks of `block` bytes, `total` bytes or a little more.
+#[must_use]
+pub fn ibb(block: usize, total: usize) -> Vec<u8> {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let whole = block / 3 * 4;
+    let tail = match block % 3 {
+        0 => "",
+        1 => "AA==",
+        _ => "AAA=",
+    };
+    let text: String = (0..whole)
+        .map(|at| char::from(LETTERS[at * 7 % 64]))
+        .collect();
+    let mut stream = Vec::with_capacity(total + 2 * block);
+    let mut seq = 0_u16;
+    while stream.len() < total {
+        let stanza = format!(
+            "<iq xmlns='jabber:client' type='set' id='x0123456789abcdef{seq:05}' \
+             from='romeo@montague.example/orchard' to='juliet@capulet.example/balcony'>\
+             <data xmlns='http://jabber.org/protocol/ibb' seq='{seq}' sid='sQm3Zk8vT1xR5bNw0Yc7HdJ2p'>\
+             {text}{tail}</data></iq>"
+        );
+        stream.extend_from_slice(stanza.as_bytes());
+        seq = seq.wrapping_add(1);
+    }
+    stream
+}
+
+/// Every workload by name: the stream, and how it is measured.
+#[must_use]
+pub fn workloads() -> Vec<(&'static str, Vec<u8>)> {
+    const TOTAL: usize = 440_000;
+    vec![
+        ("chat", chat(TOTAL)),
+        ("ibb-4096", ibb(4096, TOTAL)),
+        ("ibb-65535", ibb(65_535, TOTAL)),
+    ]
+}
