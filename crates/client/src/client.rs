@@ -87,7 +87,10 @@ impl Client {
     /// The caller's faults: see [`OpenError`].
     pub async fn open(&self, peer: &Address) -> Result<Tunnel, OpenError> {
         let (done, opened) = oneshot::channel();
-        let command = Command::Open { peer: peer.clone(), done };
+        let command = Command::Open {
+            peer: peer.clone(),
+            done,
+        };
         if self.commands.send(command).await.is_err() {
             return Err(OpenError::Stopped);
         }
@@ -126,7 +129,12 @@ impl Tunnel {
         queued: Arc<AtomicUsize>,
         commands: Shared,
     ) -> Self {
-        Self { events, queued, sender: Sender { id, peer, commands }, ended: false }
+        Self {
+            events,
+            queued,
+            sender: Sender { id, peer, commands },
+            ended: false,
+        }
     }
 
     /// What happened; `None` after [`What::Closed`]. Cancel-safe. An owner that stops asking slows the peer down.
@@ -135,7 +143,11 @@ impl Tunnel {
         let before = self.queued.fetch_sub(1, Ordering::AcqRel);
         if before == HELD / 2 {
             // A client that has ended holds nothing back.
-            let _ = self.sender.commands.send(Command::Room(self.sender.id)).await;
+            let _ = self
+                .sender
+                .commands
+                .send(Command::Room(self.sender.id))
+                .await;
         }
         self.ended |= matches!(what, What::Closed(_));
         Some(what)
@@ -160,7 +172,9 @@ impl Drop for Tunnel {
     fn drop(&mut self) {
         if !self.ended {
             let command = Command::Dropped(self.sender.id);
-            if let Err(mpsc::error::TrySendError::Full(command)) = self.sender.commands.try_send(command) {
+            if let Err(mpsc::error::TrySendError::Full(command)) =
+                self.sender.commands.try_send(command)
+            {
                 let commands = self.sender.commands.clone();
                 if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                     runtime.spawn(async move { commands.send(command).await });
@@ -190,7 +204,11 @@ impl Sender {
     /// The caller's faults, or the tunnel has ended.
     pub async fn send(&self, stanza: Stanza) -> Result<(), SendError> {
         let (done, sent) = oneshot::channel();
-        let command = Command::Send { id: self.id, stanza, done };
+        let command = Command::Send {
+            id: self.id,
+            stanza,
+            done,
+        };
         self.commands.send(command).await.map_err(|_| Gone)?;
         sent.await.map_err(|_| Gone)?
     }
@@ -201,7 +219,11 @@ impl Sender {
     /// When the pin cannot be written: the key is refused then.
     pub async fn judge(&self, verdict: Verdict) -> Result<(), PinsError> {
         let (done, judged) = oneshot::channel();
-        let command = Command::Judge { id: self.id, verdict, done };
+        let command = Command::Judge {
+            id: self.id,
+            verdict,
+            done,
+        };
         if self.commands.send(command).await.is_err() {
             return Ok(());
         }

@@ -18,9 +18,20 @@ use crate::uplink::{Inbound, LinkError, Uplink};
 
 /// What handles ask of the driver.
 pub(crate) enum Command {
-    Open { peer: Address, done: oneshot::Sender<Result<Tunnel, OpenError>> },
-    Send { id: TunnelId, stanza: Stanza, done: oneshot::Sender<Result<(), SendError>> },
-    Judge { id: TunnelId, verdict: Verdict, done: oneshot::Sender<Result<(), PinsError>> },
+    Open {
+        peer: Address,
+        done: oneshot::Sender<Result<Tunnel, OpenError>>,
+    },
+    Send {
+        id: TunnelId,
+        stanza: Stanza,
+        done: oneshot::Sender<Result<(), SendError>>,
+    },
+    Judge {
+        id: TunnelId,
+        verdict: Verdict,
+        done: oneshot::Sender<Result<(), PinsError>>,
+    },
     Finish(TunnelId),
     Close(TunnelId),
     Abort(TunnelId),
@@ -137,8 +148,7 @@ impl<U: Uplink> Driver<U> {
                 self.refresh_pins();
                 let opened = self.router.open(now, &peer);
                 let id = opened.as_ref().ok().copied();
-                let tunnel = opened
-                    .and_then(|id| self.handle(id, peer).ok_or(OpenError::Stopped));
+                let tunnel = opened.and_then(|id| self.handle(id, peer).ok_or(OpenError::Stopped));
                 if (tunnel.is_err() || done.send(tunnel).is_err())
                     && let Some(id) = id
                 {
@@ -178,12 +188,7 @@ impl<U: Uplink> Driver<U> {
         }
     }
 
-    fn send(
-        &mut self,
-        id: TunnelId,
-        stanza: Stanza,
-        done: oneshot::Sender<Result<(), SendError>>,
-    ) {
+    fn send(&mut self, id: TunnelId, stanza: Stanza, done: oneshot::Sender<Result<(), SendError>>) {
         let Some(handle) = self.handles.0.get_mut(&id) else {
             let _ = done.send(Err(SendError::Gone(Gone)));
             return;
@@ -268,8 +273,13 @@ impl<U: Uplink> Driver<U> {
     }
 
     fn pass(&mut self, id: TunnelId, what: What) {
-        let Some(handle) = self.handles.0.get(&id) else { return };
-        let queued = handle.queued.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+        let Some(handle) = self.handles.0.get(&id) else {
+            return;
+        };
+        let queued = handle
+            .queued
+            .fetch_add(1, Ordering::AcqRel)
+            .saturating_add(1);
         if handle.events.send(what).is_ok() && queued >= HELD {
             self.router.hold(now(), id, true);
             // The handle may have emptied the queue between the count and the hold.
@@ -297,11 +307,17 @@ impl<U: Uplink> Driver<U> {
 
     /// Writes the pin first and opens then: what was accepted survives a crash.
     fn judge(&mut self, id: TunnelId, verdict: Verdict) -> Result<(), PinsError> {
-        let introduction = self.handles.0.get_mut(&id).and_then(|h| h.introduction.take());
+        let introduction = self
+            .handles
+            .0
+            .get_mut(&id)
+            .and_then(|h| h.introduction.take());
         if verdict == Verdict::Accept
             && let Some(introduction) = introduction
         {
-            let pinned = self.pins.pin_first_use(introduction.peer.bare(), introduction.fingerprint);
+            let pinned = self
+                .pins
+                .pin_first_use(introduction.peer.bare(), introduction.fingerprint);
             if let Err(error) = pinned {
                 self.router.judge(now(), id, Verdict::Refuse);
                 return Err(error);

@@ -83,7 +83,10 @@ impl Home {
         };
         let mut accounts = Vec::new();
         for entry in entries {
-            let path = entry.map_err(|source| file(&self.root, source))?.path().join(KEY);
+            let path = entry
+                .map_err(|source| file(&self.root, source))?
+                .path()
+                .join(KEY);
             if path.is_file() {
                 let identity = read_key(&path)?;
                 accounts.extend(Address::new(identity.jid()).ok());
@@ -108,7 +111,11 @@ impl Home {
         let identity = read_key(&path)?;
         if identity.jid() != account.bare() {
             let (found, wanted) = (identity.jid().to_owned(), account.bare().to_owned());
-            return Err(HomeError::Account { path, found, wanted });
+            return Err(HomeError::Account {
+                path,
+                found,
+                wanted,
+            });
         }
         Ok(identity)
     }
@@ -136,12 +143,19 @@ impl Home {
 fn create_key(path: &Path, account: &Address) -> Result<(), HomeError> {
     let mut seed = Zeroizing::new([0_u8; 32]);
     getrandom::fill(seed.as_mut_slice()).map_err(HomeError::Random)?;
-    let identity = Identity::generate(account.bare(), &seed, unix_now())
-        .map_err(|source| HomeError::Key { path: path.to_owned(), source })?;
+    let identity =
+        Identity::generate(account.bare(), &seed, unix_now()).map_err(|source| HomeError::Key {
+            path: path.to_owned(),
+            source,
+        })?;
     let pem = identity.to_pem();
     let fresh = path.with_extension(format!("new.{}", std::process::id()));
     let made = (|| {
-        let mut out = private::options().write(true).create(true).truncate(true).open(&fresh)?;
+        let mut out = private::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&fresh)?;
         out.write_all(pem.as_bytes())?;
         out.sync_all()?;
         match fs::hard_link(&fresh, path) {
@@ -159,14 +173,25 @@ fn read_key(path: &Path) -> Result<Identity, HomeError> {
     let metadata = fs::symlink_metadata(path).map_err(|source| file(path, source))?;
     private::check(path, &metadata)?;
     let mut pem = Zeroizing::new(String::with_capacity(KEY_LIMIT));
-    let key = private::options().read(true).open(path).map_err(|source| file(path, source))?;
+    let key = private::options()
+        .read(true)
+        .open(path)
+        .map_err(|source| file(path, source))?;
     let limit = u64::try_from(KEY_LIMIT).unwrap_or(u64::MAX);
-    key.take(limit).read_to_string(&mut pem).map_err(|source| file(path, source))?;
-    Identity::from_pem(&pem).map_err(|source| HomeError::Key { path: path.to_owned(), source })
+    key.take(limit)
+        .read_to_string(&mut pem)
+        .map_err(|source| file(path, source))?;
+    Identity::from_pem(&pem).map_err(|source| HomeError::Key {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn file(path: &Path, source: io::Error) -> HomeError {
-    HomeError::File { path: path.to_owned(), source }
+    HomeError::File {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// A bare address as a folder name: letters, digits and `@.-_+` stay, other octets become `%XX`. Two addresses never

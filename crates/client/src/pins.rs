@@ -66,7 +66,10 @@ impl Pins {
     /// Pins that are forgotten with the process.
     #[must_use]
     pub fn memory() -> Self {
-        Self { store: Arc::new(Store::new()), place: Place::Memory }
+        Self {
+            store: Arc::new(Store::new()),
+            place: Place::Memory,
+        }
     }
 
     /// The pins in a file. A file that does not exist is a store that knows nobody; its folder must exist.
@@ -74,8 +77,14 @@ impl Pins {
     /// # Errors
     /// See [`PinsError`].
     pub fn open(path: &Path) -> Result<Self, PinsError> {
-        let place = Place::File { path: path.to_owned(), stamp: None };
-        let mut pins = Self { store: Arc::new(Store::new()), place };
+        let place = Place::File {
+            path: path.to_owned(),
+            stamp: None,
+        };
+        let mut pins = Self {
+            store: Arc::new(Store::new()),
+            place,
+        };
         pins.refresh()?;
         Ok(pins)
     }
@@ -91,7 +100,9 @@ impl Pins {
     /// # Errors
     /// See [`PinsError`]. The pins stay as they were.
     pub fn refresh(&mut self) -> Result<bool, PinsError> {
-        let Place::File { path, stamp } = &mut self.place else { return Ok(false) };
+        let Place::File { path, stamp } = &mut self.place else {
+            return Ok(false);
+        };
         let found = stamp_of(path)?;
         if found.is_some() && found == *stamp {
             return Ok(false);
@@ -145,14 +156,18 @@ fn read(path: &Path) -> Result<Store, PinsError> {
         Err(source) => return Err(file(path, source)),
     }
     let text = fs::read_to_string(path).map_err(|source| file(path, source))?;
-    Store::parse(&text).map_err(|source| PinsError::Damaged { path: path.to_owned(), source })
+    Store::parse(&text).map_err(|source| PinsError::Damaged {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn stamp_of(path: &Path) -> Result<Option<Stamp>, PinsError> {
     match fs::symlink_metadata(path) {
-        Ok(metadata) => {
-            Ok(Some(Stamp { modified: metadata.modified().ok(), length: metadata.len() }))
-        }
+        Ok(metadata) => Ok(Some(Stamp {
+            modified: metadata.modified().ok(),
+            length: metadata.len(),
+        })),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(file(path, source)),
     }
@@ -175,7 +190,11 @@ fn lock(path: &Path) -> Result<File, PinsError> {
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let fresh = path.with_extension(format!("new.{}", std::process::id()));
     let written = (|| {
-        let mut out = private::options().write(true).create(true).truncate(true).open(&fresh)?;
+        let mut out = private::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&fresh)?;
         out.write_all(text.as_bytes())?;
         out.sync_all()?;
         fs::rename(&fresh, path)
@@ -192,5 +211,8 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 }
 
 fn file(path: &Path, source: io::Error) -> PinsError {
-    PinsError::File { path: path.to_owned(), source }
+    PinsError::File {
+        path: path.to_owned(),
+        source,
+    }
 }

@@ -40,7 +40,9 @@ pub(crate) fn options() -> OpenOptions {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        options
+            .mode(0o600)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
     }
     options
 }
@@ -60,19 +62,28 @@ pub(crate) fn folder(path: &Path) -> std::io::Result<()> {
 /// Refuses what is not the user's alone. `metadata` is that of the path itself, not of what a link leads to.
 pub(crate) fn check(path: &Path, metadata: &Metadata) -> Result<(), Exposed> {
     if !metadata.is_file() && !metadata.is_dir() {
-        return Err(Exposed::Kind { path: path.to_owned() });
+        return Err(Exposed::Kind {
+            path: path.to_owned(),
+        });
     }
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
         let owner = metadata.uid();
         if owner != rustix::process::geteuid().as_raw() {
-            return Err(Exposed::Owner { path: path.to_owned(), owner });
+            return Err(Exposed::Owner {
+                path: path.to_owned(),
+                owner,
+            });
         }
         let mode = metadata.mode() & 0o777;
         let wanted = if metadata.is_dir() { 0o700 } else { 0o600 };
         if mode & 0o077 != 0 {
-            return Err(Exposed::Mode { path: path.to_owned(), mode, wanted });
+            return Err(Exposed::Mode {
+                path: path.to_owned(),
+                mode,
+                wanted,
+            });
         }
     }
     Ok(())

@@ -29,7 +29,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_stanza: 262_144, rate: None, latency: Duration::ZERO, queue: 8 * 1024 * 1024 }
+        Self {
+            max_stanza: 262_144,
+            rate: None,
+            latency: Duration::ZERO,
+            queue: 8 * 1024 * 1024,
+        }
     }
 }
 
@@ -84,9 +89,16 @@ pub struct Relay {
 }
 
 enum Ask {
-    Attach { address: Address, link: Mailbox, done: oneshot::Sender<Result<(), LinkError>> },
+    Attach {
+        address: Address,
+        link: Mailbox,
+        done: oneshot::Sender<Result<(), LinkError>>,
+    },
     Watch(mpsc::UnboundedSender<Seen>),
-    Route { from: Address, xml: Bytes },
+    Route {
+        from: Address,
+        xml: Bytes,
+    },
     Detach(Address),
 }
 
@@ -113,14 +125,29 @@ impl Relay {
         let (sender, inbound) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let (done, attached) = oneshot::channel();
-        let link = Mailbox { sender, waiting: Arc::clone(&waiting) };
+        let link = Mailbox {
+            sender,
+            waiting: Arc::clone(&waiting),
+        };
         self.asks
-            .send(Ask::Attach { address: address.clone(), link, done })
+            .send(Ask::Attach {
+                address: address.clone(),
+                link,
+                done,
+            })
             .map_err(|_| LinkError::Lost("the relay has stopped".to_owned()))?;
-        attached.await.map_err(|_| LinkError::Lost("the relay has stopped".to_owned()))??;
+        attached
+            .await
+            .map_err(|_| LinkError::Lost("the relay has stopped".to_owned()))??;
         let (outbound, paced) = mpsc::channel(PENDING);
         tokio::spawn(pace(address.clone(), paced, self.asks.clone(), self.limits));
-        Ok(RelayLink { address, inbound, waiting, outbound, limits: self.limits })
+        Ok(RelayLink {
+            address,
+            inbound,
+            waiting,
+            outbound,
+            limits: self.limits,
+        })
     }
 
     /// Everything that passes from now on, in order. A watcher that does not read costs memory: drop it when done.
@@ -218,8 +245,14 @@ async fn pace(
                 free += Duration::from_secs_f64(xml.len() as f64 / f64::from(rate));
                 sleep_until(free).await;
             }
-            let route = Ask::Route { from: address.clone(), xml };
-            if delayed.send((Instant::now() + limits.latency, route)).is_err() {
+            let route = Ask::Route {
+                from: address.clone(),
+                xml,
+            };
+            if delayed
+                .send((Instant::now() + limits.latency, route))
+                .is_err()
+            {
                 return;
             }
         }
@@ -239,13 +272,24 @@ fn serve(
     mut asks: mpsc::UnboundedReceiver<Ask>,
     limits: Limits,
 ) -> impl Future<Output = ()> + Send {
-    let mut table =
-        Table { links: BTreeMap::new(), watchers: Vec::new(), limits, started: Instant::now() };
+    let mut table = Table {
+        links: BTreeMap::new(),
+        watchers: Vec::new(),
+        limits,
+        started: Instant::now(),
+    };
     async move {
         while let Some(ask) = asks.recv().await {
             match ask {
-                Ask::Attach { address, link, done } => {
-                    let taken = table.links.get(&address).is_some_and(|link| !link.sender.is_closed());
+                Ask::Attach {
+                    address,
+                    link,
+                    done,
+                } => {
+                    let taken = table
+                        .links
+                        .get(&address)
+                        .is_some_and(|link| !link.sender.is_closed());
                     let answer = if taken {
                         Err(LinkError::Conflict(address.to_string()))
                     } else {
@@ -288,10 +332,15 @@ impl Table {
     }
 
     fn deliver(&mut self, to: &Address, stanza: &Stanza) -> bool {
-        let Some(link) = self.links.get(to) else { return false };
+        let Some(link) = self.links.get(to) else {
+            return false;
+        };
         let mut xml = Vec::new();
         stanza.write(&mut xml);
-        let waiting = link.waiting.fetch_add(xml.len(), Ordering::AcqRel).saturating_add(xml.len());
+        let waiting = link
+            .waiting
+            .fetch_add(xml.len(), Ordering::AcqRel)
+            .saturating_add(xml.len());
         if waiting > self.limits.queue || link.sender.send(xml.into()).is_err() {
             self.links.remove(to);
             return false;
@@ -306,8 +355,14 @@ impl Table {
         let mut xml = Vec::new();
         stanza.write(&mut xml);
         let at = self.started.elapsed();
-        let seen = Seen { at, from: from.clone(), to: stanza.to.clone(), xml: xml.into() };
-        self.watchers.retain(|watcher| watcher.send(seen.clone()).is_ok());
+        let seen = Seen {
+            at,
+            from: from.clone(),
+            to: stanza.to.clone(),
+            xml: xml.into(),
+        };
+        self.watchers
+            .retain(|watcher| watcher.send(seen.clone()).is_ok());
     }
 }
 

@@ -213,11 +213,21 @@ impl Router {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
         let own = self.deadlines.first().map(|&(at, id)| {
-            let why = self.tunnels.get(&id).and_then(Tunnel::deadline).map_or("tunnel", |d| d.1);
+            let why = self
+                .tunnels
+                .get(&id)
+                .and_then(Tunnel::deadline)
+                .map_or("tunnel", |d| d.1);
             Deadline { at, why }
         });
-        let stream = self.mux.poll_timeout().map(|d| Deadline { at: d.at, why: d.why });
-        [own, stream].into_iter().flatten().min_by_key(|deadline| deadline.at)
+        let stream = self.mux.poll_timeout().map(|d| Deadline {
+            at: d.at,
+            why: d.why,
+        });
+        [own, stream]
+            .into_iter()
+            .flatten()
+            .min_by_key(|deadline| deadline.at)
     }
 
     /// Tells the time when a deadline has passed.
@@ -245,7 +255,9 @@ impl Router {
             while let Some(event) = self.mux.poll_event() {
                 self.on_stream(now, event);
             }
-            let Some(id) = self.dirty.pop_first() else { break };
+            let Some(id) = self.dirty.pop_first() else {
+                break;
+            };
             self.carry(now, id);
             self.schedule(id);
         }
@@ -253,7 +265,9 @@ impl Router {
 
     /// Moves what can move in one tunnel.
     fn carry(&mut self, now: Instant, id: TunnelId) {
-        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
         let stream = tunnel.stream;
         let Some(session) = tunnel.session() else {
             self.carry_on_closing(now, id);
@@ -272,7 +286,9 @@ impl Router {
             if room == 0 {
                 break;
             }
-            let Some(wire) = session.poll_wire(room) else { break };
+            let Some(wire) = session.poll_wire(room) else {
+                break;
+            };
             if self.mux.write(now, stream, wire).is_err() {
                 break;
             }
@@ -290,7 +306,9 @@ impl Router {
     /// Takes the session's events as far as the owner has room for them.
     fn collect(&mut self, now: Instant, id: TunnelId) {
         loop {
-            let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
+            let Some(tunnel) = self.tunnels.get_mut(&id) else {
+                return;
+            };
             if tunnel.held || tunnel.queued >= self.config.queue {
                 return;
             }
@@ -304,7 +322,11 @@ impl Router {
     }
 
     fn schedule(&mut self, id: TunnelId) {
-        let at = self.tunnels.get(&id).and_then(Tunnel::deadline).map(|(at, _)| at);
+        let at = self
+            .tunnels
+            .get(&id)
+            .and_then(Tunnel::deadline)
+            .map(|(at, _)| at);
         if self.scheduled.get(&id).copied() == at {
             return;
         }

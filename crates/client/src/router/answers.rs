@@ -7,7 +7,8 @@ use rand_chacha::rand_core::Rng as _;
 use tracing::{debug, trace};
 use xtls_stanza::disco::{Identity, Info};
 use xtls_stanza::{
-    Address, Condition, Content, Envelope, ErrorType, Payload, PayloadError, PresenceKind, StanzaError, xtls,
+    Address, Condition, Content, Envelope, ErrorType, Payload, PayloadError, PresenceKind,
+    StanzaError, xtls,
 };
 
 use super::Router;
@@ -38,7 +39,10 @@ impl Router {
                     debug!("an answer that nobody waits for");
                 }
             }
-            Content::Presence { kind: PresenceKind::Unavailable, .. } => {
+            Content::Presence {
+                kind: PresenceKind::Unavailable,
+                ..
+            } => {
                 if let Some(from) = &envelope.from {
                     self.gone(now, &from.clone());
                 }
@@ -47,7 +51,13 @@ impl Router {
         }
     }
 
-    fn answer_to(&mut self, now: Instant, request: &Envelope, payload: &Payload, set: bool) -> Envelope {
+    fn answer_to(
+        &mut self,
+        now: Instant,
+        request: &Envelope,
+        payload: &Payload,
+        set: bool,
+    ) -> Envelope {
         let refuse = |kind, condition| request.error(StanzaError::new(kind, condition));
         let unavailable = || refuse(ErrorType::Cancel, Condition::ServiceUnavailable);
         if !self.acquainted(request.from.as_ref()) {
@@ -77,9 +87,10 @@ impl Router {
                 refuse(ErrorType::Cancel, Condition::ItemNotFound)
             }
             Payload::Xtls(_) => refuse(ErrorType::Cancel, Condition::FeatureNotImplemented),
-            Payload::Malformed { why: PayloadError::Unknown, .. } => {
-                refuse(ErrorType::Cancel, Condition::FeatureNotImplemented)
-            }
+            Payload::Malformed {
+                why: PayloadError::Unknown,
+                ..
+            } => refuse(ErrorType::Cancel, Condition::FeatureNotImplemented),
             Payload::Malformed { .. } => refuse(ErrorType::Modify, Condition::BadRequest),
             Payload::DiscoQuery(_)
             | Payload::DiscoInfo(_)

@@ -31,8 +31,12 @@ impl Router {
     /// The stream beneath a tunnel has gone, in order or not.
     fn on_stream_closed(&mut self, now: Instant, stream: StreamId, why: xtls_ibb::Why) {
         self.orphans.remove(&stream);
-        let Some(id) = self.streams.remove(&stream) else { return };
-        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
+        let Some(id) = self.streams.remove(&stream) else {
+            return;
+        };
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
         match &mut tunnel.phase {
             Phase::Opening => self.open_failed(now, id, why),
             Phase::Yielding { .. } => {}
@@ -58,11 +62,16 @@ impl Router {
         id: TunnelId,
         close: xtls_session::Close,
     ) {
-        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
         let orderly = matches!(close.why, xtls_session::Why::Finished);
         let tls = matches!(close.why, xtls_session::Why::Tls(_));
         let why = match tunnel.cut.take() {
-            Some(stream) if !orderly && !tls => Why::Cut { session: close.why, stream },
+            Some(stream) if !orderly && !tls => Why::Cut {
+                session: close.why,
+                stream,
+            },
             Some(_) | None => Why::Session(close.why),
         };
         let closed = Closed {
@@ -96,7 +105,9 @@ impl Router {
 
     /// Moves on a tunnel that has no session any more.
     pub(super) fn carry_on_closing(&mut self, now: Instant, id: TunnelId) {
-        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
         let stream = tunnel.stream;
         // What still arrives is acknowledged and discarded: TLS has said that nothing follows.
         while self.mux.read(now, stream, usize::MAX).is_some() {}
@@ -110,7 +121,9 @@ impl Router {
 
     /// Sends xtls `<close/>`, now that TLS is closed and everything it said has been acknowledged.
     fn send_close(&mut self, now: Instant, id: TunnelId, closed: Closed) {
-        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
         // Our ALPN is known to know `sid`; the letter has none and needs none, as unknown attributes are ignored.
         let sid = self.mux.sid(tunnel.stream).cloned();
         let request = answers::fresh_id(&mut self.random);
@@ -121,15 +134,28 @@ impl Router {
             content: Content::Set(Payload::Xtls(xtls::Control::Close { sid })),
         });
         let until = now + self.config.close;
-        tunnel.phase = Phase::Closing { closed, id: request.clone(), until };
+        tunnel.phase = Phase::Closing {
+            closed,
+            id: request.clone(),
+            until,
+        };
         self.requests.insert(request, id);
         self.dirty.insert(id);
     }
 
     /// `<closed/>`, or an error, which says the same: the peer has let go.
-    pub(super) fn on_closed_answer(&mut self, now: Instant, from: &xtls_stanza::Address, id: &str) -> bool {
-        let Some(&tunnel_id) = self.requests.get(id) else { return false };
-        let Some(tunnel) = self.tunnels.get_mut(&tunnel_id) else { return false };
+    pub(super) fn on_closed_answer(
+        &mut self,
+        now: Instant,
+        from: &xtls_stanza::Address,
+        id: &str,
+    ) -> bool {
+        let Some(&tunnel_id) = self.requests.get(id) else {
+            return false;
+        };
+        let Some(tunnel) = self.tunnels.get_mut(&tunnel_id) else {
+            return false;
+        };
         if &tunnel.peer != from {
             return false;
         }
@@ -145,12 +171,16 @@ impl Router {
         sid: Option<&xtls_stanza::ibb::Sid>,
     ) -> bool {
         let found = self.with_peer(from).find(|id| {
-            let Some(tunnel) = self.tunnels.get(id) else { return false };
+            let Some(tunnel) = self.tunnels.get(id) else {
+                return false;
+            };
             sid.is_none_or(|sid| self.mux.sid(tunnel.stream) == Some(sid))
         });
         let Some(id) = found else { return false };
         let until = now + self.config.close;
-        let Some(tunnel) = self.tunnels.get_mut(&id) else { return false };
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return false;
+        };
         let stream = tunnel.stream;
         match &mut tunnel.phase {
             Phase::Running(_) if tunnel.key.is_none() => {
@@ -178,7 +208,9 @@ impl Router {
 
     /// A deadline of this tunnel has passed.
     pub(super) fn expire(&mut self, now: Instant, id: TunnelId) {
-        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
         if tunnel.deadline().is_none_or(|(at, _)| at > now) {
             return;
         }
@@ -198,7 +230,9 @@ impl Router {
 
     /// The stream's own close; its end ends the tunnel.
     fn close_stream(&mut self, now: Instant, id: TunnelId) {
-        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
         let closed = match &tunnel.phase {
             Phase::Emptying { closed, .. } | Phase::Awaiting { closed, .. } => closed.clone(),
             Phase::Closing { closed, id, .. } => {
@@ -216,7 +250,9 @@ impl Router {
 
     /// The owner gives up a tunnel that has no session.
     pub(super) fn give_up(&mut self, now: Instant, id: TunnelId) {
-        let Some(tunnel) = self.tunnels.get(&id) else { return };
+        let Some(tunnel) = self.tunnels.get(&id) else {
+            return;
+        };
         match tunnel.phase {
             Phase::Opening | Phase::Yielding { .. } => {
                 let why = Why::Session(xtls_session::Why::Aborted);
@@ -232,10 +268,14 @@ impl Router {
 
     /// Ends a tunnel for a reason of the router's own: no alert, no close_notify, only the stream's close.
     pub(super) fn end_with(&mut self, now: Instant, id: TunnelId, by: By, why: Why) {
-        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
         let closed = tunnel.closed(by, why);
         let stream = tunnel.stream;
-        tunnel.phase = Phase::Ending { closed: closed.clone() };
+        tunnel.phase = Phase::Ending {
+            closed: closed.clone(),
+        };
         if self.streams.contains_key(&stream) {
             self.mux.abort(now, stream);
             self.dirty.insert(id);

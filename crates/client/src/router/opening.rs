@@ -8,9 +8,9 @@ use xtls_session::{Binding, By, Event as Inner, Glare, Session, glare};
 use xtls_stanza::{Address, Condition, ErrorType, StanzaError, ibb, xtls};
 use xtls_tls::{Expect, Role, Tls};
 
+use super::Router;
 use super::event::{OpenError, TunnelId, What, Why};
 use super::tunnel::{Phase, Tunnel};
-use super::Router;
 
 impl Router {
     /// Opens a tunnel: `<open><start/></open>` to the peer's exact address.
@@ -25,17 +25,35 @@ impl Router {
             return Err(OpenError::Already(peer.clone()));
         }
         let start = xtls::Control::Start { hello: None }.to_element();
-        let options = OpenOptions::default().carrier(self.config.carrier).extension(start);
+        let options = OpenOptions::default()
+            .carrier(self.config.carrier)
+            .extension(start);
         let stream = self.mux.open(now, peer, options)?;
-        let id = self.adopt(Tunnel::new(peer.clone(), Role::Client, stream, Phase::Opening));
+        let id = self.adopt(Tunnel::new(
+            peer.clone(),
+            Role::Client,
+            stream,
+            Phase::Opening,
+        ));
         self.touch(now, id);
         Ok(id)
     }
 
     /// A peer's `<open/>`: policy, form, glare and caps are decided before any TLS work.
-    pub(super) fn on_open(&mut self, now: Instant, stream: StreamId, from: Address, open: &ibb::Open) {
+    pub(super) fn on_open(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        from: Address,
+        open: &ibb::Open,
+    ) {
         if !self.config.accept.allows(&from) && !self.expects(&from) {
-            return self.decline(now, stream, Condition::ServiceUnavailable, ErrorType::Cancel);
+            return self.decline(
+                now,
+                stream,
+                Condition::ServiceUnavailable,
+                ErrorType::Cancel,
+            );
         }
         match xtls::Control::in_open(open) {
             Ok(Some(_)) => {}
@@ -74,19 +92,27 @@ impl Router {
             self.mux.abort(now, stream);
             return;
         }
-        let Some(&id) = self.streams.get(&stream) else { return };
-        let Some(peer) = self.tunnels.get(&id).map(|tunnel| tunnel.peer.clone()) else { return };
+        let Some(&id) = self.streams.get(&stream) else {
+            return;
+        };
+        let Some(peer) = self.tunnels.get(&id).map(|tunnel| tunnel.peer.clone()) else {
+            return;
+        };
         self.begin(now, id, stream, peer, Role::Client);
     }
 
     /// Our open has failed.
     pub(super) fn open_failed(&mut self, now: Instant, id: TunnelId, why: xtls_ibb::Why) {
-        let Some(tunnel) = self.tunnels.get_mut(&id) else { return };
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
         if let xtls_ibb::Why::Refused { error, .. } = &why
             && error.condition == Condition::Conflict
         {
             // The peer's own open won, and was sent before its refusal of ours.
-            tunnel.phase = Phase::Yielding { until: now + self.config.close };
+            tunnel.phase = Phase::Yielding {
+                until: now + self.config.close,
+            };
             self.streams.remove(&tunnel.stream);
             self.dirty.insert(id);
             return;
@@ -133,10 +159,20 @@ impl Router {
 
     /// Starts the session on a stream that both ends have agreed on.
     fn begin(&mut self, now: Instant, id: TunnelId, stream: StreamId, peer: Address, role: Role) {
-        let sid = self.mux.sid(stream).map(ToString::to_string).unwrap_or_default();
+        let sid = self
+            .mux
+            .sid(stream)
+            .map(ToString::to_string)
+            .unwrap_or_default();
         let own = self.mux.own().clone();
         let service = self.config.service.clone();
-        let binding = Binding { own, peer, sid, service, role };
+        let binding = Binding {
+            own,
+            peer,
+            sid,
+            service,
+            role,
+        };
         let expect = Expect {
             peer: binding.peer.bare().to_owned(),
             own: binding.own.bare().to_owned(),
@@ -191,9 +227,14 @@ impl Router {
     /// One established session per pair of addresses: a second one replaces the first only if it has proven the same key,
     /// so a forged open cannot end a tunnel.
     fn one_per_pair(&mut self, now: Instant, id: TunnelId, peer: &xtls_session::Peer) -> bool {
-        let others: Vec<_> = self.with_peer(&peer.address).filter(|other| *other != id).collect();
+        let others: Vec<_> = self
+            .with_peer(&peer.address)
+            .filter(|other| *other != id)
+            .collect();
         for other in others {
-            let Some(tunnel) = self.tunnels.get(&other) else { continue };
+            let Some(tunnel) = self.tunnels.get(&other) else {
+                continue;
+            };
             match tunnel.key {
                 Some(key) if key != peer.key.fingerprint => {
                     self.end_with(now, id, By::Us, Why::Impostor);
@@ -234,7 +275,9 @@ impl Router {
 
     fn decline(&mut self, now: Instant, stream: StreamId, condition: Condition, kind: ErrorType) {
         // A stream that has gone meanwhile needs no refusal.
-        let _ = self.mux.refuse(now, stream, StanzaError::new(kind, condition));
+        let _ = self
+            .mux
+            .refuse(now, stream, StanzaError::new(kind, condition));
     }
 
     fn adopt(&mut self, tunnel: Tunnel) -> TunnelId {

@@ -21,7 +21,11 @@ pub(super) enum Phase {
     /// Both close_notify have gone and we sent ours first; the stream is being emptied, then `<close/>` goes.
     Emptying { closed: Closed, until: Instant },
     /// Our xtls `<close/>` waits for `<closed/>`.
-    Closing { closed: Closed, id: String, until: Instant },
+    Closing {
+        closed: Closed,
+        id: String,
+        until: Instant,
+    },
     /// The peer sent its close_notify first, so its `<close/>` is due.
     Awaiting { closed: Closed, until: Instant },
     /// The stream is being closed; its end is the tunnel's.
@@ -46,7 +50,16 @@ pub(super) struct Tunnel {
 
 impl Tunnel {
     pub(super) fn new(peer: Address, role: Role, stream: StreamId, phase: Phase) -> Self {
-        Self { peer, role, stream, phase, key: None, held: false, queued: 0, cut: None }
+        Self {
+            peer,
+            role,
+            stream,
+            phase,
+            key: None,
+            held: false,
+            queued: 0,
+            cut: None,
+        }
     }
 
     /// The session, while there is one.
@@ -85,7 +98,13 @@ impl Tunnel {
     }
 
     pub(super) fn closed(&self, by: By, why: Why) -> Closed {
-        Closed { peer: self.peer.clone(), by, why, clean: false, unconfirmed: 0 }
+        Closed {
+            peer: self.peer.clone(),
+            by,
+            why,
+            clean: false,
+            unconfirmed: 0,
+        }
     }
 
     /// The tunnel's own deadlines, without those of the layers beneath.
@@ -93,9 +112,9 @@ impl Tunnel {
         match &self.phase {
             Phase::Opening | Phase::Ending { .. } => None,
             Phase::Yielding { until } => Some((*until, "the peer's open after a conflict")),
-            Phase::Running(session) => {
-                session.poll_timeout().map(|deadline| (deadline.at, deadline.why))
-            }
+            Phase::Running(session) => session
+                .poll_timeout()
+                .map(|deadline| (deadline.at, deadline.why)),
             Phase::Emptying { until, .. } => Some((*until, "acknowledgements before close")),
             Phase::Closing { until, .. } => Some((*until, "closed")),
             Phase::Awaiting { until, .. } => Some((*until, "the peer's close")),
