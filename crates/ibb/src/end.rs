@@ -255,7 +255,6 @@ impl Stream {
             let why = Why::TimedOut(Awaited::Chunk);
             self.end(now, Close::new(By::Us, why), Last::Close, outbox);
         } else if matches!(self.phase, Phase::Flushing { until } if until <= now) {
-            self.sender.drop_queue();
             self.send_close(now, outbox);
         }
     }

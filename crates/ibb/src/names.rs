@@ -43,12 +43,6 @@ impl Names {
     }
 }
 
-impl std::fmt::Debug for Names {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Names")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

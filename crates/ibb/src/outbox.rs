@@ -22,7 +22,6 @@ pub(crate) enum Asked {
     Close,
 }
 
-#[derive(Debug)]
 pub(crate) struct Outbox {
     pub(crate) own: Address,
     pub(crate) names: Names,

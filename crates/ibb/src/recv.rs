@@ -17,7 +17,6 @@ const MAX_EMPTY: u8 = 16;
 /// What holding one chunk costs besides its bytes and its request id.
 const CHUNK_COST: usize = 128;
 
-#[derive(Debug)]
 pub(crate) struct Receiver {
     expected: Seq,
     block: usize,
@@ -33,14 +32,13 @@ pub(crate) struct Receiver {
     stats: Counters,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Counters {
     bytes: u64,
     chunks: u64,
     duplicates: u64,
 }
 
-#[derive(Debug)]
 struct Chunk {
     bytes: Bytes,
     cost: usize,

@@ -19,7 +19,6 @@ const CAREFUL: Duration = Duration::from_secs(30);
 /// Sent messages whose coming back is recognised.
 const RECENT_MESSAGES: usize = 128;
 
-#[derive(Debug)]
 pub(crate) struct Sender {
     carrier: Carrier,
     queue: VecDeque<Bytes>,
@@ -41,7 +40,6 @@ pub(crate) struct Sender {
 }
 
 /// A chunk that is not done with.
-#[derive(Debug)]
 struct Flight {
     id: String,
     seq: Seq,
@@ -91,7 +89,6 @@ enum Trouble {
 }
 
 /// A chunk to send now.
-#[derive(Debug)]
 pub(crate) struct Cut {
     pub(crate) seq: Seq,
     pub(crate) bytes: Bytes,
@@ -160,16 +157,10 @@ impl Sender {
         self.dropped + self.queued + self.in_flight
     }
 
-    /// Gives up what has not been sent.
-    pub(crate) fn drop_queue(&mut self) {
-        self.dropped += std::mem::take(&mut self.queued);
-        self.queue.clear();
-    }
-
     /// Gives up everything; the ids of chunks without an answer.
     pub(crate) fn drop_all(&mut self) -> impl Iterator<Item = String> {
-        self.drop_queue();
-        self.dropped += std::mem::take(&mut self.in_flight);
+        self.dropped += std::mem::take(&mut self.queued) + std::mem::take(&mut self.in_flight);
+        self.queue.clear();
         self.waiting = 0;
         self.flight
             .drain(..)

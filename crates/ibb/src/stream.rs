@@ -16,7 +16,6 @@ use crate::send::Sender;
 use crate::stats::Stats;
 use crate::window::Window;
 
-#[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) id: StreamId,
     pub(crate) peer: Address,
@@ -54,7 +53,6 @@ pub(crate) struct Timeouts {
     pub(crate) drain: Duration,
 }
 
-#[derive(Debug)]
 pub(crate) enum Phase {
     /// Our open has no answer yet.
     Opening {

@@ -152,6 +152,54 @@ fn what_was_written_before_the_peers_close_goes_out_before_its_answer() {
 }
 
 #[test]
+fn what_was_withheld_is_answered_when_the_peer_closes_not_when_our_tail_is_out() {
+    let (mut hand, id) = Hand::with_stream(Config::default());
+    let unread = hand.data(0, b"unread");
+    hand.mux.write(hand.now, id, "tail".into()).unwrap();
+    hand.close();
+    let sent = hand.answers();
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    assert!(is_result(&sent[0]) && sent[0].id == unread);
+    assert_eq!(data_in(&sent[1]).bytes, "tail");
+}
+
+#[test]
+fn a_fault_after_our_close_brings_no_second_close() {
+    let (mut hand, id) = Hand::with_stream(Config::default());
+    hand.mux.close(hand.now, id);
+    assert!(is_close(&hand.one()));
+    let gap = hand.data(5, b"gap");
+    hand.expect_error(&gap, Condition::UnexpectedRequest, ErrorType::Cancel);
+    assert!(matches!(
+        hand.closed(),
+        Some(Close {
+            by: By::Us,
+            why: Why::Violation(_)
+        })
+    ));
+}
+
+#[test]
+fn after_the_flush_limit_nothing_but_close_is_sent() {
+    let window = crate::Window::Fixed { bytes: 4, chunk: 4 };
+    let (mut hand, id) = Hand::with_stream(Config::default().patient(true).window(window));
+    hand.mux.write(hand.now, id, "tailmore".into()).unwrap();
+    hand.mux.close(hand.now, id);
+    let first = hand.one();
+    hand.pass(seconds(60));
+    let close = hand.one();
+    assert!(is_close(&close));
+    hand.answer(&first, Content::Result(None));
+    assert!(hand.answers().is_empty());
+    hand.answer(&close, Content::Result(None));
+    let close = Close {
+        by: By::Us,
+        why: Why::Unfinished { bytes: 4 },
+    };
+    assert_eq!(hand.closed(), Some(close));
+}
+
+#[test]
 fn the_peers_close_waits_five_seconds_for_what_was_written() {
     let (mut hand, id) = Hand::with_stream(Config::default());
     hand.mux.write(hand.now, id, "tail".into()).unwrap();
