@@ -1,1 +1,21 @@
-//! Soon.
+//! What the documents say is true of the code: examples, tables, limits, commands, names.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that cannot go on says so by failing"
+)]
+
+#[path = "documents/examples.rs"]
+mod examples;
+#[path = "documents/limits.rs"]
+mod limits;
+#[path = "documents/markdown.rs"]
+mod markdown;
+#[path = "documents/names.rs"]
+mod names;
+#[path = "documents/refusals.rs"]
+mod refusals;

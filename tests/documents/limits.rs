@@ -1,0 +1,157 @@
+//! The tables of limits say what the code does: each row names a field of a default configuration or a constant.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use xtls_client::relay;
+use xtls_client::router::Config as Router;
+use xtls_client::xmpp::Options;
+use xtls_tests::keys::{self, ROMEO};
+use xtls_tls::trust::Store;
+
+use crate::markdown::{quoted, read, table};
+
+const HEADING: [&str; 3] = ["limit", "default", "where"];
+const ARCHITECTURE: &str = "docs/ARCHITECTURE.md";
+
+/// A default: one number, or the two ends of a range; a time is in seconds.
+#[derive(Debug, PartialEq)]
+struct Value {
+    numbers: Vec<u128>,
+    time: bool,
+}
+
+#[test]
+fn every_limit_in_a_table_is_the_one_in_the_code() {
+    let configurations = configurations();
+    for path in [ARCHITECTURE, "docs/PROTOCOL.md"] {
+        for row in table(path, &HEADING) {
+            let place = quoted(&row[2]).next().expect("a place in backticks");
+            let found = match place.split_once(' ') {
+                Some((file, constant)) if file.ends_with(".rs") => in_source(file, constant),
+                Some(_) => configurations.get(place).and_then(|value| shown(value)),
+                None => None,
+            };
+            let found = found.unwrap_or_else(|| panic!("{path}: there is no {place}"));
+            assert_eq!(written(&row[1]), found, "{path}: {place}");
+        }
+    }
+}
+
+#[test]
+fn every_limit_of_a_configuration_is_in_the_table() {
+    let rows = table(ARCHITECTURE, &HEADING);
+    let told: BTreeSet<_> = rows.iter().flat_map(|row| quoted(&row[2])).collect();
+    for (place, value) in configurations() {
+        if shown(&value).is_some() {
+            assert!(told.contains(place.as_str()), "{ARCHITECTURE} does not tell {place} = {value}");
+        }
+    }
+}
+
+/// The fields of all default configurations, as their `Debug` shows them: `ibb Config.max_block` → `65535`.
+fn configurations() -> BTreeMap<String, String> {
+    let tls = || keys::seeded_tls(keys::identity(ROMEO, 1), [1; 32]);
+    let router = Router::new(tls(), Arc::new(Store::new()));
+    let options = Options::new(&keys::address(ROMEO), zeroize::Zeroizing::new(String::new()));
+    let mut fields = BTreeMap::new();
+    for (name, debug) in [
+        ("framer Limits", format!("{:#?}", xtls_framer::Limits::default())),
+        ("ibb Config", format!("{:#?}", xtls_ibb::Config::default())),
+        ("relay Limits", format!("{:#?}", relay::Limits::default())),
+        ("router Config", format!("{router:#?}")),
+        ("session Config", format!("{:#?}", xtls_session::Config::default())),
+        ("tls Config", format!("{:#?}", tls())),
+        ("xmpp Options", format!("{options:#?}")),
+    ] {
+        // What another crate configures stands under that crate's name.
+        for (field, value) in flat(&debug, &["tls", "trust", "session", "ibb", "identity"]) {
+            fields.insert(format!("{name}.{field}"), value);
+        }
+    }
+    fields
+}
+
+/// The leaves of a pretty `Debug` text by their paths, without those below the fields named.
+fn flat(debug: &str, without: &[&str]) -> Vec<(String, String)> {
+    let mut path: Vec<&str> = Vec::new();
+    let mut leaves = Vec::new();
+    for line in debug.lines().skip(1) {
+        let text = line.trim();
+        if matches!(text.trim_end_matches(','), "}" | ")" | "]") {
+            path.pop();
+        } else if let Some((field, value)) = text.split_once(": ") {
+            if value.ends_with(['{', '(', '[']) {
+                path.push(field);
+            } else if !path.iter().any(|above| without.contains(above)) {
+                let at = [path.as_slice(), &[field]].concat().join(".");
+                leaves.push((at, value.trim_end_matches(',').to_owned()));
+            }
+        } else if text.ends_with(['{', '(', '[']) {
+            path.push("");
+        }
+    }
+    leaves
+}
+
+/// A value as `Debug` shows it; `None` for what is no limit.
+fn shown(value: &str) -> Option<Value> {
+    let (number, time) = match value.strip_suffix('s') {
+        Some(seconds) => (seconds, true),
+        None => (value, false),
+    };
+    Some(Value { numbers: vec![number.parse().ok()?], time })
+}
+
+/// A value as the documents write it: `65 536 bytes`, `60 s`, `4 096 to 1 000 000`.
+fn written(cell: &str) -> Value {
+    let mut value = Value { numbers: Vec::new(), time: false };
+    for part in cell.split(" to ") {
+        let words: Vec<_> = part.split(' ').collect();
+        let digits = words.iter().take_while(|word| word.chars().all(|c| c.is_ascii_digit())).count();
+        let number = words[..digits].concat();
+        value.numbers.push(number.parse().unwrap_or_else(|_| panic!("no number: {cell}")));
+        value.time |= words.get(digits) == Some(&"s");
+    }
+    value
+}
+
+/// The constant of this name in a file of `crates/`.
+fn in_source(file: &str, constant: &str) -> Option<Value> {
+    let source = read(&format!("crates/{file}"));
+    let declares = format!("const {constant}:");
+    let line = source.lines().find(|line| line.contains(&declares))?;
+    let (_, expression) = line.split_once(" = ")?;
+    let expression = expression.trim_end_matches(';');
+    let (expression, time) = match expression.split_once("Duration::from_secs(") {
+        Some((_, seconds)) => (seconds.trim_end_matches(')'), true),
+        None => (expression, false),
+    };
+    let numbers = expression.split("..=").map(evaluated).collect::<Option<Vec<_>>>()?;
+    Some(Value { numbers, time })
+}
+
+/// Sums, products and shifts of whole numbers: all that limits are made of.
+fn evaluated(expression: &str) -> Option<u128> {
+    if let Some((left, right)) = expression.split_once(" + ") {
+        return Some(evaluated(left)? + evaluated(right)?);
+    }
+    if let Some((left, right)) = expression.split_once(" << ") {
+        return Some(evaluated(left)? << evaluated(right)?);
+    }
+    if let Some((left, right)) = expression.split_once(" * ") {
+        return Some(evaluated(left)? * evaluated(right)?);
+    }
+    expression.replace('_', "").parse().ok()
+}
+
+#[test]
+fn values_are_told_apart() {
+    assert_eq!(written("65 536 bytes"), Value { numbers: vec![65_536], time: false });
+    assert_eq!(written("60 s"), Value { numbers: vec![60], time: true });
+    assert_eq!(shown("60s"), Some(Value { numbers: vec![60], time: true }));
+    assert_ne!(written("60"), written("60 s"));
+    assert_eq!(shown("true"), None);
+    assert_eq!(evaluated("4 * 1024 * 1024"), Some(4 << 20));
+    assert_eq!(evaluated("8_192 + 5"), Some(8_197));
+}
