@@ -2,15 +2,14 @@
 
 use std::io::{BufRead as _, IsTerminal as _};
 
-use rustyline::ExternalPrinter;
-use rustyline::error::ReadlineError;
+use rustyline_async::{Readline, ReadlineEvent};
 use tokio::sync::mpsc;
 use xtls_framer::Limits;
 use xtls_stanza::{Element, Kind, Stanza};
 
 use crate::failure::Failure;
 use crate::one_line::one_line;
-use crate::say::clean;
+use crate::say::{self, clean};
 
 /// What comes from standard input.
 pub(crate) type Item = Result<Stanza, Failure>;
@@ -26,8 +25,8 @@ pub(crate) enum Face {
 /// A chat's face.
 #[derive(Default)]
 pub(crate) struct Chat {
-    /// Writes above the line that is being typed, when a person types.
-    printer: Option<Box<dyn ExternalPrinter + Send>>,
+    /// A person types: what arrives is written above the line.
+    person: bool,
 }
 
 impl Face {
@@ -35,28 +34,24 @@ impl Face {
         Self::Chat(Chat::default())
     }
 
-    /// Starts to read standard input. A thread of its own does, because a terminal can only be waited for.
+    /// Starts to read standard input. A pipe is read by a thread of its own, because it can only be waited for.
     pub(crate) fn input(&mut self) -> mpsc::Receiver<Item> {
         let (items, receiver) = mpsc::channel(ITEMS);
+        let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
         match self {
             Self::Stanzas => {
                 std::thread::spawn(move || read_stanzas(&items));
             }
-            Self::Chat(chat)
-                if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() =>
-            {
-                if let Ok(mut editor) = rustyline::DefaultEditor::new() {
-                    if let Ok(printer) = editor.create_external_printer() {
-                        chat.printer = Some(Box::new(printer));
-                    }
-                    std::thread::spawn(move || read_typed(&mut editor, &items));
-                } else {
+            Self::Chat(chat) => match Readline::new("> ".to_owned()) {
+                Ok((editor, writer)) if terminal => {
+                    chat.person = true;
+                    say::above(Some(Box::new(writer)));
+                    tokio::spawn(read_typed(editor, items));
+                }
+                Ok(_) | Err(_) => {
                     std::thread::spawn(move || read_lines(&items));
                 }
-            }
-            Self::Chat(_) => {
-                std::thread::spawn(move || read_lines(&items));
-            }
+            },
         }
         receiver
     }
@@ -86,20 +81,17 @@ impl Chat {
             .iter()
             .find(|child| child.is("body", "jabber:client"))?;
         let text = clean(&body.text());
-        let Some(printer) = &mut self.printer else {
+        if !self.person {
             return Some(format!("{text}\n").into_bytes());
-        };
+        }
         let name = stanza
             .from
             .as_ref()
             .and_then(|from| from.local())
             .unwrap_or("peer");
         let style = anstyle::AnsiColor::Cyan.on_default().bold();
-        let line = format!("{style}{name}:{style:#} {text}\n");
-        match printer.print(line) {
-            Ok(()) => None,
-            Err(_) => Some(format!("{name}: {text}\n").into_bytes()),
-        }
+        say::line(format_args!("{style}{name}:{style:#} {text}"));
+        None
     }
 }
 
@@ -132,20 +124,25 @@ fn read_lines(items: &mpsc::Sender<Item>) {
     }
 }
 
-fn read_typed(editor: &mut rustyline::DefaultEditor, items: &mpsc::Sender<Item>) {
+async fn read_typed(mut editor: Readline, items: mpsc::Sender<Item>) {
     loop {
-        let item = match editor.readline("> ") {
-            Ok(line) if line.trim().is_empty() => continue,
-            Ok(line) => Ok(message(&line)),
-            Err(ReadlineError::Eof) => return,
-            Err(ReadlineError::Interrupted) => Err(Failure::interrupted()),
+        let item = match editor.readline().await {
+            Ok(ReadlineEvent::Line(line)) if line.trim().is_empty() => continue,
+            Ok(ReadlineEvent::Line(line)) => {
+                editor.add_history_entry(line.clone());
+                Ok(message(&line))
+            }
+            Ok(ReadlineEvent::Eof) => break,
+            Ok(ReadlineEvent::Interrupted) => Err(Failure::interrupted()),
             Err(error) => Err(Failure::usage(format!("the terminal: {error}"))),
         };
         let wrong = item.is_err();
-        if items.blocking_send(item).is_err() || wrong {
-            return;
+        if items.send(item).await.is_err() || wrong {
+            break;
         }
     }
+    // The terminal is an ordinary one again.
+    say::above(None);
 }
 
 fn message(text: &str) -> Stanza {

@@ -1,7 +1,8 @@
 //! Standard error: sentences for people, or one JSON event a line for programs.
 
 use std::fmt::Display;
-use std::io::Write as _;
+use std::io::Write;
+use std::sync::Mutex;
 
 use anstyle::{AnsiColor, Style};
 use serde_json::{Map, Value};
@@ -90,8 +91,29 @@ impl Say {
     }
 }
 
+/// Where lines go while somebody types: above the line that is being typed.
+static ABOVE: Mutex<Option<Box<dyn Write + Send>>> = Mutex::new(None);
+
+/// Sends all that is said above the line that is being typed, or to standard error again.
+pub(crate) fn above(writer: Option<Box<dyn Write + Send>>) {
+    if let Ok(mut above) = ABOVE.lock() {
+        *above = writer;
+    }
+}
+
+/// A line for a person.
+pub(crate) fn line(line: std::fmt::Arguments<'_>) {
+    write(line);
+}
+
 /// Standard error may be closed; there is nobody left to tell then.
 fn write(line: std::fmt::Arguments<'_>) {
+    if let Ok(mut above) = ABOVE.lock()
+        && let Some(writer) = above.as_mut()
+    {
+        let _ = writeln!(writer, "{line}");
+        return;
+    }
     let _ = writeln!(anstream::stderr().lock(), "{line}");
 }
 
