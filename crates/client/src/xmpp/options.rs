@@ -109,7 +109,8 @@ impl Options {
         self
     }
 
-    /// How long one attempt may take, from the name look-up to the bound resource. Default 30 s.
+    /// How long one attempt may take, from the name look-up to the login, and as long again the binding of a resource.
+    /// Default 30 s.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

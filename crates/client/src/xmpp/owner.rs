@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_xmpp::Stanza;
@@ -67,6 +67,10 @@ pub(super) struct Owner {
     /// Stanzas that tokio-xmpp has not taken out of its queue yet, oldest first.
     queued: VecDeque<StanzaToken>,
     notes: Notes,
+    /// The server does not know yet that we are there.
+    hail: bool,
+    /// The address that we have, or had last; until the first binding the one that is asked for.
+    address: String,
 }
 
 /// Where the connection stands.
@@ -116,6 +120,7 @@ impl Owner {
             let _ = ask.send(slot);
         };
         Self {
+            address: connector.wanted().to_owned(),
             connector,
             limit,
             retry,
@@ -130,12 +135,16 @@ impl Owner {
             aside: BTreeMap::new(),
             queued: VecDeque::new(),
             notes: Notes::default(),
+            hail: false,
         }
     }
 
     /// Runs until the link is closed or lost for good, and says which.
     pub(super) async fn run(mut self) -> LinkError {
         let end = self.turns().await;
+        if end.is_some() {
+            self.last_words().await;
+        }
         if let Some(first) = self.first.take() {
             let why = end
                 .clone()
@@ -159,6 +168,11 @@ impl Owner {
                 self.settle();
             }
             // `send` never waits, because tokio-xmpp's queue holds as many as are counted here.
+            if self.hail && self.queued.len() < QUEUE {
+                self.hail = false;
+                let available = Presence::available().with_priority(PRIORITY);
+                self.send(Box::new(available.into())).await;
+            }
             let room = self.queued.len() < QUEUE;
             let connecting = match &mut self.state {
                 State::Connecting { attempt, .. } => Some(attempt),
@@ -194,7 +208,7 @@ impl Owner {
                         why,
                     });
                 }
-                Turn::Event(Some(event)) => match self.event(event).await {
+                Turn::Event(Some(event)) => match self.event(event) {
                     Ok(Some(item)) => {
                         if let Some(permit) = permit.take() {
                             permit.send(item);
@@ -210,6 +224,28 @@ impl Owner {
         }
     }
 
+    /// Hands over what came before the end. The link may be waiting for room meanwhile, in vain.
+    async fn last_words(&mut self) {
+        while let Some(Some(event)) = self.stream.next().now_or_never() {
+            let Ok(Some(mut item)) = self.event(event) else {
+                continue;
+            };
+            loop {
+                item = tokio::select! {
+                    biased;
+                    Some(_) = self.outgoing.recv() => item,
+                    reserved = self.news.reserve() => {
+                        if let Ok(permit) = reserved {
+                            permit.send(item);
+                        }
+                        break;
+                    }
+                };
+            }
+        }
+    }
+
+    /// Waits for nothing: see `room`.
     async fn send(&mut self, stanza: Outgoing) {
         let token = self.stream.send(stanza).await;
         self.queued.push_back(token);
@@ -224,7 +260,7 @@ impl Owner {
         }
     }
 
-    async fn event(&mut self, event: Event) -> Result<Option<News>, ConnectError> {
+    fn event(&mut self, event: Event) -> Result<Option<News>, ConnectError> {
         match event {
             Event::Stanza(stanza) => Ok(self.stanza_for(&stanza)),
             Event::Stream(StreamEvent::Suspended) => {
@@ -247,9 +283,9 @@ impl Owner {
                     return Err(ConnectError::protocol("binding a resource", "it gave none"));
                 }
                 tracing::debug!(%bound, "bound");
+                self.address = bound.to_string();
                 self.ready();
-                let available = Presence::available().with_priority(PRIORITY);
-                self.send(Box::new(available.into())).await;
+                self.hail = true;
                 Ok(match self.first.take() {
                     Some(first) => {
                         let _ = first.send(Ok(bound));
@@ -290,7 +326,7 @@ impl Owner {
             Sighting::BindRefused(error) => {
                 self.notes.ended = Some(if error.condition == Condition::Conflict {
                     ConnectError::Conflict {
-                        address: self.connector.wanted().to_owned(),
+                        address: self.address.clone(),
                     }
                 } else {
                     ConnectError::Bind {
@@ -367,7 +403,7 @@ impl Owner {
             matches!(&why, ConnectError::Stream { condition, .. } if condition == "conflict");
         if replaced {
             return Err(ConnectError::Conflict {
-                address: self.connector.wanted().to_owned(),
+                address: self.address.clone(),
             });
         }
         let since = *self.notes.since.get_or_insert(now);

@@ -57,6 +57,7 @@ pub(super) async fn log_in<T: AsyncRead + AsyncWrite + Unpin>(
             offered: mechanisms(features).join(", "),
         });
     };
+    // The `sasl` crate does not wipe its copy, which lives as long as the exchange.
     // The user name is what SCRAM escapes (RFC 5802 §5.1) and PLAIN does not.
     let escaped = login.local.replace('=', "=3D").replace(',', "=2C");
     let password = prepared(&login.password);

@@ -228,7 +228,7 @@ async fn a_lost_link_says_so_each_time_it_is_asked() {
             if number == 0 {
                 let mut script = Script::new(tcp).bound(&tls, "x").await;
                 script
-                    .say("<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>")
+                    .say("<message id='parting'/><stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>")
                     .await;
                 script.rest().await;
             }
@@ -236,13 +236,10 @@ async fn a_lost_link_says_so_each_time_it_is_asked() {
     })
     .await;
     let mut link = server.link(&authority).await;
-    let lost = LinkError::Conflict("juliet@example.org".to_owned());
-    loop {
-        match link.next().await {
-            Ok(inbound) => assert_eq!(inbound, Inbound::Suspended),
-            Err(error) => break assert_eq!(error, lost),
-        }
-    }
+    let lost = LinkError::Conflict("juliet@example.org/x".to_owned());
+    assert_eq!(envelope(&mut link).await.id, "parting");
+    assert_eq!(link.next().await, Ok(Inbound::Suspended));
+    assert_eq!(link.next().await, Err(lost.clone()));
     assert_eq!(link.next().await, Err(lost.clone()));
     assert_eq!(link.send(data("a@b/c", "1", b"")).await, Err(lost.clone()));
     assert_eq!(link.close().await, Err(lost));

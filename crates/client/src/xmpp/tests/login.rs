@@ -31,7 +31,7 @@ async fn sasl_server(
                 all.push_str(text);
                 script.say(&answer(text)).await;
             }
-            heard.send(all).unwrap();
+            let _ = heard.send(all);
         }
     })
     .await;

@@ -238,3 +238,40 @@ async fn closing_ends_even_while_the_server_is_away() {
     assert_eq!(link.next().await.unwrap(), Inbound::Suspended);
     link.close().await.unwrap();
 }
+
+/// tokio-xmpp's worker panics when it asks for a connection in vain, on standard error for all to see.
+#[tokio::test]
+async fn no_end_of_a_link_makes_the_library_panic() {
+    static PANICS: AtomicUsize = AtomicUsize::new(0);
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if info.to_string().contains("unable to handle reconnect") {
+            PANICS.fetch_add(1, Ordering::SeqCst);
+        }
+        before(info);
+    }));
+    let authority = Authority::new();
+    let tls = authority.server("example.org");
+    let server = Server::start(move |tcp, number| {
+        let tls = tls.clone();
+        async move {
+            match number {
+                0 => drop(tcp),
+                1 => drop(Script::new(tcp).bound(&tls, "x").await),
+                2 => drop(Script::new(tcp).rest().await),
+                _ => {}
+            }
+        }
+    })
+    .await;
+    // At the first attempt, and while the connection is tried again.
+    server.refused(&authority).await;
+    let mut link = server.link(&authority).await;
+    assert_eq!(link.next().await.unwrap(), Inbound::Suspended);
+    drop(link);
+    // What ends in the background needs no more than some turns.
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(PANICS.load(Ordering::SeqCst), 0);
+}
