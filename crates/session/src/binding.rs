@@ -1,9 +1,12 @@
 //! What a session is bound to: two addresses, a stream, a service.
 
+use std::sync::Arc;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 use xtls_stanza::Address;
-use xtls_tls::Role;
+use xtls_tls::trust::{Policy, Store};
+use xtls_tls::{Expect, Role};
 
 /// What travels inside the tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,6 +117,20 @@ impl Binding {
         let mut name = prefix.to_owned();
         URL_SAFE_NO_PAD.encode_string(hash.finalize(), &mut name);
         name.into_bytes()
+    }
+
+    /// What TLS must find for a session with this context: the peer's bare address and our ALPN name, which byte mode
+    /// requires.
+    #[must_use]
+    pub fn expect(&self, trust: Arc<Store>, policy: Policy) -> Expect {
+        Expect {
+            peer: self.peer.bare().to_owned(),
+            own: self.own.bare().to_owned(),
+            alpn: self.alpn(),
+            alpn_required: self.service.mode() == Mode::Bytes,
+            trust,
+            policy,
+        }
     }
 }
 

@@ -51,23 +51,26 @@ impl Config {
         self
     }
 
-    /// Plaintext bytes held for a slow application before the session stops asking for more. Default 65 536.
+    /// Plaintext bytes held for a slow application before the session stops asking for more. Default 65 536; at least 1.
+    /// An unfinished stanza may exceed it.
     #[must_use]
     pub fn backlog(mut self, bytes: usize) -> Self {
-        self.backlog = bytes;
+        self.backlog = bytes.max(1);
         self
     }
 
-    /// Ciphertext bytes held for a slow transport before [`send`](crate::Session::send) says `Full`. Default 65 536.
-    /// One stanza may exceed it.
+    /// Ciphertext bytes held for a slow transport before [`send`](crate::Session::send) says `Full`. Default 65 536; at
+    /// least 1. One stanza may exceed it, and as much again is kept for answers to the peer's requests: more than that
+    /// ends the session as [`Unread`](crate::Why::Unread).
     #[must_use]
     pub fn queue(mut self, bytes: usize) -> Self {
-        self.queue = bytes;
+        self.queue = bytes.max(1);
         self
     }
 
     /// How long a handshake may go without a byte from the peer, and how long it may take in all. Default 60 s and
-    /// 180 s: servers with their shipped limits pass 3 to 10 kB a second.
+    /// 180 s: servers with their shipped limits pass 3 to 10 kB a second. A time too long to be added to the clock, here
+    /// and below, is none.
     #[must_use]
     pub fn handshake(mut self, idle: Duration, total: Duration) -> Self {
         self.handshake_idle = idle;
@@ -82,7 +85,8 @@ impl Config {
         self
     }
 
-    /// How long [`close`](crate::Session::close) waits for the peer's close_notify. Default 10 s.
+    /// How long [`close`](crate::Session::close) waits for the peer's close_notify, and a TLS alert for the transport.
+    /// Default 10 s.
     #[must_use]
     pub fn close(mut self, limit: Duration) -> Self {
         self.close = limit;

@@ -17,17 +17,20 @@ pub enum Event {
     /// is confidential to the judged peer; if the session ends before [`Event::Established`], it counts as
     /// [`Close::unconfirmed`].
     Ready,
-    /// Both ends have accepted each other. Comes once, or never.
+    /// For the responder: its own verdict is given (the initiator says nothing before its own). For the initiator: the
+    /// first application byte has come, so the responder has accepted its key. Comes once, or never.
     Established(Peer),
     /// A stanza from the peer, with `from` and `to` restored from the binding.
     Stanza(Stanza),
     /// Bytes can be read (byte mode).
     Readable,
-    /// A stanza that a peer has no authority to send; it was dropped, and answered if it was a request.
+    /// A stanza that a peer has no authority to send, or that means nothing; it was dropped, and answered if it was a
+    /// request.
     Refused(Violation),
-    /// There is room again after [`SendError::Full`](crate::SendError::Full).
+    /// At least half of the queue is free again after [`SendError::Full`](crate::SendError::Full).
     Writable,
-    /// The peer's close_notify: everything it sent has been handed out. We may go on writing.
+    /// The peer's close_notify: everything it sent has been handed out. We may go on writing. Without
+    /// [`Event::Established`] before it, a peer that knows the letter only has said nothing at all.
     PeerFinished,
     /// The end; nothing comes after it. Comes exactly once.
     Closed(Close),
@@ -81,7 +84,7 @@ pub struct Close {
 pub enum By {
     /// This end.
     Us,
-    /// The peer, by a message that TLS has authenticated.
+    /// The peer, by a message that TLS has authenticated; during the handshake, by one that may be anybody's.
     Peer,
     /// The transport: the stream went away beneath the session, by whoever's hand.
     Transport,
@@ -109,28 +112,39 @@ pub enum Why {
     /// A stanza inside is not well-formed or not allowed.
     #[error("inside the tunnel: {0}")]
     Xml(ReadError),
-    /// A stanza inside claims to be from somebody else.
+    /// A stanza inside claims to be from, or for, somebody else.
     #[error("inside the tunnel: {0}")]
     Routing(Violation),
     /// The first byte in byte mode was not the confirmation.
     #[error("the peer began with byte {0:#04x} where the confirmation (0x20) was due")]
     Confirmation(u8),
+    /// The responder speaks our ALPN and ended its direction without the confirmation: it gave up before its verdict.
+    #[error("the peer closed its side without having accepted our key")]
+    Unconfirmed,
     /// Answers that the peer asked for and does not read fill the queue.
     #[error("the peer asks faster than it reads the answers")]
     Unread,
-    /// The transport ended before the peer's close_notify: what was read may be cut off.
+    /// The transport ended before the peer's close_notify, or that came in the middle of a stanza: what was read may be
+    /// cut off.
     #[error(
         "the stream was cut before the peer closed it: the end of the conversation may be missing"
     )]
     Truncated,
+    /// The transport ended after the peer's close_notify, but before ours was handed to it: all was read, and what we
+    /// wrote may be cut off.
+    #[error(
+        "the stream was cut before this side closed it: the peer may not have received the end"
+    )]
+    Unfinished,
     /// Nothing came during the handshake for too long.
     #[error("the handshake made no progress in time")]
     HandshakeTimeout,
     /// No verdict in time.
     #[error("no verdict on the peer's key in time")]
     JudgingTimeout,
-    /// The peer did not close its direction in time.
-    #[error("the peer did not close its side in time")]
+    /// After [`close`](crate::Session::close) the peer did not end its direction in time, or the transport did not take
+    /// ours.
+    #[error("the session was not closed on both sides in time")]
     CloseTimeout,
 }
 
@@ -147,7 +161,7 @@ pub enum SendError {
     /// Our direction is closed already.
     #[error("this direction of the session is closed")]
     Finished,
-    /// The stanza is longer than the peer would take.
+    /// The stanza is longer than the peer would take, or than TLS holds at once.
     #[error("the stanza has {length} bytes, and {limit} is the limit")]
     TooLong {
         /// Its length as written, in bytes.
@@ -170,7 +184,7 @@ pub enum SendError {
     /// Stanzas in byte mode, or bytes in stanza mode.
     #[error("this session carries {0}")]
     Mode(&'static str),
-    /// The children do not read as XML.
+    /// The children, set by hand, would end the stanza too early or never.
     #[error("the stanza's children: {0}")]
     Xml(ReadError),
 }

@@ -4,7 +4,7 @@
 //! in the ordinary dispatcher would hand the peer the server's authority. Therefore every stanza leaves here stamped
 //! with the addresses of the binding, or it does not leave.
 
-use xtls_stanza::{Address, Condition, Element, ErrorType, Kind, Stanza, StanzaError};
+use xtls_stanza::{Address, Condition, Element, ErrorType, Kind, Stanza, StanzaError, ns};
 
 use crate::Binding;
 use crate::event::SendError;
@@ -28,7 +28,7 @@ pub(crate) enum Arrival {
 #[non_exhaustive]
 pub enum Violation {
     /// It claims an address that is not an end of this session; the session ends.
-    #[error("a stanza says {attribute}='{claimed}' where only {expected} can be true")]
+    #[error("a stanza says {attribute}='{}' where only {expected} can be true", claimed.as_str().escape_debug())]
     Address {
         /// `from` or `to`.
         attribute: &'static str,
@@ -38,7 +38,7 @@ pub enum Violation {
         expected: Address,
     },
     /// A payload that only one's own server may send, or that would open a tunnel in the tunnel.
-    #[error("the peer has no authority to send <{name} xmlns='{ns}'/>")]
+    #[error("the peer has no authority to send <{} xmlns='{}'/>", name.escape_debug(), ns.escape_debug())]
     Payload {
         /// The payload's namespace.
         ns: String,
@@ -46,15 +46,18 @@ pub enum Violation {
         name: String,
     },
     /// A stanza type that means nothing between two people.
-    #[error("<{kind} type='{type_}'/> has no place inside a tunnel")]
+    #[error("<{kind} type='{}'/> has no place inside a tunnel", type_.escape_debug())]
     Type {
         /// The stanza's name.
         kind: &'static str,
         /// Its type.
         type_: String,
     },
-    /// An IQ without an id, or whose type is not get, set, result or error (RFC 6120 §8.2.3).
-    #[error("an iq needs an id and one of the types get, set, result, error")]
+    /// An IQ without an id, whose type is not get, set, result or error, or a request without exactly one child (RFC
+    /// 6120 §8.2.3).
+    #[error(
+        "an iq needs an id, one of the types get, set, result, error, and as a request exactly one child"
+    )]
     Iq,
 }
 
@@ -62,18 +65,16 @@ pub enum Violation {
 ///
 /// Nested stanzas are never touched. `to` and `from` may be absent, or name the ends of this session.
 pub(crate) fn strip(stanza: &Stanza, binding: &Binding) -> Result<Stanza, SendError> {
-    truthful("to", stanza.to.as_ref(), &binding.peer).map_err(misaddressed)?;
-    truthful("from", stanza.from.as_ref(), &binding.own).map_err(misaddressed)?;
+    truthful("to", stanza.to.as_ref(), &binding.peer)?;
+    truthful("from", stanza.from.as_ref(), &binding.own)?;
     let mut stripped = stanza.clone();
     stripped.to = None;
     stripped.from = None;
     if suspicious(stanza) {
         let children = stanza.elements().map_err(SendError::Xml)?;
         if children.iter().any(for_servers) {
-            keep(
-                &mut stripped,
-                children.into_iter().filter(|child| !for_servers(child)),
-            );
+            let mut kept = children.iter().filter(|child| !for_servers(child));
+            keep(&mut stripped, &mut kept);
         }
     }
     Ok(stripped)
@@ -98,7 +99,10 @@ pub(crate) fn restore(mut stanza: Stanza, binding: &Binding) -> Result<Arrival, 
         (Kind::Iq, Some("get" | "set" | "result" | "error")) if stanza.id.is_some() => {}
         (Kind::Iq, _) => return Ok(Arrival::Drop(Violation::Iq)),
     }
-    let request = stanza.kind == Kind::Iq && matches!(type_, Some("get" | "set"));
+    let iq = |types: &[&str]| {
+        stanza.kind == Kind::Iq && type_.is_some_and(|type_| types.contains(&type_))
+    };
+    let (request, failed) = (iq(&["get", "set"]), iq(&["error"]));
     if !request && !suspicious(&stanza) {
         return Ok(Arrival::Deliver(stanza));
     }
@@ -106,39 +110,44 @@ pub(crate) fn restore(mut stanza: Stanza, binding: &Binding) -> Result<Arrival, 
     let Ok(children) = stanza.elements() else {
         return Ok(Arrival::Drop(Violation::Iq));
     };
-    if request
-        && children
-            .iter()
-            .any(|child| child.is("ping", "urn:xmpp:ping"))
-    {
-        return Ok(Arrival::Answer {
-            reply: answer(&stanza, "result"),
-            refused: None,
-        });
-    }
-    if let Some(forbidden) = children.iter().find(|child| forbidden(child)) {
-        let refused = Violation::Payload {
-            ns: forbidden.ns.clone(),
-            name: forbidden.name.clone(),
+    if request {
+        let [child] = children.as_slice() else {
+            let refused = Violation::Iq;
+            return Ok(refuse(
+                &stanza,
+                ErrorType::Modify,
+                Condition::BadRequest,
+                refused,
+            ));
         };
+        if iq(&["get"]) && child.is("ping", ns::PING) {
+            let (reply, refused) = (answer(&stanza, "result"), None);
+            return Ok(Arrival::Answer { reply, refused });
+        }
+    }
+    // An error may repeat the request. What it repeats is not believed either, but somebody waits for the error.
+    let unwanted = |child: &Element| for_servers(child) || (failed && forbidden(child));
+    let mut wanted = children.iter().filter(|child| !unwanted(child));
+    if let Some(forbidden) = wanted.clone().find(|child| forbidden(child)) {
+        let (ns, name) = (forbidden.ns.clone(), forbidden.name.clone());
+        let refused = Violation::Payload { ns, name };
         if request {
-            let mut reply = answer(&stanza, "error");
-            let error = StanzaError::new(ErrorType::Cancel, Condition::ServiceUnavailable);
-            keep(&mut reply, std::iter::once(error.to_element()));
-            return Ok(Arrival::Answer {
-                reply,
-                refused: Some(refused),
-            });
+            let condition = Condition::ServiceUnavailable;
+            return Ok(refuse(&stanza, ErrorType::Cancel, condition, refused));
         }
         return Ok(Arrival::Drop(refused));
     }
-    if children.iter().any(for_servers) {
-        keep(
-            &mut stanza,
-            children.into_iter().filter(|child| !for_servers(child)),
-        );
+    if wanted.clone().count() < children.len() {
+        keep(&mut stanza, &mut wanted);
     }
     Ok(Arrival::Deliver(stanza))
+}
+
+/// An address that is not what it must be.
+struct Untrue {
+    attribute: &'static str,
+    claimed: Address,
+    expected: Address,
 }
 
 /// An address is truthful when it is absent, or the bound address, or its bare form.
@@ -146,11 +155,11 @@ fn truthful(
     attribute: &'static str,
     claimed: Option<&Address>,
     expected: &Address,
-) -> Result<(), Violation> {
+) -> Result<(), Untrue> {
     match claimed {
         None => Ok(()),
         Some(claimed) if claimed == expected || claimed.as_str() == expected.bare() => Ok(()),
-        Some(claimed) => Err(Violation::Address {
+        Some(claimed) => Err(Untrue {
             attribute,
             claimed: claimed.clone(),
             expected: expected.clone(),
@@ -158,51 +167,69 @@ fn truthful(
     }
 }
 
-fn misaddressed(violation: Violation) -> SendError {
-    match violation {
-        Violation::Address {
+impl From<Untrue> for Violation {
+    fn from(untrue: Untrue) -> Self {
+        let Untrue {
             attribute,
             claimed,
             expected,
-        } => SendError::Address {
+        } = untrue;
+        Self::Address {
             attribute,
-            address: claimed,
+            claimed,
             expected,
-        },
-        Violation::Payload { .. } | Violation::Type { .. } | Violation::Iq => SendError::NotOpen,
+        }
+    }
+}
+
+impl From<Untrue> for SendError {
+    fn from(untrue: Untrue) -> Self {
+        Self::Address {
+            attribute: untrue.attribute,
+            address: untrue.claimed,
+            expected: untrue.expected,
+        }
     }
 }
 
 fn out_of_place(kind: &'static str, type_: &str) -> Arrival {
-    Arrival::Drop(Violation::Type {
-        kind,
-        type_: type_.to_owned(),
-    })
+    let type_ = type_.to_owned();
+    Arrival::Drop(Violation::Type { kind, type_ })
 }
 
-/// Payloads that carry a server's authority, set up a stream, or nest a tunnel.
+/// Payloads that carry a server's authority, set up a stream, or nest a tunnel. What speaks for verification
+/// (`urn:xmpp:tmp:xtls#verify`) is the session's own and never the application's.
 fn forbidden(child: &Element) -> bool {
+    let name = child.name.as_str();
     match child.ns.as_str() {
-        "urn:xmpp:carbons:2" => matches!(child.name.as_str(), "received" | "sent"),
         "jabber:iq:roster"
         | "jabber:iq:private"
+        | "jabber:iq:privacy"
         | "urn:xmpp:blocking"
-        | "urn:xmpp:sm:3"
         | "urn:ietf:params:xml:ns:xmpp-bind"
         | "urn:ietf:params:xml:ns:xmpp-session"
         | "urn:ietf:params:xml:ns:xmpp-sasl"
-        | "http://jabber.org/protocol/ibb"
-        | "urn:xmpp:tmp:xtls" => true,
-        other => other.starts_with("urn:xmpp:mam:") && child.name == "result",
+        | ns::IBB => true,
+        other => {
+            let within = |prefix| other.starts_with(prefix);
+            other == ns::XTLS
+                || within("urn:xmpp:tmp:xtls#")
+                || within("urn:xmpp:sm:")
+                || within("urn:xmpp:sasl:")
+                || within("urn:xmpp:bind:")
+                || (within("urn:xmpp:carbons:") && matches!(name, "received" | "sent"))
+                || (within("urn:xmpp:mam:") && name == "result")
+        }
     }
 }
 
-/// Payloads that speak to servers and mean nothing to a peer (the list of XEP-0420 §"Server-processed Elements").
+/// Payloads that speak to servers and mean nothing to a peer (the list of XEP-0420 §"Server-processed Elements", and
+/// the hint of XEP-0280).
 fn for_servers(child: &Element) -> bool {
     match child.ns.as_str() {
-        "urn:xmpp:hints" | "http://jabber.org/protocol/address" | "urn:xmpp:eme:0" => true,
+        ns::HINTS | "http://jabber.org/protocol/address" | "urn:xmpp:eme:0" => true,
         "urn:xmpp:sid:0" => child.name == "stanza-id",
-        _ => false,
+        other => other.starts_with("urn:xmpp:carbons:") && child.name == "private",
     }
 }
 
@@ -226,6 +253,17 @@ fn suspicious(stanza: &Stanza) -> bool {
     }
 }
 
+/// Refuses a request, in its own channel.
+fn refuse(request: &Stanza, kind: ErrorType, condition: Condition, refused: Violation) -> Arrival {
+    let mut reply = answer(request, "error");
+    let error = StanzaError::new(kind, condition).to_element();
+    keep(&mut reply, &mut std::iter::once(&error));
+    Arrival::Answer {
+        reply,
+        refused: Some(refused),
+    }
+}
+
 /// The answer to a request: same id, no addresses, because it travels inside.
 fn answer(request: &Stanza, type_: &str) -> Stanza {
     let mut reply = Stanza::new(Kind::Iq);
@@ -234,14 +272,13 @@ fn answer(request: &Stanza, type_: &str) -> Stanza {
     reply
 }
 
-fn keep(stanza: &mut Stanza, children: impl Iterator<Item = Element>) {
+fn keep(stanza: &mut Stanza, children: &mut dyn Iterator<Item = &Element>) {
     let mut xml = Vec::new();
     for child in children {
-        child.write("jabber:client", &mut xml);
+        child.write(ns::CLIENT, &mut xml);
     }
     stanza.children = xml.into();
 }
 
 #[cfg(test)]
-#[path = "routing_tests.rs"]
 mod tests;

@@ -8,12 +8,11 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use tracing::debug;
 use xtls_framer::{Cutter, Limits};
 use xtls_tls::Tls;
 
 use crate::event::{By, Close, Event, SendError, Verdict, Why};
-use crate::{Binding, Config};
+use crate::{Binding, Config, Mode};
 
 /// When a session next wants [`Session::handle_timeout`], and what for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +43,15 @@ pub struct Session {
     reading: Direction,
     /// Who sent its close_notify first.
     first: Option<By>,
+    /// When [`close`](Self::close) stops waiting.
     close_by: Option<Instant>,
+    /// When an alert stops waiting for the transport.
+    last_words_by: Option<Instant>,
     said_full: bool,
     unconfirmed: u64,
     /// An end that waits until what was received before it has been handed out.
     last: Option<(By, Why)>,
-    /// The transport takes nothing any more.
+    /// Nothing goes to the transport any more, and nothing comes from it.
     gone: bool,
 }
 
@@ -60,12 +62,13 @@ enum Phase {
         progress: Instant,
     },
     Judging {
-        until: Instant,
+        until: Option<Instant>,
     },
+    /// While it is not confirmed, no application byte has come, so `plain` is empty.
     Open {
         confirmed: bool,
     },
-    /// The end is decided; last words may still be waiting for the transport.
+    /// The end is decided; an alert may still be waiting for the transport.
     Ending(Close),
     Closed,
 }
@@ -99,6 +102,7 @@ impl Session {
             reading: Direction::Open,
             first: None,
             close_by: None,
+            last_words_by: None,
             said_full: false,
             unconfirmed: 0,
             last: None,
@@ -115,10 +119,8 @@ impl Session {
     /// Takes bytes that the transport brought, in order. Never fails: the peer's faults come out as
     /// [`Event::Closed`], after its last words.
     pub fn handle_wire(&mut self, now: Instant, wire: &[u8]) {
-        if self.gone
-            || self.last.is_some()
-            || matches!(self.phase, Phase::Ending(_) | Phase::Closed)
-        {
+        let over = matches!(self.phase, Phase::Ending(_) | Phase::Closed);
+        if over || self.gone || self.last.is_some() || wire.is_empty() {
             return;
         }
         self.tls.handle_wire(wire, &mut self.plain);
@@ -136,22 +138,19 @@ impl Session {
             return;
         }
         self.tls.handle_wire_end();
-        if self.tls.peer_closed() {
-            // The peer's direction is whole; ours has nowhere to go.
-            self.writing = Direction::Ended;
-            self.first.get_or_insert(By::Peer);
-        } else {
+        if !self.tls.peer_closed() {
             self.end_after_reading(By::Transport, Why::Truncated);
+        } else if !self.is_flushed() {
+            self.end_after_reading(By::Transport, Why::Unfinished);
         }
     }
 
     /// Whether the transport's bytes are welcome now. While they are not, the owner leaves them in the transport, whose
-    /// window then closes: that is the back-pressure.
+    /// window then closes: that is the back-pressure. Handing events out and [`read`](Self::read) may change it.
     #[must_use]
     pub fn wants_wire(&self) -> bool {
-        !self.gone
-            && self.last.is_none()
-            && (self.starved || self.plain.len() < self.config.backlog)
+        let room = self.starved || self.plain.len() < self.config.backlog;
+        room && !self.gone && self.last.is_none()
     }
 
     /// Bytes for the transport, at most `max` of them.
@@ -160,9 +159,13 @@ impl Session {
             return None;
         }
         let wire = self.tls.poll_wire(max);
-        if self.said_full && self.room() > 0 {
+        // At half of the queue, so that the application is not woken for every byte.
+        if self.said_full && self.tls.wire_pending() <= self.config.queue / 2 {
             self.said_full = false;
-            self.events.push_back(Event::Writable);
+            let open = matches!(self.phase, Phase::Open { .. });
+            if open && self.writing == Direction::Open {
+                self.events.push_back(Event::Writable);
+            }
         }
         wire
     }
@@ -171,27 +174,25 @@ impl Session {
     /// [`send`](Self::send) says [`SendError::Full`].
     #[must_use]
     pub fn room(&self) -> usize {
-        self.config.queue.saturating_sub(self.tls.wire_pending())
+        let queue = self.config.queue.saturating_sub(self.tls.wire_pending());
+        queue.min(self.tls.room())
     }
 
     /// What happened. Stanzas are cut, judged and restored here, one a call, so an owner that stops asking stops the peer.
+    ///
+    /// An answer to a peer's request may be in [`poll_wire`](Self::poll_wire) afterwards.
     pub fn poll_event(&mut self) -> Option<Event> {
-        if let Some(event) = self.events.pop_front() {
-            return Some(event);
-        }
-        if let Some(event) = self.poll_inner() {
-            return Some(event);
-        }
-        if let Some(event) = self.events.pop_front() {
-            return Some(event);
+        let event = self.events.pop_front().or_else(|| self.poll_inner());
+        if event.is_some() {
+            return event;
         }
         if let Phase::Ending(close) = &self.phase
             && (self.gone || self.tls.wire_pending() == 0)
         {
             let close = close.clone();
             self.phase = Phase::Closed;
-            self.plain.clear();
-            debug!(by = ?close.by, clean = close.clean, "session closed");
+            self.gone = true;
+            self.plain = BytesMut::new();
             return Some(Event::Closed(close));
         }
         None
@@ -200,48 +201,33 @@ impl Session {
     /// The next moment at which something runs out.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        let own = match &self.phase {
+        let (at, why) = match self.phase {
             Phase::Handshaking { since, progress } => {
-                let at = (*progress + self.config.handshake_idle)
-                    .min(*since + self.config.handshake_total);
-                Some(Deadline {
-                    at,
-                    why: "handshake",
-                })
+                let idle = progress.checked_add(self.config.handshake_idle);
+                let total = since.checked_add(self.config.handshake_total);
+                ([idle, total].into_iter().flatten().min(), "handshake")
             }
-            Phase::Judging { until } => Some(Deadline {
-                at: *until,
-                why: "verdict",
-            }),
-            Phase::Open { .. } | Phase::Ending(_) => {
-                self.close_by.map(|at| Deadline { at, why: "close" })
-            }
-            Phase::Closed => return None,
+            Phase::Judging { until } => (until, "verdict"),
+            Phase::Open { .. } => (self.close_by, "close"),
+            Phase::Ending(_) if self.gone => (None, "last words"),
+            Phase::Ending(_) => (self.last_words_by, "last words"),
+            Phase::Closed => (None, "nothing"),
         };
-        let close = self.close_by.map(|at| Deadline { at, why: "close" });
-        [own, close]
-            .into_iter()
-            .flatten()
-            .min_by_key(|deadline| deadline.at)
+        at.map(|at| Deadline { at, why })
     }
 
     /// Tells the time when a deadline has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let due = self
-            .poll_timeout()
-            .is_some_and(|deadline| deadline.at <= now);
-        if !due {
+        if self.poll_timeout().is_none_or(|deadline| deadline.at > now) {
             return;
         }
         match &self.phase {
             Phase::Handshaking { .. } => self.end(By::Us, Why::HandshakeTimeout),
             Phase::Judging { .. } => self.end(By::Us, Why::JudgingTimeout),
-            Phase::Open { .. } => self.end(By::Us, Why::CloseTimeout),
-            Phase::Ending(_) => {}
-            Phase::Closed => return,
+            Phase::Open { .. } => self.close_now(),
+            Phase::Ending(_) => self.gone = true,
+            Phase::Closed => {}
         }
-        // Last words have had their time.
-        self.gone = true;
     }
 
     /// The owner's word on [`Event::Judge`]. Ignored in any other state.
@@ -272,28 +258,50 @@ impl Session {
         }
     }
 
-    /// Ends our direction and gives the peer the configured time to end its own.
+    /// Ends our direction and gives the peer the configured time to end its own. What has come by then is still handed
+    /// out; in byte mode, what was not read by then is dropped.
     pub fn close(&mut self, now: Instant) {
         self.finish(now);
-        if !matches!(self.phase, Phase::Closed) && self.close_by.is_none() {
-            self.close_by = Some(now + self.config.close);
+        if matches!(self.phase, Phase::Open { .. }) && self.close_by.is_none() {
+            self.close_by = now.checked_add(self.config.close);
         }
     }
 
-    /// Ends the session at once, without close_notify: the peer will see a truncation.
+    /// Ends the session at once, without close_notify: the peer will see a truncation. What was not handed out yet is
+    /// dropped.
     pub fn abort(&mut self) {
-        self.end(By::Us, Why::Aborted);
+        let (by, why) = self.last.take().unwrap_or((By::Us, Why::Aborted));
+        self.end(by, why);
         self.gone = true;
     }
 
-    /// Keying material bound to this session (RFC 5705, RFC 8446 §7.5), once it is open.
+    /// Keying material bound to this session (RFC 5705, RFC 8446 §7.5), while it is open.
     ///
     /// # Errors
-    /// [`SendError::NotOpen`] before that.
+    /// [`SendError::NotOpen`] before the verdict and after the end.
     pub fn export(&self, label: &str, context: &[u8], out: &mut [u8]) -> Result<(), SendError> {
+        if !matches!(self.phase, Phase::Open { .. }) {
+            return Err(SendError::NotOpen);
+        }
         self.tls
             .export(label, context, out)
             .map_err(|_| SendError::NotOpen)
+    }
+
+    /// The time of [`close`](Self::close) is over.
+    fn close_now(&mut self) {
+        self.close_by = None;
+        let unread = self.binding.service.mode() == Mode::Bytes && !self.plain.is_empty();
+        if unread {
+            let (by, why) = self.last.take().unwrap_or((By::Us, Why::CloseTimeout));
+            self.end(by, why);
+        } else if self.last.is_none() && self.tls.peer_closed() && self.is_flushed() {
+            // The owner has not asked yet: what it will find is an end in order.
+            return;
+        } else {
+            self.end_after_reading(By::Us, Why::CloseTimeout);
+        }
+        self.gone = true;
     }
 }
 

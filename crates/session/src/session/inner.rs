@@ -1,6 +1,6 @@
 //! What comes out of the tunnel: cutting, judging, answering.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tracing::warn;
 use xtls_stanza::Stanza;
 
@@ -10,22 +10,22 @@ use crate::event::{By, Event, Why};
 use crate::routing::{self, Arrival};
 
 impl Session {
-    /// Reads bytes (byte mode), at most `max`.
+    /// Reads bytes (byte mode), at most `max`. [`poll_event`](Self::poll_event) afterwards tells whether those were the
+    /// last ones.
     pub fn read(&mut self, max: usize) -> Option<Bytes> {
         let open = matches!(self.phase, Phase::Open { confirmed: true });
         if !open || self.binding.service.mode() == Mode::Stanzas || self.plain.is_empty() {
             return None;
         }
         let length = self.plain.len().min(max);
-        Some(self.plain.split_to(length).freeze())
+        (length > 0).then(|| self.plain.split_to(length).freeze())
     }
 
     /// The next stanza, or the end of the peer's direction.
     pub(super) fn poll_inner(&mut self) -> Option<Event> {
         while matches!(self.phase, Phase::Open { .. }) && self.reading == Direction::Open {
-            let stanzas = self.binding.service.mode() == Mode::Stanzas;
-            if stanzas && matches!(self.phase, Phase::Open { confirmed: true }) {
-                match self.cutter.cut(&mut self.plain) {
+            match self.binding.service.mode() {
+                Mode::Stanzas => match self.cutter.cut(&mut self.plain) {
                     Ok(Some(frame)) => match self.arrive(frame.into_bytes()) {
                         Some(event) => return Some(event),
                         None => continue,
@@ -35,30 +35,31 @@ impl Session {
                         self.end(By::Us, Why::Framing(error));
                         return None;
                     }
+                },
+                Mode::Bytes if !self.plain.is_empty() => return None,
+                Mode::Bytes => {}
+            }
+            if self.tls.peer_closed() {
+                if self.cutter.finish(&self.plain).is_err() {
+                    self.end(By::Peer, Why::Truncated);
+                    return None;
                 }
-            } else if !self.plain.is_empty() {
-                return None;
+                self.reading = Direction::Ended;
+                return Some(Event::PeerFinished);
             }
             if let Some((by, why)) = self.last.take() {
                 self.end(by, why);
-                return None;
+            } else if self.plain.is_empty() {
+                // An idle session holds no memory for bytes that may not come for hours.
+                self.plain = BytesMut::new();
             }
-            if !self.tls.peer_closed() {
-                return None;
-            }
-            if stanzas && self.cutter.finish(&self.plain).is_err() {
-                self.end(By::Peer, Why::Truncated);
-                return None;
-            }
-            self.reading = Direction::Ended;
-            self.settle();
-            return Some(Event::PeerFinished);
+            return None;
         }
         self.settle();
         None
     }
 
-    pub(super) fn arrive(&mut self, frame: Bytes) -> Option<Event> {
+    fn arrive(&mut self, frame: Bytes) -> Option<Event> {
         let stanza = match Stanza::read(&frame) {
             Ok(stanza) => stanza,
             Err(error) => {
@@ -83,13 +84,19 @@ impl Session {
 
     /// Answers in the channel of the request. An answer that finds our direction closed is dropped, as RFC 6120 drops
     /// what arrives after the stream's end.
-    pub(super) fn reply(&mut self, reply: &Stanza) {
-        if self.writing == Direction::Ended {
+    fn reply(&mut self, reply: &Stanza) {
+        if self.writing == Direction::Ended || self.gone {
             return;
         }
         let mut xml = Vec::new();
         reply.write(&mut xml);
-        if self.tls.write(&xml).is_err() {
+        // The application may have filled its queue by one stanza too many. As much as that queue is kept for answers.
+        let queue = self.config.queue;
+        let most = queue
+            .saturating_add(self.config.max_stanza)
+            .saturating_add(queue);
+        let held = self.tls.wire_pending().saturating_add(xml.len());
+        if held > most || self.tls.write(&xml).is_err() {
             self.end(By::Us, Why::Unread);
         }
     }

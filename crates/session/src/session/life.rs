@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use tracing::debug;
 use xtls_tls::{Role, Standing, TlsError};
 
 use super::{Direction, Phase, Session};
@@ -9,39 +10,20 @@ use crate::Mode;
 use crate::event::{By, Close, Event, Introduction, Peer, Why};
 
 impl Session {
-    /// Follows what TLS has reached.
+    /// Follows what TLS has reached. One piece of wire may hold the end of the handshake, data and a fault, so each is
+    /// looked at in that order: the same wire means the same in any cutting.
     pub(super) fn advance(&mut self, now: Instant) {
-        if let Some(error) = self.tls.failure() {
-            let error = error.clone();
-            let by = if matches!(error, TlsError::Alert(_)) {
-                By::Peer
-            } else {
-                By::Us
-            };
-            self.end_after_reading(by, Why::Tls(error));
-            return;
-        }
-        if matches!(self.phase, Phase::Handshaking { .. })
-            && let Some(peer) = self.tls.peer()
-        {
-            match peer.standing {
-                Standing::Pinned(_) => self.open(),
-                Standing::New => {
-                    let fingerprint = peer.fingerprint;
-                    self.phase = Phase::Judging {
-                        until: now + self.config.judging,
-                    };
-                    let peer = self.binding.peer.clone();
-                    self.events
-                        .push_back(Event::Judge(Introduction { peer, fingerprint }));
-                }
-            }
+        if matches!(self.phase, Phase::Handshaking { .. }) {
+            self.meet(now);
         }
         if matches!(self.phase, Phase::Open { confirmed: false }) && !self.plain.is_empty() {
             self.confirm();
         }
         if self.tls.peer_closed() {
             self.first.get_or_insert(By::Peer);
+            if self.is_unconfirmed() && self.is_bound() {
+                self.end(By::Peer, Why::Unconfirmed);
+            }
         }
         if self.binding.service.mode() == Mode::Bytes
             && matches!(self.phase, Phase::Open { confirmed: true })
@@ -50,6 +32,35 @@ impl Session {
         {
             self.events.push_back(Event::Readable);
         }
+        if let Some(error) = self.tls.failure() {
+            let error = error.clone();
+            let alert = matches!(error, TlsError::Alert(_));
+            let by = if alert { By::Peer } else { By::Us };
+            self.last_words_by = now.checked_add(self.config.close);
+            self.end_after_reading(by, Why::Tls(error));
+        }
+    }
+
+    /// The peer has proven its key, if it has.
+    fn meet(&mut self, now: Instant) {
+        let Some(peer) = self.tls.peer() else { return };
+        let (standing, fingerprint) = (peer.standing, peer.fingerprint);
+        // rustls accepts a handshake in which no name was selected, and an owner may have forgotten to require it.
+        if self.binding.service.mode() == Mode::Bytes && !self.is_bound() {
+            self.end(By::Us, Why::Tls(TlsError::Alpn));
+            self.gone = true;
+            return;
+        }
+        match standing {
+            Standing::Pinned(_) => self.open(),
+            Standing::New => {
+                let until = now.checked_add(self.config.judging);
+                self.phase = Phase::Judging { until };
+                let peer = self.binding.peer.clone();
+                let introduction = Introduction { peer, fingerprint };
+                self.events.push_back(Event::Judge(introduction));
+            }
+        }
     }
 
     /// Our own verdict is given.
@@ -57,7 +68,8 @@ impl Session {
         match self.binding.role {
             Role::Server => {
                 // The confirmation: one space, legal between stanzas, after our verdict on the client and never before.
-                if self.tls.write(b" ").is_err() {
+                // A connection that has failed meanwhile takes none, and the failure is what counts then.
+                if self.tls.write(b" ").is_err() && self.tls.failure().is_none() {
                     self.end(By::Us, Why::Aborted);
                     return;
                 }
@@ -72,7 +84,7 @@ impl Session {
     }
 
     /// The first application byte has come: the responder has accepted our key.
-    pub(super) fn confirm(&mut self) {
+    fn confirm(&mut self) {
         if self.binding.service.mode() == Mode::Bytes {
             match self.plain.first() {
                 Some(b' ') => drop(self.plain.split_to(1)),
@@ -88,51 +100,87 @@ impl Session {
         self.establish();
     }
 
-    pub(super) fn establish(&mut self) {
+    fn establish(&mut self) {
         let Some(key) = self.tls.peer().cloned() else {
             return;
         };
-        let bound = self.tls.alpn().is_some();
+        let bound = self.is_bound();
         let address = self.binding.peer.clone();
-        self.events.push_back(Event::Established(Peer {
+        let peer = Peer {
             address,
             key,
             bound,
-        }));
+        };
+        self.events.push_back(Event::Established(peer));
     }
 
-    /// Ends the session once both directions have ended.
+    /// Whether both ends have named exactly this context.
+    fn is_bound(&self) -> bool {
+        self.tls
+            .alpn()
+            .is_some_and(|name| name == self.binding.alpn())
+    }
+
+    /// Whether the responder has given no sign yet that it accepts us.
+    fn is_unconfirmed(&self) -> bool {
+        let awaited = match self.phase {
+            Phase::Judging { .. } => self.plain.is_empty(),
+            Phase::Open { confirmed } => !confirmed,
+            Phase::Handshaking { .. } | Phase::Ending(_) | Phase::Closed => false,
+        };
+        awaited && self.binding.role == Role::Client
+    }
+
+    /// Whether our close_notify has been handed to the transport, and so everything before it.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.writing == Direction::Ended && self.tls.wire_pending() == 0
+    }
+
+    /// Ends the session once both directions have ended, or there is nothing left to read before a decided end.
     pub(super) fn settle(&mut self) {
-        if matches!(self.phase, Phase::Open { .. })
-            && self.reading == Direction::Ended
-            && self.writing == Direction::Ended
-        {
+        if !matches!(self.phase, Phase::Open { .. }) || self.reading == Direction::Open {
+            return;
+        }
+        if let Some((by, why)) = self.last.take() {
+            self.end(by, why);
+        } else if self.is_flushed() {
             self.end(self.first.unwrap_or(By::Us), Why::Finished);
         }
     }
 
     /// An end that must not swallow what was received, and authenticated, before it.
+    ///
+    /// What waits for a verdict is worth keeping only when it is whole.
     pub(super) fn end_after_reading(&mut self, by: By, why: Why) {
-        if matches!(self.phase, Phase::Open { confirmed: true }) && self.reading == Direction::Open
-        {
+        let keep = match self.phase {
+            Phase::Open { .. } => true,
+            Phase::Judging { .. } => self.tls.peer_closed(),
+            Phase::Handshaking { .. } | Phase::Ending(_) | Phase::Closed => false,
+        };
+        if keep {
             self.last.get_or_insert((by, why));
         } else {
             self.end(by, why);
         }
     }
 
+    /// Decides the end. Only what TLS says about its own failure goes out after it: contents that break a rule earn no
+    /// alert, and a close_notify, even one that was queued before, would claim that all was well.
     pub(super) fn end(&mut self, by: By, why: Why) {
         if matches!(self.phase, Phase::Ending(_) | Phase::Closed) {
             return;
         }
+        self.gone |= !matches!(why, Why::Tls(_));
         let clean = self.reading == Direction::Ended;
-        let close = Close {
+        let unconfirmed = self.unconfirmed;
+        debug!(?by, clean, "session ends");
+        self.phase = Phase::Ending(Close {
             by,
             why,
             clean,
-            unconfirmed: self.unconfirmed,
-        };
-        self.phase = Phase::Ending(close);
+            unconfirmed,
+        });
+        self.close_by = None;
         self.events
             .retain(|event| !matches!(event, Event::Judge(_) | Event::Readable));
     }

@@ -1,6 +1,9 @@
 //! What goes into the tunnel.
 
+use bytes::{Bytes, BytesMut};
+use xtls_framer::{Cutter, Limits};
 use xtls_stanza::Stanza;
+use xtls_tls::WriteError;
 
 use super::{Direction, Phase, Session};
 use crate::event::SendError;
@@ -17,8 +20,7 @@ impl Session {
         }
         self.may_write()?;
         let stripped = routing::strip(stanza, &self.binding)?;
-        let mut xml = Vec::with_capacity(stripped.children.len() + 256);
-        stripped.write(&mut xml);
+        let xml = whole(&stripped)?;
         if xml.len() > self.config.max_stanza {
             return Err(SendError::TooLong {
                 length: xml.len(),
@@ -39,19 +41,19 @@ impl Session {
             return Err(SendError::Mode("stanzas, not bytes"));
         }
         self.may_write()?;
-        let taken = bytes.get(..bytes.len().min(self.room())).unwrap_or(bytes);
+        let taken = bytes.get(..self.room()).unwrap_or(bytes);
         self.write_plain(taken)?;
         self.count_early(taken.len() as u64);
         Ok(taken.len())
     }
 
-    pub(super) fn may_write(&mut self) -> Result<(), SendError> {
+    fn may_write(&mut self) -> Result<(), SendError> {
         match self.phase {
             Phase::Handshaking { .. } | Phase::Judging { .. } => return Err(SendError::NotOpen),
             Phase::Ending(_) | Phase::Closed => return Err(SendError::Finished),
             Phase::Open { .. } => {}
         }
-        if self.writing == Direction::Ended || self.last.is_some() {
+        if self.writing == Direction::Ended || self.last.is_some() || self.gone {
             return Err(SendError::Finished);
         }
         if self.room() == 0 {
@@ -61,13 +63,49 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn write_plain(&mut self, bytes: &[u8]) -> Result<(), SendError> {
-        self.tls.write(bytes).map_err(|_| SendError::Finished)
+    fn write_plain(&mut self, bytes: &[u8]) -> Result<(), SendError> {
+        match self.tls.write(bytes) {
+            Ok(()) => Ok(()),
+            // TLS holds nothing, and still this is too much at once.
+            Err(WriteError::Full { room }) if self.tls.wire_pending() == 0 => {
+                Err(SendError::TooLong {
+                    length: bytes.len(),
+                    limit: room,
+                })
+            }
+            Err(WriteError::Full { .. }) => {
+                self.said_full = true;
+                Err(SendError::Full)
+            }
+            Err(_) => Err(SendError::Finished),
+        }
     }
 
-    pub(super) fn count_early(&mut self, sent: u64) {
+    fn count_early(&mut self, sent: u64) {
         if matches!(self.phase, Phase::Open { confirmed: false }) {
             self.unconfirmed = self.unconfirmed.saturating_add(sent);
         }
     }
+}
+
+/// The stanza as it is sent: one, and whole. Children that were set by hand could end it and begin another.
+///
+/// Only the borders are looked at, which costs little; whether the children are well-formed in between was for
+/// [`Stanza::read`] or [`Stanza::with_children`] to see.
+fn whole(stanza: &Stanza) -> Result<Bytes, SendError> {
+    let mut xml = Vec::with_capacity(stanza.children.len().saturating_add(256));
+    stanza.write(&mut xml);
+    let mut rest = BytesMut::from(Bytes::from(xml));
+    let mut cutter = Cutter::new(Limits::default().max_len(usize::MAX));
+    if let Ok(Some(frame)) = cutter.cut(&mut rest)
+        && rest.is_empty()
+    {
+        return Ok(frame.into_bytes());
+    }
+    // The strict reader refuses for the same reason and says it better.
+    let mut xml = Vec::new();
+    stanza.write(&mut xml);
+    let xml = Bytes::from(xml);
+    Stanza::read(&xml).map_err(SendError::Xml)?;
+    Ok(xml)
 }

@@ -1,1 +1,0 @@
-//! The border, case by case.

@@ -1,0 +1,21 @@
+//! Two ends with real TLS between them, and peers that follow no rule but TLS's own.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests, and what they share"
+)]
+
+mod bytes;
+mod closing;
+mod confirming;
+mod cutting;
+mod inside;
+mod judging;
+mod limits;
+mod support;
+mod timing;
+mod truncation;
+mod violations;
