@@ -8,6 +8,7 @@
 
 mod chars;
 mod cut;
+mod plain;
 mod rule;
 mod scope;
 mod tag;
@@ -20,6 +21,7 @@ use self::cut::Piece;
 pub use self::rule::{ReadError, Rule};
 use self::scope::{Scope, Space};
 pub(crate) use self::tag::Attribute;
+use self::tag::QName;
 use crate::element::{Attr, Element};
 
 /// Elements inside each other, the outermost counted.
@@ -30,6 +32,9 @@ pub const MAX_ATTRIBUTES: usize = 64;
 pub const MAX_DECLARATIONS: usize = 32;
 /// Declarations of namespaces that are in scope at one place.
 pub const MAX_IN_SCOPE: usize = 128;
+
+/// So many bytes are checked to be UTF-8 at once.
+const WINDOW: usize = 512;
 
 /// What the reader found next.
 pub(crate) enum Token<'a> {
@@ -89,6 +94,8 @@ pub(crate) struct Reader<'a> {
     /// Where the last token begins and ends.
     start: usize,
     end: usize,
+    /// A part of the document that is known to be UTF-8, and where it begins.
+    window: (&'a str, usize),
     scope: Scope<'a>,
     open: Vec<Open<'a>>,
     name: &'a str,
@@ -106,11 +113,12 @@ impl<'a> Reader<'a> {
             outside: 0,
             start: 0,
             end: 0,
+            window: ("", 0),
             scope: Scope::new(inherited_ns),
-            open: Vec::new(),
+            open: Vec::with_capacity(8),
             name: "",
             space: Space::None,
-            attributes: Vec::new(),
+            attributes: Vec::with_capacity(8),
         }
     }
 
@@ -141,6 +149,9 @@ impl<'a> Reader<'a> {
         }
         loop {
             self.start = self.end;
+            if let Some(token) = self.plain()? {
+                return Ok(token);
+            }
             let rest = self.document.get(self.start..).unwrap_or_default();
             let Some((piece, len)) = cut::first(rest).map_err(|rule| self.error(rule))? else {
                 return self.eof();
@@ -166,6 +177,62 @@ impl<'a> Reader<'a> {
             };
             if !text.is_empty() {
                 return Ok(Token::Text(text));
+            }
+        }
+    }
+
+    /// The next token where it is what most tokens are, read in one pass: tags and text of plain
+    /// characters. `None` says nothing about the document.
+    fn plain(&mut self) -> Result<Option<Token<'a>>, ReadError> {
+        let text = self.known();
+        match text.as_bytes() {
+            [b'<', b'/', ..] => {
+                let len = self.open.last().and_then(|open| plain::end_tag(text, open.raw));
+                let Some(len) = len else { return Ok(None) };
+                self.end += len;
+                self.close();
+                Ok(Some(Token::End))
+            }
+            [b'<', ..] => {
+                if self.state == State::After || self.open.len() + self.outside >= MAX_DEPTH {
+                    return Ok(None);
+                }
+                let mark = self.scope.len();
+                let tag = plain::tag(text, self.start, &mut self.scope, &mut self.attributes);
+                let Some(tag) = tag else {
+                    self.scope.truncate(mark);
+                    return Ok(None);
+                };
+                self.end += tag.len;
+                self.opened(tag.name, mark)?;
+                if tag.is_empty {
+                    self.state = State::Ending;
+                }
+                Ok(Some(Token::Start))
+            }
+            _ if self.state == State::Inside => {
+                let piece = plain::text(text);
+                self.end += piece.map_or(0, str::len);
+                Ok(piece.map(|piece| Token::Text(Cow::Borrowed(piece))))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What follows the last token and is known to be UTF-8, which may be nothing.
+    fn known(&mut self) -> &'a str {
+        let (window, at) = self.window;
+        // A tag at the end of the window would not be whole.
+        match window.get(self.end - at..) {
+            Some(known) if known.len() > WINDOW / 2 || at + window.len() == self.document.len() => {
+                known
+            }
+            Some(_) | None => {
+                let rest = self.document.get(self.end..).unwrap_or_default();
+                let bytes = rest.get(..WINDOW).unwrap_or(rest);
+                let known = chars::utf8_prefix(bytes);
+                self.window = (known, self.end);
+                known
             }
         }
     }
@@ -281,6 +348,11 @@ impl<'a> Reader<'a> {
         }
         let mark = self.scope.len();
         let name = tag::read(raw, self.start, &mut self.scope, &mut self.attributes)?;
+        self.opened(name, mark)
+    }
+
+    /// An element of this name begins, whose declarations begin at the mark.
+    fn opened(&mut self, name: QName<'a>, mark: usize) -> Result<(), ReadError> {
         self.space = self.scope.element(name).map_err(|rule| self.error(rule))?;
         self.name = name.local;
         self.open.push(Open {

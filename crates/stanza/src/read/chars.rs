@@ -21,6 +21,14 @@ pub(super) fn utf8(raw: &[u8], at: usize) -> Result<&str, ReadError> {
     })
 }
 
+/// As much as is encoded well and cut between characters.
+pub(super) fn utf8_prefix(raw: &[u8]) -> &str {
+    std::str::from_utf8(raw).unwrap_or_else(|error| {
+        let valid = raw.get(..error.valid_up_to()).unwrap_or_default();
+        std::str::from_utf8(valid).unwrap_or_default()
+    })
+}
+
 /// Checks text between tags and references, and turns its line ends into line feeds (XML 1.0 §2.11).
 pub(super) fn text(raw: &[u8], at: usize) -> Result<Cow<'_, str>, ReadError> {
     let raw = utf8(raw, at)?;
@@ -170,7 +178,7 @@ fn line_ends(raw: &str) -> Cow<'_, str> {
 
 /// Whether text needs no closer look: no controls but tab and line feed, no `]`, and not the first
 /// byte of U+FFFE and U+FFFF.
-fn plain_text(raw: &str) -> bool {
+pub(super) fn plain_text(raw: &str) -> bool {
     none(raw, |b| {
         (b < 0x20) & (b != b'\t') & (b != b'\n') | (b == b']') | (b == 0xEF)
     })

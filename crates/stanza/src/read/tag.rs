@@ -24,9 +24,9 @@ pub(crate) struct Attribute<'a> {
     pub(crate) name: &'a str,
     pub(crate) value: Cow<'a, str>,
     pub(super) space: Space,
-    prefix: Option<&'a str>,
+    pub(super) prefix: Option<&'a str>,
     /// Offset in the document.
-    at: usize,
+    pub(super) at: usize,
 }
 
 /// Reads `<name …>` or `<name …/>`, which begins at offset `at` of the document; declarations go to
@@ -94,6 +94,15 @@ pub(super) fn read<'a>(
             });
         }
     }
+    resolve(scope, attributes)?;
+    Ok(element)
+}
+
+/// Finds the namespaces of attributes, when all declarations are known.
+pub(super) fn resolve(
+    scope: &Scope<'_>,
+    attributes: &mut [Attribute<'_>],
+) -> Result<(), ReadError> {
     for attribute in attributes.iter_mut() {
         attribute.space = scope
             .attribute(attribute.prefix)
@@ -102,8 +111,7 @@ pub(super) fn read<'a>(
                 rule,
             })?;
     }
-    distinct(scope, attributes)?;
-    Ok(element)
+    distinct(scope, attributes)
 }
 
 /// Up to so many attributes, comparing each with each is the fastest.
