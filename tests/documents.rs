@@ -11,6 +11,8 @@
 
 #[path = "documents/examples.rs"]
 mod examples;
+#[path = "documents/inside.rs"]
+mod inside;
 #[path = "documents/limits.rs"]
 mod limits;
 #[path = "documents/markdown.rs"]

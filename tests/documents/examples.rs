@@ -45,7 +45,10 @@ fn name(payload: &Payload) -> String {
             "open".to_owned()
         }
         Payload::Data(data) => {
-            assert!(!data.bytes.is_empty() && data.bytes.len() <= CUT, "cut after {CUT} bytes");
+            assert!(
+                !data.bytes.is_empty() && data.bytes.len() <= CUT,
+                "cut after {CUT} bytes"
+            );
             "data".to_owned()
         }
         Payload::Close(_) => "ibb-close".to_owned(),
@@ -67,7 +70,12 @@ fn every_xml_example_is_what_its_label_says() {
         }
         let labels: Vec<_> = labels.collect();
         let stanzas = stanzas(&fence);
-        assert_eq!(labels.len(), stanzas.len(), "{}: one label a stanza", fence.place);
+        assert_eq!(
+            labels.len(),
+            stanzas.len(),
+            "{}: one label a stanza",
+            fence.place
+        );
         for (label, frame) in labels.into_iter().zip(stanzas) {
             match label.strip_prefix("inner:") {
                 Some(kind) => inner(kind, &frame, &fence.place),
@@ -84,17 +92,28 @@ fn carrying(label: &str, frame: &Bytes, place: &str) {
     assert_eq!(word(&envelope), label, "{place}");
     let mut written = Vec::new();
     envelope.write(&mut written);
-    assert_eq!(Envelope::read(&written.into()).as_ref(), Ok(&envelope), "{place}");
+    assert_eq!(
+        Envelope::read(&written.into()).as_ref(),
+        Ok(&envelope),
+        "{place}"
+    );
 }
 
 fn inner(kind: &str, frame: &Bytes, place: &str) {
     let stanza = Stanza::read(frame).unwrap_or_else(|error| panic!("{place}: {error}"));
     assert_eq!(stanza.kind.name(), kind, "{place}");
-    assert!(!stanza.elements().expect("readable children").is_empty(), "{place}: empty");
+    assert!(
+        !stanza.elements().expect("readable children").is_empty(),
+        "{place}: empty"
+    );
     assert_eq!(stanza.to, None, "{place}: stripped");
     let mut written = Vec::new();
     stanza.write(&mut written);
-    assert_eq!(Stanza::read(&written.into()).as_ref(), Ok(&stanza), "{place}");
+    assert_eq!(
+        Stanza::read(&written.into()).as_ref(),
+        Ok(&stanza),
+        "{place}"
+    );
 }
 
 #[test]
@@ -103,8 +122,10 @@ fn answers_fit_the_requests_before_them() {
         if !fence.info.starts_with("xml") || fence.info.contains("inner:") {
             continue;
         }
-        let envelopes: Vec<_> =
-            stanzas(&fence).iter().map(|frame| Envelope::read(frame).unwrap()).collect();
+        let envelopes: Vec<_> = stanzas(&fence)
+            .iter()
+            .map(|frame| Envelope::read(frame).unwrap())
+            .collect();
         for (request, answer) in envelopes.iter().zip(envelopes.iter().skip(1)) {
             if matches!(answer.content, Content::Result(_) | Content::Error(_)) {
                 assert_eq!(answer.id, request.id, "{}", fence.place);
@@ -127,7 +148,11 @@ fn one_tunnel_is_what_two_routers_say() {
         }
         for frame in stanzas(&fence) {
             let example = masked(Envelope::read(&frame).unwrap());
-            assert!(said.any(|stanza| stanza == example), "{}: not said: {example:?}", fence.place);
+            assert!(
+                said.any(|stanza| stanza == example),
+                "{}: not said: {example:?}",
+                fence.place
+            );
             compared += 1;
         }
         if labels.starts_with("set:ibb-close") {
@@ -144,13 +169,21 @@ fn recorded() -> Vec<Envelope> {
     let romeo = pair.open(Who::Romeo);
     pair.end(Who::Romeo).early = vec![message("m1", "Call me but love")];
     pair.drive();
-    let juliet = pair.end(Who::Juliet).events.last().expect("Juliet has heard something").id;
+    let juliet = pair
+        .end(Who::Juliet)
+        .events
+        .last()
+        .expect("Juliet has heard something")
+        .id;
     let now = pair.now;
     pair.end(Who::Romeo).router.close(now, romeo);
     pair.drive();
     pair.end(Who::Juliet).router.close(now, juliet);
     pair.drive();
-    pair.log().iter().map(|seen| masked(seen.envelope())).collect()
+    pair.log()
+        .iter()
+        .map(|seen| masked(seen.envelope()))
+        .collect()
 }
 
 /// Without what differs from run to run: ids, sids, and bytes beyond the type and version of the first TLS record.
@@ -176,19 +209,36 @@ fn masked(mut envelope: Envelope) -> Envelope {
 fn the_alpn_example_is_computed_as_described() {
     let rows = table(PROTOCOL, &["field", "value"]);
     let value = |field: &str| {
-        let row = rows.iter().find(|row| row[0] == field).unwrap_or_else(|| panic!("no {field}"));
-        quoted(&row[1]).next().expect("a value in backticks").to_owned()
+        let row = rows
+            .iter()
+            .find(|row| row[0] == field)
+            .unwrap_or_else(|| panic!("no {field}"));
+        quoted(&row[1])
+            .next()
+            .expect("a value in backticks")
+            .to_owned()
     };
     let binding = |role| Binding {
-        own: address(&value(if role == Role::Client { "initiator" } else { "responder" })),
-        peer: address(&value(if role == Role::Client { "responder" } else { "initiator" })),
+        own: address(&value(if role == Role::Client {
+            "initiator"
+        } else {
+            "responder"
+        })),
+        peer: address(&value(if role == Role::Client {
+            "responder"
+        } else {
+            "initiator"
+        })),
         sid: value("sid"),
         service: Service::stanzas(),
         role,
     };
     assert_eq!(value("service"), Service::stanzas().name());
     for role in [Role::Client, Role::Server] {
-        assert_eq!(String::from_utf8(binding(role).alpn()).unwrap(), value("ALPN"));
+        assert_eq!(
+            String::from_utf8(binding(role).alpn()).unwrap(),
+            value("ALPN")
+        );
     }
 }
 

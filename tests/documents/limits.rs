@@ -44,7 +44,10 @@ fn every_limit_of_a_configuration_is_in_the_table() {
     let told: BTreeSet<_> = rows.iter().flat_map(|row| quoted(&row[2])).collect();
     for (place, value) in configurations() {
         if shown(&value).is_some() {
-            assert!(told.contains(place.as_str()), "{ARCHITECTURE} does not tell {place} = {value}");
+            assert!(
+                told.contains(place.as_str()),
+                "{ARCHITECTURE} does not tell {place} = {value}"
+            );
         }
     }
 }
@@ -53,14 +56,23 @@ fn every_limit_of_a_configuration_is_in_the_table() {
 fn configurations() -> BTreeMap<String, String> {
     let tls = || keys::seeded_tls(keys::identity(ROMEO, 1), [1; 32]);
     let router = Router::new(tls(), Arc::new(Store::new()));
-    let options = Options::new(&keys::address(ROMEO), zeroize::Zeroizing::new(String::new()));
+    let options = Options::new(
+        &keys::address(ROMEO),
+        zeroize::Zeroizing::new(String::new()),
+    );
     let mut fields = BTreeMap::new();
     for (name, debug) in [
-        ("framer Limits", format!("{:#?}", xtls_framer::Limits::default())),
+        (
+            "framer Limits",
+            format!("{:#?}", xtls_framer::Limits::default()),
+        ),
         ("ibb Config", format!("{:#?}", xtls_ibb::Config::default())),
         ("relay Limits", format!("{:#?}", relay::Limits::default())),
         ("router Config", format!("{router:#?}")),
-        ("session Config", format!("{:#?}", xtls_session::Config::default())),
+        (
+            "session Config",
+            format!("{:#?}", xtls_session::Config::default()),
+        ),
         ("tls Config", format!("{:#?}", tls())),
         ("xmpp Options", format!("{options:#?}")),
     ] {
@@ -97,20 +109,40 @@ fn flat(debug: &str, without: &[&str]) -> Vec<(String, String)> {
 /// A value as `Debug` shows it; `None` for what is no limit.
 fn shown(value: &str) -> Option<Value> {
     let (number, time) = match value.strip_suffix('s') {
-        Some(seconds) => (seconds, true),
+        // No time at all is shown in nanoseconds.
+        Some(seconds) => (
+            seconds
+                .strip_suffix('n')
+                .filter(|zero| *zero == "0")
+                .unwrap_or(seconds),
+            true,
+        ),
         None => (value, false),
     };
-    Some(Value { numbers: vec![number.parse().ok()?], time })
+    Some(Value {
+        numbers: vec![number.parse().ok()?],
+        time,
+    })
 }
 
 /// A value as the documents write it: `65 536 bytes`, `60 s`, `4 096 to 1 000 000`.
 fn written(cell: &str) -> Value {
-    let mut value = Value { numbers: Vec::new(), time: false };
+    let mut value = Value {
+        numbers: Vec::new(),
+        time: false,
+    };
     for part in cell.split(" to ") {
         let words: Vec<_> = part.split(' ').collect();
-        let digits = words.iter().take_while(|word| word.chars().all(|c| c.is_ascii_digit())).count();
+        let digits = words
+            .iter()
+            .take_while(|word| word.chars().all(|c| c.is_ascii_digit()))
+            .count();
         let number = words[..digits].concat();
-        value.numbers.push(number.parse().unwrap_or_else(|_| panic!("no number: {cell}")));
+        value.numbers.push(
+            number
+                .parse()
+                .unwrap_or_else(|_| panic!("no number: {cell}")),
+        );
         value.time |= words.get(digits) == Some(&"s");
     }
     value
@@ -127,7 +159,10 @@ fn in_source(file: &str, constant: &str) -> Option<Value> {
         Some((_, seconds)) => (seconds.trim_end_matches(')'), true),
         None => (expression, false),
     };
-    let numbers = expression.split("..=").map(evaluated).collect::<Option<Vec<_>>>()?;
+    let numbers = expression
+        .split("..=")
+        .map(evaluated)
+        .collect::<Option<Vec<_>>>()?;
     Some(Value { numbers, time })
 }
 
@@ -147,10 +182,36 @@ fn evaluated(expression: &str) -> Option<u128> {
 
 #[test]
 fn values_are_told_apart() {
-    assert_eq!(written("65 536 bytes"), Value { numbers: vec![65_536], time: false });
-    assert_eq!(written("60 s"), Value { numbers: vec![60], time: true });
-    assert_eq!(shown("60s"), Some(Value { numbers: vec![60], time: true }));
+    assert_eq!(
+        written("65 536 bytes"),
+        Value {
+            numbers: vec![65_536],
+            time: false
+        }
+    );
+    assert_eq!(
+        written("60 s"),
+        Value {
+            numbers: vec![60],
+            time: true
+        }
+    );
+    assert_eq!(
+        shown("60s"),
+        Some(Value {
+            numbers: vec![60],
+            time: true
+        })
+    );
     assert_ne!(written("60"), written("60 s"));
+    assert_eq!(
+        shown("0ns"),
+        Some(Value {
+            numbers: vec![0],
+            time: true
+        })
+    );
+    assert_eq!(shown("5ns"), None);
     assert_eq!(shown("true"), None);
     assert_eq!(evaluated("4 * 1024 * 1024"), Some(4 << 20));
     assert_eq!(evaluated("8_192 + 5"), Some(8_197));

@@ -12,18 +12,29 @@ const MAX_README: usize = 150;
 #[test]
 fn the_readme_is_short() {
     let lines = read("README.md").lines().count();
-    assert!(lines <= MAX_README, "README.md: {lines} lines, {MAX_README} are allowed");
+    assert!(
+        lines <= MAX_README,
+        "README.md: {lines} lines, {MAX_README} are allowed"
+    );
 }
 
 /// The commands of a document: lines of its fences, and words in backticks, that begin with a program's name.
 fn commands(path: &str, program: &str) -> Vec<String> {
     let text = read(path);
-    let fenced = fences(path).into_iter().filter(|fence| fence.info == "sh").map(|fence| fence.text);
+    let fenced = fences(path)
+        .into_iter()
+        .filter(|fence| fence.info == "sh")
+        .map(|fence| fence.text);
     let fenced: String = fenced.collect();
-    let lines = fenced.lines().map(|line| line.split(" #").next().unwrap_or_default());
+    let lines = fenced
+        .lines()
+        .map(|line| line.split(" #").next().unwrap_or_default());
     let begins = format!("{program} ");
     let all = lines.chain(text.lines().flat_map(quoted));
-    all.map(str::trim).filter(|line| line.starts_with(&begins)).map(str::to_owned).collect()
+    all.map(str::trim)
+        .filter(|line| line.starts_with(&begins))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -43,7 +54,10 @@ fn every_command_in_the_documents_is_one_of_the_program() {
         for command in commands(path, "xtls") {
             let words: Vec<_> = command.split_whitespace().skip(1).collect();
             let verb = words[0];
-            assert!(verbs.contains(verb) || verb.starts_with("--"), "{path}: no verb {verb}: {command}");
+            assert!(
+                verbs.contains(verb) || verb.starts_with("--"),
+                "{path}: no verb {verb}: {command}"
+            );
             if let ("trust", Some(below)) = (verb, words.get(1)) {
                 for below in below.split('|') {
                     assert!(trust.contains(below), "{path}: no trust {below}: {command}");
@@ -68,13 +82,23 @@ fn every_command_in_the_documents_is_one_of_the_program() {
 /// The names of an enum's variants as clap writes them.
 fn variants(source: &str, declaration: &str) -> BTreeSet<String> {
     let begins = format!("pub(crate) {declaration} {{");
-    let (_, body) = source.split_once(&begins).unwrap_or_else(|| panic!("no {declaration}"));
+    let (_, body) = source
+        .split_once(&begins)
+        .unwrap_or_else(|| panic!("no {declaration}"));
     let (body, _) = body.split_once("\n}").expect("an end");
     let names = body.lines().filter_map(|line| {
         let name = line.strip_prefix("    ")?;
-        name.starts_with(|c: char| c.is_ascii_uppercase()).then_some(name)
+        name.starts_with(|c: char| c.is_ascii_uppercase())
+            .then_some(name)
     });
-    names.map(|name| name.split(['(', ',']).next().unwrap_or_default().to_lowercase()).collect()
+    names
+        .map(|name| {
+            name.split(['(', ','])
+                .next()
+                .unwrap_or_default()
+                .to_lowercase()
+        })
+        .collect()
 }
 
 #[test]
@@ -88,9 +112,16 @@ fn every_chore_in_the_documents_exists() {
                 continue;
             }
             let chore = words.next().expect("a chore");
-            assert!(source.contains(&format!("Some(\"{chore}\") =>")), "{path}: {command}");
+            assert!(
+                source.contains(&format!("Some(\"{chore}\") =>")),
+                "{path}: {command}"
+            );
             for flag in words.filter(|word| word.starts_with("--")) {
                 assert!(source.contains(flag), "{path}: {command}");
+                if flag == "--then" {
+                    // What follows is another program's.
+                    break;
+                }
             }
             seen += 1;
         }
@@ -110,9 +141,16 @@ fn every_file_in_the_documents_exists() {
             }
             for name in quoted(line).filter(|name| ENDS.iter().any(|end| name.ends_with(end))) {
                 let here = root().join(&folder).join(name);
-                assert!(root().join(name).exists() || here.exists(), "{path}: there is no {name}: {line}");
+                assert!(
+                    root().join(name).exists() || here.exists(),
+                    "{path}: there is no {name}: {line}"
+                );
             }
-            for target in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            for target in line
+                .split("](")
+                .skip(1)
+                .filter_map(|rest| rest.split(')').next())
+            {
                 let file = target.split('#').next().unwrap_or_default();
                 if !file.is_empty() && !file.contains("://") {
                     let from = Path::new(path).parent().expect("a folder");
@@ -129,10 +167,17 @@ fn every_file_of_a_crate_is_on_the_map() {
     for name in ["framer", "stanza", "ibb", "tls", "session", "client", "cli"] {
         let folder = root().join("crates").join(name).join("src");
         for entry in fs::read_dir(folder).expect("a folder") {
-            let file = entry.expect("an entry").file_name().into_string().expect("a name");
+            let file = entry
+                .expect("an entry")
+                .file_name()
+                .into_string()
+                .expect("a name");
             let test = file.ends_with("tests.rs") || file == "strategy.rs";
             if file.ends_with(".rs") && !test {
-                assert!(map.contains(&format!("`{file}`")), "the map lacks crates/{name}/src/{file}");
+                assert!(
+                    map.contains(&format!("`{file}`")),
+                    "the map lacks crates/{name}/src/{file}"
+                );
             }
         }
     }
@@ -142,15 +187,23 @@ fn every_file_of_a_crate_is_on_the_map() {
 #[test]
 fn every_invariant_is_held_by_something_that_exists() {
     let text = read("docs/ARCHITECTURE.md");
-    let invariants: Vec<_> = text.lines().filter(|line| line.starts_with("- **Invariant: ")).collect();
+    let invariants: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("- **Invariant: "))
+        .collect();
     assert!(invariants.len() >= 10);
     let sources = sources();
     for line in invariants {
-        let (_, held) = line.split_once(" Held by ").unwrap_or_else(|| panic!("nothing holds: {line}"));
+        let (_, held) = line
+            .split_once(" Held by ")
+            .unwrap_or_else(|| panic!("nothing holds: {line}"));
         let mut names = 0;
         for name in quoted(held) {
             let test = sources.contains(&format!("fn {name}("));
-            assert!(test || root().join(name).is_file(), "there is no {name}: {line}");
+            assert!(
+                test || root().join(name).is_file(),
+                "there is no {name}: {line}"
+            );
             names += 1;
         }
         assert!(names > 0, "nothing holds: {line}");
@@ -160,7 +213,10 @@ fn every_invariant_is_held_by_something_that_exists() {
 /// All Rust files of the workspace in one text.
 fn sources() -> String {
     let mut text = String::new();
-    let mut folders: Vec<_> = ["crates", "tests", "xtask"].iter().map(|name| root().join(name)).collect();
+    let mut folders: Vec<_> = ["crates", "tests", "xtask"]
+        .iter()
+        .map(|name| root().join(name))
+        .collect();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder") {
             let path = entry.expect("an entry").path();

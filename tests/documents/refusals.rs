@@ -33,7 +33,11 @@ impl Juliet {
             .accept(Accept::Only(BTreeSet::from([romeo])))
             .ibb(ibb);
         let router = Router::new(keys::address(JULIET), config, [3; 32]);
-        Self { now: Instant::now(), router, sent: Vec::new() }
+        Self {
+            now: Instant::now(),
+            router,
+            sent: Vec::new(),
+        }
     }
 
     fn hear(&mut self, from: &str, id: &str, stanza: &str) {
@@ -69,7 +73,9 @@ fn set(child: &str) -> String {
 }
 
 fn open(attributes: &str, children: &str) -> String {
-    set(&format!("<open xmlns='http://jabber.org/protocol/ibb' {attributes}>{children}</open>"))
+    set(&format!(
+        "<open xmlns='http://jabber.org/protocol/ibb' {attributes}>{children}</open>"
+    ))
 }
 
 fn good_open() -> String {
@@ -77,7 +83,9 @@ fn good_open() -> String {
 }
 
 fn data(seq: u16, text: &str) -> String {
-    set(&format!("<data xmlns='http://jabber.org/protocol/ibb' sid='s' seq='{seq}'>{text}</data>"))
+    set(&format!(
+        "<data xmlns='http://jabber.org/protocol/ibb' sid='s' seq='{seq}'>{text}</data>"
+    ))
 }
 
 /// How Juliet is brought to each refusal: what is said before, who asks, and what.
@@ -98,15 +106,15 @@ fn provoke(request: &str, reason: &str) -> Juliet {
             return juliet;
         }
         ("open", "no `<start/>`") => open("sid='s' block-size='4096'", ""),
-        ("open", "two `<start/>`") => {
-            open("sid='s' block-size='4096'", &format!("{START}{START}"))
-        }
+        ("open", "two `<start/>`") => open("sid='s' block-size='4096'", &format!("{START}{START}")),
         ("open", "attribute missing or out of range") => {
             juliet.hear(ROMEO, "t0", &open("block-size='4096'", START));
             juliet.hear(ROMEO, "t1", &open("sid='s' block-size='0'", START));
             juliet.hear(ROMEO, "t2", &open("sid='a b' block-size='4096'", START));
             for id in ["t0", "t1", "t2"] {
-                assert!(matches!(juliet.answer(id), Content::Error(error) if error.condition == Condition::BadRequest));
+                assert!(
+                    matches!(juliet.answer(id), Content::Error(error) if error.condition == Condition::BadRequest)
+                );
             }
             open("sid='s' block-size='65536'", START)
         }
@@ -119,7 +127,10 @@ fn provoke(request: &str, reason: &str) -> Juliet {
             good_open()
         }
         ("open", "crosses ours, which wins") => {
-            juliet.router.open(juliet.now, &keys::address(ROMEO)).expect("an open");
+            juliet
+                .router
+                .open(juliet.now, &keys::address(ROMEO))
+                .expect("an open");
             juliet.flush();
             good_open()
         }
@@ -149,25 +160,39 @@ fn provoke(request: &str, reason: &str) -> Juliet {
         ("ibb close", "no sid") => set(&format!("<close {ibb}/>")),
         ("ibb other", "an unknown element, or a get") => {
             juliet.hear(ROMEO, "t0", &good_open().replace("'set'", "'get'"));
-            assert!(matches!(juliet.answer("t0"), Content::Error(error) if error.condition == Condition::FeatureNotImplemented));
+            assert!(
+                matches!(juliet.answer("t0"), Content::Error(error) if error.condition == Condition::FeatureNotImplemented)
+            );
             set(&format!("<pause {ibb}/>"))
         }
-        ("xtls close", "no such tunnel with this peer") => set("<close xmlns='urn:xmpp:tmp:xtls'/>"),
+        ("xtls close", "no such tunnel with this peer") => {
+            set("<close xmlns='urn:xmpp:tmp:xtls'/>")
+        }
         ("xtls start", "outside of an open") => set(START),
-        ("xtls data", "the original flow is not spoken") => set("<data xmlns='urn:xmpp:tmp:xtls'/>"),
+        ("xtls data", "the original flow is not spoken") => {
+            set("<data xmlns='urn:xmpp:tmp:xtls'/>")
+        }
         ("xtls other", "any other element, or a get") => {
             juliet.hear(ROMEO, "t0", &set(START).replace("'set'", "'get'"));
-            assert!(matches!(juliet.answer("t0"), Content::Error(error) if error.condition == Condition::FeatureNotImplemented));
+            assert!(
+                matches!(juliet.answer("t0"), Content::Error(error) if error.condition == Condition::FeatureNotImplemented)
+            );
             set("<proceed xmlns='urn:xmpp:tmp:xtls'/>")
         }
         ("disco", "with a node") => {
-            "<iq type='get'><query xmlns='http://jabber.org/protocol/disco#info' node='n'/></iq>".to_owned()
+            "<iq type='get'><query xmlns='http://jabber.org/protocol/disco#info' node='n'/></iq>"
+                .to_owned()
         }
-        ("anything", "an iq without exactly one child") => "<iq type='get'><a/><b/></iq>".to_owned(),
+        ("anything", "an iq without exactly one child") => {
+            "<iq type='get'><a/><b/></iq>".to_owned()
+        }
         ("anything", "not spoken here, or sender not accepted") => {
-            let disco = "<iq type='get'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>";
+            let disco =
+                "<iq type='get'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>";
             juliet.hear("mallory@evil.example/den", "t0", disco);
-            assert!(matches!(juliet.answer("t0"), Content::Error(error) if error.condition == Condition::ServiceUnavailable));
+            assert!(
+                matches!(juliet.answer("t0"), Content::Error(error) if error.condition == Condition::ServiceUnavailable)
+            );
             "<iq type='get'><query xmlns='jabber:iq:version'/></iq>".to_owned()
         }
         _ => panic!("no test for the row {request} | {reason}"),
@@ -184,8 +209,15 @@ fn each_error_that_we_send_is_the_one_in_the_table() {
             panic!("{row:?} is granted");
         };
         assert_eq!(format!("`{}`", error.condition.name()), row[2], "{row:?}");
-        assert_eq!(error.kind, ErrorType::from_name(&row[3]).expect("a type"), "{row:?}");
-        let closes = juliet.sent.iter().any(|sent| matches!(sent.content, Content::Set(Payload::Close(_))));
+        assert_eq!(
+            error.kind,
+            ErrorType::from_name(&row[3]).expect("a type"),
+            "{row:?}"
+        );
+        let closes = juliet
+            .sent
+            .iter()
+            .any(|sent| matches!(sent.content, Content::Set(Payload::Close(_))));
         assert_eq!(closes, row[1].ends_with("(then close)"), "{row:?}");
     }
 }
@@ -193,11 +225,16 @@ fn each_error_that_we_send_is_the_one_in_the_table() {
 /// What becomes of our open when it is answered with this condition, in the word that begins the table's cell.
 fn opened(condition: Condition) -> &'static str {
     let mut juliet = Juliet::new(xtls_ibb::Config::default().block_size(BlockSize::MAX));
-    let id = juliet.router.open(juliet.now, &keys::address(ROMEO)).expect("an open");
+    let id = juliet
+        .router
+        .open(juliet.now, &keys::address(ROMEO))
+        .expect("an open");
     let mut opens = 0;
     loop {
         let next = juliet.router.poll_transmit(juliet.now);
-        let Some(request) = next.filter(|sent| matches!(sent.content, Content::Set(Payload::Open(_)))) else {
+        let Some(request) =
+            next.filter(|sent| matches!(sent.content, Content::Set(Payload::Open(_))))
+        else {
             break;
         };
         opens += 1;
@@ -228,9 +265,16 @@ fn each_error_that_an_open_may_get_means_what_the_table_says() {
             for name in quoted(&row[1]) {
                 let condition = Condition::from_name(name).expect("a condition of RFC 6120");
                 assert!(row[2].starts_with(opened(condition)), "{name}: {}", row[2]);
-                assert!(meanings.insert(name.to_owned(), row[2].clone()).is_none(), "{name} twice");
+                assert!(
+                    meanings.insert(name.to_owned(), row[2].clone()).is_none(),
+                    "{name} twice"
+                );
             }
         }
     }
-    assert_eq!(meanings.len(), Condition::ALL.len(), "all conditions are in the table");
+    assert_eq!(
+        meanings.len(),
+        Condition::ALL.len(),
+        "all conditions are in the table"
+    );
 }
