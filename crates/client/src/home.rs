@@ -1,7 +1,7 @@
 //! Where an account's key and pins live.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use xtls_stanza::Address;
@@ -74,7 +74,7 @@ impl Home {
     /// The accounts that have a key here, in order.
     ///
     /// # Errors
-    /// When the folder exists and cannot be listed.
+    /// When the folder cannot be listed, or one of the keys cannot be read.
     pub fn accounts(&self) -> Result<Vec<Address>, HomeError> {
         let entries = match fs::read_dir(&self.root) {
             Ok(entries) => entries,
@@ -83,39 +83,37 @@ impl Home {
         };
         let mut accounts = Vec::new();
         for entry in entries {
-            let path = entry
-                .map_err(|source| file(&self.root, source))?
-                .path()
-                .join(KEY);
-            if path.is_file() {
-                let identity = read_key(&path)?;
-                accounts.extend(Address::new(identity.jid()).ok());
+            let folder = entry.map_err(|source| file(&self.root, source))?;
+            let path = folder.path().join(KEY);
+            if !path.is_file() {
+                continue;
             }
+            let Some(identity) = read_key(&path)? else {
+                continue;
+            };
+            if folder.file_name() != *folder_name(identity.jid()) {
+                let wanted = folder.file_name().to_string_lossy().into_owned();
+                return Err(another(path, &identity, wanted));
+            }
+            accounts.extend(Address::new(identity.jid()).ok());
         }
         accounts.sort();
         Ok(accounts)
     }
 
-    /// The account's own key, made on first use.
+    /// The account's own key, made on first use. Processes that ask at once get the same.
     ///
     /// # Errors
     /// See [`HomeError`]: an exposed, damaged or foreign key file is never replaced.
     pub fn identity(&self, account: &Address) -> Result<Identity, HomeError> {
         let folder = self.ready(account)?;
         let path = folder.join(KEY);
-        match fs::symlink_metadata(&path) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => create_key(&path, account)?,
-            Err(source) => return Err(file(&path, source)),
-        }
-        let identity = read_key(&path)?;
+        let identity = match read_key(&path)? {
+            Some(identity) => identity,
+            None => create_key(&path, account)?,
+        };
         if identity.jid() != account.bare() {
-            let (found, wanted) = (identity.jid().to_owned(), account.bare().to_owned());
-            return Err(HomeError::Account {
-                path,
-                found,
-                wanted,
-            });
+            return Err(another(path, &identity, account.bare().to_owned()));
         }
         Ok(identity)
     }
@@ -133,58 +131,70 @@ impl Home {
     fn ready(&self, account: &Address) -> Result<PathBuf, HomeError> {
         let folder = self.account(account);
         private::folder(&folder).map_err(|source| file(&folder, source))?;
-        let metadata = fs::symlink_metadata(&folder).map_err(|source| file(&folder, source))?;
-        private::check(&folder, &metadata)?;
+        private::check_above(&self.root).map_err(|fault| of_fault(&self.root, fault))?;
+        private::check_folder(&folder).map_err(|fault| of_fault(&folder, fault))?;
         Ok(folder)
     }
 }
 
-/// Written beside and linked into place: a key file is whole or absent, and never overwritten.
-fn create_key(path: &Path, account: &Address) -> Result<(), HomeError> {
+/// Makes the key, unless another process was quicker. It is written beside and linked into place: a key file is whole
+/// or absent, and never overwritten.
+fn create_key(path: &Path, account: &Address) -> Result<Identity, HomeError> {
+    let _lock = private::lock(path).map_err(|source| file(path, source))?;
+    if let Some(identity) = read_key(path)? {
+        return Ok(identity);
+    }
     let mut seed = Zeroizing::new([0_u8; 32]);
     getrandom::fill(seed.as_mut_slice()).map_err(HomeError::Random)?;
-    let identity =
-        Identity::generate(account.bare(), &seed, unix_now()).map_err(|source| HomeError::Key {
-            path: path.to_owned(),
-            source,
-        })?;
+    let identity = Identity::generate(account.bare(), &seed, unix_now())
+        .map_err(|source| key(path, source))?;
     let pem = identity.to_pem();
-    let fresh = path.with_extension(format!("new.{}", std::process::id()));
-    let made = (|| {
-        let mut out = private::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&fresh)?;
-        out.write_all(pem.as_bytes())?;
-        out.sync_all()?;
-        match fs::hard_link(&fresh, path) {
-            // Another process was quicker: its key is the account's.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            made => made,
-        }
-    })();
-    // What is left of the attempt is only a second name of the same file.
+    let (fresh, _) = private::write_beside(path, &pem).map_err(|source| file(path, source))?;
+    let linked = fs::hard_link(&fresh, path);
+    // Only a second name of the same file; the next writer would throw it away as well.
     let _ = fs::remove_file(&fresh);
-    made.map_err(|source| file(path, source))
+    linked.map_err(|source| file(path, source))?;
+    private::sync_folder(path).map_err(|source| file(path, source))?;
+    Ok(identity)
 }
 
-fn read_key(path: &Path) -> Result<Identity, HomeError> {
-    let metadata = fs::symlink_metadata(path).map_err(|source| file(path, source))?;
-    private::check(path, &metadata)?;
-    let mut pem = Zeroizing::new(String::with_capacity(KEY_LIMIT));
-    let key = private::options()
-        .read(true)
-        .open(path)
-        .map_err(|source| file(path, source))?;
+/// The key in a file, found private; `None` when there is no file.
+fn read_key(path: &Path) -> Result<Option<Identity>, HomeError> {
+    let Some(found) = private::open(path).map_err(|fault| of_fault(path, fault))? else {
+        return Ok(None);
+    };
+    // With room for the longest, so that the text is never copied to a place that is not wiped.
+    let mut pem = Zeroizing::new(String::with_capacity(KEY_LIMIT + 64));
     let limit = u64::try_from(KEY_LIMIT).unwrap_or(u64::MAX);
-    key.take(limit)
+    found
+        .take(limit)
         .read_to_string(&mut pem)
         .map_err(|source| file(path, source))?;
-    Identity::from_pem(&pem).map_err(|source| HomeError::Key {
+    let identity = Identity::from_pem(&pem).map_err(|source| key(path, source))?;
+    Ok(Some(identity))
+}
+
+fn another(path: PathBuf, identity: &Identity, wanted: String) -> HomeError {
+    let found = identity.jid().to_owned();
+    HomeError::Account {
+        path,
+        found,
+        wanted,
+    }
+}
+
+fn of_fault(path: &Path, fault: private::Fault) -> HomeError {
+    match fault {
+        private::Fault::System(source) => file(path, source),
+        private::Fault::Exposed(exposed) => exposed.into(),
+    }
+}
+
+fn key(path: &Path, source: IdentityError) -> HomeError {
+    HomeError::Key {
         path: path.to_owned(),
         source,
-    })
+    }
 }
 
 fn file(path: &Path, source: io::Error) -> HomeError {
@@ -215,3 +225,8 @@ const KEY: &str = "key.pem";
 
 /// A key file is about 900 bytes.
 const KEY_LIMIT: usize = 16 * 1024;
+
+#[cfg(test)]
+#[cfg(unix)]
+#[path = "home_tests.rs"]
+mod tests;

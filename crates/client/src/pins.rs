@@ -3,11 +3,11 @@
 //! The rules of trust are [`xtls_tls::trust::Store`]'s; here are only the file, its lock and its replacement. A store that
 //! cannot be read is an error and never an empty one.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use xtls_tls::Fingerprint;
 use xtls_tls::trust::{Level, PinError, Store, StoreError};
@@ -24,7 +24,11 @@ pub struct Pins {
 #[derive(Debug)]
 enum Place {
     Memory,
-    File { path: PathBuf, stamp: Option<Stamp> },
+    /// `stamp` is that of the file which `store` was read from; `None` while there was none.
+    File {
+        path: PathBuf,
+        stamp: Option<Stamp>,
+    },
 }
 
 /// What tells one version of the file from the next.
@@ -32,6 +36,12 @@ enum Place {
 struct Stamp {
     modified: Option<SystemTime>,
     length: u64,
+    /// Device, inode, and when the inode changed last: every version is another file.
+    #[cfg(unix)]
+    inode: (u64, u64, i64, i64),
+    /// The file had rested for a while when it was read. One that had not may change once more within the tick of the
+    /// file system's clock, so it is read again (git's rule for its index).
+    settled: bool,
 }
 
 /// Why the pins could not be read or changed.
@@ -45,6 +55,12 @@ pub enum PinsError {
         path: PathBuf,
         /// Where and why.
         source: StoreError,
+    },
+    /// The file was there, and is not any more. What it said still holds for this process.
+    #[error("the pin store {} has vanished while it was in use; nothing is pinned before it is back or this program starts anew", .path.display())]
+    Vanished {
+        /// The file.
+        path: PathBuf,
     },
     /// The file or its folder cannot be used.
     #[error("the pin store {}: {source}", .path.display())]
@@ -72,7 +88,8 @@ impl Pins {
         }
     }
 
-    /// The pins in a file. A file that does not exist is a store that knows nobody; its folder must exist.
+    /// The pins in a file. A file that does not exist is a store that knows nobody; its folder must exist and be its
+    /// user's alone.
     ///
     /// # Errors
     /// See [`PinsError`].
@@ -95,7 +112,7 @@ impl Pins {
         Arc::clone(&self.store)
     }
 
-    /// Reads the file again if it has changed; says whether it had.
+    /// Reads the file again if it has changed; says whether the pins have.
     ///
     /// # Errors
     /// See [`PinsError`]. The pins stay as they were.
@@ -103,12 +120,15 @@ impl Pins {
         let Place::File { path, stamp } = &mut self.place else {
             return Ok(false);
         };
-        let found = stamp_of(path)?;
-        if found.is_some() && found == *stamp {
+        let Some(mut found) = open(path, stamp.is_some())? else {
+            return Ok(false);
+        };
+        let fresh = stamp_of(&found).map_err(|source| file(path, source))?;
+        if fresh.settled && stamp.as_ref() == Some(&fresh) {
             return Ok(false);
         }
-        let store = read(path)?;
-        *stamp = found;
+        let store = read(path, &mut found)?;
+        *stamp = Some(fresh);
         if store == *self.store {
             return Ok(false);
         }
@@ -124,10 +144,11 @@ impl Pins {
         self.change(|store, now| store.pin(bare, key, Level::FirstUse, now))
     }
 
-    /// Changes the store: under the lock, on what the file says now, and either whole or not at all.
+    /// Changes the store: under the lock, on what the file says now, and either whole or not at all. `change` is given
+    /// the time in unix seconds.
     ///
     /// # Errors
-    /// See [`PinsError`]; on any error the file is as it was.
+    /// See [`PinsError`]. The file is as it was then; only when its folder cannot be flushed to the disk it may be new.
     pub fn change<T>(
         &mut self,
         change: impl FnOnce(&mut Store, i64) -> Result<T, PinError>,
@@ -139,74 +160,82 @@ impl Pins {
             self.store = Arc::new(store);
             return Ok(changed);
         };
-        let _lock = lock(path)?;
-        let mut store = read(path)?;
+        let _lock = private::lock(path).map_err(|source| file(path, source))?;
+        let mut store = match open(path, stamp.is_some())? {
+            Some(mut found) => read(path, &mut found)?,
+            None => Store::new(),
+        };
         let changed = change(&mut store, now)?;
-        replace(path, &store.to_text()).map_err(|source| file(path, source))?;
-        *stamp = stamp_of(path)?;
+        let fresh = replace(path, &store.to_text()).map_err(|source| file(path, source))?;
+        *stamp = Some(fresh);
         self.store = Arc::new(store);
         Ok(changed)
     }
 }
 
-fn read(path: &Path) -> Result<Store, PinsError> {
-    match fs::symlink_metadata(path) {
-        Ok(metadata) => private::check(path, &metadata)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Store::new()),
-        Err(source) => return Err(file(path, source)),
+/// The file as it is now, found private. `known`: it has been there before.
+fn open(path: &Path, known: bool) -> Result<Option<File>, PinsError> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    };
+    private::check_folder(folder).map_err(|fault| of_fault(folder, fault))?;
+    match private::open(path).map_err(|fault| of_fault(path, fault))? {
+        None if known => Err(PinsError::Vanished {
+            path: path.to_owned(),
+        }),
+        found => Ok(found),
     }
-    let text = fs::read_to_string(path).map_err(|source| file(path, source))?;
+}
+
+fn read(path: &Path, from: &mut File) -> Result<Store, PinsError> {
+    let mut text = String::new();
+    from.read_to_string(&mut text)
+        .map_err(|source| file(path, source))?;
     Store::parse(&text).map_err(|source| PinsError::Damaged {
         path: path.to_owned(),
         source,
     })
 }
 
-fn stamp_of(path: &Path) -> Result<Option<Stamp>, PinsError> {
-    match fs::symlink_metadata(path) {
-        Ok(metadata) => Ok(Some(Stamp {
-            modified: metadata.modified().ok(),
-            length: metadata.len(),
-        })),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(file(path, source)),
-    }
-}
-
-/// Writers of one store wait for each other on a file that is never replaced.
-fn lock(path: &Path) -> Result<File, PinsError> {
-    let path = path.with_extension("lock");
-    let lock = private::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .open(&path)
-        .map_err(|source| file(&path, source))?;
-    lock.lock().map_err(|source| file(&path, source))?;
-    Ok(lock)
-}
-
 /// Old or new content, never anything between, also when the machine stops here.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let fresh = path.with_extension(format!("new.{}", std::process::id()));
-    let written = (|| {
-        let mut out = private::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&fresh)?;
-        out.write_all(text.as_bytes())?;
-        out.sync_all()?;
-        fs::rename(&fresh, path)
-    })();
-    if written.is_err() {
-        // The name of a file that was never put in place is free again; a second failure changes nothing.
+fn replace(path: &Path, text: &str) -> io::Result<Stamp> {
+    let (fresh, file) = private::write_beside(path, text)?;
+    if let Err(error) = fs::rename(&fresh, path) {
+        // A second failure changes nothing: the next writer throws it away.
         let _ = fs::remove_file(&fresh);
+        return Err(error);
     }
-    written?;
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
+    private::sync_folder(path)?;
+    stamp_of(&file)
+}
+
+fn stamp_of(file: &File) -> io::Result<Stamp> {
+    Ok(stamp(&file.metadata()?, SystemTime::now()))
+}
+
+fn stamp(metadata: &Metadata, now: SystemTime) -> Stamp {
+    let modified = metadata.modified().ok();
+    let settled = modified
+        .and_then(|modified| now.duration_since(modified).ok())
+        .is_some_and(|rested| rested > TICK);
+    Stamp {
+        modified,
+        length: metadata.len(),
+        #[cfg(unix)]
+        inode: {
+            use std::os::unix::fs::MetadataExt as _;
+            let (device, inode) = (metadata.dev(), metadata.ino());
+            (device, inode, metadata.ctime(), metadata.ctime_nsec())
+        },
+        settled,
+    }
+}
+
+fn of_fault(path: &Path, fault: private::Fault) -> PinsError {
+    match fault {
+        private::Fault::System(source) => file(path, source),
+        private::Fault::Exposed(exposed) => exposed.into(),
     }
 }
 
@@ -216,3 +245,11 @@ fn file(path: &Path, source: io::Error) -> PinsError {
         source,
     }
 }
+
+/// The coarsest clock of a file system that is still met (FAT: 2 s), and a margin.
+const TICK: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+#[cfg(unix)]
+#[path = "pins_tests.rs"]
+mod tests;

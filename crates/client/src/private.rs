@@ -1,6 +1,7 @@
 //! Files that nobody else may read or change: ssh's rule.
 
-use std::fs::{Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 /// A secret or a trust decision lies open to others.
@@ -25,31 +26,94 @@ pub enum Exposed {
         /// Whose it is.
         owner: u32,
     },
-    /// It is not a plain file (or folder), perhaps a link that leads elsewhere.
-    #[error("{} is neither a plain file nor a folder", .path.display())]
+    /// It is something else, perhaps a link that leads elsewhere.
+    #[error("{} is not {wanted}; links are not followed", .path.display())]
     Kind {
         /// The path.
         path: PathBuf,
+        /// What it should be.
+        wanted: &'static str,
     },
 }
 
-/// Options that create files for their owner alone.
-pub(crate) fn options() -> OpenOptions {
-    #[allow(unused_mut)]
-    let mut options = OpenOptions::new();
+/// Why a private file cannot be used.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    System(io::Error),
+    Exposed(Exposed),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl From<Exposed> for Fault {
+    fn from(exposed: Exposed) -> Self {
+        Self::Exposed(exposed)
+    }
+}
+
+/// What a path should lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Folder,
+}
+
+/// Opens a file for reading and refuses what is not the user's alone; `None` when there is none. What was checked is
+/// what is read, whatever happens to the name meanwhile.
+pub(crate) fn open(path: &Path) -> Result<Option<File>, Fault> {
+    #[cfg(not(unix))]
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => check(path, &metadata, Kind::File)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    let file = match options().read(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if is_link(&error) => return Err(not_a(path, Kind::File).into()),
+        Err(error) => return Err(error.into()),
+    };
+    check(path, &file.metadata()?, Kind::File)?;
+    Ok(Some(file))
+}
+
+/// Refuses a folder that is not there or not the user's alone.
+pub(crate) fn check_folder(path: &Path) -> Result<(), Fault> {
+    check(path, &fs::symlink_metadata(path)?, Kind::Folder)?;
+    Ok(())
+}
+
+/// Refuses a folder in which others could put another folder in a private one's place. It may be read by others, and a
+/// link may lead to it.
+pub(crate) fn check_above(path: &Path) -> Result<(), Fault> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_dir() {
+        return Err(not_a(path, Kind::Folder).into());
+    }
     #[cfg(unix)]
     {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options
-            .mode(0o600)
-            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        use std::os::unix::fs::MetadataExt as _;
+        let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+        if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+            let path = path.to_owned();
+            return Err(Exposed::Owner { path, owner }.into());
+        }
+        // In a sticky folder (as /tmp) nobody moves what is another's.
+        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
+            let (path, mode, wanted) = (path.to_owned(), mode & 0o777, 0o700);
+            return Err(Exposed::Mode { path, mode, wanted }.into());
+        }
     }
-    options
+    Ok(())
 }
 
 /// Creates a folder, and those above it, for their owner alone.
-pub(crate) fn folder(path: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
+pub(crate) fn folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     {
@@ -59,12 +123,82 @@ pub(crate) fn folder(path: &Path) -> std::io::Result<()> {
     builder.create(path)
 }
 
+/// Waits until nobody else holds the lock of this path: a file beside it that is never replaced. The lock ends with the
+/// returned file.
+pub(crate) fn lock(path: &Path) -> io::Result<File> {
+    let lock = options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(beside(path, "lock"))?;
+    lock.lock()?;
+    Ok(lock)
+}
+
+/// Writes a whole new file beside the path, down to the disk, for its owner to put in place. Under the path's
+/// [`lock`]: what a process that was killed has left there is thrown away.
+pub(crate) fn write_beside(path: &Path, text: &str) -> io::Result<(PathBuf, File)> {
+    write_beside_with(path, |file| file.write_all(text.as_bytes()))
+}
+
+pub(crate) fn write_beside_with(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<(PathBuf, File)> {
+    let fresh = beside(path, "new");
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = options().write(true).create_new(true).open(&fresh)?;
+    let written = write(&mut file).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        // Half a file is nobody's: the name is free again, and a second failure changes nothing.
+        let _ = fs::remove_file(&fresh);
+        return Err(error);
+    }
+    Ok((fresh, file))
+}
+
+/// Makes the names in the path's folder as lasting as the files.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        #[cfg(unix)]
+        Some(folder) => File::open(folder)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+/// Options that create files for their owner alone, follow no link and wait for no pipe.
+fn options() -> OpenOptions {
+    #[allow(unused_mut, reason = "nothing to add on other systems")]
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        options.mode(0o600).custom_flags(flags.bits().cast_signed());
+    }
+    options
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
 /// Refuses what is not the user's alone. `metadata` is that of the path itself, not of what a link leads to.
-pub(crate) fn check(path: &Path, metadata: &Metadata) -> Result<(), Exposed> {
-    if !metadata.is_file() && !metadata.is_dir() {
-        return Err(Exposed::Kind {
-            path: path.to_owned(),
-        });
+fn check(path: &Path, metadata: &Metadata, kind: Kind) -> Result<(), Exposed> {
+    let fits = match kind {
+        Kind::File => metadata.is_file(),
+        Kind::Folder => metadata.is_dir(),
+    };
+    if !fits {
+        return Err(not_a(path, kind));
     }
     #[cfg(unix)]
     {
@@ -77,7 +211,10 @@ pub(crate) fn check(path: &Path, metadata: &Metadata) -> Result<(), Exposed> {
             });
         }
         let mode = metadata.mode() & 0o777;
-        let wanted = if metadata.is_dir() { 0o700 } else { 0o600 };
+        let wanted = match kind {
+            Kind::File => 0o600,
+            Kind::Folder => 0o700,
+        };
         if mode & 0o077 != 0 {
             return Err(Exposed::Mode {
                 path: path.to_owned(),
@@ -88,3 +225,32 @@ pub(crate) fn check(path: &Path, metadata: &Metadata) -> Result<(), Exposed> {
     }
     Ok(())
 }
+
+fn not_a(path: &Path, kind: Kind) -> Exposed {
+    let wanted = match kind {
+        Kind::File => "a plain file",
+        Kind::Folder => "a folder",
+    };
+    Exposed::Kind {
+        path: path.to_owned(),
+        wanted,
+    }
+}
+
+/// The system's word on a link that must not be followed.
+fn is_link(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = error;
+        false
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+#[path = "private_tests.rs"]
+mod tests;
