@@ -15,6 +15,9 @@ use crate::uplink::{LinkError, Uplink};
 
 pub(crate) type Shared = mpsc::Sender<Command>;
 
+/// The task that [`Client::start`] starts, and how its link ended.
+pub type Task = JoinHandle<Result<(), LinkError>>;
+
 /// A connection to one's own server with the tunnels on it. Clones are handles to the same one.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -45,7 +48,7 @@ impl Client {
         uplink: U,
         config: Config,
         pins: Pins,
-    ) -> Result<(Self, Incoming, JoinHandle<Result<(), LinkError>>), LinkError> {
+    ) -> Result<(Self, Incoming, Task), LinkError> {
         let mut seed = [0_u8; 32];
         crate::random(&mut seed)?;
         Ok(Self::seeded(uplink, config, pins, seed))
@@ -57,7 +60,7 @@ impl Client {
         config: Config,
         pins: Pins,
         seed: [u8; 32],
-    ) -> (Self, Incoming, JoinHandle<Result<(), LinkError>>) {
+    ) -> (Self, Incoming, Task) {
         let own = uplink.bound().clone();
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let (incoming, tunnels) = mpsc::channel(INCOMING);

@@ -5,6 +5,7 @@
 //! executor ends here.
 
 mod answers;
+mod clock;
 mod close;
 mod config;
 mod event;
@@ -19,13 +20,14 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use xtls_ibb::{Mux, StreamId};
 use xtls_session::Verdict;
-use xtls_stanza::{Address, Envelope, Stanza};
+use xtls_stanza::{Address, Content, Envelope, Stanza};
 use xtls_tls::trust::Store;
 
 pub use config::{Accept, Config};
 pub use event::{Closed, Event, Gone, OpenError, SendError, TunnelId, What, Why};
 
-use tunnel::Tunnel;
+use clock::Clock;
+use tunnel::{Phase, Tunnel};
 
 /// When a router next wants [`Router::handle_timeout`], and what for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,14 +43,17 @@ pub struct Deadline {
 pub struct Router {
     config: Config,
     mux: Mux,
+    clock: Clock,
     tunnels: BTreeMap<TunnelId, Tunnel>,
+    /// The tunnels of each peer's address.
+    peers: BTreeMap<Address, BTreeSet<TunnelId>>,
     streams: BTreeMap<StreamId, TunnelId>,
-    /// Our opens that lost against a crossing one; their late results are closed.
-    orphans: BTreeSet<StreamId>,
     /// Requests of ours outside the streams: the tunnel whose `<close/>` it is.
     requests: BTreeMap<String, TunnelId>,
     /// Tunnels in which something may move.
     dirty: BTreeSet<TunnelId>,
+    /// Tunnels whose last bytes are being acknowledged, which no event tells.
+    emptying: BTreeSet<TunnelId>,
     deadlines: BTreeSet<(Instant, TunnelId)>,
     scheduled: BTreeMap<TunnelId, Instant>,
     out: VecDeque<Envelope>,
@@ -66,11 +71,13 @@ impl Router {
         Self {
             config,
             mux,
+            clock: Clock::default(),
             tunnels: BTreeMap::new(),
+            peers: BTreeMap::new(),
             streams: BTreeMap::new(),
-            orphans: BTreeSet::new(),
             requests: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            emptying: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             scheduled: BTreeMap::new(),
             out: VecDeque::new(),
@@ -99,7 +106,12 @@ impl Router {
 
     /// Takes a stanza that one's own server brought.
     pub fn handle(&mut self, now: Instant, envelope: Envelope) {
-        if let Some(envelope) = self.mux.handle(now, envelope) {
+        let now = self.clock.read(now);
+        let request = matches!(envelope.content, Content::Get(_) | Content::Set(_));
+        if request && !self.acquainted(envelope.from.as_ref()) {
+            // Before the streams, whose answers differ from those of a client that has never heard of them.
+            self.refuse_stranger(&envelope);
+        } else if let Some(envelope) = self.mux.handle(now, envelope) {
             self.answer(now, envelope);
         }
         self.pump(now);
@@ -107,6 +119,7 @@ impl Router {
 
     /// Gives the owner's word on [`What::Judge`]. A tunnel that has ended meanwhile is no error.
     pub fn judge(&mut self, now: Instant, id: TunnelId, verdict: Verdict) {
+        let now = self.clock.read(now);
         if let Some(session) = self.tunnels.get_mut(&id).and_then(Tunnel::session) {
             session.judge(now, verdict);
             self.touch(now, id);
@@ -118,14 +131,17 @@ impl Router {
     /// # Errors
     /// The caller's faults, and `Full` when there is no room; [`What::Writable`] follows.
     pub fn send(&mut self, now: Instant, id: TunnelId, stanza: &Stanza) -> Result<(), SendError> {
+        let now = self.clock.read(now);
         let tunnel = self.tunnels.get_mut(&id).ok_or(Gone)?;
         tunnel.send(stanza)?;
         self.touch(now, id);
         Ok(())
     }
 
-    /// Ends our direction of a tunnel; what the peer still says is read without a limit of time.
+    /// Ends our direction of a tunnel; what the peer still says is read without a limit of time, and what we said is
+    /// delivered without one.
     pub fn finish(&mut self, now: Instant, id: TunnelId) {
+        let now = self.clock.read(now);
         match self.tunnels.get_mut(&id).and_then(Tunnel::session) {
             Some(session) => session.finish(now),
             None => self.give_up(now, id),
@@ -133,8 +149,10 @@ impl Router {
         self.touch(now, id);
     }
 
-    /// Ends a tunnel in order, within the configured time.
+    /// Ends a tunnel in order, each step within the configured time.
     pub fn close(&mut self, now: Instant, id: TunnelId) {
+        let now = self.clock.read(now);
+        self.hurry(now, id);
         match self.tunnels.get_mut(&id).and_then(Tunnel::session) {
             Some(session) => session.close(now),
             None => self.give_up(now, id),
@@ -144,9 +162,20 @@ impl Router {
 
     /// Ends a tunnel at once. The peer sees a truncation.
     pub fn abort(&mut self, now: Instant, id: TunnelId) {
-        match self.tunnels.get_mut(&id).and_then(Tunnel::session) {
-            Some(session) => session.abort(),
-            None => self.give_up(now, id),
+        let now = self.clock.read(now);
+        match self.tunnels.get_mut(&id) {
+            Some(tunnel) => match &mut tunnel.phase {
+                Phase::Running(session) => {
+                    session.abort();
+                    tunnel.over = true;
+                }
+                Phase::Opening | Phase::Yielding { .. } => self.give_up(now, id),
+                Phase::Emptying { .. } | Phase::Closing { .. } | Phase::Awaiting { .. } => {
+                    self.cut_short(now, id);
+                }
+                Phase::Ending { .. } => {}
+            },
+            None => return,
         }
         self.touch(now, id);
     }
@@ -154,6 +183,7 @@ impl Router {
     /// Says whether the owner takes events of a tunnel now. While it does not, the tunnel stops reading and its peer is
     /// slowed down.
     pub fn hold(&mut self, now: Instant, id: TunnelId, hold: bool) {
+        let now = self.clock.read(now);
         if let Some(tunnel) = self.tunnels.get_mut(&id)
             && tunnel.held != hold
         {
@@ -164,20 +194,29 @@ impl Router {
         }
     }
 
-    /// The connection to one's own server is gone for good: so is every tunnel.
+    /// The connection to one's own server is gone for good: so is every tunnel. What had come before can still be taken
+    /// with [`poll_event`](Self::poll_event).
     pub fn lost(&mut self, now: Instant) {
+        self.clock.resume(now);
+        let now = self.clock.read(now);
+        for id in self.tunnels.keys().copied().collect::<Vec<_>>() {
+            self.swallow(now, id);
+        }
         self.mux.lost(now);
         self.pump(now);
+        self.end_yielding();
+        self.out.clear();
     }
 
-    /// The link is interrupted: streams wait, and their clocks with them.
+    /// The link is interrupted: everything waits, and every clock stands still.
     pub fn pause(&mut self, now: Instant) {
-        self.mux.pause(now);
+        self.clock.pause(now);
     }
 
     /// The link is back and nothing was lost.
     pub fn resume(&mut self, now: Instant) {
-        self.mux.resume(now);
+        self.clock.resume(now);
+        let now = self.clock.read(now);
         self.pump(now);
     }
 
@@ -186,13 +225,16 @@ impl Router {
         self.lost(now);
         let seed = answers::fresh_seed(&mut self.random);
         self.mux = Mux::new(own, self.config.ibb.clone(), seed);
+        // The names of the old streams begin anew.
         self.streams.clear();
-        self.orphans.clear();
-        self.out.clear();
     }
 
     /// The next stanza for one's own server.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Envelope> {
+        if self.clock.paused() {
+            return None;
+        }
+        let now = self.clock.read(now);
         // The streams first: their windows bound what they have, and a `<close/>` follows what it closes.
         self.mux.poll_transmit(now).or_else(|| self.out.pop_front())
     }
@@ -202,7 +244,11 @@ impl Router {
         let event = self.events.pop_front()?;
         if let Some(tunnel) = self.tunnels.get_mut(&event.id) {
             tunnel.queued = tunnel.queued.saturating_sub(1);
-            if tunnel.queued.saturating_mul(2) == self.config.queue {
+            tunnel.weight = tunnel.weight.saturating_sub(event.what.weight());
+            let few = tunnel.queued <= self.config.queue / 2;
+            if tunnel.stalled && few && tunnel.weight <= HEAVY / 2 {
+                tunnel.stalled = false;
+                let now = self.clock.read(now);
                 self.touch(now, event.id);
             }
         }
@@ -218,20 +264,17 @@ impl Router {
                 .get(&id)
                 .and_then(Tunnel::deadline)
                 .map_or("tunnel", |d| d.1);
-            Deadline { at, why }
+            (at, why)
         });
-        let stream = self.mux.poll_timeout().map(|d| Deadline {
-            at: d.at,
-            why: d.why,
-        });
-        [own, stream]
-            .into_iter()
-            .flatten()
-            .min_by_key(|deadline| deadline.at)
+        let stream = self.mux.poll_timeout().map(|d| (d.at, d.why));
+        let (at, why) = [own, stream].into_iter().flatten().min()?;
+        let at = self.clock.outer(at)?;
+        Some(Deadline { at, why })
     }
 
     /// Tells the time when a deadline has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.clock.read(now);
         self.mux.handle_timeout(now);
         while let Some(&(at, id)) = self.deadlines.first()
             && at <= now
@@ -251,6 +294,14 @@ impl Router {
 
     /// Moves bytes between the layers until nothing moves. Read this first.
     fn pump(&mut self, now: Instant) {
+        let mux = &self.mux;
+        let empty = |id: &&TunnelId| {
+            self.tunnels
+                .get(id)
+                .and_then(|tunnel| tunnel.stream)
+                .is_none_or(|stream| is_empty(mux, stream))
+        };
+        self.dirty.extend(self.emptying.iter().filter(empty));
         loop {
             while let Some(event) = self.mux.poll_event() {
                 self.on_stream(now, event);
@@ -273,24 +324,26 @@ impl Router {
             self.carry_on_closing(now, id);
             return;
         };
-        let mut hungry = true;
-        while session.wants_wire() {
-            let Some(wire) = self.mux.read(now, stream, PIECE) else {
-                hungry = false;
-                break;
-            };
-            session.handle_wire(now, &wire);
-        }
-        loop {
-            let room = self.mux.room(stream);
-            if room == 0 {
-                break;
+        let mut hungry = stream.is_some();
+        if let Some(stream) = stream {
+            while session.wants_wire() {
+                let Some(wire) = self.mux.read(now, stream, PIECE) else {
+                    hungry = false;
+                    break;
+                };
+                session.handle_wire(now, &wire);
             }
-            let Some(wire) = session.poll_wire(room) else {
-                break;
-            };
-            if self.mux.write(now, stream, wire).is_err() {
-                break;
+            loop {
+                let room = self.mux.room(stream);
+                if room == 0 {
+                    break;
+                }
+                let Some(wire) = session.poll_wire(room) else {
+                    break;
+                };
+                if self.mux.write(now, stream, wire).is_err() {
+                    break;
+                }
             }
         }
         self.collect(now, id);
@@ -309,8 +362,11 @@ impl Router {
             let Some(tunnel) = self.tunnels.get_mut(&id) else {
                 return;
             };
-            if tunnel.held || tunnel.queued >= self.config.queue {
-                return;
+            if !tunnel.over {
+                tunnel.stalled = tunnel.queued >= self.config.queue || tunnel.weight >= HEAVY;
+                if tunnel.held || tunnel.stalled {
+                    return;
+                }
             }
             let Some(event) = tunnel.session().and_then(xtls_session::Session::poll_event) else {
                 return;
@@ -318,6 +374,20 @@ impl Router {
             // An event may have made room or work below.
             self.dirty.insert(id);
             self.on_session(now, id, event);
+        }
+    }
+
+    /// Moves all that a stream has into its session, whose appetite does not count: the stream is about to end.
+    fn swallow(&mut self, now: Instant, id: TunnelId) {
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
+        if let Some(stream) = tunnel.stream
+            && let Some(session) = tunnel.session()
+        {
+            while let Some(wire) = self.mux.read(now, stream, usize::MAX) {
+                session.handle_wire(now, &wire);
+            }
         }
     }
 
@@ -342,10 +412,22 @@ impl Router {
     fn tell(&mut self, id: TunnelId, what: What) {
         if let Some(tunnel) = self.tunnels.get_mut(&id) {
             tunnel.queued = tunnel.queued.saturating_add(1);
+            tunnel.weight = tunnel.weight.saturating_add(what.weight());
         }
         self.events.push_back(Event { id, what });
     }
 }
 
+/// Whether all that was written to a stream has been acknowledged.
+fn is_empty(mux: &Mux, stream: StreamId) -> bool {
+    mux.is_flushed(stream) && mux.stats(stream).is_none_or(|stats| stats.in_flight == 0)
+}
+
+/// Weight of one tunnel's events that may wait for the owner, in bytes; one stanza may exceed it.
+pub(crate) const HEAVY: usize = 262_144;
+
 /// How much of a stream moves into a session at once, in bytes.
 const PIECE: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests;

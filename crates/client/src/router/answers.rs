@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::Rng as _;
-use tracing::{debug, trace};
+use tracing::{debug, trace, warn};
+use xtls_session::By;
 use xtls_stanza::disco::{Identity, Info};
 use xtls_stanza::{
     Address, Condition, Content, Envelope, ErrorType, Payload, PayloadError, PresenceKind,
@@ -12,6 +13,7 @@ use xtls_stanza::{
 };
 
 use super::Router;
+use super::event::Why;
 
 /// What we say we can do (XEP-0030). Discovery is a hint and nothing rests on it.
 const FEATURES: [&str; 4] = [
@@ -28,7 +30,7 @@ impl Router {
             Content::Get(payload) | Content::Set(payload) => {
                 let set = matches!(envelope.content, Content::Set(_));
                 let answer = self.answer_to(now, &envelope, payload, set);
-                self.out.push_back(answer);
+                self.reply(answer);
             }
             Content::Result(_) | Content::Error(_) => {
                 let known = match &envelope.from {
@@ -51,6 +53,20 @@ impl Router {
         }
     }
 
+    /// What a client that has never heard of XTLS answers: a stranger does not even learn that we are here.
+    pub(super) fn refuse_stranger(&mut self, request: &Envelope) {
+        let error = StanzaError::new(ErrorType::Cancel, Condition::ServiceUnavailable);
+        self.reply(request.error(error));
+    }
+
+    fn reply(&mut self, answer: Envelope) {
+        if self.out.len() >= ANSWERS {
+            warn!("too many answers wait for the link: one is dropped");
+            return;
+        }
+        self.out.push_back(answer);
+    }
+
     fn answer_to(
         &mut self,
         now: Instant,
@@ -60,9 +76,6 @@ impl Router {
     ) -> Envelope {
         let refuse = |kind, condition| request.error(StanzaError::new(kind, condition));
         let unavailable = || refuse(ErrorType::Cancel, Condition::ServiceUnavailable);
-        if !self.acquainted(request.from.as_ref()) {
-            return unavailable();
-        }
         match payload {
             Payload::DiscoQuery(query) if !set => match &query.node {
                 None => request.result(Some(Payload::DiscoInfo(info()))),
@@ -103,22 +116,21 @@ impl Router {
     }
 
     /// Whether a sender may learn that we are here: our own server and account, those we accept, those we talk to.
-    fn acquainted(&self, from: Option<&Address>) -> bool {
+    pub(super) fn acquainted(&self, from: Option<&Address>) -> bool {
         let Some(from) = from else { return true };
-        let own = self.own();
-        from.same_bare(own)
-            || from.as_str() == own.domain()
+        self.knows(from)
+            || from.same_bare(self.own())
+            || from.as_str() == self.own().domain()
             || self.config.accept.allows(from)
-            || self.with_peer(from).next().is_some()
     }
 
     /// A peer's resource has gone, or its server says so: its tunnels are cut.
     fn gone(&mut self, now: Instant, peer: &Address) {
-        for id in self.with_peer(peer).collect::<Vec<_>>() {
-            if let Some(tunnel) = self.tunnels.get(&id) {
-                self.mux.abort(now, tunnel.stream);
-                self.dirty.insert(id);
-            }
+        for id in self.with_peer(peer) {
+            let absent = StanzaError::new(ErrorType::Wait, Condition::RecipientUnavailable);
+            self.withdraw(now, id, By::Transport, Why::Unreachable(absent));
+            self.cut(now, id, None);
+            self.cut_short(now, id);
         }
     }
 }
@@ -154,3 +166,6 @@ pub(super) fn fresh_seed(random: &mut ChaCha20Rng) -> [u8; 32] {
     random.fill_bytes(&mut seed);
     seed
 }
+
+/// Answers that wait for the link; more are dropped. Whoever floods us with requests waits for nothing of ours.
+const ANSWERS: usize = 4096;

@@ -4,8 +4,10 @@ use std::time::Instant;
 
 use tracing::debug;
 use xtls_ibb::{Event as Stream, StreamId};
-use xtls_session::By;
-use xtls_stanza::{Content, Envelope, Payload, xtls};
+use xtls_session::{By, Why as Inner};
+use xtls_stanza::ibb::Sid;
+use xtls_stanza::{Address, Content, Envelope, Payload, xtls};
+use xtls_tls::Role;
 
 use super::event::{Closed, TunnelId, What, Why};
 use super::tunnel::Phase;
@@ -30,13 +32,13 @@ impl Router {
 
     /// The stream beneath a tunnel has gone, in order or not.
     fn on_stream_closed(&mut self, now: Instant, stream: StreamId, why: xtls_ibb::Why) {
-        self.orphans.remove(&stream);
         let Some(id) = self.streams.remove(&stream) else {
             return;
         };
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
+        tunnel.stream = None;
         match &mut tunnel.phase {
             Phase::Opening => self.open_failed(now, id, why),
             Phase::Yielding { .. } => {}
@@ -45,8 +47,18 @@ impl Router {
                 tunnel.cut = Some(why);
                 self.dirty.insert(id);
             }
-            Phase::Emptying { closed, .. }
-            | Phase::Closing { closed, .. }
+            Phase::Emptying { closed, .. } => {
+                let mut closed = closed.clone();
+                if !matches!(why, xtls_ibb::Why::Done | xtls_ibb::Why::Unread { .. }) {
+                    // What the peer wrote was read; what we wrote was not all acknowledged.
+                    closed.why = Why::Cut {
+                        session: Inner::Finished,
+                        stream: why,
+                    };
+                }
+                self.finish_tunnel(id, closed);
+            }
+            Phase::Closing { closed, .. }
             | Phase::Awaiting { closed, .. }
             | Phase::Ending { closed } => {
                 let closed = closed.clone();
@@ -65,41 +77,43 @@ impl Router {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
-        let orderly = matches!(close.why, xtls_session::Why::Finished);
-        let tls = matches!(close.why, xtls_session::Why::Tls(_));
-        let why = match tunnel.cut.take() {
-            Some(stream) if !orderly && !tls => Why::Cut {
-                session: close.why,
-                stream,
-            },
-            Some(_) | None => Why::Session(close.why),
+        let orderly = matches!(close.why, Inner::Finished);
+        let tls = matches!(close.why, Inner::Tls(_));
+        let (by, why) = match (tunnel.verdict.take(), tunnel.cut.take()) {
+            (Some(verdict), _) if !orderly => verdict,
+            (_, Some(stream)) if !orderly && !tls => {
+                let session = close.why;
+                (close.by, Why::Cut { session, stream })
+            }
+            _ => (close.by, Why::Session(close.why)),
         };
         let closed = Closed {
             peer: tunnel.peer.clone(),
-            by: close.by,
+            by,
             why,
             clean: close.clean,
             unconfirmed: close.unconfirmed,
         };
-        let stream = tunnel.stream;
-        if !self.streams.contains_key(&stream) {
+        let Some(stream) = tunnel.stream else {
             self.finish_tunnel(id, closed);
             return;
-        }
-        let until = now + self.config.close;
-        tunnel.phase = match closed.by {
-            By::Us if orderly => Phase::Emptying { closed, until },
-            By::Peer | By::Transport if orderly => Phase::Awaiting { closed, until },
-            By::Us | By::Peer | By::Transport => {
-                // No xtls `<close/>`: orderly and abortive ends stay distinguishable. An alert is flushed first.
-                if tls {
-                    self.mux.close(now, stream);
-                } else {
-                    self.mux.abort(now, stream);
-                }
-                Phase::Ending { closed }
-            }
         };
+        if orderly {
+            tunnel.phase = Phase::Emptying {
+                closed,
+                first: by == By::Us && !tunnel.dismissed,
+                until: tunnel.hurry.then(|| now + self.config.close),
+            };
+            self.emptying.insert(id);
+        } else {
+            // No xtls `<close/>`: orderly and abortive ends stay distinguishable. An alert is flushed first.
+            tunnel.phase = Phase::Ending { closed };
+            if tls {
+                self.mux.close(now, stream);
+            } else {
+                self.mux.abort(now, stream);
+            }
+        }
         self.dirty.insert(id);
     }
 
@@ -108,14 +122,23 @@ impl Router {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
-        let stream = tunnel.stream;
+        let Some(stream) = tunnel.stream else {
+            return;
+        };
         // What still arrives is acknowledged and discarded: TLS has said that nothing follows.
         while self.mux.read(now, stream, usize::MAX).is_some() {}
-        if let Phase::Emptying { closed, .. } = &tunnel.phase
-            && self.mux.is_flushed(stream)
+        if let Phase::Emptying { closed, first, .. } = &tunnel.phase
+            && super::is_empty(&self.mux, stream)
         {
+            self.emptying.remove(&id);
             let closed = closed.clone();
-            self.send_close(now, id, closed);
+            if *first {
+                self.send_close(now, id, closed);
+            } else {
+                let until = now + self.config.close;
+                tunnel.phase = Phase::Awaiting { closed, until };
+                self.dirty.insert(id);
+            }
         }
     }
 
@@ -124,8 +147,11 @@ impl Router {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
-        // Our ALPN is known to know `sid`; the letter has none and needs none, as unknown attributes are ignored.
-        let sid = self.mux.sid(tunnel.stream).cloned();
+        // The letter has no `sid` and knows one tunnel for each pair of addresses.
+        let sid = tunnel
+            .stream
+            .filter(|_| tunnel.bound)
+            .and_then(|stream| self.mux.sid(stream).cloned());
         let request = answers::fresh_id(&mut self.random);
         self.out.push_back(Envelope {
             from: None,
@@ -134,32 +160,27 @@ impl Router {
             content: Content::Set(Payload::Xtls(xtls::Control::Close { sid })),
         });
         let until = now + self.config.close;
-        tunnel.phase = Phase::Closing {
-            closed,
-            id: request.clone(),
-            until,
-        };
+        tunnel.phase = Phase::Closing { closed, until };
         self.requests.insert(request, id);
         self.dirty.insert(id);
     }
 
     /// `<closed/>`, or an error, which says the same: the peer has let go.
-    pub(super) fn on_closed_answer(
-        &mut self,
-        now: Instant,
-        from: &xtls_stanza::Address,
-        id: &str,
-    ) -> bool {
+    pub(super) fn on_closed_answer(&mut self, now: Instant, from: &Address, id: &str) -> bool {
         let Some(&tunnel_id) = self.requests.get(id) else {
             return false;
         };
-        let Some(tunnel) = self.tunnels.get_mut(&tunnel_id) else {
+        let Some(tunnel) = self.tunnels.get(&tunnel_id) else {
             return false;
         };
         if &tunnel.peer != from {
             return false;
         }
-        self.close_stream(now, tunnel_id);
+        self.requests.remove(id);
+        // After crossing closes the initiator's IBB close is awaited all the same.
+        if matches!(tunnel.phase, Phase::Closing { .. }) {
+            self.close_stream(now, tunnel_id);
+        }
         true
     }
 
@@ -167,40 +188,40 @@ impl Router {
     pub(super) fn on_close_request(
         &mut self,
         now: Instant,
-        from: &xtls_stanza::Address,
-        sid: Option<&xtls_stanza::ibb::Sid>,
+        from: &Address,
+        sid: Option<&Sid>,
     ) -> bool {
-        let found = self.with_peer(from).find(|id| {
-            let Some(tunnel) = self.tunnels.get(id) else {
+        let found = self.with_peer(from).into_iter().find(|id| {
+            let Some(tunnel) = self.tunnels.get(id).filter(|tunnel| !tunnel.awaits_open()) else {
                 return false;
             };
-            sid.is_none_or(|sid| self.mux.sid(tunnel.stream) == Some(sid))
+            let own = tunnel.stream.and_then(|stream| self.mux.sid(stream));
+            own.is_some() && (sid.is_none() || sid == own)
         });
         let Some(id) = found else { return false };
         let until = now + self.config.close;
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return false;
         };
-        let stream = tunnel.stream;
+        tunnel.dismissed = true;
         match &mut tunnel.phase {
             Phase::Running(_) if tunnel.key.is_none() => {
-                self.end_with(now, id, By::Peer, Why::HandshakeAborted);
+                self.drop_session(id, By::Peer, Why::HandshakeAborted);
             }
-            // Out of order: the close_notify that should have come first may still be on its way. The IBB close
-            // decides whether this was a truncation.
-            Phase::Running(_) | Phase::Opening | Phase::Yielding { .. } => {}
+            // The close_notify that should have come first may still be on its way. We end our direction, and wait no
+            // longer than for any close; the peer's close_notify alone decides whether this was a truncation.
+            Phase::Running(session) => session.close(now),
             Phase::Emptying { closed, .. } | Phase::Closing { closed, .. } => {
                 // Both were first. The initiator closes the stream; the other does if that does not happen in time.
                 let closed = closed.clone();
-                if tunnel.role == xtls_tls::Role::Client {
-                    self.mux.close(now, stream);
-                    tunnel.phase = Phase::Ending { closed };
-                } else {
-                    tunnel.phase = Phase::Awaiting { closed, until };
+                self.emptying.remove(&id);
+                tunnel.phase = Phase::Awaiting { closed, until };
+                if tunnel.role == Role::Client {
+                    self.close_stream(now, id);
                 }
             }
             Phase::Awaiting { until: at, .. } => *at = until,
-            Phase::Ending { .. } => {}
+            Phase::Opening | Phase::Yielding { .. } | Phase::Ending { .. } => {}
         }
         self.dirty.insert(id);
         true
@@ -215,16 +236,32 @@ impl Router {
             return;
         }
         match &mut tunnel.phase {
-            Phase::Running(session) => session.handle_timeout(now),
+            Phase::Running(session) => {
+                session.handle_timeout(now);
+                tunnel.over = true;
+            }
             Phase::Yielding { .. } => {
                 let closed = tunnel.closed(By::Peer, Why::NoAnswer);
                 self.finish_tunnel(id, closed);
             }
-            Phase::Emptying { .. } | Phase::Closing { .. } | Phase::Awaiting { .. } => {
+            Phase::Emptying { .. } => self.cut_short(now, id),
+            Phase::Closing { .. } | Phase::Awaiting { .. } => {
                 debug!("a step of closing was not answered in time");
                 self.close_stream(now, id);
             }
             Phase::Opening | Phase::Ending { .. } => {}
+        }
+    }
+
+    /// The owner calls for an end: what would wait for ever waits no longer.
+    pub(super) fn hurry(&mut self, now: Instant, id: TunnelId) {
+        let limit = now + self.config.close;
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
+        tunnel.hurry = true;
+        if let Phase::Emptying { until, .. } = &mut tunnel.phase {
+            until.get_or_insert(limit);
         }
     }
 
@@ -233,66 +270,116 @@ impl Router {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
-        let closed = match &tunnel.phase {
-            Phase::Emptying { closed, .. } | Phase::Awaiting { closed, .. } => closed.clone(),
-            Phase::Closing { closed, id, .. } => {
-                self.requests.remove(id);
-                closed.clone()
-            }
-            Phase::Opening | Phase::Yielding { .. } | Phase::Running(_) | Phase::Ending { .. } => {
-                return;
-            }
+        let (Phase::Closing { closed, .. } | Phase::Awaiting { closed, .. }) = &tunnel.phase else {
+            return;
         };
-        self.mux.close(now, tunnel.stream);
+        let closed = closed.clone();
         tunnel.phase = Phase::Ending { closed };
+        if let Some(stream) = tunnel.stream {
+            self.mux.close(now, stream);
+        }
         self.dirty.insert(id);
+    }
+
+    /// Ends what is closing at once.
+    pub(super) fn cut_short(&mut self, now: Instant, id: TunnelId) {
+        if let Some(stream) = self.tunnels.get(&id).and_then(|tunnel| tunnel.stream) {
+            self.mux.abort(now, stream);
+            self.dirty.insert(id);
+        }
     }
 
     /// The owner gives up a tunnel that has no session.
     pub(super) fn give_up(&mut self, now: Instant, id: TunnelId) {
-        let Some(tunnel) = self.tunnels.get(&id) else {
-            return;
-        };
-        match tunnel.phase {
-            Phase::Opening | Phase::Yielding { .. } => {
-                let why = Why::Session(xtls_session::Why::Aborted);
-                self.end_with(now, id, By::Us, why);
-            }
-            Phase::Running(_)
-            | Phase::Emptying { .. }
-            | Phase::Closing { .. }
-            | Phase::Awaiting { .. }
-            | Phase::Ending { .. } => {}
-        }
+        self.withdraw(now, id, By::Us, Why::Session(Inner::Aborted));
     }
 
-    /// Ends a tunnel for a reason of the router's own: no alert, no close_notify, only the stream's close.
-    pub(super) fn end_with(&mut self, now: Instant, id: TunnelId, by: By, why: Why) {
-        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+    /// Ends a tunnel whose session has not begun.
+    pub(super) fn withdraw(&mut self, now: Instant, id: TunnelId, by: By, why: Why) {
+        let Some(tunnel) = self
+            .tunnels
+            .get_mut(&id)
+            .filter(|tunnel| tunnel.awaits_open())
+        else {
             return;
         };
         let closed = tunnel.closed(by, why);
-        let stream = tunnel.stream;
-        tunnel.phase = Phase::Ending {
-            closed: closed.clone(),
-        };
-        if self.streams.contains_key(&stream) {
+        if let Some(stream) = tunnel.stream.take() {
+            self.streams.remove(&stream);
             self.mux.abort(now, stream);
+        }
+        self.finish_tunnel(id, closed);
+    }
+
+    /// Ends a session for a reason of the router's own, without a word of TLS. Nothing of it is handed out any more.
+    pub(super) fn drop_session(&mut self, id: TunnelId, by: By, why: Why) {
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
+        if let Phase::Running(session) = &mut tunnel.phase {
+            session.abort();
+            tunnel.over = true;
+            tunnel.verdict = Some((by, why));
             self.dirty.insert(id);
-        } else {
-            self.finish_tunnel(id, closed);
+        }
+    }
+
+    /// Takes the stream from under a tunnel. What came before is still handed out; then it ends, for `why` or as cut.
+    pub(super) fn cut(&mut self, now: Instant, id: TunnelId, why: Option<(By, Why)>) {
+        self.swallow(now, id);
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
+        if let Phase::Running(session) = &mut tunnel.phase
+            && let Some(stream) = tunnel.stream.take()
+        {
+            self.streams.remove(&stream);
+            self.mux.abort(now, stream);
+            session.handle_wire_end(now);
+            tunnel.cut = Some(xtls_ibb::Why::Aborted);
+            tunnel.verdict = why;
+            self.collect(now, id);
+            self.dirty.insert(id);
+        }
+    }
+
+    /// Tunnels that wait for an open which cannot come any more.
+    pub(super) fn end_yielding(&mut self) {
+        let yielding = |phase: &Phase| matches!(phase, Phase::Yielding { .. });
+        let ids: Vec<_> = self
+            .tunnels
+            .iter()
+            .filter(|(_, tunnel)| yielding(&tunnel.phase))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            if let Some(tunnel) = self.tunnels.get(&id) {
+                let why = Why::Stream(xtls_ibb::Why::LinkLost);
+                let closed = tunnel.closed(By::Transport, why);
+                self.finish_tunnel(id, closed);
+            }
         }
     }
 
     pub(super) fn finish_tunnel(&mut self, id: TunnelId, closed: Closed) {
-        self.requests.retain(|_, owner| *owner != id);
-        if let Some(tunnel) = self.tunnels.remove(&id) {
-            self.streams.remove(&tunnel.stream);
+        let Some(tunnel) = self.tunnels.remove(&id) else {
+            return;
+        };
+        if let Some(stream) = tunnel.stream {
+            self.streams.remove(&stream);
         }
+        if let Some(ids) = self.peers.get_mut(&tunnel.peer) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.peers.remove(&tunnel.peer);
+            }
+        }
+        self.requests.retain(|_, owner| *owner != id);
         if let Some(at) = self.scheduled.remove(&id) {
             self.deadlines.remove(&(at, id));
         }
         self.dirty.remove(&id);
+        self.emptying.remove(&id);
         self.tell(id, What::Closed(closed));
     }
 }

@@ -129,10 +129,11 @@ impl Config {
         self
     }
 
-    /// How many events of one tunnel may wait for the owner before the tunnel stops reading. Default 64.
+    /// How many events of one tunnel may wait for the owner before the tunnel stops reading. Default 64; at least 1.
+    /// Beside that, it stops when they hold 256 KiB.
     #[must_use]
     pub fn queue(mut self, events: usize) -> Self {
-        self.queue = events;
+        self.queue = events.max(1);
         self
     }
 }

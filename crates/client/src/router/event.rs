@@ -49,6 +49,28 @@ pub enum What {
     Closed(Closed),
 }
 
+impl What {
+    /// Roughly the memory that it takes, in bytes: of a stanza the text, of all the rest next to nothing.
+    pub(crate) fn weight(&self) -> usize {
+        let text = match self {
+            Self::Stanza(stanza) => stanza.children.len(),
+            Self::Incoming(_)
+            | Self::Judge(_)
+            | Self::Ready
+            | Self::Established(_)
+            | Self::Refused(_)
+            | Self::Writable
+            | Self::NotPinned(_)
+            | Self::PeerFinished
+            | Self::Closed(_) => 0,
+        };
+        text.saturating_add(LIGHT)
+    }
+}
+
+/// What any event weighs, in bytes.
+const LIGHT: usize = 512;
+
 /// How a tunnel ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Closed {
@@ -97,6 +119,9 @@ pub enum Why {
     /// The peer closed the tunnel during the handshake.
     #[error("the peer closed the tunnel during the handshake")]
     HandshakeAborted,
+    /// The peer began anew before the handshake was finished.
+    #[error("the peer began anew before the handshake was finished")]
+    Superseded,
     /// A newer tunnel with the same peer and the same key took its place.
     #[error("replaced by a newer tunnel of the same peer")]
     Replaced,

@@ -18,10 +18,11 @@ impl Router {
     /// # Errors
     /// The caller's faults: see [`OpenError`]. The peer's refusal arrives as [`What::Closed`].
     pub fn open(&mut self, now: Instant, peer: &Address) -> Result<TunnelId, OpenError> {
+        let now = self.clock.read(now);
         if peer == self.own() {
             return Err(OpenError::Own(peer.clone()));
         }
-        if self.with_peer(peer).next().is_some() {
+        if self.knows(peer) {
             return Err(OpenError::Already(peer.clone()));
         }
         let start = xtls::Control::Start { hello: None }.to_element();
@@ -29,12 +30,7 @@ impl Router {
             .carrier(self.config.carrier)
             .extension(start);
         let stream = self.mux.open(now, peer, options)?;
-        let id = self.adopt(Tunnel::new(
-            peer.clone(),
-            Role::Client,
-            stream,
-            Phase::Opening,
-        ));
+        let id = self.adopt(Tunnel::new(peer.clone(), Role::Client, stream));
         self.touch(now, id);
         Ok(id)
     }
@@ -47,7 +43,13 @@ impl Router {
         from: Address,
         open: &ibb::Open,
     ) {
-        if !self.config.accept.allows(&from) && !self.expects(&from) {
+        let ours = self.with_peer(&from).into_iter().find(|id| {
+            self.tunnels
+                .get(id)
+                .is_some_and(|tunnel| tunnel.awaits_open())
+        });
+        // An open of ours to this address makes its crossing one welcome.
+        if ours.is_none() && !self.config.accept.allows(&from) {
             return self.decline(
                 now,
                 stream,
@@ -63,11 +65,6 @@ impl Router {
             }
             Err(_) => return self.decline(now, stream, Condition::BadRequest, ErrorType::Modify),
         }
-        let ours = self.with_peer(&from).find(|id| {
-            self.tunnels.get(id).is_some_and(|tunnel| {
-                tunnel.opening() || matches!(tunnel.phase, Phase::Yielding { .. })
-            })
-        });
         match (ours, glare(self.mux.own(), &from)) {
             (_, Glare::Same) => {
                 self.decline(now, stream, Condition::NotAcceptable, ErrorType::Cancel);
@@ -75,23 +72,13 @@ impl Router {
             (Some(id), Glare::Ours) if self.tunnels.get(&id).is_some_and(Tunnel::opening) => {
                 self.decline(now, stream, Condition::Conflict, ErrorType::Cancel);
             }
-            (Some(id), Glare::Ours | Glare::Theirs) => self.yield_to(now, id, stream, &from),
-            (None, Glare::Ours | Glare::Theirs) => {
-                if self.too_many(&from) {
-                    self.decline(now, stream, Condition::PolicyViolation, ErrorType::Wait);
-                    return;
-                }
-                self.accept(now, None, stream, from);
-            }
+            (Some(id), Glare::Ours | Glare::Theirs) => self.yield_to(now, id, stream, from),
+            (None, Glare::Ours | Glare::Theirs) => self.accept(now, stream, from),
         }
     }
 
     /// Our open has been accepted: the stream stands, TLS begins.
     pub(super) fn on_opened(&mut self, now: Instant, stream: StreamId) {
-        if self.orphans.remove(&stream) {
-            self.mux.abort(now, stream);
-            return;
-        }
         let Some(&id) = self.streams.get(&stream) else {
             return;
         };
@@ -113,47 +100,53 @@ impl Router {
             tunnel.phase = Phase::Yielding {
                 until: now + self.config.close,
             };
-            self.streams.remove(&tunnel.stream);
             self.dirty.insert(id);
             return;
         }
-        let closed = tunnel.closed(by_of(&why), opening_failure(why));
+        let refused = matches!(why, xtls_ibb::Why::Refused { .. });
+        let by = if refused { By::Peer } else { By::Transport };
+        let closed = tunnel.closed(by, opening_failure(why));
         self.finish_tunnel(id, closed);
     }
 
     /// Takes the peer's open in place of our own, under the same tunnel.
-    fn yield_to(&mut self, now: Instant, id: TunnelId, stream: StreamId, from: &Address) {
+    fn yield_to(&mut self, now: Instant, id: TunnelId, stream: StreamId, peer: Address) {
         debug!("crossing opens: the peer's stands");
-        if let Some(tunnel) = self.tunnels.get(&id)
-            && tunnel.opening()
-        {
-            self.streams.remove(&tunnel.stream);
-            self.orphans.insert(tunnel.stream);
-        }
-        self.accept(now, Some(id), stream, from.clone());
-    }
-
-    fn accept(&mut self, now: Instant, id: Option<TunnelId>, stream: StreamId, peer: Address) {
         if self.mux.accept(now, stream, None).is_err() {
             return;
         }
-        let id = match id {
-            Some(id) => {
-                if let Some(tunnel) = self.tunnels.get_mut(&id) {
-                    tunnel.role = Role::Server;
-                    tunnel.stream = stream;
-                    tunnel.phase = Phase::Opening;
-                }
-                self.streams.insert(stream, id);
-                id
+        if let Some(tunnel) = self.tunnels.get_mut(&id) {
+            if let Some(lost) = tunnel.stream.replace(stream) {
+                self.streams.remove(&lost);
+                // Its answer does not matter any more. Should it have been accepted after all, this closes it.
+                self.mux.abort(now, lost);
             }
-            None => {
-                let tunnel = Tunnel::new(peer.clone(), Role::Server, stream, Phase::Opening);
-                let id = self.adopt(tunnel);
-                self.tell(id, What::Incoming(peer.clone()));
-                id
-            }
-        };
+            tunnel.role = Role::Server;
+        }
+        self.streams.insert(stream, id);
+        self.begin(now, id, stream, peer, Role::Server);
+    }
+
+    /// Takes the peer's open, unless too many are unfinished. It discards an older unfinished handshake of the same
+    /// address; an established tunnel it may only replace when it has proven the same key.
+    fn accept(&mut self, now: Instant, stream: StreamId, peer: Address) {
+        let older: Vec<_> = self
+            .with_peer(&peer)
+            .into_iter()
+            .filter(|id| self.tunnels.get(id).is_some_and(Tunnel::unfinished))
+            .collect();
+        if self.too_many(&peer, &older) {
+            self.decline(now, stream, Condition::PolicyViolation, ErrorType::Wait);
+            return;
+        }
+        if self.mux.accept(now, stream, None).is_err() {
+            return;
+        }
+        for id in older {
+            self.drop_session(id, By::Peer, Why::Superseded);
+        }
+        let id = self.adopt(Tunnel::new(peer.clone(), Role::Server, stream));
+        self.tell(id, What::Incoming(peer.clone()));
         self.begin(now, id, stream, peer, Role::Server);
     }
 
@@ -210,6 +203,7 @@ impl Router {
                 }
                 if let Some(tunnel) = self.tunnels.get_mut(&id) {
                     tunnel.key = Some(peer.key.fingerprint);
+                    tunnel.bound = peer.bound;
                 }
                 self.tell(id, What::Established(peer));
             }
@@ -225,52 +219,48 @@ impl Router {
     }
 
     /// One established session per pair of addresses: a second one replaces the first only if it has proven the same key,
-    /// so a forged open cannot end a tunnel.
+    /// so a forged open cannot end a tunnel. False when the second one has to go.
     fn one_per_pair(&mut self, now: Instant, id: TunnelId, peer: &xtls_session::Peer) -> bool {
-        let others: Vec<_> = self
-            .with_peer(&peer.address)
-            .filter(|other| *other != id)
-            .collect();
-        for other in others {
-            let Some(tunnel) = self.tunnels.get(&other) else {
+        for other in self.with_peer(&peer.address) {
+            let Some(tunnel) = self.tunnels.get(&other).filter(|_| other != id) else {
                 continue;
             };
+            // A tunnel that is closing ends by itself, and for its own reason.
+            if !matches!(tunnel.phase, Phase::Running(_)) {
+                continue;
+            }
             match tunnel.key {
                 Some(key) if key != peer.key.fingerprint => {
-                    self.end_with(now, id, By::Us, Why::Impostor);
+                    self.drop_session(id, By::Us, Why::Impostor);
                     return false;
                 }
-                Some(_) => self.end_with(now, other, By::Us, Why::Replaced),
-                None if other < id => self.end_with(now, other, By::Us, Why::Replaced),
+                Some(_) => self.cut(now, other, Some((By::Us, Why::Replaced))),
                 None => {}
             }
         }
         true
     }
 
-    pub(super) fn with_peer(&self, peer: &Address) -> impl Iterator<Item = TunnelId> {
-        let found: Vec<_> = self
-            .tunnels
-            .iter()
-            .filter(|(_, tunnel)| &tunnel.peer == peer)
-            .map(|(id, _)| *id)
-            .collect();
-        found.into_iter()
+    /// The tunnels with this address, oldest first.
+    pub(super) fn with_peer(&self, peer: &Address) -> Vec<TunnelId> {
+        let ids = self.peers.get(peer).into_iter().flatten();
+        ids.copied().collect()
     }
 
-    /// Whether an open of ours to this address is on its way, which makes the peer's crossing one welcome.
-    fn expects(&self, peer: &Address) -> bool {
-        self.with_peer(peer).any(|id| {
-            self.tunnels.get(&id).is_some_and(|tunnel| {
-                tunnel.opening() || matches!(tunnel.phase, Phase::Yielding { .. })
-            })
-        })
+    /// Whether there is a tunnel with this address.
+    pub(super) fn knows(&self, peer: &Address) -> bool {
+        self.peers.contains_key(peer)
     }
 
-    fn too_many(&self, from: &Address) -> bool {
-        let half = self.tunnels.values().filter(|tunnel| tunnel.half_open());
-        let mine = half.clone().filter(|tunnel| tunnel.peer.same_bare(from));
-        half.count() >= self.config.half_open || mine.count() >= self.config.half_open_per_peer
+    /// Whether one more unfinished tunnel that this peer opens is one too many. The `older` ones make room for it.
+    fn too_many(&self, from: &Address, older: &[TunnelId]) -> bool {
+        let half = self.tunnels.iter().filter(|(id, tunnel)| {
+            tunnel.role == Role::Server && tunnel.unfinished() && !older.contains(id)
+        });
+        let of_peer = half
+            .clone()
+            .filter(|(_, tunnel)| tunnel.peer.same_bare(from));
+        half.count() >= self.config.half_open || of_peer.count() >= self.config.half_open_per_peer
     }
 
     fn decline(&mut self, now: Instant, stream: StreamId, condition: Condition, kind: ErrorType) {
@@ -283,25 +273,24 @@ impl Router {
     fn adopt(&mut self, tunnel: Tunnel) -> TunnelId {
         let id = TunnelId(self.next);
         self.next = self.next.saturating_add(1);
-        self.streams.insert(tunnel.stream, id);
+        self.streams
+            .extend(tunnel.stream.map(|stream| (stream, id)));
+        self.peers
+            .entry(tunnel.peer.clone())
+            .or_default()
+            .insert(id);
         self.tunnels.insert(id, tunnel);
         id
     }
 }
 
-fn by_of(why: &xtls_ibb::Why) -> By {
-    match why {
-        xtls_ibb::Why::Refused { .. } => By::Peer,
-        _ => By::Transport,
-    }
-}
-
 /// What an error answer to `<open/>` means (docs/PROTOCOL.md, table of errors received).
 fn opening_failure(why: xtls_ibb::Why) -> Why {
-    let error = match why {
-        xtls_ibb::Why::Refused { error, .. } => error,
-        xtls_ibb::Why::TimedOut(_) => return Why::NoAnswer,
-        other => return Why::Stream(other),
+    if matches!(why, xtls_ibb::Why::TimedOut(_)) {
+        return Why::NoAnswer;
+    }
+    let xtls_ibb::Why::Refused { error, .. } = why else {
+        return Why::Stream(why);
     };
     match error.condition {
         Condition::ServiceUnavailable

@@ -18,14 +18,16 @@ pub(super) enum Phase {
     Yielding { until: Instant },
     /// A session runs over the stream.
     Running(Box<Session>),
-    /// Both close_notify have gone and we sent ours first; the stream is being emptied, then `<close/>` goes.
-    Emptying { closed: Closed, until: Instant },
-    /// Our xtls `<close/>` waits for `<closed/>`.
-    Closing {
+    /// Both close_notify have gone. What we wrote is being acknowledged; then we send `<close/>` (`first`: our
+    /// close_notify was), or await it. Without a limit, unless the owner is in a hurry: the streams have one of their own
+    /// for a peer that stops acknowledging.
+    Emptying {
         closed: Closed,
-        id: String,
-        until: Instant,
+        first: bool,
+        until: Option<Instant>,
     },
+    /// Our xtls `<close/>` waits for `<closed/>`.
+    Closing { closed: Closed, until: Instant },
     /// The peer sent its close_notify first, so its `<close/>` is due.
     Awaiting { closed: Closed, until: Instant },
     /// The stream is being closed; its end is the tunnel's.
@@ -36,29 +38,51 @@ pub(super) enum Phase {
 pub(super) struct Tunnel {
     pub(super) peer: Address,
     pub(super) role: Role,
-    pub(super) stream: StreamId,
+    /// The stream beneath, until it has ended.
+    pub(super) stream: Option<StreamId>,
     pub(super) phase: Phase,
     /// The peer's key, once the session is established.
     pub(super) key: Option<Fingerprint>,
+    /// Our ALPN was agreed on, so the peer knows what we added to the letter.
+    pub(super) bound: bool,
     /// The owner does not want events of this tunnel now.
     pub(super) held: bool,
     /// Events of this tunnel that wait for the owner.
     pub(super) queued: usize,
+    /// What they weigh, in bytes.
+    pub(super) weight: usize,
+    /// The session has events that found the owner's queue full.
+    pub(super) stalled: bool,
+    /// The session has nothing more to read: its last events wait for nobody's room.
+    pub(super) over: bool,
+    /// The owner wants an end within the limits.
+    pub(super) hurry: bool,
+    /// The peer's xtls `<close/>` has come.
+    pub(super) dismissed: bool,
     /// What the stream beneath ended with.
     pub(super) cut: Option<xtls_ibb::Why>,
+    /// What the router ended the session for, when it is the router that did.
+    pub(super) verdict: Option<(By, Why)>,
 }
 
 impl Tunnel {
-    pub(super) fn new(peer: Address, role: Role, stream: StreamId, phase: Phase) -> Self {
+    pub(super) fn new(peer: Address, role: Role, stream: StreamId) -> Self {
         Self {
             peer,
             role,
-            stream,
-            phase,
+            stream: Some(stream),
+            phase: Phase::Opening,
             key: None,
+            bound: false,
             held: false,
             queued: 0,
+            weight: 0,
+            stalled: false,
+            over: false,
+            hurry: false,
+            dismissed: false,
             cut: None,
+            verdict: None,
         }
     }
 
@@ -86,15 +110,19 @@ impl Tunnel {
         }
     }
 
-    /// Whether the tunnel counts against the caps on unfinished ones.
-    pub(super) fn half_open(&self) -> bool {
-        let early = matches!(self.phase, Phase::Running(_));
-        self.role == Role::Server && early && self.key.is_none()
+    /// Whether a session runs that is not established.
+    pub(super) fn unfinished(&self) -> bool {
+        matches!(self.phase, Phase::Running(_)) && self.key.is_none()
     }
 
     /// Whether an open of ours is on its way.
     pub(super) fn opening(&self) -> bool {
         matches!(self.phase, Phase::Opening)
+    }
+
+    /// Whether a crossing open of the peer's takes this tunnel's place.
+    pub(super) fn awaits_open(&self) -> bool {
+        matches!(self.phase, Phase::Opening | Phase::Yielding { .. })
     }
 
     pub(super) fn closed(&self, by: By, why: Why) -> Closed {
@@ -107,15 +135,18 @@ impl Tunnel {
         }
     }
 
-    /// The tunnel's own deadlines, without those of the layers beneath.
+    /// The tunnel's own deadlines, without those of the streams beneath.
     pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
         match &self.phase {
             Phase::Opening | Phase::Ending { .. } => None,
             Phase::Yielding { until } => Some((*until, "the peer's open after a conflict")),
+            Phase::Running(_) if self.over => None,
             Phase::Running(session) => session
                 .poll_timeout()
                 .map(|deadline| (deadline.at, deadline.why)),
-            Phase::Emptying { until, .. } => Some((*until, "acknowledgements before close")),
+            Phase::Emptying { until, .. } => {
+                until.map(|until| (until, "acknowledgements before close"))
+            }
             Phase::Closing { until, .. } => Some((*until, "closed")),
             Phase::Awaiting { until, .. } => Some((*until, "the peer's close")),
         }

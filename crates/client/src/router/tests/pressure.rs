@@ -1,0 +1,208 @@
+//! Owners that take nothing for a while: memory stays flat, and nothing is lost.
+
+use xtls_session::SendError as Full;
+
+use super::super::SendError;
+use super::*;
+
+impl World {
+    /// Sends as much as there is room for; how many stanzas that were.
+    fn fill(&mut self, end: usize, id: TunnelId, from: usize, length: usize) -> usize {
+        let body = "x".repeat(length);
+        for number in from.. {
+            let now = self.now;
+            let stanza = message(&format!("m{number}"), &body);
+            match self.router(end).send(now, id, &stanza) {
+                Ok(()) => {}
+                Err(SendError::Session(Full::Full)) => return number - from,
+                Err(error) => panic!("{error}"),
+            }
+            if number > from + 1_000_000 / length.max(1) * 8 {
+                panic!("there is no limit");
+            }
+        }
+        0
+    }
+
+    /// Sends this many stanzas, moving the world while there is no room.
+    pub(super) fn say_all(&mut self, end: usize, id: TunnelId, count: usize, length: usize) {
+        let body = "x".repeat(length);
+        for number in 0..count {
+            let stanza = message(&format!("m{number}"), &body);
+            loop {
+                let now = self.now;
+                match self.router(end).send(now, id, &stanza) {
+                    Ok(()) => break,
+                    Err(SendError::Session(Full::Full)) => {
+                        assert!(
+                            self.deliver(end) | self.deliver(1 - end),
+                            "no room, and nothing moves"
+                        );
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+    }
+
+    /// Lets time pass without moving stanzas.
+    pub(super) fn wait_only(&mut self, time: Duration) {
+        self.now += time;
+        let now = self.now;
+        for end in [A, B] {
+            self.router(end).handle_timeout(now);
+        }
+    }
+}
+
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("m{number}")).collect()
+}
+
+#[test]
+fn an_owner_who_takes_nothing_stops_the_sender_and_loses_nothing() {
+    for hold in [false, true] {
+        for length in [1, 1000, 100_000] {
+            let mut world = World::new();
+            let ids = world.establish(A);
+            let now = world.now;
+            world.ends[B].taking = hold;
+            world.router(B).hold(now, ids[B], hold);
+            let mut sent = 0;
+            loop {
+                let more = world.fill(A, ids[A], sent, length);
+                if more == 0 {
+                    break;
+                }
+                sent += more;
+                world.settle();
+            }
+            assert!(
+                sent * (length + 100) < 4_000_000,
+                "{sent} stanzas of {length} bytes wait"
+            );
+            assert!(world.received(B, ids[B]).is_empty() || !hold);
+            world.ends[B].taking = true;
+            world.router(B).hold(now, ids[B], false);
+            world.settle();
+            assert_eq!(world.received(B, ids[B]), names(sent));
+            assert!(world.whats(A, ids[A]).any(|what| *what == What::Writable));
+            // It goes on as before.
+            world.say(A, ids[A], "last");
+            world.settle();
+            assert_eq!(
+                world.received(B, ids[B]).last().map(String::as_str),
+                Some("last")
+            );
+        }
+    }
+}
+
+#[test]
+fn a_queue_of_any_length_goes_on_when_events_are_taken() {
+    for queue in [0, 1, 2, 3, 5, 64] {
+        let mut world = World::with(config(A), config(B).queue(queue));
+        let ids = world.establish(A);
+        world.ends[B].taking = false;
+        for number in 0..200 {
+            world.say(A, ids[A], &format!("m{number}"));
+        }
+        world.settle();
+        assert!(world.ends[B].router.events.len() <= queue.max(1));
+        // One at a time, with the world moving in between.
+        for _ in 0..200 {
+            let now = world.now;
+            if let Some(event) = world.router(B).poll_event(now) {
+                world.ends[B].events.push(event);
+            }
+            world.settle();
+        }
+        assert_eq!(world.received(B, ids[B]), names(200), "queue of {queue}");
+    }
+}
+
+#[test]
+fn one_slow_owner_slows_no_other_tunnel() {
+    let mut world = World::with(config(A), config(B).accept(Accept::Anyone));
+    let ids = world.establish(A);
+    let now = world.now;
+    world.router(B).hold(now, ids[B], true);
+    world.fill(A, ids[A], 0, 1000);
+    world.settle();
+    let ping = world.inject(
+        B,
+        Some("c@north.example/1"),
+        "<iq type='get' id='i1'><ping xmlns='urn:xmpp:ping'/></iq>",
+    );
+    assert_eq!(ping.len(), 1);
+    // The other direction is not held.
+    world.say(B, ids[B], "m1");
+    world.settle();
+    assert_eq!(world.received(A, ids[A]), ["m1"]);
+}
+
+#[test]
+fn an_end_waits_for_no_owner_longer_than_it_was_told() {
+    let mut world = World::new();
+    let ids = world.establish(A);
+    let now = world.now;
+    world.router(B).hold(now, ids[B], true);
+    world.fill(A, ids[A], 0, 1000);
+    world.settle();
+    world.router(B).close(now, ids[B]);
+    world.wait(Duration::from_secs(30));
+    let closed = world.closed(B, ids[B]);
+    assert!(
+        matches!(closed.why, Why::Session(xtls_session::Why::CloseTimeout)),
+        "{closed:?}"
+    );
+    world.wait(Duration::from_secs(100));
+    assert_eq!(world.ends[B].router.leftovers(), 0);
+    assert!(world.ended(A, ids[A]).is_some());
+}
+
+#[test]
+fn an_abort_waits_for_nothing() {
+    let mut world = World::new();
+    let ids = world.establish(A);
+    let now = world.now;
+    world.router(B).hold(now, ids[B], true);
+    world.fill(A, ids[A], 0, 1000);
+    world.settle();
+    world.router(B).abort(now, ids[B]);
+    world.flush(B);
+    let closed = world.closed(B, ids[B]);
+    assert_eq!(closed.why, Why::Session(xtls_session::Why::Aborted));
+    world.settle();
+    assert!(matches!(world.closed(A, ids[A]).why, Why::Cut { .. }));
+    for end in [A, B] {
+        assert_eq!(world.ends[end].router.leftovers(), 0);
+    }
+}
+
+#[test]
+fn the_last_words_of_a_peer_wait_for_their_reader() {
+    let mut world = World::new();
+    let ids = world.establish(A);
+    let now = world.now;
+    world.ends[B].taking = false;
+    for number in 0..300 {
+        world.say(A, ids[A], &format!("m{number}"));
+    }
+    world.router(A).finish(now, ids[A]);
+    world.settle();
+    // An hour later the reader comes back.
+    world.wait(Duration::from_secs(3600));
+    world.ends[B].taking = true;
+    world.settle();
+    assert_eq!(world.received(B, ids[B]), names(300));
+    assert!(
+        world
+            .whats(B, ids[B])
+            .any(|what| *what == What::PeerFinished)
+    );
+    let now = world.now;
+    world.router(B).finish(now, ids[B]);
+    world.settle();
+    world.assert_clean(ids);
+}

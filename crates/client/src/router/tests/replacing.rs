@@ -1,0 +1,240 @@
+//! A second tunnel of the same pair.
+
+use xtls_session::By;
+
+use super::*;
+
+/// A's program has crashed and begun anew; B knows nothing of it yet.
+fn crashed() -> (World, TunnelId) {
+    let mut world = World::new();
+    let [_, old] = world.establish(A);
+    world.restart(A, config(A));
+    (world, old)
+}
+
+#[test]
+fn the_same_key_replaces() {
+    let (mut world, old) = crashed();
+    let [a, new] = world.establish(A);
+    let closed = world.closed(B, old);
+    assert_eq!(
+        (closed.by, closed.why, closed.clean),
+        (By::Us, Why::Replaced, false)
+    );
+    assert!(new > old);
+    // The old one's end comes before the new one's beginning.
+    let place = |id, wanted: fn(&What) -> bool| {
+        let is = |event: &Event| event.id == id && wanted(&event.what);
+        world.ends[B].events.iter().position(is).unwrap()
+    };
+    let end = place(old, |what| matches!(what, What::Closed(_)));
+    assert!(end < place(new, |what| matches!(what, What::Established(_))));
+    world.say(A, a, "m1");
+    world.say(B, new, "m2");
+    world.settle();
+    assert_eq!(world.received(B, new), ["m1"]);
+    assert_eq!(world.received(A, a), ["m2"]);
+    assert!(matches!(
+        world
+            .router(B)
+            .send(Instant::now(), old, &message("m3", "word")),
+        Err(super::super::SendError::Gone(_))
+    ));
+    world.wait(Duration::from_secs(100));
+    let now = world.now;
+    world.router(A).close(now, a);
+    world.router(B).close(now, new);
+    world.wait(Duration::from_secs(100));
+    world.assert_clean([a, new]);
+}
+
+#[test]
+fn what_the_old_one_had_received_is_handed_out_first() {
+    let mut world = World::new();
+    let [a, old] = world.establish(A);
+    world.ends[B].taking = false;
+    for number in 0..100 {
+        world.say(A, a, &format!("m{number}"));
+    }
+    world.settle();
+    world.restart(A, config(A));
+    world.open(A);
+    world.settle();
+    world.ends[B].taking = true;
+    world.settle();
+    assert_eq!(world.received(B, old).len(), 100);
+    assert_eq!(world.closed(B, old).why, Why::Replaced);
+    assert!(world.established(B, world.last_id(B)));
+}
+
+#[test]
+fn an_unfinished_one_changes_nothing() {
+    let (mut world, old) = crashed();
+    // Its handshake never goes beyond the open.
+    world.filter = Some(Box::new(|end, envelope| {
+        end == B || word(envelope) != "data"
+    }));
+    let a = world.open(A);
+    world.settle();
+    let new = world.last_id(B);
+    assert!(new > old && world.ended(B, old).is_none());
+    world.wait(Duration::from_secs(200));
+    assert!(matches!(
+        world.closed(B, new).why,
+        Why::Session(xtls_session::Why::HandshakeTimeout) | Why::Cut { .. }
+    ));
+    assert!(world.ended(A, a).is_some());
+    assert!(
+        world.ended(B, old).is_none(),
+        "a forged open ends no tunnel"
+    );
+}
+
+/// B knows two keys of A's account: two devices, under one resource after the other.
+fn two_keys() -> World {
+    let mut world = World::with(config(A), config(B));
+    let known = verified(&[(NAMES[A], 1), (NAMES[A], 7)]);
+    world.router(B).set_trust(known);
+    world
+}
+
+#[test]
+fn another_key_never_replaces() {
+    let mut world = two_keys();
+    let [_, old] = world.establish(A);
+    world.restart(A, another_a(7));
+    let a = world.open(A);
+    world.settle();
+    let new = world.last_id(B);
+    let closed = world.closed(B, new);
+    assert_eq!((closed.by, closed.why), (By::Us, Why::Impostor));
+    assert!(!world.established(B, new));
+    assert!(world.ended(B, old).is_none());
+    assert!(!world.closed(A, a).clean);
+}
+
+#[test]
+fn nothing_of_another_key_is_handed_out() {
+    let mut world = two_keys();
+    world.establish(A);
+    world.restart(A, another_a(7));
+    let a = world.open(A);
+    // What it says the moment it may shares a chunk with its last flight.
+    for _ in 0..100 {
+        world.deliver(A);
+        world.deliver(B);
+        let now = world.now;
+        if world
+            .router(A)
+            .send(now, a, &message("m1", "it is I"))
+            .is_ok()
+        {
+            break;
+        }
+    }
+    world.settle();
+    let new = world.last_id(B);
+    assert_eq!(world.closed(B, new).why, Why::Impostor);
+    assert_eq!(world.received(B, new), [""; 0]);
+}
+
+#[test]
+fn another_key_is_welcome_once_the_first_has_ended() {
+    let mut world = two_keys();
+    let [a, b] = world.establish(A);
+    let now = world.now;
+    world.router(A).close(now, a);
+    world.router(B).close(now, b);
+    world.wait(Duration::from_secs(100));
+    world.assert_clean([a, b]);
+    world.restart(A, another_a(7));
+    world.establish(A);
+}
+
+#[test]
+fn a_newer_open_discards_an_older_handshake() {
+    let mut world = World::new();
+    // Neither end's handshake moves.
+    world.filter = Some(Box::new(|_, envelope| word(envelope) != "data"));
+    world.open(A);
+    world.settle();
+    let first = world.last_id(B);
+    world.restart(A, config(A));
+    world.filter = None;
+    let [_, second] = world.establish(A);
+    let closed = world.closed(B, first);
+    assert_eq!((closed.by, closed.why), (By::Peer, Why::Superseded));
+    assert!(second > first);
+}
+
+#[test]
+fn newer_opens_never_pile_up() {
+    let mut world = World::with(
+        config(A),
+        config(B).ibb(xtls_ibb::Config::default().opens_per_minute(100)),
+    );
+    let [_, old] = world.establish(A);
+    world.filter = Some(Box::new(|_, envelope| word(envelope) != "data"));
+    for _ in 0..20 {
+        world.restart(A, config(A));
+        world.open(A);
+        world.settle();
+        assert_eq!(
+            world.ends[B]
+                .router
+                .tunnels
+                .values()
+                .filter(|t| t.unfinished())
+                .count(),
+            1
+        );
+    }
+    assert!(world.ended(B, old).is_none());
+}
+
+#[test]
+fn a_tunnel_that_is_closing_keeps_its_own_end() {
+    let mut world = World::new();
+    let [a, old] = world.establish(A);
+    // A closes and vanishes before its `<close/>`.
+    world.filter = Some(Box::new(|end, envelope| {
+        end == B || word(envelope) != "xtls close"
+    }));
+    let now = world.now;
+    world.router(A).finish(now, a);
+    world.settle();
+    world.router(B).finish(now, old);
+    world.settle();
+    assert!(world.ended(B, old).is_none());
+    world.filter = None;
+    world.restart(A, config(A));
+    world.establish(A);
+    world.wait(Duration::from_secs(100));
+    let closed = world.closed(B, old);
+    assert!(closed.clean, "{closed:?}");
+    assert_eq!(closed.why, Why::Session(xtls_session::Why::Finished));
+}
+
+#[test]
+fn the_close_of_the_replaced_one_does_not_touch_its_successor() {
+    let mut world = World::new();
+    let [a, _] = world.establish(A);
+    // An old program and a new one under one address: what the old one says arrives late.
+    let mut old = std::mem::replace(
+        &mut world.ends[A].router,
+        Router::new(address(NAMES[A]), config(A), [77; 32]),
+    );
+    let [_, new] = world.establish(A);
+    let now = world.now;
+    old.close(now, a);
+    while let Some(mut envelope) = old.poll_transmit(now) {
+        envelope.from = Some(address(NAMES[A]));
+        world.router(B).handle(now, reread(&envelope));
+    }
+    world.settle();
+    assert!(world.ended(B, new).is_none());
+    let [x, y] = [world.last_id(A), new];
+    world.say(A, x, "m1");
+    world.settle();
+    assert_eq!(world.received(B, y), ["m1"]);
+}
