@@ -16,6 +16,7 @@ use xtls_tls::trust::Store;
 use crate::markdown::{quoted, table};
 
 const PROTOCOL: &str = "docs/PROTOCOL.md";
+const MALLORY: &str = "mallory@evil.example/den";
 const START: &str = "<start xmlns='urn:xmpp:tmp:xtls'/>";
 
 /// Juliet's router, and what it says.
@@ -88,8 +89,8 @@ fn data(seq: u16, text: &str) -> String {
     ))
 }
 
-/// How Juliet is brought to each refusal: what is said before, who asks, and what.
-fn provoke(request: &str, reason: &str) -> Juliet {
+/// How Juliet is brought to each refusal: what is said before, and what is asked then.
+fn provoke(request: &str, reason: &str) -> (Juliet, String) {
     let mut juliet = Juliet::new(match (request, reason) {
         ("open", "block-size above ours") => {
             xtls_ibb::Config::default().max_block(BlockSize::new(2048).expect("not zero"))
@@ -101,10 +102,7 @@ fn provoke(request: &str, reason: &str) -> Juliet {
     });
     let ibb = "xmlns='http://jabber.org/protocol/ibb'";
     let stanza = match (request, reason) {
-        ("open", "sender not accepted") => {
-            juliet.hear("mallory@evil.example/den", "t", &good_open());
-            return juliet;
-        }
+        ("open", "sender not accepted") => good_open(),
         ("open", "no `<start/>`") => open("sid='s' block-size='4096'", ""),
         ("open", "two `<start/>`") => open("sid='s' block-size='4096'", &format!("{START}{START}")),
         ("open", "attribute missing or out of range") => {
@@ -189,7 +187,7 @@ fn provoke(request: &str, reason: &str) -> Juliet {
         ("anything", "not spoken here, or sender not accepted") => {
             let disco =
                 "<iq type='get'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>";
-            juliet.hear("mallory@evil.example/den", "t0", disco);
+            juliet.hear(MALLORY, "t0", disco);
             assert!(
                 matches!(juliet.answer("t0"), Content::Error(error) if error.condition == Condition::ServiceUnavailable)
             );
@@ -197,14 +195,15 @@ fn provoke(request: &str, reason: &str) -> Juliet {
         }
         _ => panic!("no test for the row {request} | {reason}"),
     };
-    juliet.hear(ROMEO, "t", &stanza);
-    juliet
+    (juliet, stanza)
 }
 
 #[test]
 fn each_error_that_we_send_is_the_one_in_the_table() {
     for row in table(PROTOCOL, &["request", "reason", "condition", "type"]) {
-        let juliet = provoke(&row[0], &row[1]);
+        let (mut juliet, stanza) = provoke(&row[0], &row[1]);
+        let stranger = row[1] == "sender not accepted";
+        juliet.hear(if stranger { MALLORY } else { ROMEO }, "t", &stanza);
         let Content::Error(error) = juliet.answer("t") else {
             panic!("{row:?} is granted");
         };
@@ -219,6 +218,24 @@ fn each_error_that_we_send_is_the_one_in_the_table() {
             .iter()
             .any(|sent| matches!(sent.content, Content::Set(Payload::Close(_))));
         assert_eq!(closes, row[1].ends_with("(then close)"), "{row:?}");
+    }
+}
+
+#[test]
+fn a_stranger_is_answered_the_same_to_all_of_them() {
+    for row in table(PROTOCOL, &["request", "reason", "condition", "type"]) {
+        let (mut juliet, stanza) = provoke(&row[0], &row[1]);
+        juliet.hear(MALLORY, "m", &stanza);
+        let Content::Error(error) = juliet.answer("m") else {
+            panic!("{row:?} is granted to a stranger");
+        };
+        let not_an_iq = row[1] == "an iq without exactly one child";
+        let expected = if not_an_iq {
+            Condition::BadRequest
+        } else {
+            Condition::ServiceUnavailable
+        };
+        assert_eq!(error.condition, expected, "{row:?}");
     }
 }
 
