@@ -5,7 +5,61 @@
 //!
 //! * nothing goes in or out before both ends' keys are judged;
 //! * no stanza leaves it without the addresses of the [`Binding`];
-//! * it says [`Event::Closed`] exactly once, last, and tells a clean end from a cut one.
+//! * what was received before a cut, or before the peer's alert, is handed out before the end, in any cutting of the wire;
+//! * it says [`Event::Closed`] exactly once, last, and tells a clean end from a cut one;
+//! * everything it holds has a limit ([`Config`]), and a slow reader slows its peer down.
+//!
+//! The owner moves bytes and time, and asks for events until there are none:
+//!
+//! ```
+//! use std::{sync::Arc, time::Instant};
+//!
+//! use xtls_session::{Binding, Config, Event, Service, Session, Verdict};
+//! use xtls_stanza::{Address, Element, Kind, Stanza};
+//! use xtls_tls::{Identity, Role, Tls, rustls, trust};
+//! use zeroize::Zeroizing;
+//!
+//! # type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+//! // Real keys come from a secure random source, and the sid from the transport.
+//! fn session(own: &str, peer: &str, role: Role, seed: u8) -> Result<Session> {
+//!     let (own, peer) = (Address::new(own)?, Address::new(peer)?);
+//!     let identity = Identity::generate(own.bare(), &Zeroizing::new([seed; 32]), 1_767_225_600)?;
+//!     let time = Arc::new(rustls::time_provider::DefaultTimeProvider);
+//!     let config = xtls_tls::Config::new(Arc::new(identity), xtls_tls::default_provider(), time)?;
+//!     let binding = Binding { own, peer, sid: "s1".into(), service: Service::stanzas(), role };
+//!     let expect = binding.expect(Arc::new(trust::Store::new()), trust::Policy::Ask);
+//!     let tls = Tls::new(role, &config, expect)?;
+//!     Ok(Session::new(binding, tls, Config::default(), Instant::now()))
+//! }
+//!
+//! # fn main() -> Result<()> {
+//! let (r, j) = ("romeo@montague.example/orchard", "juliet@capulet.example/balcony");
+//! let mut ends = [session(r, j, Role::Client, 1)?, session(j, r, Role::Server, 2)?];
+//! let mut heard = None;
+//! while heard.is_none() {
+//!     let now = Instant::now();
+//!     for (from, to) in [(0, 1), (1, 0)] {
+//!         while let Some(wire) = ends[from].poll_wire(4096) {
+//!             ends[to].handle_wire(now, &wire);
+//!         }
+//!         while let Some(event) = ends[to].poll_event() {
+//!             match event {
+//!                 // In earnest a person compares fingerprints here.
+//!                 Event::Judge(_) => ends[to].judge(now, Verdict::Accept),
+//!                 Event::Ready => {
+//!                     let body = Element::new("body", "jabber:client").with_text("Call me but love");
+//!                     ends[to].send(&Stanza::new(Kind::Message).with_child(&body))?;
+//!                 }
+//!                 Event::Stanza(stanza) => heard = Some(stanza),
+//!                 _ => {}
+//!             }
+//!         }
+//!     }
+//! }
+//! assert_eq!(heard.and_then(|stanza| stanza.from), Some(Address::new(r)?));
+//! # Ok(())
+//! # }
+//! ```
 
 mod binding;
 mod config;

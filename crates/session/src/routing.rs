@@ -281,4 +281,5 @@ fn keep(stanza: &mut Stanza, children: &mut dyn Iterator<Item = &Element>) {
 }
 
 #[cfg(test)]
+#[path = "routing_tests.rs"]
 mod tests;

@@ -1,5 +1,6 @@
 //! The border, case by case.
 
+#[path = "routing_tests/payloads.rs"]
 mod payloads;
 
 use bytes::Bytes;
