@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use xtls_session::Verdict;
 use xtls_stanza::{Address, Stanza};
 
-use crate::driver::{Command, Driver, HELD, Handles};
+use crate::driver::{Command, Driver, HEAVY, Handles, Life, Note};
 use crate::pins::{Pins, PinsError};
 use crate::router::{Config, Gone, OpenError, Router, SendError, TunnelId, What};
 use crate::uplink::{LinkError, Uplink};
@@ -63,6 +63,7 @@ impl Client {
     ) -> (Self, Incoming, Task) {
         let own = uplink.bound().clone();
         let (commands, receiver) = mpsc::channel(COMMANDS);
+        let (notes_end, notes) = mpsc::unbounded_channel();
         let (incoming, tunnels) = mpsc::channel(INCOMING);
         let driver = Driver {
             uplink,
@@ -70,8 +71,10 @@ impl Client {
             pins,
             commands: receiver,
             shared: commands.downgrade(),
+            notes,
+            notes_end,
             incoming,
-            stopping: false,
+            life: Life::Running,
             handles: Handles::default(),
         };
         let task = tokio::spawn(driver.run());
@@ -111,7 +114,8 @@ impl Client {
 #[derive(Debug)]
 pub struct Tunnel {
     events: mpsc::UnboundedReceiver<What>,
-    queued: Arc<AtomicUsize>,
+    backlog: Arc<AtomicUsize>,
+    notes: mpsc::UnboundedSender<Note>,
     sender: Sender,
     ended: bool,
 }
@@ -129,12 +133,14 @@ impl Tunnel {
         id: TunnelId,
         peer: Address,
         events: mpsc::UnboundedReceiver<What>,
-        queued: Arc<AtomicUsize>,
+        backlog: Arc<AtomicUsize>,
+        notes: mpsc::UnboundedSender<Note>,
         commands: Shared,
     ) -> Self {
         Self {
             events,
-            queued,
+            backlog,
+            notes,
             sender: Sender { id, peer, commands },
             ended: false,
         }
@@ -142,18 +148,20 @@ impl Tunnel {
 
     /// What happened; `None` after [`What::Closed`]. Cancel-safe. An owner that stops asking slows the peer down.
     pub async fn next(&mut self) -> Option<What> {
+        // Nothing may wait after this, or an event that was taken would be lost with the future.
         let what = self.events.recv().await?;
-        let before = self.queued.fetch_sub(1, Ordering::AcqRel);
-        if before == HELD / 2 {
-            // A client that has ended holds nothing back.
-            let _ = self
-                .sender
-                .commands
-                .send(Command::Room(self.sender.id))
-                .await;
+        let weight = what.weight();
+        let before = self.backlog.fetch_sub(weight, Ordering::AcqRel);
+        if before > HEAVY / 2 && before.saturating_sub(weight) <= HEAVY / 2 {
+            self.note(Note::Room(self.sender.id));
         }
         self.ended |= matches!(what, What::Closed(_));
         Some(what)
+    }
+
+    fn note(&self, note: Note) {
+        // A client that has ended holds nothing back, and has closed everything.
+        let _ = self.notes.send(note);
     }
 
     /// A handle for writing, for another task.
@@ -174,15 +182,7 @@ impl std::ops::Deref for Tunnel {
 impl Drop for Tunnel {
     fn drop(&mut self) {
         if !self.ended {
-            let command = Command::Dropped(self.sender.id);
-            if let Err(mpsc::error::TrySendError::Full(command)) =
-                self.sender.commands.try_send(command)
-            {
-                let commands = self.sender.commands.clone();
-                if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                    runtime.spawn(async move { commands.send(command).await });
-                }
-            }
+            self.note(Note::Dropped(self.sender.id));
         }
     }
 }

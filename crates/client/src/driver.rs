@@ -1,9 +1,12 @@
 //! The one task that owns everything: the router, the link to the server, the pins.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info};
@@ -35,18 +38,22 @@ pub(crate) enum Command {
     Finish(TunnelId),
     Close(TunnelId),
     Abort(TunnelId),
+    Stop,
+}
+
+/// What handles tell the driver without waiting for room: at most one a drop, and one for many events taken.
+pub(crate) enum Note {
     /// The handle has taken events and has room again.
     Room(TunnelId),
     /// Nobody reads this tunnel's events any more.
     Dropped(TunnelId),
-    Stop,
 }
 
 /// The driver's side of one tunnel.
 struct Handle {
     events: mpsc::UnboundedSender<What>,
-    /// Events sent and not yet taken.
-    queued: Arc<AtomicUsize>,
+    /// What events weigh that were sent and not yet taken, in bytes.
+    backlog: Arc<AtomicUsize>,
     /// Stanzas whose senders wait for room, oldest first: one for each waiting call.
     waiting: VecDeque<(Stanza, oneshot::Sender<Result<(), SendError>>)>,
     introduction: Option<Introduction>,
@@ -63,9 +70,24 @@ pub(crate) struct Driver<U> {
     pub(crate) commands: mpsc::Receiver<Command>,
     /// Weak, so that the task ends when nobody holds a handle any more.
     pub(crate) shared: mpsc::WeakSender<Command>,
+    pub(crate) notes: mpsc::UnboundedReceiver<Note>,
+    /// For the handles to come.
+    pub(crate) notes_end: mpsc::UnboundedSender<Note>,
     pub(crate) incoming: mpsc::Sender<Tunnel>,
-    pub(crate) stopping: bool,
+    pub(crate) life: Life,
     pub(crate) handles: Handles,
+}
+
+/// How far the driver's end has come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Life {
+    Running,
+    /// Every tunnel is being closed, and none is opened any more.
+    Stopping,
+    /// As well, and no handle is left that could say anything.
+    Alone,
+    /// The link is gone. What has come is handed out, whether it is taken or not.
+    Ended,
 }
 
 /// The handles by tunnel.
@@ -75,21 +97,28 @@ pub(crate) struct Handles(BTreeMap<TunnelId, Handle>);
 impl<U: Uplink> Driver<U> {
     /// Runs until the link is lost for good, or until it is told to stop and every tunnel has ended.
     pub(crate) async fn run(mut self) -> Result<(), LinkError> {
-        let ended = self.turn().await;
+        let ended = self.turns().await;
+        // A reader that is behind gets all that has come, and how it ended.
+        self.life = Life::Ended;
+        for id in self.handles.0.keys() {
+            self.router.hold(now(), *id, false);
+        }
         self.router.lost(now());
         self.give_out();
         ended?;
         self.uplink.close().await
     }
 
-    async fn turn(&mut self) -> Result<(), LinkError> {
+    async fn turns(&mut self) -> Result<(), LinkError> {
+        // The stanza that waits for the link's room.
+        let mut next = None;
         loop {
             self.give_out();
-            while let Some(envelope) = self.router.poll_transmit(now()) {
-                self.uplink.send(envelope).await?;
-                self.give_out();
+            if next.is_none() {
+                next = self.router.poll_transmit(now());
             }
-            if self.stopping && self.handles.0.is_empty() {
+            let idle = next.is_none() && self.handles.0.is_empty();
+            if idle && self.life != Life::Running {
                 return Ok(());
             }
             let deadline = self.router.poll_timeout();
@@ -100,8 +129,18 @@ impl<U: Uplink> Driver<U> {
                 }
             };
             tokio::select! {
-                inbound = self.uplink.next() => self.on_inbound(inbound?),
-                command = self.commands.recv() => match command {
+                moved = exchange(&mut self.uplink, next.as_ref()) => {
+                    match moved {
+                        Moved::Out(sent) => {
+                            sent?;
+                            next = None;
+                        }
+                        Moved::In(inbound) => self.on_inbound(inbound?, &mut next),
+                        Moved::Nothing => {}
+                    }
+                    self.take_in(&mut next)?;
+                }
+                command = self.commands.recv(), if self.life != Life::Alone => match command {
                     Some(command) => {
                         self.on_command(command);
                         // What has piled up meanwhile goes out in one batch.
@@ -110,14 +149,30 @@ impl<U: Uplink> Driver<U> {
                             self.on_command(command);
                         }
                     }
-                    None => self.stop(),
+                    None => {
+                        self.stop();
+                        self.life = Life::Alone;
+                    }
                 },
+                Some(note) = self.notes.recv() => self.on_note(note),
                 () = timer => self.router.handle_timeout(now()),
             }
         }
     }
 
-    fn on_inbound(&mut self, inbound: Inbound) {
+    /// Takes what has come meanwhile. While the link takes nothing it is still read: a server that waits for us to read
+    /// may be what we wait for.
+    fn take_in(&mut self, next: &mut Option<Envelope>) -> Result<(), LinkError> {
+        for _ in 0..BATCH {
+            let Some(inbound) = at_once(self.uplink.next()) else {
+                break;
+            };
+            self.on_inbound(inbound?, next);
+        }
+        Ok(())
+    }
+
+    fn on_inbound(&mut self, inbound: Inbound, next: &mut Option<Envelope>) {
         match inbound {
             Inbound::Envelope(envelope) => {
                 if is_open(&envelope) {
@@ -136,6 +191,7 @@ impl<U: Uplink> Driver<U> {
             Inbound::Rebound(address) => {
                 // A new binding is a new end: no tunnel survives it, whatever the resource is called.
                 debug!("bound anew");
+                *next = None;
                 self.router.rebind(now(), address);
             }
         }
@@ -145,15 +201,8 @@ impl<U: Uplink> Driver<U> {
         let now = now();
         match command {
             Command::Open { peer, done } => {
-                self.refresh_pins();
-                let opened = self.router.open(now, &peer);
-                let id = opened.as_ref().ok().copied();
-                let tunnel = opened.and_then(|id| self.handle(id, peer).ok_or(OpenError::Stopped));
-                if (tunnel.is_err() || done.send(tunnel).is_err())
-                    && let Some(id) = id
-                {
-                    self.router.abort(now, id);
-                }
+                // Whoever does not wait for the answer any more hears of it by dropping the tunnel.
+                let _ = done.send(self.open(peer));
             }
             Command::Send { id, stanza, done } => self.send(id, stanza, done),
             Command::Judge { id, verdict, done } => {
@@ -168,23 +217,36 @@ impl<U: Uplink> Driver<U> {
             }
             Command::Close(id) => self.router.close(now, id),
             Command::Abort(id) => self.router.abort(now, id),
-            Command::Room(id) => self.router.hold(now, id, false),
-            Command::Dropped(id) => {
-                if let Some(handle) = self.handles.0.get_mut(&id) {
-                    handle.queued.store(0, Ordering::Release);
-                    self.router.hold(now, id, false);
-                    self.router.close(now, id);
-                }
-            }
             Command::Stop => self.stop(),
         }
     }
 
+    fn on_note(&mut self, note: Note) {
+        match note {
+            Note::Room(id) => self.router.hold(now(), id, false),
+            Note::Dropped(id) => {
+                self.router.hold(now(), id, false);
+                self.router.close(now(), id);
+            }
+        }
+    }
+
+    fn open(&mut self, peer: Address) -> Result<Tunnel, OpenError> {
+        if self.life != Life::Running {
+            return Err(OpenError::Stopped);
+        }
+        self.refresh_pins();
+        let id = self.router.open(now(), &peer)?;
+        self.handle(id, peer).ok_or_else(|| {
+            self.router.abort(now(), id);
+            OpenError::Stopped
+        })
+    }
+
     fn stop(&mut self) {
-        self.stopping = true;
-        let ids: Vec<_> = self.handles.0.keys().copied().collect();
-        for id in ids {
-            self.router.close(now(), id);
+        self.life = self.life.max(Life::Stopping);
+        for id in self.handles.0.keys() {
+            self.router.close(now(), *id);
         }
     }
 
@@ -193,13 +255,16 @@ impl<U: Uplink> Driver<U> {
             let _ = done.send(Err(SendError::Gone(Gone)));
             return;
         };
-        if !handle.waiting.is_empty() {
-            handle.waiting.push_back((stanza, done));
+        if handle.finishing {
+            let finished = xtls_session::SendError::Finished;
+            let _ = done.send(Err(SendError::Session(finished)));
             return;
         }
-        match self.router.send(now(), id, &stanza) {
-            Err(error) if is_early(&error) => handle.waiting.push_back((stanza, done)),
-            sent => drop(done.send(sent)),
+        // Calls that were given up wait for nothing.
+        handle.waiting.retain(|(_, done)| !done.is_closed());
+        handle.waiting.push_back((stanza, done));
+        if handle.waiting.len() == 1 {
+            self.retry(id);
         }
     }
 
@@ -207,6 +272,9 @@ impl<U: Uplink> Driver<U> {
         while let Some(handle) = self.handles.0.get_mut(&id)
             && let Some((stanza, done)) = handle.waiting.pop_front()
         {
+            if done.is_closed() {
+                continue;
+            }
             match self.router.send(now(), id, &stanza) {
                 Err(error) if is_early(&error) => {
                     handle.waiting.push_front((stanza, done));
@@ -228,7 +296,9 @@ impl<U: Uplink> Driver<U> {
         while let Some(Event { id, what }) = self.router.poll_event(now()) {
             match &what {
                 What::Incoming(peer) => {
-                    let tunnel = self.handle(id, peer.clone()).filter(|_| !self.stopping);
+                    let tunnel = self
+                        .handle(id, peer.clone())
+                        .filter(|_| self.life == Life::Running);
                     let taken = tunnel.is_some_and(|tunnel| self.incoming.try_send(tunnel).is_ok());
                     if !taken {
                         debug!("nobody takes an incoming tunnel");
@@ -276,14 +346,13 @@ impl<U: Uplink> Driver<U> {
         let Some(handle) = self.handles.0.get(&id) else {
             return;
         };
-        let queued = handle
-            .queued
-            .fetch_add(1, Ordering::AcqRel)
-            .saturating_add(1);
-        if handle.events.send(what).is_ok() && queued >= HELD {
+        let weight = what.weight();
+        let backlog = handle.backlog.fetch_add(weight, Ordering::AcqRel) + weight;
+        let taken = handle.events.send(what).is_ok();
+        if taken && backlog >= HEAVY && self.life != Life::Ended {
             self.router.hold(now(), id, true);
             // The handle may have emptied the queue between the count and the hold.
-            if handle.queued.load(Ordering::Acquire) < HELD / 2 {
+            if handle.backlog.load(Ordering::Acquire) <= HEAVY / 2 {
                 self.router.hold(now(), id, false);
             }
         }
@@ -292,17 +361,18 @@ impl<U: Uplink> Driver<U> {
     fn handle(&mut self, id: TunnelId, peer: Address) -> Option<Tunnel> {
         let commands = self.shared.upgrade()?;
         let (events, receiver) = mpsc::unbounded_channel();
-        let queued = Arc::new(AtomicUsize::new(0));
+        let backlog = Arc::new(AtomicUsize::new(0));
         let handle = Handle {
             events,
-            queued: Arc::clone(&queued),
+            backlog: Arc::clone(&backlog),
             waiting: VecDeque::new(),
             introduction: None,
             open: false,
             finishing: false,
         };
         self.handles.0.insert(id, handle);
-        Some(Tunnel::new(id, peer, receiver, queued, commands))
+        let notes = self.notes_end.clone();
+        Some(Tunnel::new(id, peer, receiver, backlog, notes, commands))
     }
 
     /// Writes the pin first and opens then: what was accepted survives a crash.
@@ -360,8 +430,37 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// Commands taken at one go.
+/// What became of the link's turn.
+enum Moved {
+    Out(Result<(), LinkError>),
+    In(Result<Inbound, LinkError>),
+    Nothing,
+}
+
+/// Sends what is to be sent, or waits for what comes. Cancel-safe, as both are.
+async fn exchange<U: Uplink>(uplink: &mut U, next: Option<&Envelope>) -> Moved {
+    match next {
+        None => Moved::In(uplink.next().await),
+        Some(envelope) => match tokio::time::timeout(STALL, uplink.send(envelope.clone())).await {
+            Ok(sent) => Moved::Out(sent),
+            Err(_) => Moved::Nothing,
+        },
+    }
+}
+
+/// What a cancel-safe future gives without waiting.
+fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+/// Commands, or stanzas, taken at one go.
 const BATCH: usize = 64;
 
-/// Events of one tunnel that wait for its handle before the tunnel stops reading.
-pub(crate) const HELD: usize = 64;
+/// How long the link may take nothing before it is read in between.
+const STALL: Duration = Duration::from_millis(50);
+
+/// Weight of one tunnel's events that wait for its handle before the tunnel stops reading, in bytes.
+pub(crate) const HEAVY: usize = 131_072;

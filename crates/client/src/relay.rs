@@ -4,7 +4,7 @@
 //! crosses it as XML text, so what a server would see is what its watchers see. Its limits imitate those that servers
 //! ship with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -92,18 +92,27 @@ enum Ask {
     Attach {
         address: Address,
         link: Mailbox,
-        done: oneshot::Sender<Result<(), LinkError>>,
+        done: oneshot::Sender<Result<LinkId, LinkError>>,
     },
     Watch(mpsc::UnboundedSender<Seen>),
     Route {
         from: Address,
+        link: LinkId,
         xml: Bytes,
     },
-    Detach(Address),
+    Detach {
+        address: Address,
+        link: LinkId,
+    },
 }
+
+/// Tells the links of one address apart, of which there may be one after the other.
+type LinkId = u64;
 
 /// The relay's end of a link: what waits for it, and how much that is.
 struct Mailbox {
+    /// Given by the relay.
+    id: LinkId,
     sender: mpsc::UnboundedSender<Bytes>,
     waiting: Arc<AtomicUsize>,
 }
@@ -126,6 +135,7 @@ impl Relay {
         let waiting = Arc::new(AtomicUsize::new(0));
         let (done, attached) = oneshot::channel();
         let link = Mailbox {
+            id: 0,
             sender,
             waiting: Arc::clone(&waiting),
         };
@@ -136,17 +146,19 @@ impl Relay {
                 done,
             })
             .map_err(|_| LinkError::Lost("the relay has stopped".to_owned()))?;
-        attached
+        let id = attached
             .await
             .map_err(|_| LinkError::Lost("the relay has stopped".to_owned()))??;
         let (outbound, paced) = mpsc::channel(PENDING);
-        tokio::spawn(pace(address.clone(), paced, self.asks.clone(), self.limits));
+        let (asks, limits) = (self.asks.clone(), self.limits);
+        tokio::spawn(pace(address.clone(), id, paced, asks, limits));
         Ok(RelayLink {
             address,
             inbound,
             waiting,
-            outbound,
-            limits: self.limits,
+            outbound: Some(outbound),
+            limits,
+            ended: None,
         })
     }
 
@@ -166,8 +178,23 @@ pub struct RelayLink {
     address: Address,
     inbound: mpsc::UnboundedReceiver<Bytes>,
     waiting: Arc<AtomicUsize>,
-    outbound: mpsc::Sender<Bytes>,
+    /// Until the link has ended.
+    outbound: Option<mpsc::Sender<Bytes>>,
     limits: Limits,
+    ended: Option<LinkError>,
+}
+
+impl RelayLink {
+    /// Ends the link: the address is free once what was sent has been routed.
+    fn end(&mut self, why: LinkError) -> LinkError {
+        self.inbound.close();
+        self.outbound = None;
+        self.ended.get_or_insert(why).clone()
+    }
+
+    fn cut(&mut self) -> LinkError {
+        self.end(LinkError::Lost("the relay has cut the link".to_owned()))
+    }
 }
 
 impl Uplink for RelayLink {
@@ -177,8 +204,11 @@ impl Uplink for RelayLink {
 
     async fn next(&mut self) -> Result<Inbound, LinkError> {
         loop {
+            if let Some(ended) = &self.ended {
+                return Err(ended.clone());
+            }
             let Some(xml) = self.inbound.recv().await else {
-                return Err(LinkError::Lost("the relay has cut the link".to_owned()));
+                return Err(self.cut());
             };
             self.waiting.fetch_sub(xml.len(), Ordering::AcqRel);
             match Envelope::read(&xml) {
@@ -189,7 +219,10 @@ impl Uplink for RelayLink {
                         let mut xml = Vec::new();
                         reply.write(&mut xml);
                         // A link that is full cannot be told; it is the peer's request that goes unanswered.
-                        let _ = self.outbound.try_send(xml.into());
+                        let _ = self
+                            .outbound
+                            .as_ref()
+                            .map(|outbound| outbound.try_send(xml.into()));
                     }
                 }
             }
@@ -197,22 +230,24 @@ impl Uplink for RelayLink {
     }
 
     async fn send(&mut self, envelope: Envelope) -> Result<(), LinkError> {
+        if let Some(ended) = &self.ended {
+            return Err(ended.clone());
+        }
         let mut xml = Vec::new();
         envelope.write(&mut xml);
         if xml.len() > self.limits.max_stanza {
             // What a server does: the stream error policy-violation, and the connection is gone.
-            self.inbound.close();
-            while self.inbound.try_recv().is_ok() {}
-            return Err(LinkError::Lost(format!(
+            return Err(self.end(LinkError::Lost(format!(
                 "policy-violation: a stanza of {} bytes where {} is the limit",
                 xml.len(),
                 self.limits.max_stanza
-            )));
+            ))));
         }
-        self.outbound
-            .send(xml.into())
-            .await
-            .map_err(|_| LinkError::Lost("the relay has cut the link".to_owned()))
+        let sent = match &self.outbound {
+            Some(outbound) => outbound.send(xml.into()).await.is_ok(),
+            None => false,
+        };
+        if sent { Ok(()) } else { Err(self.cut()) }
     }
 
     async fn close(self) -> Result<(), LinkError> {
@@ -224,11 +259,12 @@ impl Uplink for RelayLink {
 /// Reads one link at the configured rate, as servers throttle: by not reading.
 async fn pace(
     address: Address,
+    link: LinkId,
     mut stanzas: mpsc::Receiver<Bytes>,
     asks: mpsc::UnboundedSender<Ask>,
     limits: Limits,
 ) {
-    let (delayed, mut due) = mpsc::unbounded_channel::<(Instant, Ask)>();
+    let (delayed, mut due) = mpsc::channel::<(Instant, Ask)>(UNDER_WAY);
     let delay = async move {
         while let Some((at, ask)) = due.recv().await {
             sleep_until(at).await;
@@ -245,24 +281,25 @@ async fn pace(
                 free += Duration::from_secs_f64(xml.len() as f64 / f64::from(rate));
                 sleep_until(free).await;
             }
-            let route = Ask::Route {
-                from: address.clone(),
-                xml,
-            };
-            if delayed
-                .send((Instant::now() + limits.latency, route))
-                .is_err()
-            {
+            let from = address.clone();
+            let route = Ask::Route { from, link, xml };
+            let at = Instant::now() + limits.latency;
+            if delayed.send((at, route)).await.is_err() {
                 return;
             }
         }
-        let _ = delayed.send((Instant::now() + limits.latency, Ask::Detach(address)));
+        let at = Instant::now() + limits.latency;
+        // A relay that has stopped has let go already.
+        let _ = delayed.send((at, Ask::Detach { address, link })).await;
     };
     tokio::join!(delay, read);
 }
 
 struct Table {
     links: BTreeMap<Address, Mailbox>,
+    /// Links that the relay has cut and that do not know it yet.
+    cut: BTreeSet<LinkId>,
+    next: LinkId,
     watchers: Vec<mpsc::UnboundedSender<Seen>>,
     limits: Limits,
     started: Instant,
@@ -274,6 +311,8 @@ fn serve(
 ) -> impl Future<Output = ()> + Send {
     let mut table = Table {
         links: BTreeMap::new(),
+        cut: BTreeSet::new(),
+        next: 0,
         watchers: Vec::new(),
         limits,
         started: Instant::now(),
@@ -286,37 +325,55 @@ fn serve(
                     link,
                     done,
                 } => {
-                    let taken = table
-                        .links
-                        .get(&address)
-                        .is_some_and(|link| !link.sender.is_closed());
-                    let answer = if taken {
-                        Err(LinkError::Conflict(address.to_string()))
-                    } else {
-                        table.links.insert(address, link);
-                        Ok(())
-                    };
-                    let _ = done.send(answer);
+                    let _ = done.send(table.attach(address, link));
                 }
                 Ask::Watch(watcher) => table.watchers.push(watcher),
-                Ask::Route { from, xml } => table.route(&from, &xml),
-                Ask::Detach(address) => {
-                    table.links.remove(&address);
-                }
+                Ask::Route { from, link, xml } => table.route(&from, link, &xml),
+                Ask::Detach { address, link } => table.detach(&address, link),
             }
         }
     }
 }
 
 impl Table {
+    fn attach(&mut self, address: Address, mut link: Mailbox) -> Result<LinkId, LinkError> {
+        let bound = self.links.get(&address);
+        if bound.is_some_and(|link| !link.sender.is_closed()) {
+            return Err(LinkError::Conflict(address.to_string()));
+        }
+        self.next += 1;
+        link.id = self.next;
+        self.links.insert(address, link);
+        Ok(self.next)
+    }
+
+    /// The link has ended at its own end. The address may be another's by now.
+    fn detach(&mut self, address: &Address, link: LinkId) {
+        self.cut.remove(&link);
+        if self
+            .links
+            .get(address)
+            .is_some_and(|found| found.id == link)
+        {
+            self.links.remove(address);
+        }
+    }
+
+    /// Ends a link from here.
+    fn cut(&mut self, address: &Address) {
+        if let Some(link) = self.links.remove(address) {
+            self.cut.insert(link.id);
+        }
+    }
+
     /// Stamps the sender and delivers, or bounces.
-    fn route(&mut self, from: &Address, xml: &Bytes) {
-        if !self.links.contains_key(from) {
+    fn route(&mut self, from: &Address, link: LinkId, xml: &Bytes) {
+        if self.cut.contains(&link) {
             return;
         }
         let Ok(mut stanza) = Stanza::read(xml) else {
             // A server ends the stream of a client that sends what is not XML.
-            self.links.remove(from);
+            self.cut(from);
             return;
         };
         stanza.from = Some(from.clone());
@@ -342,7 +399,7 @@ impl Table {
             .fetch_add(xml.len(), Ordering::AcqRel)
             .saturating_add(xml.len());
         if waiting > self.limits.queue || link.sender.send(xml.into()).is_err() {
-            self.links.remove(to);
+            self.cut(to);
             return false;
         }
         true
@@ -390,3 +447,10 @@ fn bounce(stanza: &Stanza) -> Option<Stanza> {
 
 /// Stanzas of one link that the relay has not read yet; then `send` waits.
 const PENDING: usize = 64;
+
+/// Stanzas of one link that are on their way through the relay; then it does not read on.
+const UNDER_WAY: usize = 1024;
+
+#[cfg(test)]
+#[path = "relay_tests.rs"]
+mod tests;

@@ -424,7 +424,7 @@ fn is_empty(mux: &Mux, stream: StreamId) -> bool {
 }
 
 /// Weight of one tunnel's events that may wait for the owner, in bytes; one stanza may exceed it.
-pub(crate) const HEAVY: usize = 262_144;
+const HEAVY: usize = 262_144;
 
 /// How much of a stream moves into a session at once, in bytes.
 const PIECE: usize = 16 * 1024;
