@@ -14,7 +14,7 @@ use crate::markdown::{quoted, read, table};
 const HEADING: [&str; 3] = ["limit", "default", "where"];
 const ARCHITECTURE: &str = "docs/ARCHITECTURE.md";
 
-/// A default: one number, or the two ends of a range; a time is in seconds.
+/// A default: one number, or the two ends of a range; a time is in milliseconds.
 #[derive(Debug, PartialEq)]
 struct Value {
     numbers: Vec<u128>,
@@ -108,24 +108,21 @@ fn flat(debug: &str, without: &[&str]) -> Vec<(String, String)> {
 
 /// A value as `Debug` shows it; `None` for what is no limit.
 fn shown(value: &str) -> Option<Value> {
-    let (number, time) = match value.strip_suffix('s') {
-        // No time at all is shown in nanoseconds.
-        Some(seconds) => (
-            seconds
-                .strip_suffix('n')
-                .filter(|zero| *zero == "0")
-                .unwrap_or(seconds),
-            true,
-        ),
-        None => (value, false),
+    // No time at all is shown in nanoseconds.
+    let value = if value == "0ns" { "0s" } else { value };
+    let (number, factor) = match (value.strip_suffix("ms"), value.strip_suffix('s')) {
+        (Some(millis), _) => (millis, Some(1)),
+        (None, Some(seconds)) => (seconds, Some(1000)),
+        (None, None) => (value, None),
     };
+    let number: u128 = number.parse().ok()?;
     Some(Value {
-        numbers: vec![number.parse().ok()?],
-        time,
+        numbers: vec![number * factor.unwrap_or(1)],
+        time: factor.is_some(),
     })
 }
 
-/// A value as the documents write it: `65 536 bytes`, `60 s`, `4 096 to 1 000 000`.
+/// A value as the documents write it: `65 536 bytes`, `60 s`, `50 ms`, `4 096 to 1 000 000`.
 fn written(cell: &str) -> Value {
     let mut value = Value {
         numbers: Vec::new(),
@@ -133,17 +130,17 @@ fn written(cell: &str) -> Value {
     };
     for part in cell.split(" to ") {
         let words: Vec<_> = part.split(' ').collect();
-        let digits = words
-            .iter()
-            .take_while(|word| word.chars().all(|c| c.is_ascii_digit()))
-            .count();
-        let number = words[..digits].concat();
-        value.numbers.push(
-            number
-                .parse()
-                .unwrap_or_else(|_| panic!("no number: {cell}")),
-        );
-        value.time |= words.get(digits) == Some(&"s");
+        let is_number = |word: &&&str| word.chars().all(|c| c.is_ascii_digit());
+        let digits = words.iter().take_while(is_number).count();
+        let number = words[..digits].concat().parse::<u128>();
+        let number = number.unwrap_or_else(|_| panic!("no number: {cell}"));
+        let factor = match words.get(digits) {
+            Some(&"s") => Some(1000),
+            Some(&"ms") => Some(1),
+            _ => None,
+        };
+        value.numbers.push(number * factor.unwrap_or(1));
+        value.time |= factor.is_some();
     }
     value
 }
@@ -154,16 +151,24 @@ fn in_source(file: &str, constant: &str) -> Option<Value> {
     let declares = format!("const {constant}:");
     let line = source.lines().find(|line| line.contains(&declares))?;
     let (_, expression) = line.split_once(" = ")?;
-    let expression = expression.trim_end_matches(';');
-    let (expression, time) = match expression.split_once("Duration::from_secs(") {
-        Some((_, seconds)) => (seconds.trim_end_matches(')'), true),
-        None => (expression, false),
-    };
+    let mut expression = expression.trim_end_matches(';');
+    let mut factor = None;
+    for (call, millis) in [
+        ("Duration::from_secs(", 1000),
+        ("Duration::from_millis(", 1),
+    ] {
+        if let Some((_, inside)) = expression.split_once(call) {
+            expression = inside.trim_end_matches(')');
+            factor = Some(millis);
+        }
+    }
     let numbers = expression
         .split("..=")
-        .map(evaluated)
-        .collect::<Option<Vec<_>>>()?;
-    Some(Value { numbers, time })
+        .map(|end| Some(evaluated(end)? * factor.unwrap_or(1)));
+    Some(Value {
+        numbers: numbers.collect::<Option<_>>()?,
+        time: factor.is_some(),
+    })
 }
 
 /// Sums, products and shifts of whole numbers: all that limits are made of.
@@ -182,35 +187,17 @@ fn evaluated(expression: &str) -> Option<u128> {
 
 #[test]
 fn values_are_told_apart() {
-    assert_eq!(
-        written("65 536 bytes"),
-        Value {
-            numbers: vec![65_536],
-            time: false
-        }
-    );
-    assert_eq!(
-        written("60 s"),
-        Value {
-            numbers: vec![60],
-            time: true
-        }
-    );
-    assert_eq!(
-        shown("60s"),
-        Some(Value {
-            numbers: vec![60],
-            time: true
-        })
-    );
+    let value = |number, time| Value {
+        numbers: vec![number],
+        time,
+    };
+    assert_eq!(written("65 536 bytes"), value(65_536, false));
+    assert_eq!(written("60 s"), value(60_000, true));
+    assert_eq!(written("50 ms"), value(50, true));
     assert_ne!(written("60"), written("60 s"));
-    assert_eq!(
-        shown("0ns"),
-        Some(Value {
-            numbers: vec![0],
-            time: true
-        })
-    );
+    assert_eq!(shown("60s"), Some(value(60_000, true)));
+    assert_eq!(shown("50ms"), Some(value(50, true)));
+    assert_eq!(shown("0ns"), Some(value(0, true)));
     assert_eq!(shown("5ns"), None);
     assert_eq!(shown("true"), None);
     assert_eq!(evaluated("4 * 1024 * 1024"), Some(4 << 20));
