@@ -1,0 +1,170 @@
+//! One's own server refuses, or is not what it should be: exit code 3. The peer cannot be had: 4.
+
+use std::time::{Duration, Instant};
+
+use memchr::memmem;
+use xtls_tests::live::canary::Log;
+use xtls_tests::live::person::Person;
+use xtls_tests::live::server::Server;
+
+#[tokio::test]
+async fn a_wrong_password_is_tried_once() {
+    let romeo = Person::new(&Server::free(), "romeo");
+    let log = Log::begin(romeo.server());
+    let file = romeo.file("password");
+    std::fs::write(&file, "wherefore\n").unwrap();
+    let started = Instant::now();
+    let program = romeo
+        .online(&["stanzas", "--listen"])
+        .without("--password-file")
+        .arg("--password-file")
+        .arg(file);
+    let ended = program.run().await;
+    ended
+        .expect(3)
+        .silent()
+        .saying("could not log in: not-authorized");
+    assert!(
+        started.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        started.elapsed()
+    );
+    let log = log.read();
+    assert_eq!(memmem::find_iter(&log, "<failure").count(), 1);
+}
+
+#[tokio::test]
+async fn the_password_may_come_from_the_environment() {
+    let romeo = Person::new(&Server::free(), "romeo");
+    let password = std::fs::read_to_string(romeo.server().password_file("romeo")).unwrap();
+    let program = romeo
+        .online(&["stanzas", "romeo@localhost/nobody"])
+        .without("--password-file");
+    program
+        .variable("XTLS_PASSWORD", password.trim())
+        .run()
+        .await
+        .expect(4)
+        .silent();
+}
+
+#[tokio::test]
+async fn an_unknown_authority_is_refused() {
+    let romeo = Person::new(&Server::free(), "romeo");
+    let program = romeo.online(&["stanzas", "--listen"]).without("--ca-file");
+    let ended = program
+        .arg("--ca-file")
+        .arg(Server::stock().ca_file())
+        .run()
+        .await;
+    ended
+        .expect(3)
+        .silent()
+        .saying("the certificate of localhost is not accepted");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_not_waited_for() {
+    let romeo = Person::new(&Server::free(), "romeo");
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let program = romeo.online(&["stanzas", "--listen"]).without("--server");
+    let ended = program
+        .args(["--server", &format!("127.0.0.1:{port}")])
+        .run()
+        .await;
+    ended
+        .expect(3)
+        .silent()
+        .saying(&format!("127.0.0.1:{port} cannot be reached"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_of_the_same_resource_conflict() {
+    let (romeo, juliet) = Person::pair(&Server::free());
+    let first = juliet.listen("stanzas", "conflict", &[]).await;
+    let mut second = juliet
+        .listen(
+            "stanzas",
+            "conflict",
+            &["--accept", romeo.address().as_str()],
+        )
+        .await;
+    first
+        .end()
+        .await
+        .expect(3)
+        .silent()
+        .saying("in use by another client")
+        .saying("--resource");
+    // The one that stays works.
+    let to = juliet.at("conflict");
+    romeo
+        .online(&["stanzas", to.as_str()])
+        .run()
+        .await
+        .expect(0);
+    second.event("peer_finished").await;
+    second.end().await.expect(0);
+}
+
+#[tokio::test]
+async fn a_peer_that_is_offline_is_unavailable() {
+    let (romeo, juliet) = Person::pair(&Server::free());
+    let to = juliet.at("nobody");
+    let ended = romeo.online(&["stanzas", to.as_str()]).run().await;
+    ended
+        .expect(4)
+        .silent()
+        .saying(to.as_str())
+        .saying("--listen");
+    // Without a resource, the listener's is meant.
+    let ended = romeo
+        .online(&["chat", juliet.address().as_str()])
+        .run()
+        .await;
+    ended.expect(4).silent().saying(juliet.at("xtls").as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_is_not_let_in() {
+    let (romeo, juliet) = Person::pair(&Server::free());
+    let mut listener = juliet
+        .listen("stanzas", "strict", &["--accept", "mercutio@localhost"])
+        .await;
+    let mut deaf = juliet
+        .online(&["stanzas", "--listen", "--resource", "deaf"])
+        .start();
+    deaf.event("listening").await;
+    deaf.event("deaf").await;
+    for resource in ["strict", "deaf"] {
+        let to = juliet.at(resource);
+        let ended = romeo.online(&["stanzas", to.as_str()]).run().await;
+        // As if nobody were there.
+        ended.expect(4).silent().saying("service-unavailable");
+    }
+    for listener in [&mut listener, &mut deaf] {
+        listener.interrupt().await;
+    }
+    for listener in [listener, deaf] {
+        let ended = listener.end().await;
+        ended.expect(130).silent();
+        assert!(ended.event("incoming").is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn anybody_may_be_let_in() {
+    let (romeo, juliet) = Person::pair(&Server::free());
+    let listener = juliet.listen("stanzas", "open", &["--accept", "any"]).await;
+    let to = juliet.at("open");
+    romeo
+        .online(&["stanzas", to.as_str()])
+        .run()
+        .await
+        .expect(0);
+    listener.end().await.expect(0);
+}

@@ -1,0 +1,214 @@
+//! Keys: one's own, the first contact, and the pin store on the command line.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::Value;
+use xtls_tests::live::person::Person;
+use xtls_tests::live::program::Ended;
+use xtls_tests::live::server::Server;
+
+/// One session in which nothing is said. Gives how both ended, the initiator first.
+async fn meet(romeo: &Person, juliet: &Person, resource: &str, policy: &str) -> [Ended; 2] {
+    let accept = romeo.address();
+    let listener = juliet
+        .listen(
+            "stanzas",
+            resource,
+            &["--accept", accept.as_str(), "--trust", policy],
+        )
+        .await;
+    let to = juliet.at(resource);
+    let initiator = romeo
+        .online(&["stanzas", to.as_str(), "--trust", policy])
+        .start();
+    [initiator.end().await, listener.end().await]
+}
+
+fn standing(ended: &Ended) -> Value {
+    ended.event("established").unwrap()["standing"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_contact_is_pinned_and_then_required() {
+    let (romeo, juliet) = Person::strangers(&Server::free());
+    for ended in meet(&romeo, &juliet, "tofu", "tofu").await {
+        ended.expect(0);
+        assert_eq!(standing(&ended), "unverified");
+    }
+    for ended in meet(&romeo, &juliet, "tofu", "pinned").await {
+        ended.expect(0);
+        assert_eq!(standing(&ended), "pinned");
+    }
+    let listed = romeo.program(&["trust", "list"]).run().await;
+    listed.expect(0);
+    let (address, key) = (juliet.address(), juliet.fingerprint());
+    assert!(
+        listed
+            .text()
+            .starts_with(&format!("{address}  {key} (first use, first seen ")),
+        "{}",
+        listed.text()
+    );
+    assert_eq!(listed.event("pin").unwrap()["fingerprint"], key.hex());
+
+    let forgotten = romeo
+        .program(&["trust", "forget", address.as_str()])
+        .run()
+        .await;
+    assert_eq!(forgotten.expect(0).event("forgotten").unwrap()["keys"], 1);
+    let [initiator, listener] = meet(&romeo, &juliet, "tofu", "pinned").await;
+    initiator
+        .expect(5)
+        .silent()
+        .saying("no key is pinned for juliet@")
+        .saying("xtls trust pin juliet@");
+    listener
+        .expect(5)
+        .silent()
+        .saying("does not accept our key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_terminal_a_stranger_is_refused() {
+    let (romeo, juliet) = Person::strangers(&Server::free());
+    let [initiator, _] = meet(&romeo, &juliet, "ask", "ask").await;
+    initiator.expect(5).silent();
+    assert!(initiator.event("nobody_to_ask").is_some());
+    assert_eq!(
+        romeo
+            .program(&["trust", "list"])
+            .run()
+            .await
+            .expect(0)
+            .text(),
+        ""
+    );
+}
+
+#[tokio::test]
+async fn pins_are_shown_and_never_overwritten() {
+    let server = Server::free();
+    let (romeo, juliet) = Person::strangers(&server);
+    let other = Person::new(&server, "juliet");
+    let address = juliet.address();
+    let trust = async |args: &[&str]| romeo.program(&["trust"]).args(args).run().await;
+
+    trust(&["show", address.as_str()])
+        .await
+        .expect(1)
+        .silent()
+        .saying("no key is pinned for juliet@");
+    // As `xtls id` prints it, in several arguments.
+    let grouped = juliet.fingerprint().to_string();
+    let pin: Vec<_> = ["pin", address.as_str()]
+        .into_iter()
+        .chain(grouped.split(' '))
+        .collect();
+    trust(&pin).await.expect(0);
+    let shown = trust(&["show", address.as_str()]).await;
+    assert!(
+        shown
+            .expect(0)
+            .text()
+            .contains(&format!("{grouped} (verified by fingerprint")),
+        "{}",
+        shown.text()
+    );
+
+    let key = other.fingerprint().hex();
+    trust(&["pin", address.as_str(), &key])
+        .await
+        .expect(5)
+        .silent()
+        .saying("--another");
+    trust(&["pin", address.as_str(), &key, "--another"])
+        .await
+        .expect(0);
+    assert_eq!(
+        trust(&["show", address.as_str()])
+            .await
+            .expect(0)
+            .output
+            .len(),
+        2
+    );
+    trust(&["pin", address.as_str(), "0123"])
+        .await
+        .expect(2)
+        .silent();
+    let own = romeo.fingerprint().hex();
+    trust(&["pin", address.as_str(), &own])
+        .await
+        .expect(5)
+        .silent()
+        .saying("one's own key");
+    trust(&["forget", address.as_str()]).await.expect(0);
+    trust(&["forget", address.as_str()]).await.expect(1);
+}
+
+#[tokio::test]
+async fn a_damaged_store_is_not_an_empty_one() {
+    let (romeo, juliet) = Person::pair(&Server::free());
+    let store = xtls_client::Home::at(romeo.home())
+        .account(&romeo.address())
+        .join("pins");
+    let text = std::fs::read_to_string(&store).unwrap();
+    std::fs::write(&store, &text[..text.len() - 2]).unwrap();
+    let ended = romeo
+        .online(&["stanzas", juliet.address().as_str(), "--trust", "tofu"])
+        .run()
+        .await;
+    ended.expect(1).silent().saying("is damaged");
+}
+
+#[tokio::test]
+async fn the_key_is_made_once_and_kept_private() {
+    let romeo = Person::new(&Server::free(), "romeo");
+    let first = romeo.program(&["id"]).run().await;
+    first.expect(0);
+    let lines = first.text();
+    let field = |name: &str| {
+        let line = lines.lines().find(|line| line.starts_with(name)).unwrap();
+        line[name.len()..].trim().to_owned()
+    };
+    assert_eq!(field("address"), romeo.address().as_str());
+    let key = field("fingerprint");
+    assert!(key.split(' ').all(|group| group.len() == 8), "{key}");
+    assert_eq!(key.split(' ').count(), 8);
+    assert_eq!(key, romeo.fingerprint().to_string());
+    let uri = format!(
+        "xmpp:{}?xtls;fp={}",
+        romeo.address(),
+        romeo.fingerprint().hex()
+    );
+    assert_eq!(field("uri"), uri);
+    assert_eq!(
+        first.event("id").unwrap()["fingerprint"],
+        romeo.fingerprint().hex()
+    );
+
+    let file = xtls_client::Home::at(romeo.home())
+        .account(&romeo.address())
+        .join("key.pem");
+    assert_eq!(
+        std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    // The only account need not be named again.
+    let again = romeo
+        .program(&["id", "--qr"])
+        .without("--account")
+        .run()
+        .await;
+    assert!(again.expect(0).text().starts_with(&lines));
+    assert!(again.output.len() > first.output.len() + 10, "no code");
+
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+    romeo
+        .program(&["id"])
+        .run()
+        .await
+        .expect(1)
+        .silent()
+        .saying("chmod 600");
+}

@@ -1,0 +1,149 @@
+//! An account on a server, with a home folder of its own for one test.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use xtls_client::Home;
+use xtls_client::xmpp::{self, Options, XmppLink};
+use xtls_stanza::Address;
+use xtls_tls::trust::{Level, Method};
+use xtls_tls::{Fingerprint, Identity};
+use zeroize::Zeroizing;
+
+use super::program::{Program, Running};
+use super::server::Server;
+use super::soon;
+use crate::keys;
+
+/// Who runs the program, or breaks the rules.
+#[derive(Debug)]
+pub struct Person {
+    server: Server,
+    name: &'static str,
+    folder: TempDir,
+}
+
+impl Person {
+    /// Somebody whom nobody knows, with a new key.
+    pub fn new(server: &Server, name: &'static str) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        Self {
+            server: server.clone(),
+            name,
+            folder,
+        }
+    }
+
+    /// Romeo and Juliet, who have compared their keys.
+    pub fn pair(server: &Server) -> (Self, Self) {
+        let (romeo, juliet) = Self::strangers(server);
+        romeo.verify(&juliet);
+        juliet.verify(&romeo);
+        (romeo, juliet)
+    }
+
+    /// Romeo and Juliet, who have never met.
+    pub fn strangers(server: &Server) -> (Self, Self) {
+        (Self::new(server, "romeo"), Self::new(server, "juliet"))
+    }
+
+    /// The bare address.
+    pub fn address(&self) -> Address {
+        keys::address(&format!("{}@{}", self.name, self.server.domain()))
+    }
+
+    /// The address with a resource.
+    pub fn at(&self, resource: &str) -> Address {
+        self.address().with_resource(resource).expect("a resource")
+    }
+
+    /// The server of the account.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// A path in the person's own folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The folder of keys and pins.
+    pub fn home(&self) -> PathBuf {
+        self.file("home")
+    }
+
+    /// The person's key, made on first use.
+    pub fn identity(&self) -> Identity {
+        Home::at(self.home())
+            .identity(&self.address())
+            .expect("a key")
+    }
+
+    /// What others pin.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.identity().fingerprint()
+    }
+
+    /// Pins the key of another as if they had compared it.
+    pub fn verify(&self, other: &Self) {
+        self.pin(&other.address(), other.fingerprint());
+    }
+
+    /// Pins a key.
+    pub fn pin(&self, whose: &Address, key: Fingerprint) {
+        let mut pins = Home::at(self.home())
+            .pins(&self.address())
+            .expect("a pin store");
+        let level = Level::Verified(Method::Fingerprint);
+        pins.change(|store, now| store.pin(whose.bare(), key, level, now))
+            .expect("a new pin");
+    }
+
+    /// The program with this account's key and pins, `args` first; it touches no server unless told how.
+    pub fn program(&self, args: &[&str]) -> Program {
+        Program::new(args)
+            .arg("--json")
+            .args(["--account", self.address().as_str()])
+            .arg("--home")
+            .arg(self.home())
+    }
+
+    /// The program with this account on its server over STARTTLS.
+    pub fn online(&self, args: &[&str]) -> Program {
+        let (host, port) = self.server.starttls();
+        self.program(args)
+            .args(["--server", &format!("{host}:{port}")])
+            .arg("--ca-file")
+            .arg(self.server.ca_file())
+            .arg("--password-file")
+            .arg(self.server.password_file(self.name))
+    }
+
+    /// Starts a listener for one session and waits until it listens.
+    pub async fn listen(&self, verb: &str, resource: &str, more: &[&str]) -> Running {
+        let mut running = self
+            .online(&[verb, "--listen", "--once", "--resource", resource])
+            .args(more)
+            .start();
+        running.event("listening").await;
+        running
+    }
+
+    /// The account without the program: a connection of its own.
+    pub async fn link(&self, resource: &str) -> XmppLink {
+        let (host, port) = self.server.starttls();
+        let password = read(&self.server.password_file(self.name));
+        let options = Options::new(&self.address(), password)
+            .resource(resource)
+            .server(host, port)
+            .ca_file(self.server.ca_file());
+        soon("the login", xmpp::connect(options))
+            .await
+            .expect("a login")
+    }
+}
+
+fn read(path: &Path) -> Zeroizing<String> {
+    let text = std::fs::read_to_string(path).expect("a password file");
+    Zeroizing::new(text.trim_end().to_owned())
+}

@@ -1,0 +1,303 @@
+//! A process of the program: what goes in, what comes out, and its events.
+
+use std::ffi::{OsStr, OsString};
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc;
+
+use super::soon;
+
+/// A command line.
+#[derive(Debug)]
+pub struct Program {
+    args: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+}
+
+impl Program {
+    /// The program that `XTLS_BIN` names, with these arguments. Nothing of this machine's own settings reaches it.
+    pub fn new(args: &[&str]) -> Self {
+        Self {
+            args: args.iter().map(OsString::from).collect(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// One more argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// More arguments.
+    #[must_use]
+    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Without an option that takes a value.
+    #[must_use]
+    pub fn without(mut self, option: &str) -> Self {
+        if let Some(at) = self.args.iter().position(|arg| arg == option) {
+            self.args.drain(at..at + 2);
+        }
+        self
+    }
+
+    /// One variable of its environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts it.
+    pub fn start(self) -> Running {
+        let program =
+            std::env::var_os("XTLS_BIN").expect("XTLS_BIN is not set: run `cargo xtask test`");
+        let mut command = Command::new(&program);
+        command.args(&self.args);
+        for name in ["XTLS_ACCOUNT", "XTLS_HOME", "XTLS_PASSWORD"] {
+            command.env_remove(name);
+        }
+        command.envs(self.environment);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let lines = lines(child.stdout.take().expect("piped"));
+        let told = lines_of_text(child.stderr.take().expect("piped"));
+        let input = child.stdin.take();
+        Running {
+            child,
+            input,
+            lines,
+            told,
+            heard: Vec::new(),
+        }
+    }
+
+    /// Runs it with nothing on standard input until it ends.
+    pub async fn run(self) -> Ended {
+        self.start().end().await
+    }
+}
+
+/// A process at work. Dropping it kills it.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: mpsc::UnboundedReceiver<Vec<u8>>,
+    told: mpsc::UnboundedReceiver<String>,
+    /// Everything on standard error so far.
+    heard: Vec<String>,
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// The rest of standard output.
+    pub output: Vec<Vec<u8>>,
+    /// All of standard error.
+    pub heard: Vec<String>,
+}
+
+impl Running {
+    /// Waits for the next event of this name.
+    ///
+    /// # Panics
+    /// When the process ends, or says something else on standard error than JSON.
+    pub async fn event(&mut self, name: &str) -> Value {
+        let mut heard = std::mem::take(&mut self.heard);
+        let waiting = async {
+            while let Some(line) = self.told.recv().await {
+                let value = event(&line);
+                heard.push(line);
+                if value["event"] == name {
+                    return value;
+                }
+            }
+            panic!("it ended before it said {name:?}; it said {heard:#?}");
+        };
+        let value = soon(name, waiting).await;
+        self.heard = heard;
+        value
+    }
+
+    /// The next line of standard output, without its line end.
+    pub async fn line(&mut self) -> Option<Vec<u8>> {
+        soon("a line of output", self.lines.recv()).await
+    }
+
+    /// The next line of standard output as text.
+    pub async fn text(&mut self) -> String {
+        let line = self
+            .line()
+            .await
+            .unwrap_or_else(|| panic!("its output ended; it said {:#?}", self.heard));
+        String::from_utf8(line).expect("text")
+    }
+
+    /// Writes to standard input.
+    pub async fn say(&mut self, bytes: impl AsRef<[u8]>) {
+        let input = self.input.as_mut().expect("its input is open");
+        soon("room in its input", input.write_all(bytes.as_ref()))
+            .await
+            .expect("it reads");
+    }
+
+    /// Its standard input, for a task of its own.
+    pub fn take_input(&mut self) -> ChildStdin {
+        self.input.take().expect("its input is open")
+    }
+
+    /// Its standard output, for a task of its own: nothing comes here any more.
+    pub fn take_lines(&mut self) -> mpsc::UnboundedReceiver<Vec<u8>> {
+        std::mem::replace(&mut self.lines, mpsc::unbounded_channel().1)
+    }
+
+    /// Ends its standard input.
+    pub fn hush(&mut self) {
+        self.input = None;
+    }
+
+    /// Sends it what Ctrl-C sends.
+    pub async fn interrupt(&self) {
+        let id = self.child.id().expect("it runs").to_string();
+        let sent = Command::new("sh")
+            .args(["-c", "kill -INT \"$1\"", "interrupt", &id])
+            .status()
+            .await;
+        assert!(sent.expect("a shell").success(), "it cannot be interrupted");
+    }
+
+    /// Ends its standard input and waits for its end.
+    pub async fn end(mut self) -> Ended {
+        self.hush();
+        let mut output = Vec::new();
+        while let Some(line) = soon("the end of its output", self.lines.recv()).await {
+            output.push(line);
+        }
+        while let Some(line) = soon("the end of its messages", self.told.recv()).await {
+            self.heard.push(line);
+        }
+        let status = soon("its end", self.child.wait()).await.expect("a child");
+        Ended {
+            code: status.code(),
+            output,
+            heard: self.heard,
+        }
+    }
+}
+
+impl Ended {
+    /// It ended with this code.
+    #[track_caller]
+    pub fn expect(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "it said {:#?}", self.heard);
+        self
+    }
+
+    /// It said `words` in the event of its failure.
+    #[track_caller]
+    pub fn saying(&self, words: &str) -> &Self {
+        let failed = self.failure();
+        let said = format!("{} {}", failed["what"], failed["hint"]);
+        assert!(
+            said.contains(words),
+            "{words:?} is not in {said}; it said {:#?}",
+            self.heard
+        );
+        self
+    }
+
+    /// It wrote nothing to standard output.
+    #[track_caller]
+    pub fn silent(&self) -> &Self {
+        let output: Vec<_> = self
+            .output
+            .iter()
+            .map(|line| String::from_utf8_lossy(line))
+            .collect();
+        assert!(output.is_empty(), "it wrote {output:#?}");
+        self
+    }
+
+    /// The event of its failure.
+    #[track_caller]
+    pub fn failure(&self) -> Value {
+        self.event("failed")
+            .unwrap_or_else(|| panic!("no failure; it said {:#?}", self.heard))
+    }
+
+    /// The last event of this name.
+    pub fn event(&self, name: &str) -> Option<Value> {
+        self.events()
+            .into_iter()
+            .rfind(|value| value["event"] == name)
+    }
+
+    /// All events.
+    pub fn events(&self) -> Vec<Value> {
+        self.heard.iter().map(|line| event(line)).collect()
+    }
+
+    /// Standard output as text.
+    pub fn text(&self) -> String {
+        String::from_utf8(self.output.join(&b'\n')).expect("text")
+    }
+}
+
+/// Every line on standard error is an event.
+fn event(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
+}
+
+fn lines(from: impl AsyncRead + Unpin + Send + 'static) -> mpsc::UnboundedReceiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut from = BufReader::with_capacity(1 << 16, from);
+        loop {
+            let mut line = Vec::new();
+            match from.read_until(b'\n', &mut line).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+            if line.last() == Some(&b'\n') {
+                line.pop();
+            }
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn lines_of_text(from: impl AsyncRead + Unpin + Send + 'static) -> mpsc::UnboundedReceiver<String> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let mut lines = lines(from);
+    tokio::spawn(async move {
+        while let Some(line) = lines.recv().await {
+            if sender
+                .send(String::from_utf8_lossy(&line).into_owned())
+                .is_err()
+            {
+                return;
+            }
+        }
+    });
+    receiver
+}
