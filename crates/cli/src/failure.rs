@@ -104,6 +104,9 @@ fn of_session(why: &Session, peer: &str) -> (Code, Option<String>) {
         Session::Tls(TlsError::NoCertificate) => {
             (Code::Identity, Some("both ends must show a key; the other end has shown none".to_owned()))
         }
+        Session::Tls(TlsError::NotAsked) => {
+            (Code::Identity, Some("both ends must show a key; the other end does not want to know who we are".to_owned()))
+        }
         Session::Tls(TlsError::Alpn) => (
             Code::Identity,
             Some("do both ends run the same verb? If so, a server on the way has changed who talks to whom".to_owned()),
