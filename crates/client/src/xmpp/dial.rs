@@ -49,16 +49,18 @@ impl Route {
             Start::StartTls => (DnsConfig::srv_default_client(&self.domain), 5222),
             Start::DirectTls => (DnsConfig::srv_xmpps(&self.domain), 5223),
         };
-        let by_dns = match records.resolve().await {
+        match records.resolve().await {
             Ok(tcp) => return Ok((tcp, start)),
-            Err(error) => error,
-        };
+            Err(error) => tracing::debug!(%error, "no connection by the service record"),
+        }
         // The system may know names that DNS does not, /etc/hosts and mDNS among them.
         match TcpStream::connect((self.domain.as_str(), port)).await {
             Ok(tcp) => Ok((tcp, start)),
             Err(error) => Err(ConnectError::Unreachable {
                 server: self.domain.clone(),
-                why: format!("{by_dns}; port {port}: {error}"),
+                why: format!(
+                    "no service record leads to it, nor does port {port} of that name: {error}"
+                ),
             }),
         }
     }
