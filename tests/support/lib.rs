@@ -9,6 +9,7 @@
     reason = "a test that cannot go on says so by failing"
 )]
 
+pub mod fuzz;
 pub mod keys;
 pub mod live;
 pub mod net;

@@ -4,6 +4,7 @@ mod arrows;
 mod certificate;
 mod check;
 mod deny;
+mod fuzz;
 mod packages;
 mod prosody;
 mod steps;
@@ -25,6 +26,7 @@ cargo xtask test [--quick] [FILTER]          everything a change must pass; --qu
                                              FILTER runs only the tests whose name contains it
 cargo xtask check                            fmt, clippy, doc, licences and bans, tidy
 cargo xtask tidy                             layer arrows and house rules
+cargo xtask fuzz TARGET [SECONDS] [--runs N] fuzz framer, stanza, differential or base64 for a minute; docs/FUZZING.md has the rest
 cargo xtask prosody [--limits] [--then CMD…] a throw-away XMPP server on loopback with two accounts; --limits: as Debian ships it,
                                              10 kB/s; --then: run CMD with the server, then stop it";
 
@@ -54,6 +56,9 @@ fn run() -> Result<ExitCode> {
         Some("tidy") => {
             none_left(&args)?;
             tidy::run(&Workspace::open()?)?;
+        }
+        Some("fuzz") => {
+            fuzz::run(&Workspace::open()?, &fuzz::Options::parse(&args)?)?;
         }
         Some("prosody") => {
             let (limits, then) = prosody_args(args)?;

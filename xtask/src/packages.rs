@@ -36,6 +36,25 @@ pub(crate) const SERVER: &[Package] = &[
     },
 ];
 
+/// What the judge beside rxml is built of.
+const EXPAT: &[Package] = &[Package {
+    // No program, but found in the same way.
+    program: "/usr/include/expat.h",
+    debian: "libexpat1-dev",
+    elsewhere: "a C compiler, and expat 2.5 or later with its headers (https://libexpat.github.io)",
+}];
+
+/// Sees to it that a program with expat can be built, wherever its headers lie.
+pub(crate) fn ensure_expat(sh: &Shell) -> Result<()> {
+    const PROBE: &str = "#include <expat.h>\nint main(void) { return !XML_ParserCreate(0); }\n";
+    let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+    let probe = cmd!(sh, "{compiler} -x c - -o /dev/null -lexpat");
+    match probe.stdin(PROBE).quiet().ignore_stderr().run() {
+        Ok(()) => Ok(()),
+        Err(_) => ensure(sh, EXPAT),
+    }
+}
+
 /// Sees to it that all of `packages` are there.
 pub(crate) fn ensure(sh: &Shell, packages: &[Package]) -> Result<()> {
     let missing: Vec<&Package> = packages

@@ -43,7 +43,10 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, options: &Options) -
     let sh = &workspace.sh;
     let features = check::features(workspace);
     if !options.quick {
-        steps.run("packages", || packages::ensure(sh, packages::SERVER))?;
+        steps.run("packages", || {
+            packages::ensure(sh, packages::SERVER)?;
+            packages::ensure_expat(sh)
+        })?;
     }
     // Who looks for one test is still at work on it.
     if options.filter.is_none() {

@@ -1,0 +1,60 @@
+//! The fuzz targets, for as long as a test may take: their corpora, and the same mutations of them every time.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that cannot go on says so by failing"
+)]
+
+use std::path::Path;
+
+use xtls_tests::fuzz::{Target, plain};
+
+/// Inputs each target is tried with. `cargo xtask fuzz` tries more.
+const COUNT: u64 = 20_000;
+
+fn corpora() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus"))
+}
+
+#[track_caller]
+fn no_finding(target: Target) {
+    match plain(target, corpora(), 20_081_208, |count| count < COUNT) {
+        Ok(count) => assert!(count >= COUNT, "{count}"),
+        Err(finding) => panic!("{finding}"),
+    }
+}
+
+#[test]
+fn any_cutting_gives_the_frames_that_rxml_and_expat_see() {
+    no_finding(Target::Framer);
+}
+
+#[test]
+fn what_is_written_is_read_as_the_same() {
+    no_finding(Target::Stanza);
+}
+
+#[test]
+fn what_we_accept_rxml_and_expat_accept_with_the_same_tree() {
+    no_finding(Target::Differential);
+}
+
+#[test]
+fn base64_is_that_of_the_slow_and_obvious_codec() {
+    no_finding(Target::Base64);
+}
+
+/// The seeds are documents that were once found to be read differently somewhere.
+#[test]
+fn the_documents_known_to_be_bad_are_among_the_seeds() {
+    let folder = corpora().join(Target::Differential.name());
+    let seeds = std::fs::read_dir(folder).unwrap().filter(|entry| {
+        let path = entry.as_ref().unwrap().path();
+        path.extension().is_some_and(|extension| extension == "xml")
+    });
+    assert!(seeds.count() >= 129);
+}

@@ -1,0 +1,36 @@
+//! The strict reader against rxml and expat: what we accept they accept, with the same tree; what both accept and we refuse
+//! is of a kind that is documented.
+
+use xtls_stanza::{Element, Rule};
+
+use super::judges::Judges;
+
+pub(super) fn check(input: &[u8], judges: &mut Judges) -> Result<(), String> {
+    match Element::read(input, "") {
+        Ok(element) => judges.accept(input, input.to_vec(), &element)?,
+        Err(error) => {
+            if error.at > input.len() {
+                return Err(format!("{error}: past the end"));
+            }
+            if !stricter(error.rule) {
+                judges.refuse(input, input, || error.to_string());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether documents that break this rule may be accepted by both others, with the same tree: what RFC 6120 forbids in a
+/// stanza, what parsers read differently in other places, and our limits.
+pub(super) fn stricter(rule: Rule) -> bool {
+    matches!(
+        rule,
+        Rule::Declaration
+            | Rule::TextOutside
+            | Rule::CarriageReturn
+            | Rule::Depth
+            | Rule::Attributes
+            | Rule::Declarations
+            | Rule::InScope
+    )
+}
