@@ -183,6 +183,22 @@ fn every_file_of_a_crate_is_on_the_map() {
     }
 }
 
+#[test]
+fn every_test_of_the_whole_stack_is_described() {
+    let described = read("docs/TESTING.md");
+    let manifest = read("tests/Cargo.toml");
+    let (_, targets) = manifest.split_once("[[test]]").expect("a test");
+    let paths = targets
+        .lines()
+        .filter_map(|line| line.strip_prefix("path = "));
+    for path in paths.map(|path| path.trim_matches('"')) {
+        assert!(
+            described.contains(&format!("| `{path}` |")),
+            "docs/TESTING.md lacks tests/{path}"
+        );
+    }
+}
+
 /// Each invariant names at least one test, rule or file that holds it, and all that it names exists.
 #[test]
 fn every_invariant_is_held_by_something_that_exists() {
