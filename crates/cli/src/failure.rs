@@ -122,7 +122,7 @@ fn of_session(why: &Session, peer: &str) -> (Code, Option<String>) {
         Session::Tls(_) => (Code::Peer, None),
         Session::Refused => (Code::Identity, None),
         Session::Routing(_) | Session::Confirmation(_) => (Code::Identity, None),
-        Session::Framing(_) | Session::Xml(_) | Session::Truncated | Session::Finished => (Code::Corrupt, None),
+        Session::Framing(_) | Session::Xml(_) | Session::Truncated | Session::Unfinished | Session::Finished => (Code::Corrupt, None),
         Session::HandshakeTimeout | Session::JudgingTimeout | Session::CloseTimeout => (Code::Timeout, None),
         Session::Unread | Session::Aborted | _ => (Code::Failed, None),
     }

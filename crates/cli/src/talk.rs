@@ -35,9 +35,13 @@ pub(crate) async fn run(talk: &Talk, face: Face, say: Say) -> Result<(), Failure
         sending: None,
         outcome: Ok(()),
         ended: 0,
+        link_ended: false,
     };
     hub.greet(&link);
     let result = hub.turn(&mut link).await;
+    if hub.link_ended {
+        return result;
+    }
     link.client.stop().await;
     drop(link.client);
     // The link's own end says nothing that the conversation's has not said, unless that was a good one.
@@ -66,6 +70,8 @@ struct Hub {
     outcome: Result<(), Failure>,
     /// Tunnels that have ended.
     ended: usize,
+    /// The link has ended by itself and has said why: there is nobody left to say good-bye to.
+    link_ended: bool,
 }
 
 impl Hub {
@@ -116,7 +122,10 @@ impl Hub {
                     self.say.event("incoming", &[("peer", peer.as_str().into())], format_args!("{peer} opens a tunnel"));
                     self.follow(tunnel, &told);
                 }
-                ended = &mut link.task => return Err(link_ended(ended)),
+                ended = &mut link.task => {
+                    self.link_ended = true;
+                    return Err(link_ended(ended));
+                }
                 _ = tokio::signal::ctrl_c() => {
                     if interrupted {
                         return Err(Failure::interrupted());
