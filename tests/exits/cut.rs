@@ -89,6 +89,7 @@ async fn a_repeated_record_is_noticed() {
         secure.puppet.write(secure.stream, &record).await;
     }
     assert!(program.text().await.contains("id='once'"));
+    assert!(matches!(secure.hear_out().await.1, Heard::Fault(_)));
     program
         .end()
         .await

@@ -1,5 +1,7 @@
 //! The right key, and lies inside the tunnel: exit code 5 for a false address, 6 for what is no stanza.
 
+use xtls_tests::live::secure::Heard;
+
 use crate::stage::{ROLES, Role, Stage};
 
 /// A right stanza, then `wrong`, then another right one, in one record. Only the first comes out.
@@ -91,6 +93,8 @@ async fn authority_that_a_peer_does_not_have_is_dropped_and_told() {
     }
     program.event("refused").await;
     secure.finish().await;
-    let ended = program.end().await;
-    ended.expect(0).silent();
+    program.hush();
+    assert_eq!(secure.hear_out().await.1, Heard::Closed);
+    secure.cut().await;
+    program.end().await.expect(0).silent();
 }

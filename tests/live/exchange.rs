@@ -183,8 +183,8 @@ async fn assert_unseen(log: &Log, course: &Course, romeo: &Person, juliet: &Pers
     said.extend(
         (0..3).map(|shift| encode(format!("{}{}", "x".repeat(shift), control.word()).as_bytes())),
     );
-    let mut receiver = Puppet::login(juliet, "control").await;
-    let mut sender = Puppet::login(romeo, "control").await;
+    let mut receiver = Puppet::login(juliet, &course.resource()).await;
+    let sender = Puppet::login(romeo, &course.resource()).await;
     for text in said {
         let body = Element::new("body", "jabber:client").with_text(text);
         let payloads = vec![Payload::Other(body)];

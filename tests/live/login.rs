@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use memchr::memmem;
 use xtls_tests::live::canary::Log;
 use xtls_tests::live::person::Person;
+use xtls_tests::live::program::end_both;
 use xtls_tests::live::server::Server;
 
 #[tokio::test]
@@ -30,7 +31,7 @@ async fn a_wrong_password_is_tried_once() {
         started.elapsed()
     );
     let log = log.read();
-    assert_eq!(memmem::find_iter(&log, "<failure").count(), 1);
+    assert_eq!(memmem::find_iter(&log, "SEND: <failure").count(), 1);
 }
 
 #[tokio::test]
@@ -86,7 +87,7 @@ async fn a_server_that_is_not_there_is_not_waited_for() {
 async fn two_of_the_same_resource_conflict() {
     let (romeo, juliet) = Person::pair(&Server::free());
     let first = juliet.listen("stanzas", "conflict", &[]).await;
-    let mut second = juliet
+    let second = juliet
         .listen(
             "stanzas",
             "conflict",
@@ -102,13 +103,10 @@ async fn two_of_the_same_resource_conflict() {
         .saying("--resource");
     // The one that stays works.
     let to = juliet.at("conflict");
-    romeo
-        .online(&["stanzas", to.as_str()])
-        .run()
-        .await
-        .expect(0);
-    second.event("peer_finished").await;
-    second.end().await.expect(0);
+    let initiator = romeo.online(&["stanzas", to.as_str()]).start();
+    for ended in end_both(initiator, second).await {
+        ended.expect(0).silent();
+    }
 }
 
 #[tokio::test]
@@ -161,10 +159,8 @@ async fn anybody_may_be_let_in() {
     let (romeo, juliet) = Person::pair(&Server::free());
     let listener = juliet.listen("stanzas", "open", &["--accept", "any"]).await;
     let to = juliet.at("open");
-    romeo
-        .online(&["stanzas", to.as_str()])
-        .run()
-        .await
-        .expect(0);
-    listener.end().await.expect(0);
+    let initiator = romeo.online(&["stanzas", to.as_str()]).start();
+    for ended in end_both(initiator, listener).await {
+        ended.expect(0).silent();
+    }
 }

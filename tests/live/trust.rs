@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
 use xtls_tests::live::person::Person;
-use xtls_tests::live::program::Ended;
+use xtls_tests::live::program::{Ended, end_both};
 use xtls_tests::live::server::Server;
 
 /// One session in which nothing is said. Gives how both ended, the initiator first.
@@ -21,7 +21,7 @@ async fn meet(romeo: &Person, juliet: &Person, resource: &str, policy: &str) -> 
     let initiator = romeo
         .online(&["stanzas", to.as_str(), "--trust", policy])
         .start();
-    [initiator.end().await, listener.end().await]
+    end_both(initiator, listener).await
 }
 
 fn standing(ended: &Ended) -> Value {
@@ -91,7 +91,7 @@ async fn pins_are_shown_and_never_overwritten() {
     let (romeo, juliet) = Person::strangers(&server);
     let other = Person::new(&server, "juliet");
     let address = juliet.address();
-    let trust = async |args: &[&str]| romeo.program(&["trust"]).args(args).run().await;
+    let trust = async |args: &[&str]| romeo.program(&[&["trust"], args].concat()).run().await;
 
     trust(&["show", address.as_str()])
         .await

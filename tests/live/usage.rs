@@ -1,7 +1,7 @@
 //! Wrong command lines and wrong input: exit code 2, and a word on what is wrong.
 
 use xtls_tests::live::person::Person;
-use xtls_tests::live::program::Program;
+use xtls_tests::live::program::{Program, end_both};
 use xtls_tests::live::server::Server;
 
 #[tokio::test]
@@ -106,8 +106,8 @@ async fn input_that_is_no_stanza_ends_it_and_what_came_before_is_sent() {
         initiator
             .say(format!("<message id='before'/>{wrong}"))
             .await;
-        initiator.end().await.expect(2).silent().saying(word);
-        let ended = listener.end().await;
+        let [initiator, ended] = end_both(initiator, listener).await;
+        initiator.expect(2).silent().saying(word);
         ended.expect(0);
         assert_eq!(ended.output.len(), 1, "{wrong}: {}", ended.text());
     }
@@ -124,14 +124,12 @@ async fn a_stanza_for_somebody_else_is_not_sent() {
     initiator
         .say("<message id='1'/><message id='2' to='mercutio@localhost'/><message id='3'/>")
         .await;
+    let [initiator, ended] = end_both(initiator, listener).await;
     initiator
-        .end()
-        .await
         .expect(2)
         .silent()
         .saying("mercutio@localhost")
         .saying("was not sent");
-    let ended = listener.end().await;
     ended.expect(0);
     let text = ended.text();
     assert!(

@@ -103,6 +103,14 @@ pub struct Running {
     heard: Vec<String>,
 }
 
+/// Ends the standard input of both and waits for their ends: one that has said everything still listens to the other.
+pub async fn end_both(one: Running, other: Running) -> [Ended; 2] {
+    let mut both = [one, other];
+    both.iter_mut().for_each(Running::hush);
+    let [one, other] = both;
+    [one.end().await, other.end().await]
+}
+
 /// How a process ended.
 #[derive(Debug)]
 pub struct Ended {
