@@ -144,7 +144,7 @@ pub(crate) struct Tunnel {
     #[arg(long, value_name = "JID", value_parser = acceptable)]
     pub(crate) accept: Vec<Acceptable>,
     /// Listen: end after one session.
-    #[arg(long, requires = "listen")]
+    #[arg(long, requires = "listen", conflicts_with = "peer")]
     pub(crate) once: bool,
     /// Most bytes in one carrying stanza, before base64. It is a maximum and is filled as the path allows.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(256..))]
@@ -286,6 +286,7 @@ mod tests {
     fn a_peer_and_listening_exclude_each_other() {
         assert!(Cli::try_parse_from(["xtls", "stanzas", "a@b", "--listen"]).is_err());
         assert!(Cli::try_parse_from(["xtls", "stanzas"]).is_err());
+        assert!(Cli::try_parse_from(["xtls", "stanzas", "a@b", "--once"]).is_err());
     }
 
     #[test]

@@ -53,8 +53,8 @@ pub(crate) async fn run(talk: &Talk, face: Face, say: Say) -> Result<(), Failure
     result.and(last)
 }
 
-/// A stanza on its way into a tunnel that may have no room.
-type Sending = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send>>;
+/// A stanza on its way into a tunnel that may have no room, and what became of it.
+type Sending = Pin<Box<dyn Future<Output = (Stanza, Result<(), SendError>)> + Send>>;
 
 struct Hub {
     say: Say,
@@ -112,9 +112,9 @@ impl Hub {
             };
             tokio::select! {
                 item = input => self.on_input(item).await?,
-                sent = sending => {
+                (stanza, sent) = sending => {
                     self.sending = None;
-                    self.on_sent(sent);
+                    self.on_sent(link, &stanza, sent);
                 }
                 Some((id, what)) = news.recv() => self.on_news(link, id, what).await?,
                 Some(tunnel) = link.incoming.next(), if self.talk.listen => {
@@ -334,12 +334,19 @@ impl Hub {
         let Some(sender) = addressed.or(current) else {
             return;
         };
-        self.sending = Some(Box::pin(async move { sender.send(stanza).await }));
+        self.sending = Some(Box::pin(async move {
+            let sent = sender.send(stanza.clone()).await;
+            (stanza, sent)
+        }));
     }
 
-    fn on_sent(&mut self, sent: Result<(), SendError>) {
+    fn on_sent(&mut self, link: &Link, stanza: &Stanza, sent: Result<(), SendError>) {
         match sent {
-            Ok(()) => {}
+            Ok(()) => {
+                if let Some(recorder) = &link.recorder {
+                    recorder.inner("out", stanza);
+                }
+            }
             // The tunnel's own end says why.
             Err(
                 SendError::Gone(_) | SendError::Session(xtls_client::session::SendError::Finished),
@@ -347,8 +354,11 @@ impl Hub {
             Err(error) => {
                 let failure =
                     Failure::usage(format!("standard input: {error}; the stanza was not sent"));
-                self.say.failure(&failure);
-                self.outcome = Err(failure);
+                let why = [("why", Value::from(error.to_string()))];
+                self.say.warn("not_sent", &why, &failure.what);
+                if self.outcome.is_ok() {
+                    self.outcome = Err(failure);
+                }
             }
         }
     }
