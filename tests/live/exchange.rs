@@ -186,7 +186,7 @@ async fn assert_unseen(log: &Log, course: &Course, romeo: &Person, juliet: &Pers
     let mut receiver = Puppet::login(juliet, &course.resource()).await;
     let sender = Puppet::login(romeo, &course.resource()).await;
     for text in said {
-        let body = Element::new("body", "jabber:client").with_text(text);
+        let body = Element::new("body", "jabber:client").with_text(&text);
         let payloads = vec![Payload::Other(body)];
         let content = Content::Message {
             kind: MessageKind::Chat,
@@ -199,7 +199,7 @@ async fn assert_unseen(log: &Log, course: &Course, romeo: &Person, juliet: &Pers
             id: String::new(),
             content,
         });
-        receiver.other("the control").await;
+        while !format!("{:?}", receiver.other("the control").await).contains(&text) {}
     }
     let seen = log.read();
     assert_eq!(
