@@ -185,21 +185,22 @@ async fn assert_unseen(log: &Log, course: &Course, romeo: &Person, juliet: &Pers
     );
     let mut receiver = Puppet::login(juliet, &course.resource()).await;
     let sender = Puppet::login(romeo, &course.resource()).await;
-    for text in said {
-        let body = Element::new("body", "jabber:client").with_text(&text);
+    for (number, text) in said.into_iter().enumerate() {
+        let body = Element::new("body", "jabber:client").with_text(text);
         let payloads = vec![Payload::Other(body)];
         let content = Content::Message {
             kind: MessageKind::Chat,
             payloads,
             error: None,
         };
+        let id = format!("control-{number}");
         sender.send(Envelope {
             from: None,
             to: Some(receiver.own().clone()),
-            id: String::new(),
+            id: id.clone(),
             content,
         });
-        while !format!("{:?}", receiver.other("the control").await).contains(&text) {}
+        while receiver.other("the control").await.id != id {}
     }
     let seen = log.read();
     assert_eq!(
