@@ -59,7 +59,7 @@ impl Failure {
         let peer = &closed.peer;
         let (code, hint): (Code, Option<String>) = match &closed.why {
             Why::Session(Session::Finished) if closed.clean => return None,
-            Why::Replaced => return None,
+            Why::Replaced | Why::Superseded => return None,
             Why::Unavailable(_) => (
                 Code::Peer,
                 Some(format!(
