@@ -77,7 +77,10 @@ fn streams(name: &str, number: usize, stream: &[u8], expat: &mut Expat) -> bool 
         ("quick-xml", timed(|| framing::quick_xml(black_box(text)))),
         ("framer", timed(|| framing::framer(black_box(stream)))),
         ("cutter", in_place(stream, framing::cutter)),
-        ("framer + strict", timed(|| strict::framer(black_box(stream)))),
+        (
+            "framer + strict",
+            timed(|| strict::framer(black_box(stream))),
+        ),
         ("cutter + strict", in_place(stream, strict::cutter)),
     ];
     let bars: &[Bar] = match name {
@@ -105,21 +108,35 @@ fn chunk(name: &str, block: usize, share: f64) -> bool {
     assert_eq!(read.read(), block);
     assert_eq!(decode.bare_decode(), block);
 
-    let repeat = |work: &mut dyn FnMut() -> usize| {
-        (0..CHUNKS).map(|_| black_box(work())).sum::<usize>()
-    };
+    let repeat =
+        |work: &mut dyn FnMut() -> usize| (0..CHUNKS).map(|_| black_box(work())).sum::<usize>();
     let contenders: Vec<Contender<'_>> = vec![
-        ("bare decode", timed(|| repeat(&mut || decode.bare_decode()))),
+        (
+            "bare decode",
+            timed(|| repeat(&mut || decode.bare_decode())),
+        ),
         ("read", timed(|| repeat(&mut || read.read()))),
-        ("bare encode", timed(|| repeat(&mut || encode.bare_encode()))),
+        (
+            "bare encode",
+            timed(|| repeat(&mut || encode.bare_encode())),
+        ),
         ("write", timed(|| repeat(&mut || write.write()))),
     ];
-    let bars = [bar("read", share, "bare decode"), bar("write", share, "bare encode")];
+    let bars = [
+        bar("read", share, "bare decode"),
+        bar("write", share, "bare encode"),
+    ];
     table(name, CHUNKS, CHUNKS * block, contenders, &bars)
 }
 
 /// Runs the rounds and prints the outcome; whether all bars are met.
-fn table(name: &str, items: usize, bytes: usize, mut contenders: Vec<Contender<'_>>, bars: &[Bar]) -> bool {
+fn table(
+    name: &str,
+    items: usize,
+    bytes: usize,
+    mut contenders: Vec<Contender<'_>>,
+    bars: &[Bar],
+) -> bool {
     let mut times = vec![Vec::with_capacity(ROUNDS); contenders.len()];
     for round in 0..=ROUNDS {
         for ((_, contender), times) in contenders.iter_mut().zip(&mut times) {
@@ -142,7 +159,10 @@ fn table(name: &str, items: usize, bytes: usize, mut contenders: Vec<Contender<'
     };
     let mut all = true;
     for bar in bars {
-        let ratios = of(bar.slow).iter().zip(of(bar.fast)).map(|(slow, fast)| slow / fast);
+        let ratios = of(bar.slow)
+            .iter()
+            .zip(of(bar.fast))
+            .map(|(slow, fast)| slow / fast);
         let ratio = median(ratios.collect());
         let met = ratio >= bar.least;
         all &= met;

@@ -50,7 +50,9 @@ pub fn ibb(block: usize, total: usize) -> Vec<u8> {
         noise ^= noise << 13;
         noise ^= noise >> 7;
         noise ^= noise << 17;
-        char::from(LETTERS[usize::from(noise.to_be_bytes()[0] >> 2)])
+        let [first, ..] = noise.to_be_bytes();
+        let letter = LETTERS.get(usize::from(first >> 2)).copied();
+        char::from(letter.unwrap_or(b'A'))
     };
     let mut stream = Vec::with_capacity(total + 2 * block);
     let mut seq = 0_u16;

@@ -1,1 +1,20 @@
-//! Soon.
+//! The client whole: handles, the task that drives them, pins and the relay, on a clock that only jumps.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that cannot go on says so by failing"
+)]
+
+#[path = "client/flow.rs"]
+mod flow;
+#[path = "client/lifetime.rs"]
+mod lifetime;
+#[path = "client/links.rs"]
+mod links;
+#[path = "client/trust.rs"]
+mod trust;
+#[path = "client/world.rs"]
+mod world;

@@ -1,5 +1,16 @@
 //! A hostile peer against the real program: what it refuses, what it says, and how it exits.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that cannot go on says so by failing"
+)]
+
 #[path = "exits/cut.rs"]
 mod cut;
 #[path = "exits/identity.rs"]

@@ -30,7 +30,7 @@ impl Course {
         let given = std::env::var("XTLS_SEED")
             .ok()
             .and_then(|seed| seed.parse().ok());
-        let seed = given.unwrap_or(u64::from_le_bytes(seed));
+        let seed = given.unwrap_or_else(|| u64::from_le_bytes(seed));
         println!("XTLS_SEED={seed}");
         Self {
             seed,

@@ -15,7 +15,10 @@ async fn wrong_command_lines_are_refused() {
             "cannot be used with",
         ),
         (&["stanzas", "juliet@@localhost"], "juliet@@localhost"),
-        (&["stanzas", "juliet@localhost", "--once"], "cannot be used with"),
+        (
+            &["stanzas", "juliet@localhost", "--once"],
+            "cannot be used with",
+        ),
         (
             &["stanzas", "juliet@localhost", "--account", "localhost"],
             "name@domain",

@@ -1,5 +1,6 @@
 //! Support for whole-stack tests: a deterministic pair of routers, a seeded network, fixed keys, and the live servers.
 #![allow(
+    clippy::cast_possible_truncation,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,

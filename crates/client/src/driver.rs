@@ -113,6 +113,9 @@ impl<U: Uplink> Driver<U> {
         // The stanza that waits for the link's room.
         let mut next = None;
         loop {
+            // All that is waiting is heard in each round, so none of it waits for the rest. What the owners say comes
+            // first: it shares a chunk with what the streams are about to send.
+            self.hear();
             self.give_out();
             if next.is_none() {
                 next = self.router.poll_transmit(now());
@@ -129,6 +132,7 @@ impl<U: Uplink> Driver<U> {
                 }
             };
             tokio::select! {
+                biased;
                 moved = exchange(&mut self.uplink, next.as_ref()) => {
                     match moved {
                         Moved::Out(sent) => {
@@ -141,14 +145,7 @@ impl<U: Uplink> Driver<U> {
                     self.take_in(&mut next)?;
                 }
                 command = self.commands.recv(), if self.life != Life::Alone => match command {
-                    Some(command) => {
-                        self.on_command(command);
-                        // What has piled up meanwhile goes out in one batch.
-                        for _ in 0..BATCH {
-                            let Ok(command) = self.commands.try_recv() else { break };
-                            self.on_command(command);
-                        }
-                    }
+                    Some(command) => self.on_command(command),
                     None => {
                         self.stop();
                         self.life = Life::Alone;
@@ -157,6 +154,26 @@ impl<U: Uplink> Driver<U> {
                 Some(note) = self.notes.recv() => self.on_note(note),
                 () = timer => self.router.handle_timeout(now()),
             }
+        }
+    }
+
+    /// Takes what the owners have said, and what has run out.
+    fn hear(&mut self) {
+        for _ in 0..BATCH {
+            let Ok(command) = self.commands.try_recv() else {
+                break;
+            };
+            self.on_command(command);
+        }
+        for _ in 0..BATCH {
+            let Ok(note) = self.notes.try_recv() else {
+                break;
+            };
+            self.on_note(note);
+        }
+        let now = now();
+        if self.router.poll_timeout().is_some_and(|due| due.at <= now) {
+            self.router.handle_timeout(now);
         }
     }
 

@@ -1,6 +1,6 @@
 //! A server in one process: routes stanzas between addresses, bounces what it cannot deliver.
 //!
-//! It is the second [`Uplink`](crate::Uplink): demonstrations, tests and embedded uses need no XMPP server. Everything
+//! It is the second [`Uplink`]: demonstrations, tests and embedded uses need no XMPP server. Everything
 //! crosses it as XML text, so what a server would see is what its watchers see. Its limits imitate those that servers
 //! ship with.
 

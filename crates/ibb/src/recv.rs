@@ -12,7 +12,7 @@ use crate::stats::Stats;
 
 /// Chunks whose repetition is recognised: twice what a full default window holds.
 const RECENT: usize = 512;
-/// Empty chunks in a row that are bearable (protocol.md §3.5).
+/// Empty chunks in a row that are bearable (docs/PROTOCOL.md).
 const MAX_EMPTY: u8 = 16;
 /// What holding one chunk costs besides its bytes and its request id.
 const CHUNK_COST: usize = 128;

@@ -270,7 +270,7 @@ impl Sender {
         whole.freeze()
     }
 
-    /// README.md point 8: the same bytes, borders and numbers, with new ids, one at a time.
+    /// docs/PROTOCOL.md: the same bytes, borders and numbers, with new ids, one at a time.
     fn resend(&mut self, now: Instant, name: impl FnOnce() -> String) -> Option<Cut> {
         if !self.none_waiting() {
             return None;

@@ -55,7 +55,7 @@ impl Service {
 
 /// The context of one session, fixed before TLS starts and never changed.
 ///
-/// The addresses are those of the accepted `<open/>` (protocol: G26), so they are full JIDs for people and an exact
+/// The addresses are those of the accepted `<open/>`, so they are full JIDs for people and an exact
 /// JID for services. The stream is named by the `sid`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {

@@ -22,7 +22,7 @@ pub enum Event {
     Established(Peer),
     /// A stanza from the peer, with `from` and `to` restored from the binding.
     Stanza(Stanza),
-    /// Bytes can be read (byte mode).
+    /// Bytes can be read (byte mode). Told when bytes come, not for what is left of them: read until there are none.
     Readable,
     /// A stanza that a peer has no authority to send, or that means nothing; it was dropped, and answered if it was a
     /// request.

@@ -160,7 +160,8 @@ impl Session {
         }
         let wire = self.tls.poll_wire(max);
         // At half of the queue, so that the application is not woken for every byte.
-        if self.said_full && self.tls.wire_pending() <= self.config.queue / 2 {
+        let half = self.tls.wire_pending() <= self.config.queue / 2;
+        if self.said_full && half && wire.is_some() {
             self.said_full = false;
             let open = matches!(self.phase, Phase::Open { .. });
             if open && self.writing == Direction::Open {

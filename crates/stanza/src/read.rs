@@ -187,7 +187,10 @@ impl<'a> Reader<'a> {
         let text = self.known();
         match text.as_bytes() {
             [b'<', b'/', ..] => {
-                let len = self.open.last().and_then(|open| plain::end_tag(text, open.raw));
+                let len = self
+                    .open
+                    .last()
+                    .and_then(|open| plain::end_tag(text, open.raw));
                 let Some(len) = len else { return Ok(None) };
                 self.end += len;
                 self.close();

@@ -44,18 +44,37 @@ impl Puppet {
     pub async fn login(person: &Person, resource: &str) -> Self {
         let link = person.link(resource).await;
         let own = link.bound().clone();
-        let config = Config::default().block_size(BlockSize::MAX).opens_per_minute(1000);
+        let config = Config::default()
+            .block_size(BlockSize::MAX)
+            .opens_per_minute(1000);
         let mut seed = [0; 32];
         xtls_client::random(&mut seed).expect("random bytes");
         let mux = Mux::new(own.clone(), config, seed);
-        let state = State { mux, events: VecDeque::new(), others: VecDeque::new() };
+        let state = State {
+            mux,
+            events: VecDeque::new(),
+            others: VecDeque::new(),
+        };
         let state = Arc::new(Mutex::new(state));
         let kick = Arc::new(Notify::new());
         let (count, changed) = watch::channel(0);
         let (out, outgoing) = mpsc::unbounded_channel();
-        let pump = Pump { link, state: Arc::clone(&state), count, kick: Arc::clone(&kick), outgoing };
+        let pump = Pump {
+            link,
+            state: Arc::clone(&state),
+            count,
+            kick: Arc::clone(&kick),
+            outgoing,
+        };
         let task = tokio::spawn(pump.run()).abort_handle();
-        Self { own, state, changed, kick, out, task }
+        Self {
+            own,
+            state,
+            changed,
+            kick,
+            out,
+            task,
+        }
     }
 
     /// The address that the server bound.
@@ -67,25 +86,39 @@ impl Puppet {
     pub async fn open(&mut self, to: &Address) -> StreamId {
         let start = Control::Start { hello: None }.to_element();
         let options = OpenOptions::default().extension(start);
-        let id = self.change(|state| state.mux.open(now(), to, options)).expect("an open");
+        let id = self
+            .change(|state| state.mux.open(now(), to, options))
+            .expect("an open");
         let answered = |state: &mut State| {
             let mut events = state.events.iter();
             events.find_map(|event| match event {
                 Event::Opened { id: opened, .. } if *opened == id => Some(Ok(())),
-                Event::Closed { id: closed, close } if *closed == id => Some(Err(close.to_string())),
+                Event::Closed { id: closed, close } if *closed == id => {
+                    Some(Err(close.to_string()))
+                }
                 _ => None,
             })
         };
-        self.wait("the answer to the open", answered).await.expect("the open is accepted");
+        self.wait("the answer to the open", answered)
+            .await
+            .expect("the open is accepted");
         id
     }
 
     /// Waits for an open with `<start/>` and accepts it.
     pub async fn accept(&mut self) -> StreamId {
         let accept = |state: &mut State| {
-            let at = state.events.iter().position(|event| matches!(event, Event::Incoming { .. }))?;
-            let Some(Event::Incoming { id, open, .. }) = state.events.remove(at) else { return None };
-            assert!(matches!(Control::in_open(&open), Ok(Some(Control::Start { .. }))));
+            let at = state
+                .events
+                .iter()
+                .position(|event| matches!(event, Event::Incoming { .. }))?;
+            let Some(Event::Incoming { id, open, .. }) = state.events.remove(at) else {
+                return None;
+            };
+            assert!(matches!(
+                Control::in_open(&open),
+                Ok(Some(Control::Start { .. }))
+            ));
             state.mux.accept(now(), id, None).expect("an open stream");
             Some(id)
         };
@@ -101,7 +134,10 @@ impl Puppet {
     pub async fn write(&mut self, id: StreamId, bytes: &[u8]) {
         let mut rest = Bytes::copy_from_slice(bytes);
         let write = |state: &mut State| {
-            let taken = state.mux.write(now(), id, rest.clone()).expect("an open stream");
+            let taken = state
+                .mux
+                .write(now(), id, rest.clone())
+                .expect("an open stream");
             drop(rest.split_to(taken));
             rest.is_empty().then_some(())
         };
@@ -111,7 +147,8 @@ impl Puppet {
     /// The next bytes; `None` when the stream has ended.
     pub async fn read(&mut self, id: StreamId) -> Option<Bytes> {
         let read = |state: &mut State| {
-            let ended = |event: &Event| matches!(event, Event::Closed { id: closed, .. } if *closed == id);
+            let ended =
+                |event: &Event| matches!(event, Event::Closed { id: closed, .. } if *closed == id);
             let bytes = state.mux.read(now(), id, usize::MAX);
             (bytes.is_some() || state.events.iter().any(ended)).then_some(bytes)
         };
@@ -137,7 +174,12 @@ impl Puppet {
 
     /// Asks and waits for the answer.
     pub async fn ask(&mut self, to: &Address, id: &str, content: Content) -> Content {
-        self.send(Envelope { from: None, to: Some(to.clone()), id: id.to_owned(), content });
+        self.send(Envelope {
+            from: None,
+            to: Some(to.clone()),
+            id: id.to_owned(),
+            content,
+        });
         loop {
             let answer = self.other("an answer").await;
             if answer.id == id && answer.from.as_ref() == Some(to) {
@@ -159,7 +201,9 @@ impl Puppet {
             if let Some(found) = self.change(&mut look) {
                 return found;
             }
-            soon(what, self.changed.changed()).await.expect("the link holds");
+            soon(what, self.changed.changed())
+                .await
+                .expect("the link holds");
         }
     }
 }
@@ -202,12 +246,17 @@ impl Pump {
     }
 
     async fn take(&mut self, envelope: Envelope) {
-        let Some(other) = lock(&self.state).mux.handle(now(), envelope) else { return };
+        let Some(other) = lock(&self.state).mux.handle(now(), envelope) else {
+            return;
+        };
         let answer = match &other.content {
-            Content::Set(Payload::Xtls(Control::Close { .. })) => other.result(Some(Payload::Xtls(Control::Closed))),
-            Content::Get(_) | Content::Set(_) => {
-                other.error(StanzaError::new(ErrorType::Cancel, Condition::ServiceUnavailable))
+            Content::Set(Payload::Xtls(Control::Close { .. })) => {
+                other.result(Some(Payload::Xtls(Control::Closed)))
             }
+            Content::Get(_) | Content::Set(_) => other.error(StanzaError::new(
+                ErrorType::Cancel,
+                Condition::ServiceUnavailable,
+            )),
             _ => return lock(&self.state).others.push_back(other),
         };
         self.link.send(answer).await.expect("the link holds");

@@ -113,7 +113,7 @@ fn each_of_the_22_conditions_in_each_type_answers_an_open_as_the_table_says() {
     }
 }
 
-/// protocol.md §8.2 and security.md §3.3 A, written down a second time.
+/// docs/PROTOCOL.md, errors received, written down a second time.
 fn refusal_in_the_table(condition: Condition, kind: ErrorType) -> Refusal {
     match (condition.name(), kind) {
         ("service-unavailable" | "feature-not-implemented", _) => Refusal::Unsupported,

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use xtls_session::{By, Config, SendError, Why};
-use xtls_tls::Role;
+use xtls_tls::trust::Policy;
+use xtls_tls::{Role, Tls};
 
 use super::support::{End as _, Ours, Setup, settle, settle_cut};
 
@@ -148,6 +149,23 @@ fn an_end_drops_what_was_not_read_and_says_so() {
 }
 
 #[test]
+fn readable_is_told_once_until_it_is_heard_and_not_of_what_is_gone() {
+    let (mut romeo, mut juliet) = Setup::bytes().connected();
+    for _ in 0..3 {
+        romeo.session.write(b"more").unwrap();
+        let wire = romeo.take();
+        juliet.session.handle_wire(juliet.now, &wire);
+    }
+    juliet.collect();
+    assert_eq!(juliet.names(), ["readable"]);
+    romeo.session.write(b"more").unwrap();
+    juliet.session.handle_wire(juliet.now, &romeo.take());
+    juliet.session.abort();
+    juliet.collect();
+    assert_eq!(juliet.names(), ["readable", "closed"]);
+}
+
+#[test]
 fn no_more_is_written_than_there_is_room_for() {
     let config = Config::default().queue(1_000);
     let (mut romeo, mut juliet) = Setup::bytes().with(config).connected();
@@ -157,6 +175,19 @@ fn no_more_is_written_than_there_is_room_for() {
     settle(&mut romeo, &mut juliet);
     assert_eq!(romeo.names(), ["writable"]);
     assert_eq!(read(&mut juliet).len(), 1_000);
+}
+
+#[test]
+fn no_more_is_written_than_tls_holds() {
+    let setup = Setup::bytes();
+    let store = setup.store(Role::Client).into();
+    let expect = setup.binding(Role::Client).expect(store, Policy::Ask);
+    let config = setup.tls_config(Role::Client).max_pending(1_000);
+    let tls = Tls::new(Role::Client, &config, expect).unwrap();
+    let (mut romeo, mut juliet) = (setup.end_over(Role::Client, tls), setup.juliet());
+    settle(&mut romeo, &mut juliet);
+    assert_eq!(romeo.session.write(&[7; 5_000]), Ok(1_000));
+    assert_eq!(romeo.session.write(&[7; 5_000]), Err(SendError::Full));
 }
 
 #[test]

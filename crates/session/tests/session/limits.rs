@@ -98,6 +98,9 @@ fn longer_than_tls_holds_at_once() {
     // It does not fit now.
     romeo.send(&long(15_000));
     assert_eq!(romeo.session.send(&long(15_000)), Err(SendError::Full));
+    // Nothing has changed as long as the transport takes nothing.
+    assert_eq!(romeo.session.poll_wire(0), None);
+    assert_eq!(romeo.session.poll_event(), None);
     settle(&mut romeo, &mut juliet);
     assert!(romeo.names().contains(&"writable"));
     romeo.send(&long(15_000));

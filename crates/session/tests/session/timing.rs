@@ -5,7 +5,7 @@ use std::time::Duration;
 use xtls_session::{By, Config, Verdict, Why};
 use xtls_tls::{Role, TlsError};
 
-use super::support::{End as _, Setup, bodies, message, settle, start};
+use super::support::{End as _, Ours, Setup, bodies, message, settle};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -199,27 +199,39 @@ fn endless_times_are_no_deadlines() {
     assert_eq!(romeo.session.poll_timeout(), None);
 }
 
+/// Serves one deadline without looking at anything else; another one must not be there.
+fn serve_once(end: &mut Ours) {
+    let deadline = end.session.poll_timeout().unwrap();
+    end.session.handle_timeout(deadline.at);
+    assert_eq!(end.session.poll_timeout(), None);
+}
+
 #[test]
 fn an_owner_that_lives_by_deadlines_never_spins() {
-    // Whatever is asked for, a deadline that was served is not asked for again.
-    for bytes in [false, true] {
-        let setup = if bytes {
-            Setup::bytes()
-        } else {
-            Setup::stanzas()
-        };
-        let (mut juliet, mut stranger) = setup.juliet_and_stranger();
-        stranger.write("<message/>");
-        stranger.write("<message/>");
-        let mut wire = stranger.take();
-        *wire.last_mut().unwrap() ^= 1;
-        juliet.session.handle_wire(start(), &wire);
-        for _ in 0..3 {
-            let Some(deadline) = juliet.session.poll_timeout() else {
-                break;
-            };
-            juliet.session.handle_timeout(deadline.at);
+    serve_once(&mut Setup::stanzas().romeo());
+
+    // An alert that nobody takes.
+    let (mut juliet, mut stranger) = Setup::stanzas().juliet_and_stranger();
+    stranger.write("<message/>");
+    let mut wire = stranger.take();
+    *wire.last_mut().unwrap() ^= 1;
+    juliet.feed(&wire);
+    serve_once(&mut juliet);
+    assert_eq!(juliet.closed().why, Why::Tls(TlsError::Corrupt));
+
+    // A close whose time is over before the last stanza, or the last byte, is taken.
+    for setup in [Setup::stanzas(), Setup::bytes()] {
+        for whole in [false, true] {
+            let (mut juliet, mut stranger) = setup.juliet_and_stranger();
+            juliet.session.close(juliet.now);
+            juliet.take();
+            stranger.write("<message/>");
+            if whole {
+                stranger.tls.close();
+            }
+            juliet.session.handle_wire(juliet.now, &stranger.take());
+            serve_once(&mut juliet);
+            juliet.closed();
         }
-        assert_eq!(juliet.session.poll_timeout(), None);
     }
 }

@@ -76,7 +76,13 @@ fn a_cut_after_the_peers_end_cuts_what_we_say() {
     juliet.session.finish(juliet.now);
     settle(&mut romeo, &mut juliet);
     romeo.send(&message("lost"));
-    romeo.cut();
+    romeo.session.handle_wire_end(romeo.now);
+    // The owner has not been told yet, and still nothing more is taken.
+    assert_eq!(
+        romeo.session.send(&message("too late")),
+        Err(SendError::Finished)
+    );
+    romeo.collect();
     assert_eq!(
         romeo.session.send(&message("too late")),
         Err(SendError::Finished)
@@ -194,6 +200,20 @@ fn what_came_with_the_confirmation_is_delivered_before_a_bad_record_in_any_cutti
             (Why::Tls(TlsError::Corrupt), 0)
         );
     }
+}
+
+#[test]
+fn the_first_fault_is_the_one_that_is_told() {
+    let (mut juliet, mut stranger) = Setup::stanzas().juliet_and_stranger();
+    stranger.write("<message/>");
+    stranger.write("<message/>");
+    let mut wire = stranger.take();
+    spoil(&mut wire);
+    juliet.session.handle_wire(juliet.now, &wire);
+    juliet.session.handle_wire_end(juliet.now);
+    let close = juliet.closed();
+    assert_eq!(juliet.names(), ["stanza", "closed"]);
+    assert_eq!(close.why, Why::Tls(TlsError::Corrupt));
 }
 
 #[test]

@@ -193,7 +193,10 @@ static CLASSES: [u8; 256] = {
     let mut b = 0;
     while b < 128 {
         #[expect(clippy::cast_possible_truncation, reason = "less than 128")]
-        #[expect(clippy::indexing_slicing, reason = "less than 256, and seen by the compiler")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "less than 256, and seen by the compiler"
+        )]
         {
             classes[b] = match b as u8 {
                 b'a'..=b'z' | b'A'..=b'Z' | b'_' => STARTS,

@@ -1,0 +1,257 @@
+//! Links that stop, stall, come back, and come back as others.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
+use xtls_client::relay::{Limits, RelayLink};
+use xtls_client::router::{What, Why};
+use xtls_client::{Inbound, LinkError, Relay, Uplink};
+use xtls_session::Why as Ended;
+use xtls_stanza::{Address, Envelope};
+use xtls_tests::keys::{self, JULIET, ROMEO};
+use xtls_tests::pair::message;
+
+use crate::world::*;
+
+/// A link through a relay that a test interrupts.
+struct Puppet {
+    link: RelayLink,
+    strings: mpsc::UnboundedReceiver<Inbound>,
+    bound: Address,
+}
+
+impl Uplink for Puppet {
+    fn bound(&self) -> &Address {
+        &self.bound
+    }
+
+    async fn next(&mut self) -> Result<Inbound, LinkError> {
+        tokio::select! {
+            biased;
+            Some(inbound) = self.strings.recv() => Ok(inbound),
+            inbound = self.link.next() => inbound,
+        }
+    }
+
+    async fn send(&mut self, envelope: Envelope) -> Result<(), LinkError> {
+        self.link.send(envelope).await
+    }
+}
+
+/// Romeo on strings, and Juliet.
+async fn puppet(relay: &Relay) -> (mpsc::UnboundedSender<Inbound>, Party, Party) {
+    let bound = keys::address(ROMEO);
+    let link = relay.attach(bound.clone()).await.unwrap();
+    let (pull, strings) = mpsc::unbounded_channel();
+    let romeo = romeo().over(Puppet {
+        link,
+        strings,
+        bound,
+    });
+    (pull, romeo, juliet().on(relay).await)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_link_interrupts_and_ends_nothing() {
+    let relay = Relay::start(Limits::default());
+    let (pull, romeo, mut juliet) = puppet(&relay).await;
+    let (mut own, mut theirs) = established(&romeo, &mut juliet).await;
+    pull.send(Inbound::Suspended).unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    own.send(message("m1", "word")).await.unwrap();
+    own.close().await;
+    let nothing = timeout(Duration::from_secs(3600), theirs.next()).await;
+    assert!(nothing.is_err(), "{nothing:?}");
+    pull.send(Inbound::Resumed).unwrap();
+    assert_eq!(stanza(&mut theirs).await, "m1");
+    theirs.finish().await;
+    // The ten seconds of the close have not passed for the tunnel.
+    assert!(rest(&mut own).await.1.clean);
+    assert!(rest(&mut theirs).await.1.clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_binding_ends_every_tunnel_and_new_ones_begin() {
+    let relay = Relay::start(Limits::default());
+    let (pull, romeo, mut juliet) = puppet(&relay).await;
+    let (mut own, mut theirs) = established(&romeo, &mut juliet).await;
+    pull.send(Inbound::Rebound(keys::address(ROMEO))).unwrap();
+    let (_, closed) = rest(&mut own).await;
+    assert!(
+        matches!(
+            closed.why,
+            Why::Cut {
+                stream: xtls_ibb::Why::LinkLost,
+                ..
+            }
+        ),
+        "{closed:?}"
+    );
+    let (mut again, mut other) = established(&romeo, &mut juliet).await;
+    // The new one has proven the old one's key.
+    assert_eq!(rest(&mut theirs).await.1.why, Why::Replaced);
+    again.send(message("m1", "word")).await.unwrap();
+    assert_eq!(stanza(&mut other).await, "m1");
+    again.finish().await;
+    other.finish().await;
+    assert!(rest(&mut again).await.1.clean && rest(&mut other).await.1.clean);
+}
+
+/// A server that takes nothing while we do not read what it has for us: its process is busy writing.
+struct Coupled {
+    link: RelayLink,
+    shared: Arc<Coupling>,
+}
+
+#[derive(Default)]
+struct Coupling {
+    /// Stanzas for the client that it has not read.
+    unread: Mutex<VecDeque<Inbound>>,
+    moved: Notify,
+}
+
+impl Uplink for Coupled {
+    fn bound(&self) -> &Address {
+        self.link.bound()
+    }
+
+    async fn next(&mut self) -> Result<Inbound, LinkError> {
+        let unread = self.shared.unread.lock().unwrap().pop_front();
+        if let Some(inbound) = unread {
+            self.shared.moved.notify_waiters();
+            return Ok(inbound);
+        }
+        self.link.next().await
+    }
+
+    async fn send(&mut self, envelope: Envelope) -> Result<(), LinkError> {
+        loop {
+            let moved = self.shared.moved.notified();
+            if self.shared.unread.lock().unwrap().is_empty() {
+                break;
+            }
+            moved.await;
+        }
+        self.link.send(envelope).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_waits_for_us_to_read_is_read() {
+    let relay = Relay::start(Limits::default());
+    let shared = Arc::new(Coupling::default());
+    let link = relay.attach(keys::address(ROMEO)).await.unwrap();
+    let romeo = romeo().over(Coupled {
+        link,
+        shared: Arc::clone(&shared),
+    });
+    let mut juliet = juliet().on(&relay).await;
+    let (own, mut theirs) = established(&romeo, &mut juliet).await;
+    // The server has 200 stanzas for us the moment we have one for it.
+    let noise = Envelope {
+        from: Some(keys::address("nurse@capulet.example/door")),
+        to: None,
+        id: "i1".to_owned(),
+        content: xtls_stanza::Content::Result(None),
+    };
+    let noise = std::iter::repeat_n(Inbound::Envelope(noise), 200);
+    shared.unread.lock().unwrap().extend(noise);
+    timeout(Duration::from_secs(5), own.send(message("m1", "word")))
+        .await
+        .unwrap()
+        .unwrap();
+    let arrived = timeout(Duration::from_secs(5), stanza(&mut theirs)).await;
+    assert_eq!(arrived.as_deref(), Ok("m1"));
+}
+
+/// A link that takes a stanza an hour.
+struct Glacier(RelayLink);
+
+impl Uplink for Glacier {
+    fn bound(&self) -> &Address {
+        self.0.bound()
+    }
+
+    async fn next(&mut self) -> Result<Inbound, LinkError> {
+        self.0.next().await
+    }
+
+    async fn send(&mut self, _: Envelope) -> Result<(), LinkError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_takes_nothing_stops_neither_calls_nor_deadlines() {
+    let relay = Relay::start(Limits::default());
+    let link = relay.attach(keys::address(ROMEO)).await.unwrap();
+    let romeo = romeo().over(Glacier(link));
+    let mut first = romeo.client.open(&keys::address(JULIET)).await.unwrap();
+    let second = romeo
+        .client
+        .open(&keys::address("nurse@capulet.example/door"))
+        .await;
+    let mut second = second.unwrap();
+    second.abort().await;
+    let (_, closed) = rest(&mut second).await;
+    assert_eq!(closed.why, Why::Session(Ended::Aborted));
+    let (told, closed) = rest(&mut first).await;
+    assert_eq!(told, []);
+    assert_eq!(closed.why, Why::NoAnswer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_there() {
+    let relay = Relay::start(Limits::default());
+    let romeo = romeo().on(&relay).await;
+    let mut own = romeo.client.open(&keys::address(JULIET)).await.unwrap();
+    let sending = own.send(message("m1", "word"));
+    let (sent, (told, closed)) = {
+        let sender = own.sender();
+        drop(sending);
+        tokio::join!(
+            async move { sender.send(message("m1", "word")).await },
+            rest(&mut own)
+        )
+    };
+    assert!(sent.is_err());
+    assert_eq!(told, []);
+    assert!(matches!(closed.why, Why::Unavailable(_)), "{closed:?}");
+    assert!(matches!(
+        romeo.client.open(&keys::address(ROMEO)).await,
+        Err(xtls_client::router::OpenError::Own(_))
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn crossing_opens_of_two_programs_make_one_tunnel() {
+    for (ahead, latency) in [(0, 10), (5, 10), (0, 0), (10, 10)] {
+        let relay = Relay::start(Limits::default().latency(Duration::from_millis(latency)));
+        let (romeo, juliet) = (romeo().on(&relay).await, juliet().on(&relay).await);
+        let peer = keys::address(JULIET);
+        let own = romeo.client.open(&peer);
+        let theirs = async {
+            tokio::time::sleep(Duration::from_millis(ahead)).await;
+            juliet.client.open(&keys::address(ROMEO)).await
+        };
+        let (own, theirs) = tokio::join!(own, theirs);
+        let mut own = own.unwrap();
+        let Ok(mut theirs) = theirs else {
+            // Romeo's had arrived.
+            continue;
+        };
+        let (one, two) = tokio::join!(until_established(&mut own), until_established(&mut theirs));
+        assert_eq!(one.address, keys::address(JULIET));
+        assert_eq!(two.address, keys::address(ROMEO));
+        own.send(message("m1", "word")).await.unwrap();
+        assert_eq!(stanza(&mut theirs).await, "m1");
+        let silent = timeout(Duration::from_secs(60), own.next()).await;
+        assert!(
+            silent.is_err() || matches!(silent, Ok(Some(What::Ready))),
+            "{silent:?}"
+        );
+    }
+}

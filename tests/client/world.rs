@@ -1,0 +1,173 @@
+//! Two clients on a relay.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use xtls_client::relay::Limits;
+use xtls_client::router::{Closed, Config, What};
+use xtls_client::{Accept, Client, Incoming, Pins, Relay, Task, Tunnel, Uplink};
+use xtls_session::Peer;
+use xtls_stanza::Stanza;
+use xtls_tests::keys::{self, JULIET, ROMEO};
+use xtls_tests::pair::message;
+use xtls_tls::trust::{Level, Method, Policy};
+
+/// Longer than any step may take.
+pub(crate) const LONG: Duration = Duration::from_secs(300);
+
+/// One client.
+pub(crate) struct Party {
+    pub(crate) client: Client,
+    pub(crate) incoming: Incoming,
+    pub(crate) task: Task,
+}
+
+/// How a client is made: Romeo with key 1, Juliet with key 2, who have verified each other.
+pub(crate) struct Maker {
+    own: &'static str,
+    peer: &'static str,
+    key: u8,
+    pins: Pins,
+    policy: Policy,
+}
+
+pub(crate) fn romeo() -> Maker {
+    Maker::new(ROMEO, JULIET, 1).knows(2)
+}
+
+pub(crate) fn juliet() -> Maker {
+    Maker::new(JULIET, ROMEO, 2).knows(1)
+}
+
+impl Maker {
+    pub(crate) fn new(own: &'static str, peer: &'static str, key: u8) -> Self {
+        Self {
+            own,
+            peer,
+            key,
+            pins: Pins::memory(),
+            policy: Policy::Pinned,
+        }
+    }
+
+    fn knows(mut self, key: u8) -> Self {
+        let peer = keys::address(self.peer);
+        let key = keys::fingerprint(peer.bare(), key);
+        let level = Level::Verified(Method::Fingerprint);
+        self.pins
+            .change(|store, now| store.pin(peer.bare(), key, level, now))
+            .unwrap();
+        self
+    }
+
+    pub(crate) fn key(mut self, key: u8) -> Self {
+        self.key = key;
+        self
+    }
+
+    pub(crate) fn pins(mut self, pins: Pins) -> Self {
+        self.pins = pins;
+        self
+    }
+
+    pub(crate) fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    pub(crate) async fn on(self, relay: &Relay) -> Party {
+        let link = relay.attach(keys::address(self.own)).await.unwrap();
+        self.over(link)
+    }
+
+    pub(crate) fn over<U: Uplink + 'static>(self, link: U) -> Party {
+        let identity = keys::identity(self.own, self.key);
+        let tls = keys::seeded_tls(identity, [self.key; 32]);
+        let peer = keys::address(self.peer).to_bare();
+        let config = Config::new(tls, self.pins.store())
+            .policy(self.policy)
+            .accept(Accept::Only(BTreeSet::from([peer])));
+        let (client, incoming, task) =
+            Client::seeded(link, config, self.pins, [self.key + 100; 32]);
+        Party {
+            client,
+            incoming,
+            task,
+        }
+    }
+}
+
+/// Two friends on a relay.
+pub(crate) async fn friends(limits: Limits) -> (Relay, Party, Party) {
+    let relay = Relay::start(limits);
+    let (romeo, juliet) = (romeo().on(&relay).await, juliet().on(&relay).await);
+    (relay, romeo, juliet)
+}
+
+/// A tunnel that Romeo has opened, at both ends.
+pub(crate) async fn established(romeo: &Party, juliet: &mut Party) -> (Tunnel, Tunnel) {
+    let mut own = romeo.client.open(&keys::address(JULIET)).await.unwrap();
+    let mut theirs = juliet.incoming.next().await.unwrap();
+    until_established(&mut own).await;
+    until_established(&mut theirs).await;
+    (own, theirs)
+}
+
+pub(crate) async fn until_established(tunnel: &mut Tunnel) -> Peer {
+    loop {
+        match next(tunnel).await {
+            What::Established(peer) => return peer,
+            What::Ready => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// What a tunnel says next, in good time.
+pub(crate) async fn next(tunnel: &mut Tunnel) -> What {
+    let what = timeout(LONG, tunnel.next()).await.expect("nothing is said");
+    what.expect("the tunnel has ended")
+}
+
+/// All that a tunnel still says, and how it ended. Nothing comes after that.
+pub(crate) async fn rest(tunnel: &mut Tunnel) -> (Vec<What>, Closed) {
+    let mut whats = Vec::new();
+    loop {
+        match next(tunnel).await {
+            What::Closed(closed) => {
+                assert_eq!(tunnel.next().await, None);
+                return (whats, closed);
+            }
+            what => whats.push(what),
+        }
+    }
+}
+
+/// The ids of the stanzas among what was said.
+pub(crate) fn ids(whats: &[What]) -> Vec<String> {
+    let id = |what: &What| match what {
+        What::Stanza(stanza) => stanza.id.clone(),
+        _ => None,
+    };
+    whats.iter().filter_map(id).collect()
+}
+
+/// The id of the next stanza; what else is said meanwhile does not count.
+pub(crate) async fn stanza(tunnel: &mut Tunnel) -> String {
+    loop {
+        match next(tunnel).await {
+            What::Stanza(stanza) => return stanza.id.unwrap(),
+            What::Closed(closed) => panic!("{closed:?}"),
+            _ => {}
+        }
+    }
+}
+
+pub(crate) fn numbered(number: usize, length: usize) -> Stanza {
+    message(&format!("m{number}"), &"x".repeat(length))
+}
+
+pub(crate) fn names(numbers: std::ops::Range<usize>) -> Vec<String> {
+    numbers.map(|number| format!("m{number}")).collect()
+}
