@@ -238,8 +238,8 @@ impl Prosody {
         };
         format!(
             "\nProsody runs on 127.0.0.1: STARTTLS on port {starttls}, direct TLS on port {tls}. Ctrl-C stops it.\n\
-             \n  one terminal     xtls stanzas --listen {}\
-             \n  another          xtls stanzas juliet@{DOMAIN} {}\
+             \n  one terminal     xtls stanzas --listen --accept romeo@{DOMAIN} --trust ask {}\
+             \n  another          xtls stanzas juliet@{DOMAIN} --trust ask {}\
              \n  what it saw      tail -f {}\
              \n  for tests        export {}={}\n",
             account("juliet"),
