@@ -17,7 +17,8 @@ pub fn framer(stream: &[u8]) -> usize {
     for piece in stream.chunks(PIECE) {
         framer.push(piece);
         while let Some(frame) = framer.next().expect("a good stream") {
-            black_box(Stanza::read(&frame.into_bytes()).expect("a good stanza"));
+            let stanza = Stanza::try_from(frame.into_bytes()).expect("a good stanza");
+            black_box(&stanza);
             stanzas += 1;
         }
     }
@@ -29,7 +30,8 @@ pub fn cutter(buffer: &mut BytesMut) -> usize {
     let mut cutter = Cutter::new(Limits::default());
     let mut stanzas = 0;
     while let Some(frame) = cutter.cut(buffer).expect("a good stream") {
-        black_box(Stanza::read(&frame.into_bytes()).expect("a good stanza"));
+        let stanza = Stanza::try_from(frame.into_bytes()).expect("a good stanza");
+        black_box(&stanza);
         stanzas += 1;
     }
     stanzas

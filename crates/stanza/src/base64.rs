@@ -9,6 +9,10 @@ use bytes::Bytes;
 /// White space that a text may hold beyond its own length, in bytes.
 const FREE_WHITE_SPACE: usize = 1024;
 
+/// Bytes that are decoded or encoded at once, a multiple of three: room is made for them while the
+/// processor's first cache can hold it, because clearing it is a pass over memory of its own.
+const PART: usize = 12_288;
+
 /// AVX2 or NEON where the processor has it.
 #[cfg(any(
     target_arch = "x86_64",
@@ -69,12 +73,15 @@ pub fn encoded_len(len: usize) -> usize {
 /// assert_eq!(out, b"data:aGVsbG8=");
 /// ```
 pub fn encode(bytes: &[u8], out: &mut Vec<u8>) {
-    let before = out.len();
-    out.resize(before + encoded_len(bytes.len()), b'=');
-    let room = out.get_mut(before..).unwrap_or_default();
-    // The room is exactly what is needed, which is the only thing that can go wrong.
-    let written = ENGINE.encode_slice(bytes, room).unwrap_or_default();
-    out.truncate(before + written);
+    out.reserve(encoded_len(bytes.len()));
+    for part in bytes.chunks(PART) {
+        let before = out.len();
+        out.resize(before + encoded_len(part.len()), b'=');
+        let room = out.get_mut(before..).unwrap_or_default();
+        // The room is exactly what is needed, which is the only thing that can go wrong.
+        let written = ENGINE.encode_slice(part, room).unwrap_or_default();
+        out.truncate(before + written);
+    }
 }
 
 /// Decodes a text.
@@ -119,6 +126,28 @@ fn is_white_space(b: u8) -> bool {
 }
 
 fn decode_unbroken(text: &[u8]) -> Result<Bytes, Error> {
+    decode_parts(text).map_or_else(|| decode_whole(text), Ok)
+}
+
+/// Decodes a good text; `None` if there is something wrong with it.
+fn decode_parts(text: &[u8]) -> Option<Bytes> {
+    let padding = text.iter().rev().take(2).filter(|&&b| b == b'=').count();
+    let len = (text.len() / 4 * 3).checked_sub(padding)?;
+    let mut bytes = Vec::with_capacity(len);
+    for part in text.chunks(encoded_len(PART)) {
+        let before = bytes.len();
+        bytes.resize(len.min(before + PART), 0);
+        let room = bytes.get_mut(before..)?;
+        // Padding that ends a part before the last would leave room.
+        if ENGINE.decode_slice(part, room).ok()? != room.len() {
+            return None;
+        }
+    }
+    (bytes.len() == len).then(|| bytes.into())
+}
+
+/// Says what is wrong with a text.
+fn decode_whole(text: &[u8]) -> Result<Bytes, Error> {
     let mut bytes = vec![0; text.len().div_ceil(4).saturating_mul(3)];
     match ENGINE.decode_slice(text, &mut bytes) {
         Ok(len) => {

@@ -6,6 +6,8 @@ mod kinds;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 pub use self::error::EnvelopeError;
@@ -14,7 +16,7 @@ use crate::address::Address;
 use crate::condition::{Condition, StanzaError};
 use crate::payload::Payload;
 use crate::read::Reader;
-use crate::stanza::{Head, Kind, Stanza};
+use crate::stanza::{Head, Kind, Stanza, Start};
 use crate::{disco, ns, write};
 
 /// A stanza with its payload decoded.
@@ -89,10 +91,10 @@ impl Envelope {
     /// [`EnvelopeError::reply`] for the answer that it deserves.
     pub fn read(frame: &Bytes) -> Result<Self, EnvelopeError> {
         let mut reader = Reader::new(frame, ns::CLIENT);
-        let head = Stanza::read_head(&mut reader)?;
+        let start = Start::read(&mut reader)?;
         let payloads = children::read(&mut reader)?;
         reader.finish()?;
-        Self::assemble(&head, payloads)
+        Self::assemble(start, payloads)
     }
 
     /// The same of a stanza that was read before.
@@ -102,14 +104,14 @@ impl Envelope {
     /// As [`Envelope::read`].
     pub fn from_stanza(stanza: &Stanza) -> Result<Self, EnvelopeError> {
         let payloads = children::read(&mut stanza.child_reader()?)?;
-        Self::assemble(stanza, payloads)
+        Self::assemble(Start::of(stanza), payloads)
     }
 
-    fn assemble(head: &Stanza, payloads: Vec<Payload>) -> Result<Self, EnvelopeError> {
-        let (from, to) = (head.from.clone(), head.to.clone());
-        let id = head.id.clone().unwrap_or_default();
-        let type_ = head.type_.as_deref();
-        let content = match head.kind {
+    fn assemble(start: Start<'_>, payloads: Vec<Payload>) -> Result<Self, EnvelopeError> {
+        let (from, to) = (start.from, start.to);
+        let id = start.id.map(Cow::into_owned).unwrap_or_default();
+        let type_ = start.type_.as_deref();
+        let content = match start.kind {
             Kind::Message => {
                 let kind = MessageKind::read(type_);
                 let (payloads, error) = match kind {

@@ -30,7 +30,9 @@ pub(crate) fn is_ncname(text: &str) -> bool {
 
 /// Whether it is an `xs:NMTOKEN`: at least one name character, colons allowed.
 pub(crate) fn is_nmtoken(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c == ':' || continues_name(c))
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b':');
+    !text.is_empty()
+        && (text.bytes().all(plain) || text.chars().all(|c| c == ':' || continues_name(c)))
 }
 
 /// The name itself, or what is written for a text that is none: each foreign character becomes `_`,

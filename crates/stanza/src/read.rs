@@ -11,15 +11,18 @@ mod cut;
 mod plain;
 mod rule;
 mod scope;
+mod stack;
 mod tag;
 #[cfg(test)]
 mod tests;
+mod word;
 
 use std::borrow::Cow;
 
 use self::cut::Piece;
 pub use self::rule::{ReadError, Rule};
 use self::scope::{Scope, Space};
+use self::stack::Stack;
 pub(crate) use self::tag::Attribute;
 use self::tag::QName;
 use crate::element::{Attr, Element};
@@ -48,6 +51,15 @@ pub(crate) enum Token<'a> {
     Eof,
 }
 
+/// The same, and quickly found.
+enum Plain<'a> {
+    Start,
+    Text(&'a str),
+    End,
+    /// Something else, which may be anything.
+    Not,
+}
+
 /// Where the reader stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -62,6 +74,7 @@ enum State {
 }
 
 /// An open element.
+#[derive(Default)]
 struct Open<'a> {
     /// The name as written: the end tag must repeat it.
     raw: &'a str,
@@ -97,8 +110,8 @@ pub(crate) struct Reader<'a> {
     /// A part of the document that is known to be UTF-8, and where it begins.
     window: (&'a str, usize),
     scope: Scope<'a>,
-    open: Vec<Open<'a>>,
-    name: &'a str,
+    open: Stack<Open<'a>, 4>,
+    name: QName<'a>,
     space: Space,
     attributes: Vec<Attribute<'a>>,
 }
@@ -115,8 +128,8 @@ impl<'a> Reader<'a> {
             end: 0,
             window: ("", 0),
             scope: Scope::new(inherited_ns),
-            open: Vec::with_capacity(8),
-            name: "",
+            open: Stack::new(),
+            name: QName::default(),
             space: Space::None,
             attributes: Vec::with_capacity(8),
         }
@@ -149,8 +162,11 @@ impl<'a> Reader<'a> {
         }
         loop {
             self.start = self.end;
-            if let Some(token) = self.plain()? {
-                return Ok(token);
+            match self.plain() {
+                Plain::Start => return Ok(Token::Start),
+                Plain::Text(text) => return Ok(Token::Text(Cow::Borrowed(text))),
+                Plain::End => return Ok(Token::End),
+                Plain::Not => {}
             }
             let rest = self.document.get(self.start..).unwrap_or_default();
             let Some((piece, len)) = cut::first(rest).map_err(|rule| self.error(rule))? else {
@@ -182,8 +198,9 @@ impl<'a> Reader<'a> {
     }
 
     /// The next token where it is what most tokens are, read in one pass: tags and text of plain
-    /// characters. `None` says nothing about the document.
-    fn plain(&mut self) -> Result<Option<Token<'a>>, ReadError> {
+    /// characters.
+    #[inline]
+    fn plain(&mut self) -> Plain<'a> {
         let text = self.known();
         match text.as_bytes() {
             [b'<', b'/', ..] => {
@@ -191,34 +208,43 @@ impl<'a> Reader<'a> {
                     .open
                     .last()
                     .and_then(|open| plain::end_tag(text, open.raw));
-                let Some(len) = len else { return Ok(None) };
+                let Some(len) = len else { return Plain::Not };
                 self.end += len;
                 self.close();
-                Ok(Some(Token::End))
+                Plain::End
             }
             [b'<', ..] => {
                 if self.state == State::After || self.open.len() + self.outside >= MAX_DEPTH {
-                    return Ok(None);
+                    return Plain::Not;
                 }
                 let mark = self.scope.len();
                 let tag = plain::tag(text, self.start, &mut self.scope, &mut self.attributes);
-                let Some(tag) = tag else {
+                let Some((tag, space)) = tag else {
                     self.scope.truncate(mark);
-                    return Ok(None);
+                    return Plain::Not;
                 };
                 self.end += tag.len;
-                self.opened(tag.name, mark)?;
+                self.opened(tag.name, space, mark);
                 if tag.is_empty {
                     self.state = State::Ending;
                 }
-                Ok(Some(Token::Start))
+                Plain::Start
             }
-            _ if self.state == State::Inside => {
-                let piece = plain::text(text);
-                self.end += piece.map_or(0, str::len);
-                Ok(piece.map(|piece| Token::Text(Cow::Borrowed(piece))))
-            }
-            _ => Ok(None),
+            _ if self.state != State::Inside => Plain::Not,
+            [b'&', ..] => match plain::reference(text) {
+                Some((len, char)) => {
+                    self.end += len;
+                    Plain::Text(char)
+                }
+                None => Plain::Not,
+            },
+            _ => match plain::text(text) {
+                Some(piece) => {
+                    self.end += piece.len();
+                    Plain::Text(piece)
+                }
+                None => Plain::Not,
+            },
         }
     }
 
@@ -260,6 +286,31 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// What comes next, unchecked, up to the end tag that would end it if it were the only text of the
+    /// only child. It is only looked at: see [`Reader::took`].
+    pub(crate) fn only_text(&self) -> Option<RawText<'a>> {
+        if self.state != State::Inside {
+            return None;
+        }
+        let rest = self.document.get(self.end..)?;
+        let mut len = memchr::memrchr(b'<', rest)?;
+        if !self.fragment {
+            len = memchr::memrchr(b'<', rest.get(..len)?)?;
+        }
+        let (bytes, after) = rest.split_at_checked(len)?;
+        (len > 0 && after.starts_with(b"</")).then_some(RawText {
+            bytes,
+            at: self.end,
+        })
+    }
+
+    /// Goes on behind a text of which it is now known that it holds no `<` and no `&` and nothing
+    /// that XML forbids.
+    pub(crate) fn took(&mut self, text: &RawText<'_>) {
+        self.start = self.end;
+        self.end += text.bytes.len();
+    }
+
     /// Reads to the end, where nothing may be left.
     pub(crate) fn finish(&mut self) -> Result<(), ReadError> {
         match self.next()? {
@@ -272,7 +323,12 @@ impl<'a> Reader<'a> {
     /// Reads over the element of which [`Token::Start`] was just returned.
     pub(crate) fn skip(&mut self) -> Result<(), ReadError> {
         let depth = self.open.len();
-        while !(matches!(self.next()?, Token::End) && self.open.len() < depth) {}
+        while self.open.len() >= depth {
+            self.start = self.end;
+            if self.state == State::Ending || matches!(self.plain(), Plain::Not) {
+                self.next()?;
+            }
+        }
         Ok(())
     }
 
@@ -291,7 +347,7 @@ impl<'a> Reader<'a> {
 
     /// The name of the element that just began, without a prefix.
     pub(crate) fn name(&self) -> &'a str {
-        self.name
+        self.name.local()
     }
 
     /// Its namespace.
@@ -309,7 +365,7 @@ impl<'a> Reader<'a> {
         let found = self
             .attributes
             .iter()
-            .find(|a| a.space == Space::None && a.name == name);
+            .find(|a| a.space == Space::None && a.name.raw == name);
         found.map(|a| a.value.as_ref())
     }
 
@@ -331,11 +387,11 @@ impl<'a> Reader<'a> {
     pub(crate) fn element(&self) -> Element {
         let attrs = self.attributes.iter().map(|a| Attr {
             ns: self.attr_ns(a).map(str::to_owned),
-            name: a.name.to_owned(),
+            name: a.name.local().to_owned(),
             value: a.value.clone().into_owned(),
         });
         Element {
-            name: self.name.to_owned(),
+            name: self.name().to_owned(),
             ns: self.ns().to_owned(),
             attrs: attrs.collect(),
             children: Vec::new(),
@@ -351,19 +407,20 @@ impl<'a> Reader<'a> {
         }
         let mark = self.scope.len();
         let name = tag::read(raw, self.start, &mut self.scope, &mut self.attributes)?;
-        self.opened(name, mark)
+        let space = self.scope.element(name).map_err(|rule| self.error(rule))?;
+        self.opened(name, space, mark);
+        Ok(())
     }
 
     /// An element of this name begins, whose declarations begin at the mark.
-    fn opened(&mut self, name: QName<'a>, mark: usize) -> Result<(), ReadError> {
-        self.space = self.scope.element(name).map_err(|rule| self.error(rule))?;
-        self.name = name.local;
+    fn opened(&mut self, name: QName<'a>, space: Space, mark: usize) {
+        self.space = space;
+        self.name = name;
         self.open.push(Open {
             raw: name.raw,
             mark,
         });
         self.state = State::Inside;
-        Ok(())
     }
 
     fn end_tag(&mut self, raw: &[u8]) -> Result<(), ReadError> {
@@ -384,10 +441,11 @@ impl<'a> Reader<'a> {
     }
 
     fn close(&mut self) {
-        if let Some(open) = self.open.pop() {
+        if let Some(open) = self.open.last() {
             self.scope.truncate(open.mark);
         }
-        self.state = if self.open.is_empty() && !self.fragment {
+        self.open.truncate(self.open.len().saturating_sub(1));
+        self.state = if self.open.len() == 0 && !self.fragment {
             State::After
         } else {
             State::Inside
@@ -397,7 +455,7 @@ impl<'a> Reader<'a> {
     fn eof(&self) -> Result<Token<'a>, ReadError> {
         match self.state {
             State::Before => Err(self.error(Rule::NoElement)),
-            State::Inside if !self.open.is_empty() => Err(self.error(Rule::Unclosed)),
+            State::Inside if self.open.len() > 0 => Err(self.error(Rule::Unclosed)),
             State::Inside | State::Ending | State::After => Ok(Token::Eof),
         }
     }

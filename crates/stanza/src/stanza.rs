@@ -1,9 +1,10 @@
 //! A stanza with a typed head and its children left as they came.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use crate::address::Address;
 use crate::element::Element;
@@ -34,9 +35,12 @@ impl Kind {
 
     /// The kind with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Message, Self::Presence, Self::Iq]
-            .into_iter()
-            .find(|kind| kind.name() == name)
+        match name {
+            "message" => Some(Self::Message),
+            "presence" => Some(Self::Presence),
+            "iq" => Some(Self::Iq),
+            _ => None,
+        }
     }
 }
 
@@ -158,64 +162,7 @@ impl Stanza {
     /// Whatever [`Element::read`] refuses, an element that is no stanza in `jabber:client`, and a
     /// `from` or `to` that is no address.
     pub fn read(frame: &Bytes) -> Result<Self, ReadError> {
-        let mut reader = Reader::new(frame, ns::CLIENT);
-        let mut stanza = Self::read_head(&mut reader)?;
-        let start = reader.span().end;
-        reader.skip()?;
-        let end = reader.span().start;
-        reader.finish()?;
-        // The end of `<message/>` has no place of its own.
-        stanza.children = if start < end {
-            frame.slice(start..end)
-        } else {
-            Bytes::new()
-        };
-        Ok(stanza)
-    }
-
-    /// Reads the start tag.
-    pub(crate) fn read_head(reader: &mut Reader<'_>) -> Result<Self, ReadError> {
-        match reader.next()? {
-            Token::Start => {}
-            Token::Text(_) | Token::End | Token::Eof => return Err(reader.error(Rule::NoElement)),
-        }
-        if reader.ns() != ns::CLIENT {
-            return Err(reader.error(Rule::StanzaNamespace));
-        }
-        let Some(kind) = Kind::from_name(reader.name()) else {
-            return Err(reader.error(Rule::NotAStanza));
-        };
-        let mut stanza = Self::new(kind);
-        for (prefix, uri) in reader.declarations() {
-            if !prefix.is_empty() {
-                stanza.extra.push(RawAttr {
-                    name: format!("xmlns:{prefix}"),
-                    value: uri.to_owned(),
-                });
-            } else if uri != ns::CLIENT {
-                return Err(reader.error(Rule::DefaultNamespace));
-            }
-        }
-        let address = |text: &str| {
-            Address::new(text)
-                .map(Some)
-                .map_err(|_| reader.error(Rule::Address))
-        };
-        for attribute in reader.attributes() {
-            let value = &*attribute.value;
-            match attribute.raw {
-                "from" => stanza.from = address(value)?,
-                "to" => stanza.to = address(value)?,
-                "id" => stanza.id = Some(value.to_owned()),
-                "type" => stanza.type_ = Some(value.to_owned()),
-                "xml:lang" => stanza.lang = Some(value.to_owned()),
-                raw => stanza.extra.push(RawAttr {
-                    name: raw.to_owned(),
-                    value: value.to_owned(),
-                }),
-            }
-        }
-        Ok(stanza)
+        Self::try_from(frame.clone())
     }
 
     /// Appends the stanza: `xmlns`, `from`, `to`, `id`, `type`, `xml:lang`, [`extra`](Self::extra),
@@ -322,6 +269,116 @@ impl Stanza {
         let mut reader = self.child_reader()?;
         while !matches!(reader.next()?, Token::Eof) {}
         Ok(self)
+    }
+}
+
+/// As [`Stanza::read`], of a frame that nobody needs any more: the children become what is left of it.
+impl TryFrom<Bytes> for Stanza {
+    type Error = ReadError;
+
+    fn try_from(mut frame: Bytes) -> Result<Self, ReadError> {
+        let mut reader = Reader::new(&frame, ns::CLIENT);
+        let start = Start::read(&mut reader)?;
+        let from = reader.span().end;
+        reader.skip()?;
+        let to = reader.span().start;
+        reader.finish()?;
+        let mut stanza = Self {
+            kind: start.kind,
+            from: start.from,
+            to: start.to,
+            id: start.id.map(Cow::into_owned),
+            type_: start.type_.map(Cow::into_owned),
+            lang: start.lang.map(Cow::into_owned),
+            extra: start.extra,
+            children: Bytes::new(),
+        };
+        // The end of `<message/>` has no place of its own.
+        if from < to {
+            frame.truncate(to);
+            frame.advance(from);
+            stanza.children = frame;
+        }
+        Ok(stanza)
+    }
+}
+
+/// The start tag of a stanza, its strings left in the frame.
+pub(crate) struct Start<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) from: Option<Address>,
+    pub(crate) to: Option<Address>,
+    pub(crate) id: Option<Cow<'a, str>>,
+    pub(crate) type_: Option<Cow<'a, str>>,
+    lang: Option<Cow<'a, str>>,
+    extra: Vec<RawAttr>,
+}
+
+impl<'a> Start<'a> {
+    /// Reads the first tag of a document.
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, ReadError> {
+        match reader.next()? {
+            Token::Start => {}
+            Token::Text(_) | Token::End | Token::Eof => return Err(reader.error(Rule::NoElement)),
+        }
+        if reader.ns() != ns::CLIENT {
+            return Err(reader.error(Rule::StanzaNamespace));
+        }
+        let Some(kind) = Kind::from_name(reader.name()) else {
+            return Err(reader.error(Rule::NotAStanza));
+        };
+        let mut start = Self {
+            kind,
+            from: None,
+            to: None,
+            id: None,
+            type_: None,
+            lang: None,
+            extra: Vec::new(),
+        };
+        for (prefix, uri) in reader.declarations() {
+            if !prefix.is_empty() {
+                start.extra.push(RawAttr {
+                    name: format!("xmlns:{prefix}"),
+                    value: uri.to_owned(),
+                });
+            } else if uri != ns::CLIENT {
+                return Err(reader.error(Rule::DefaultNamespace));
+            }
+        }
+        let address = |text: &str| {
+            Address::new(text)
+                .map(Some)
+                .map_err(|_| reader.error(Rule::Address))
+        };
+        for attribute in reader.attributes() {
+            let value = &attribute.value;
+            match attribute.name.raw {
+                "from" => start.from = address(value)?,
+                "to" => start.to = address(value)?,
+                "id" => start.id = Some(value.clone()),
+                "type" => start.type_ = Some(value.clone()),
+                "xml:lang" => start.lang = Some(value.clone()),
+                raw => start.extra.push(RawAttr {
+                    name: raw.to_owned(),
+                    value: value.clone().into_owned(),
+                }),
+            }
+        }
+        Ok(start)
+    }
+
+    /// The start tag of a stanza that was read before.
+    pub(crate) fn of(stanza: &'a Stanza) -> Self {
+        Self {
+            kind: stanza.kind,
+            from: stanza.from.clone(),
+            to: stanza.to.clone(),
+            id: stanza.id.as_deref().map(Cow::Borrowed),
+            type_: stanza.type_.as_deref().map(Cow::Borrowed),
+            lang: None,
+            extra: Vec::new(),
+        }
     }
 }
 

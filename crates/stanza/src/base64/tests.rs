@@ -139,6 +139,49 @@ fn reference(text: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// Long texts are decoded in parts.
+#[test]
+fn the_seams_of_parts_do_not_show() {
+    for len in [
+        PART - 2,
+        PART - 1,
+        PART,
+        PART + 1,
+        PART + 2,
+        3 * PART,
+        3 * PART + 1,
+        65_535,
+    ] {
+        let bytes: Vec<u8> = (0..len).map(|n| (n % 251).try_into().unwrap()).collect();
+        let mut text = Vec::new();
+        encode(&bytes, &mut text);
+        assert_eq!(text.len(), encoded_len(len));
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(decode(&text, Whitespace::Refuse).unwrap(), bytes);
+        assert_eq!(reference(text.as_bytes()).unwrap(), bytes);
+        let broken = text.replacen("AAEC", "AAEC\n", 1);
+        assert_eq!(decode(&broken, Whitespace::Skip).unwrap(), bytes);
+    }
+}
+
+#[test]
+fn padding_at_the_end_of_a_part_is_refused() {
+    let part = encoded_len(PART);
+    for padding in ["=", "=="] {
+        let text = format!(
+            "{}{padding}{}",
+            "A".repeat(part - padding.len()),
+            "A".repeat(8)
+        );
+        assert_eq!(decode(&text, Whitespace::Refuse), Err(Error::Foreign(b'=')));
+    }
+    let bad_bits = format!("{}B=={}", "A".repeat(part - 3), "A".repeat(8));
+    assert_eq!(
+        decode(&bad_bits, Whitespace::Refuse),
+        Err(Error::Foreign(b'='))
+    );
+}
+
 proptest! {
     #[test]
     fn decoding_what_was_encoded_gives_the_same_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..600), before in "[a-z]{0,3}") {

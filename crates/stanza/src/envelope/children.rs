@@ -7,7 +7,7 @@ use crate::element::Element;
 use crate::ibb::Data;
 use crate::ns;
 use crate::payload::{Payload, PayloadError};
-use crate::read::{ReadError, Reader, Token};
+use crate::read::{RawText, ReadError, Reader, Token};
 
 /// Reads children up to the end of the stanza.
 pub(super) fn read(reader: &mut Reader<'_>) -> Result<Vec<Payload>, ReadError> {
@@ -15,7 +15,19 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Vec<Payload>, ReadError> {
     loop {
         match reader.next()? {
             Token::Start if reader.name() == "data" && reader.ns() == ns::IBB => {
-                payloads.push(read_data(reader)?)
+                let only = if payloads.is_empty() {
+                    only_data(reader)
+                } else {
+                    None
+                };
+                payloads.push(match only {
+                    Some(data) => {
+                        // The end tag, or an error: base64 holds nothing else.
+                        reader.next()?;
+                        Payload::Data(data)
+                    }
+                    None => read_data(reader)?,
+                });
             }
             Token::Start => payloads.push(Payload::from(Element::read_started(reader)?)),
             // RFC 6120 gives text between the children no meaning.
@@ -25,6 +37,22 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Vec<Payload>, ReadError> {
     }
 }
 
+/// Reads the IBB `<data/>` that is all that a stanza carries, up to its end tag. `None` if it looks
+/// like anything else, and then nothing has happened.
+///
+/// Where its text would end is known without a search, and that it holds nothing else is known when
+/// it is base64.
+fn only_data(reader: &mut Reader<'_>) -> Option<Data> {
+    let (text, sid, seq) = (
+        reader.only_text()?,
+        reader.attr("sid")?,
+        reader.attr("seq")?,
+    );
+    let data = Data::from_bytes(sid, seq, text.bytes, Whitespace::Refuse).ok()?;
+    reader.took(&text);
+    Some(data)
+}
+
 /// Reads an IBB `<data/>` with its text left in the frame.
 ///
 /// Text that is base64 holds nothing that XML forbids, so only other text is checked for that.
@@ -32,7 +60,14 @@ fn read_data(reader: &mut Reader<'_>) -> Result<Payload, ReadError> {
     let sid = reader.attr("sid").map(str::to_owned);
     let seq = reader.attr("seq").map(str::to_owned);
     let raw = reader.raw_text();
-    let mut token = reader.next()?;
+    let mut token = match (reader.next(), &raw) {
+        (Ok(token), _) => token,
+        // The text stands in front of what is wrong with the rest.
+        (Err(error), raw) => {
+            raw.as_ref().map(RawText::check).transpose()?;
+            return Err(error);
+        }
+    };
     if let (Token::End, Some(raw), Some(sid), Some(seq)) = (&token, &raw, &sid, &seq)
         && let Ok(data) = Data::from_bytes(sid, seq, raw.bytes, Whitespace::Skip)
     {

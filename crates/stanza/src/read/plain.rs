@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::scope::{Scope, Space};
 use super::tag::{self, Attribute, QName};
-use super::{MAX_ATTRIBUTES, MAX_DECLARATIONS, chars};
+use super::{MAX_ATTRIBUTES, MAX_DECLARATIONS, chars, word};
 
 /// A start tag.
 pub(super) struct Tag<'a> {
@@ -18,14 +18,14 @@ pub(super) struct Tag<'a> {
     pub(super) len: usize,
 }
 
-/// Reads the start tag at the beginning of a text that lies at offset `at` of the document.
+/// Reads the start tag, and finds its namespace, at the beginning of a text that lies at offset `at` of the document.
 /// Declarations go to the scope, also if nothing comes of it.
 pub(super) fn tag<'a>(
     text: &'a str,
     at: usize,
     scope: &mut Scope<'a>,
     attributes: &mut Vec<Attribute<'a>>,
-) -> Option<Tag<'a>> {
+) -> Option<(Tag<'a>, Space)> {
     attributes.clear();
     let mark = scope.len();
     let mut prefixed = false;
@@ -52,9 +52,9 @@ pub(super) fn tag<'a>(
         }
         let name = rest.name()?;
         let value = rest.value()?;
-        let declared = match name.prefix {
-            None if name.local == "xmlns" => "",
-            Some("xmlns") if name.local != "xml" => name.local,
+        let declared = match name.prefix() {
+            None if name.raw == "xmlns" => "",
+            Some("xmlns") if name.local() != "xml" => name.local(),
             Some("xmlns") => return None,
             prefix => {
                 if attributes.len() >= MAX_ATTRIBUTES {
@@ -62,11 +62,9 @@ pub(super) fn tag<'a>(
                 }
                 prefixed |= prefix.is_some();
                 attributes.push(Attribute {
-                    raw: name.raw,
-                    name: name.local,
+                    name,
                     value: Cow::Borrowed(value),
                     space: Space::None,
-                    prefix,
                     at: at + start,
                 });
                 continue;
@@ -82,11 +80,13 @@ pub(super) fn tag<'a>(
     } else if !distinct(attributes) {
         return None;
     }
-    Some(Tag {
+    let space = scope.element(element).ok()?;
+    let tag = Tag {
         name: element,
         is_empty,
         len: rest.pos + 1,
-    })
+    };
+    Some((tag, space))
 }
 
 /// Up to so many attributes, comparing each with each is the fastest.
@@ -94,9 +94,13 @@ const FEW: usize = 8;
 
 /// Whether no two of these attributes, which are in no namespace, have the same name.
 fn distinct(attributes: &[Attribute<'_>]) -> bool {
+    // Most differ where it costs nothing to see.
+    let alike = |a: &str, b: &str| {
+        a.len() == b.len() && a.as_bytes().first() == b.as_bytes().first() && a == b
+    };
     let mut before = attributes;
     while let Some((last, rest)) = before.split_last() {
-        if rest.iter().any(|a| a.name == last.name) {
+        if rest.iter().any(|a| alike(a.name.raw, last.name.raw)) {
             return false;
         }
         before = rest;
@@ -113,9 +117,25 @@ pub(super) fn end_tag(text: &str, name: &str) -> Option<usize> {
 
 /// The text up to the next `<` or `&`.
 pub(super) fn text(text: &str) -> Option<&str> {
-    let len = memchr::memchr2(b'<', b'&', text.as_bytes())?;
-    let text = text.get(..len).filter(|text| !text.is_empty())?;
-    chars::plain_text(text).then_some(text)
+    let len = match text_len(text.as_bytes()) {
+        Some(len) => len,
+        None => memchr::memchr2(b'<', b'&', text.as_bytes())
+            .filter(|&len| text.get(..len).is_some_and(chars::plain_text))?,
+    };
+    text.get(..len).filter(|text| !text.is_empty())
+}
+
+/// The length of the reference at the beginning of `text`, and what it stands for.
+pub(super) fn reference(text: &str) -> Option<(usize, &'static str)> {
+    let known = match text.as_bytes() {
+        [b'&', b'a', b'm', b'p', b';', ..] => (5, "&"),
+        [b'&', b'l', b't', b';', ..] => (4, "<"),
+        [b'&', b'g', b't', b';', ..] => (4, ">"),
+        [b'&', b'a', b'p', b'o', b's', b';', ..] => (6, "'"),
+        [b'&', b'q', b'u', b'o', b't', b';', ..] => (6, "\""),
+        _ => return None,
+    };
+    Some(known)
 }
 
 /// What is left of a text.
@@ -129,40 +149,32 @@ impl<'a> Rest<'a> {
         self.text.as_bytes().get(self.pos).copied()
     }
 
+    #[inline]
     fn name(&mut self) -> Option<QName<'a>> {
         let start = self.pos;
-        if !starts_name(self.byte()?) {
-            return None;
-        }
-        let mut colon = None;
-        loop {
+        self.part()?;
+        let mut local_at = 0;
+        if self.byte()? == b':' {
             self.pos += 1;
-            match class(self.byte()?) {
-                NONE => break,
-                COLON if colon.is_none() => {
-                    colon = Some(self.pos);
-                    self.pos += 1;
-                    if !starts_name(self.byte()?) {
-                        return None;
-                    }
-                }
-                COLON => return None,
-                _ => {}
+            local_at = self.pos - start;
+            self.part()?;
+            if self.byte()? == b':' {
+                return None;
             }
         }
         let raw = self.text.get(start..self.pos)?;
-        Some(match colon {
-            None => QName {
-                raw,
-                prefix: None,
-                local: raw,
-            },
-            Some(colon) => QName {
-                raw,
-                prefix: Some(self.text.get(start..colon)?),
-                local: self.text.get(colon + 1..self.pos)?,
-            },
-        })
+        Some(QName { raw, local_at })
+    }
+
+    /// Reads over a prefix or a local name, which does not reach to the end of the text.
+    #[inline]
+    fn part(&mut self) -> Option<()> {
+        let rest = self.text.as_bytes().get(self.pos..)?;
+        if !starts_name(*rest.first()?) {
+            return None;
+        }
+        self.pos += word::name_len(rest);
+        Some(())
     }
 
     /// Reads `='…'`.
@@ -182,70 +194,19 @@ impl<'a> Rest<'a> {
     }
 }
 
-const NONE: u8 = 0;
-const CONTINUES: u8 = 1;
-const STARTS: u8 = 2;
-const COLON: u8 = 3;
-
-/// What each byte is to a name.
-static CLASSES: [u8; 256] = {
-    let mut classes = [NONE; 256];
-    let mut b = 0;
-    while b < 128 {
-        #[expect(clippy::cast_possible_truncation, reason = "less than 128")]
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "less than 256, and seen by the compiler"
-        )]
-        {
-            classes[b] = match b as u8 {
-                b'a'..=b'z' | b'A'..=b'Z' | b'_' => STARTS,
-                b'0'..=b'9' | b'-' | b'.' => CONTINUES,
-                b':' => COLON,
-                _ => NONE,
-            };
-        }
-        b += 1;
-    }
-    classes
-};
-
-fn class(b: u8) -> u8 {
-    CLASSES.get(usize::from(b)).copied().unwrap_or(NONE)
-}
-
 fn starts_name(b: u8) -> bool {
-    class(b) == STARTS
+    b.is_ascii_alphabetic() || b == b'_'
 }
 
 /// How many plain bytes stand before the quote; `None` if it is not here or something else comes first.
 fn value_len(bytes: &[u8], quote: u8) -> Option<usize> {
-    let mut rest = bytes;
-    let mut len = 0;
-    while let Some((word, after)) = rest.split_first_chunk::<8>() {
-        let found = ends_value(u64::from_le_bytes(*word), quote);
-        if found != 0 {
-            len += usize::try_from(found.trailing_zeros() / 8).ok()?;
-            return (*bytes.get(len)? == quote).then_some(len);
-        }
-        len += 8;
-        rest = after;
-    }
-    let found = rest
-        .iter()
-        .position(|&b| b == quote || !b.is_ascii() || matches!(b, ..0x20 | b'&' | b'<'))?;
-    (*rest.get(found)? == quote).then_some(len + found)
+    let len = word::value_len(bytes, quote);
+    (*bytes.get(len)? == quote).then_some(len)
 }
 
-/// Marks bytes of a word: the lowest mark is at the first byte that is the quote, `&`, `<`, a control
-/// or not ASCII. (Marks above the lowest may be wrong, because subtraction borrows.)
-fn ends_value(word: u64, quote: u8) -> u64 {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = ONES << 7;
-    let is = |b: u8| {
-        let zero = word ^ (ONES * u64::from(b));
-        zero.wrapping_sub(ONES) & !zero
-    };
-    let odd = word.wrapping_sub(ONES * 0x20) | word;
-    (odd | is(quote) | is(b'&') | is(b'<')) & HIGH
+/// How many plain bytes stand before a `<` or `&`; `None` if neither is here or something else comes
+/// first.
+fn text_len(bytes: &[u8]) -> Option<usize> {
+    let len = word::text_len(bytes);
+    matches!(bytes.get(len)?, b'<' | b'&').then_some(len)
 }

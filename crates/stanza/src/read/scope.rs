@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::stack::Stack;
 use super::tag::QName;
 use super::{MAX_IN_SCOPE, Rule};
 use crate::ns;
@@ -17,6 +18,7 @@ pub(crate) enum Space {
     Bound(usize),
 }
 
+#[derive(Default)]
 struct Binding<'a> {
     /// Empty for the default namespace.
     prefix: &'a str,
@@ -32,17 +34,17 @@ impl Binding<'_> {
 
 /// The declarations in scope, the innermost last.
 pub(super) struct Scope<'a> {
-    bindings: Vec<Binding<'a>>,
+    bindings: Stack<Binding<'a>, 4>,
 }
 
 impl<'a> Scope<'a> {
     pub(super) fn new(default: &'a str) -> Self {
-        Self {
-            bindings: vec![Binding {
-                prefix: "",
-                uri: Cow::Borrowed(default),
-            }],
-        }
+        let mut bindings = Stack::new();
+        bindings.push(Binding {
+            prefix: "",
+            uri: Cow::Borrowed(default),
+        });
+        Self { bindings }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -72,15 +74,19 @@ impl<'a> Scope<'a> {
 
     /// Whether the prefix was declared since the mark.
     pub(super) fn declared_since(&self, mark: usize, prefix: &str) -> bool {
-        self.bindings.iter().skip(mark).any(|b| b.is(prefix))
+        self.rest(mark).any(|b| b.is(prefix))
     }
 
     pub(super) fn since(&self, mark: usize) -> impl Iterator<Item = (&'a str, &str)> {
-        self.bindings.iter().skip(mark).map(|b| (b.prefix, &*b.uri))
+        self.rest(mark).map(|b| (b.prefix, &*b.uri))
+    }
+
+    fn rest(&self, mark: usize) -> impl Iterator<Item = &Binding<'a>> {
+        (mark..self.bindings.len()).filter_map(|at| self.bindings.get(at))
     }
 
     pub(super) fn element(&self, name: QName<'_>) -> Result<Space, Rule> {
-        match name.prefix {
+        match name.prefix() {
             Some("xmlns") => Err(Rule::ReservedPrefix),
             prefix => self.find(prefix.unwrap_or_default()),
         }
@@ -91,14 +97,19 @@ impl<'a> Scope<'a> {
         prefix.map_or(Ok(Space::None), |prefix| self.find(prefix))
     }
 
+    #[inline]
     fn find(&self, prefix: &str) -> Result<Space, Rule> {
         if prefix == "xml" {
             return Ok(Space::Xml);
         }
-        match self.bindings.iter().rposition(|b| b.is(prefix)) {
-            Some(found) => Ok(Space::Bound(found)),
-            None => Err(Rule::Prefix),
+        let mut at = self.bindings.len();
+        while let Some(before) = at.checked_sub(1) {
+            at = before;
+            if self.bindings.get(at).is_some_and(|b| b.is(prefix)) {
+                return Ok(Space::Bound(at));
+            }
         }
+        Err(Rule::Prefix)
     }
 
     pub(super) fn uri(&self, space: Space) -> &str {

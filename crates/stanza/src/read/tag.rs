@@ -8,23 +8,32 @@ use super::{MAX_ATTRIBUTES, MAX_DECLARATIONS, ReadError, Rule, chars};
 use crate::name::is_ncname;
 
 /// A name with an optional prefix (Namespaces in XML 1.0 §4, production 7).
-#[derive(Clone, Copy)]
-pub(super) struct QName<'a> {
+#[derive(Clone, Copy, Default)]
+pub(crate) struct QName<'a> {
     /// As written.
-    pub(super) raw: &'a str,
-    pub(super) prefix: Option<&'a str>,
-    pub(super) local: &'a str,
+    pub(crate) raw: &'a str,
+    /// Where the part after the colon begins; 0 without one.
+    pub(super) local_at: usize,
+}
+
+impl<'a> QName<'a> {
+    /// Without the prefix.
+    #[inline]
+    pub(crate) fn local(&self) -> &'a str {
+        self.raw.get(self.local_at..).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(super) fn prefix(&self) -> Option<&'a str> {
+        self.raw.get(..self.local_at.checked_sub(1)?)
+    }
 }
 
 /// An attribute that declares no namespace.
 pub(crate) struct Attribute<'a> {
-    /// The name as written.
-    pub(crate) raw: &'a str,
-    /// The name without its prefix.
-    pub(crate) name: &'a str,
+    pub(crate) name: QName<'a>,
     pub(crate) value: Cow<'a, str>,
     pub(super) space: Space,
-    pub(super) prefix: Option<&'a str>,
     /// Offset in the document.
     pub(super) at: usize,
 }
@@ -61,9 +70,9 @@ pub(super) fn read<'a>(
         let fail = |rule| ReadError { at, rule };
         let name = rest.name()?;
         let value = rest.value()?;
-        let declared = match name.prefix {
-            None if name.local == "xmlns" => Some(""),
-            Some("xmlns") => Some(name.local),
+        let declared = match name.prefix() {
+            None if name.raw == "xmlns" => Some(""),
+            Some("xmlns") => Some(name.local()),
             None | Some(_) => None,
         };
         if let Some(prefix) = declared {
@@ -85,11 +94,9 @@ pub(super) fn read<'a>(
                 return Err(fail(Rule::Attributes));
             }
             attributes.push(Attribute {
-                raw: name.raw,
-                name: name.local,
+                name,
                 value,
                 space: Space::None,
-                prefix: name.prefix,
                 at,
             });
         }
@@ -105,7 +112,7 @@ pub(super) fn resolve(
 ) -> Result<(), ReadError> {
     for attribute in attributes.iter_mut() {
         attribute.space = scope
-            .attribute(attribute.prefix)
+            .attribute(attribute.name.prefix())
             .map_err(|rule| ReadError {
                 at: attribute.at,
                 rule,
@@ -121,7 +128,7 @@ const FEW: usize = 8;
 fn distinct(scope: &Scope<'_>, attributes: &[Attribute<'_>]) -> Result<(), ReadError> {
     let twice = if attributes.len() <= FEW {
         let alike = |a: &Attribute<'_>, b: &Attribute<'_>| {
-            a.name == b.name && scope.uri(a.space) == scope.uri(b.space)
+            a.name.local() == b.name.local() && scope.uri(a.space) == scope.uri(b.space)
         };
         let seen = |(before, a): &(usize, &Attribute<'_>)| {
             attributes.iter().take(*before).any(|b| alike(a, b))
@@ -131,7 +138,7 @@ fn distinct(scope: &Scope<'_>, attributes: &[Attribute<'_>]) -> Result<(), ReadE
         let mut seen = BTreeSet::new();
         attributes
             .iter()
-            .find(|a| !seen.insert((a.name, scope.uri(a.space))))
+            .find(|a| !seen.insert((a.name.local(), scope.uri(a.space))))
     };
     match twice {
         Some(twice) => Err(ReadError {
@@ -195,7 +202,10 @@ impl<'a> Rest<'a> {
             |part: &str| matches!(part.bytes().next(), Some(b'a'..=b'z' | b'A'..=b'Z' | b'_'));
         let good = |part: &str| plain && starts(part) || is_ncname(part);
         if good(local) && prefix.is_none_or(good) {
-            Ok(QName { raw, prefix, local })
+            Ok(QName {
+                raw,
+                local_at: raw.len() - local.len(),
+            })
         } else {
             Err(ReadError {
                 at,

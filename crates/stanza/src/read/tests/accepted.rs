@@ -133,3 +133,22 @@ fn names_outside_of_ascii() {
         "({d}日本 {}é=\"\u{FFFD}\" \"\\u{7f}\\u{85}\\u{feff}\\u{10ffff}\")",
     );
 }
+
+/// Documents are looked at through windows; tags, text and characters lie on both sides of every seam.
+#[test]
+fn where_a_window_ends_does_not_show() {
+    for shift in 0..super::super::WINDOW + 8 {
+        let pad = "x".repeat(shift);
+        reads(
+            &format!("<a>{pad}<b c='d&lt;é' f=\"g\">é&amp;é<h xmlns='u'/>\u{FFFD}</b>日本</a>"),
+            &format!(
+                "({{d}}a {}({{d}}b {{}}c=\"d<é\" {{}}f=\"g\" \"é&é\" ({{u}}h) \"\u{FFFD}\") \"日本\")",
+                if pad.is_empty() {
+                    String::new()
+                } else {
+                    format!("{pad:?} ")
+                }
+            ),
+        );
+    }
+}

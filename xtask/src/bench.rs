@@ -1,0 +1,102 @@
+//! Speed: the benchmarks, and the ratios that must hold.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use xshell::cmd;
+
+use crate::packages;
+use crate::workspace::Workspace;
+
+/// What of the benches package is built: nothing above stanzas.
+const FEATURES: [&str; 3] = ["--no-default-features", "--features", "stanza"];
+
+/// What to measure.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Options {
+    /// All groups, in detail, or those whose name contains the filter.
+    Groups(Vec<OsString>),
+    /// The ratios, against the bars.
+    Check,
+}
+
+impl Options {
+    pub(crate) fn parse(args: &[OsString]) -> Result<Self> {
+        let check = args.iter().any(|arg| arg == "--check");
+        match args {
+            _ if check && args.len() == 1 => Ok(Self::Check),
+            [] => Ok(Self::Groups(Vec::new())),
+            [filter] if !filter.as_encoded_bytes().starts_with(b"-") => {
+                Ok(Self::Groups(vec![filter.clone()]))
+            }
+            _ => bail!("cargo xtask bench takes --check, or a FILTER"),
+        }
+    }
+}
+
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let sh = &workspace.sh;
+    let folder = workspace.target.join("bench");
+    fs::create_dir_all(&folder)?;
+    let expat = expat(workspace, folder.join("expat"))?;
+    match options {
+        Options::Groups(filter) => {
+            for group in ["framer", "stanza", "base64"] {
+                cmd!(
+                    sh,
+                    "cargo bench --locked -p xtls-benches --bench {group} {FEATURES...} -- {filter...}"
+                )
+                .env("XTLS_BENCH_EXPAT", &expat)
+                .run()?;
+            }
+        }
+        Options::Check => {
+            cmd!(
+                sh,
+                "cargo run --quiet --locked --profile bench -p xtls-benches --example check {FEATURES...} -- {expat} {folder}"
+            )
+            .run()?;
+        }
+    }
+    Ok(())
+}
+
+/// Builds the driver of expat.
+fn expat(workspace: &Workspace, program: PathBuf) -> Result<PathBuf> {
+    let sh = &workspace.sh;
+    packages::ensure_expat(sh)?;
+    let source = workspace.root.join("benches/expat.c");
+    let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+    cmd!(
+        sh,
+        "{compiler} -O2 -Wall -Wextra -o {program} {source} -lexpat"
+    )
+    .run()?;
+    Ok(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Options> {
+        let args: Vec<OsString> = words.iter().map(OsString::from).collect();
+        Options::parse(&args)
+    }
+
+    #[test]
+    fn the_check_stands_alone() {
+        assert_eq!(parse(&["--check"]).unwrap(), Options::Check);
+        assert!(parse(&["--check", "chat"]).is_err());
+        assert!(parse(&["--chek"]).is_err());
+    }
+
+    #[test]
+    fn a_word_is_a_filter() {
+        assert_eq!(parse(&[]).unwrap(), Options::Groups(Vec::new()));
+        let filter = Options::Groups(vec!["chat".into()]);
+        assert_eq!(parse(&["chat"]).unwrap(), filter);
+    }
+}
