@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-pub use self::error::EnvelopeError;
+pub use self::error::{Asker, EnvelopeError};
 pub use self::kinds::{MessageKind, PresenceKind};
 use crate::address::Address;
 use crate::condition::{Condition, StanzaError};
@@ -139,20 +139,13 @@ impl Envelope {
                 (Some("get"), Ok(Some(payload))) => Content::Get(payload),
                 (Some("set"), Ok(Some(payload))) => Content::Set(payload),
                 (Some("get" | "set"), Ok(None)) => {
-                    return Err(EnvelopeError::Children {
-                        from,
-                        to,
-                        id,
-                        count: 0,
-                    });
+                    let asker = Box::new(Asker { from, to, id });
+                    return Err(EnvelopeError::Children { asker, count: 0 });
                 }
                 (Some("get" | "set"), Err(many)) => {
-                    return Err(EnvelopeError::Children {
-                        from,
-                        to,
-                        id,
-                        count: many.len(),
-                    });
+                    let asker = Box::new(Asker { from, to, id });
+                    let count = many.len();
+                    return Err(EnvelopeError::Children { asker, count });
                 }
                 (Some("result"), Ok(payload)) => Content::Result(payload.map(answer)),
                 (Some("result"), Err(many)) => {
@@ -162,7 +155,9 @@ impl Envelope {
                     Content::Error(split_error(payload.into_iter().collect()).1)
                 }
                 (Some("error"), Err(many)) => Content::Error(split_error(many).1),
-                (None | Some(_), _) => return Err(EnvelopeError::IqType { from, to, id }),
+                (None | Some(_), _) => {
+                    return Err(EnvelopeError::IqType(Box::new(Asker { from, to, id })));
+                }
             },
         };
         Ok(Self {

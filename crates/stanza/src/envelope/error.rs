@@ -17,23 +17,12 @@ pub enum EnvelopeError {
     NoId,
     /// An iq that is neither request nor answer.
     #[error("an iq of unknown type (RFC 6120 §8.2.3)")]
-    IqType {
-        /// The sender.
-        from: Option<Address>,
-        /// The addressee.
-        to: Option<Address>,
-        /// The id.
-        id: String,
-    },
+    IqType(Box<Asker>),
     /// A request without a payload or with several.
     #[error("an iq request with {count} children, which must have one (RFC 6120 §8.2.3)")]
     Children {
-        /// The sender.
-        from: Option<Address>,
-        /// The addressee.
-        to: Option<Address>,
-        /// The id.
-        id: String,
+        /// Who awaits the answer.
+        asker: Box<Asker>,
         /// How many child elements there are.
         count: usize,
     },
@@ -48,23 +37,29 @@ pub enum EnvelopeError {
     PresenceType,
 }
 
+/// Who sent an iq that no [`Envelope`] is made of, and awaits an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Asker {
+    /// The sender.
+    pub from: Option<Address>,
+    /// The addressee.
+    pub to: Option<Address>,
+    /// The id.
+    pub id: String,
+}
+
 impl EnvelopeError {
     /// The `bad-request` that the sender of the stanza deserves, if it asked for something.
     pub fn reply(&self) -> Option<Envelope> {
         match self {
-            Self::IqType { from, to, id }
-            | Self::Children {
-                from,
-                to,
-                id,
-                count: _,
-            } => {
+            Self::IqType(asker) | Self::Children { asker, .. } => {
                 let error =
                     StanzaError::new(Condition::BadRequest.default_type(), Condition::BadRequest);
                 Some(Envelope {
-                    from: to.clone(),
-                    to: from.clone(),
-                    id: id.clone(),
+                    from: asker.to.clone(),
+                    to: asker.from.clone(),
+                    id: asker.id.clone(),
                     content: Content::Error(error),
                 })
             }

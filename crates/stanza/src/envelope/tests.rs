@@ -56,7 +56,7 @@ fn an_iq_of_unknown_type_is_refused_and_answered() {
             "<iq from='a@b/c' to='d@e/f' id='i'{type_}><a/></iq>"
         ))
         .unwrap_err();
-        assert!(matches!(error, EnvelopeError::IqType { .. }), "{error:?}");
+        assert!(matches!(error, EnvelopeError::IqType(_)), "{error:?}");
         assert_eq!(
             written(&error.reply().unwrap()),
             "<iq xmlns='jabber:client' from='d@e/f' to='a@b/c' id='i' type='error'><error type='modify'>\
