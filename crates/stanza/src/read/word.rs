@@ -27,7 +27,8 @@ fn first(bytes: &[u8], marks: impl Fn(u64) -> u64, ends: impl Fn(u8) -> bool) ->
     while let Some((word, after)) = rest.split_first_chunk::<8>() {
         let marks = marks(u64::from_le_bytes(*word)) & HIGH;
         if marks != 0 {
-            return len + marks.trailing_zeros() as usize / 8;
+            let special = |&b: &u8| b < 0x20 || !b.is_ascii() || ends(b);
+            return len + word.iter().position(special).unwrap_or_default();
         }
         len += 8;
         rest = after;
