@@ -1,6 +1,7 @@
 //! Chores of the workspace: what CI runs, anyone can run.
 
 mod arrows;
+mod bench;
 mod certificate;
 mod check;
 mod deny;
@@ -25,6 +26,8 @@ const USAGE: &str = "\
 cargo xtask test [--quick] [FILTER]          everything a change must pass; --quick leaves out the real server and cargo-deny;
                                              FILTER runs only the tests whose name contains it
 cargo xtask check                            fmt, clippy, doc, licences and bans, tidy
+cargo xtask bench [--check | FILTER]         framer and stanza beside rxml, quick-xml, expat and bare base64; --check: only the
+                                             ratios, which fail below their bars
 cargo xtask tidy                             layer arrows and house rules
 cargo xtask fuzz TARGET [SECONDS] [--runs N] fuzz framer, stanza, differential or base64 for a minute; docs/FUZZING.md has the rest
 cargo xtask prosody [--limits] [--then CMD…] a throw-away XMPP server on loopback with two accounts; --limits: as Debian ships it,
@@ -56,6 +59,9 @@ fn run() -> Result<ExitCode> {
         Some("tidy") => {
             none_left(&args)?;
             tidy::run(&Workspace::open()?)?;
+        }
+        Some("bench") => {
+            bench::run(&Workspace::open()?, &bench::Options::parse(&args)?)?;
         }
         Some("fuzz") => {
             fuzz::run(&Workspace::open()?, &fuzz::Options::parse(&args)?)?;
