@@ -1,5 +1,6 @@
 //! The fuzz targets of `tests/fuzz`: under libFuzzer where a C++ compiler is, with the plain engine anywhere.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -222,7 +223,7 @@ fn search(folders: &Folders, program: &Path, seconds: u64, runs: u64) -> Result<
     command
         .args([
             MAX_LEN,
-            "-timeout=10",
+            "-timeout=60",
             "-rss_limit_mb=2048",
             "-print_final_stats=1",
         ])
@@ -305,19 +306,28 @@ fn merge(folders: &Folders, program: &Path) -> Result<()> {
         .args([&merged, &folders.corpus, &folders.found]);
     found_nothing(command, folders)?;
     // Seeds that a person named stay: each stands for a rule.
+    let mut named = BTreeSet::new();
     for file in fs::read_dir(&folders.corpus)? {
         let path = file?.path();
-        if path.extension().is_none() {
+        if path.extension().is_some() {
+            named.insert(fs::read(path)?);
+        } else {
             fs::remove_file(path)?;
         }
     }
     let mut count = 0_usize;
     for file in fs::read_dir(&merged)? {
         let file = file?;
-        fs::copy(file.path(), folders.corpus.join(file.file_name()))?;
-        count += 1;
+        if !named.contains(&fs::read(file.path())?) {
+            fs::copy(file.path(), folders.corpus.join(file.file_name()))?;
+            count += 1;
+        }
     }
-    eprintln!("{count} inputs in {}", folders.corpus.display());
+    let named = named.len();
+    eprintln!(
+        "{count} inputs and {named} seeds in {}",
+        folders.corpus.display()
+    );
     Ok(())
 }
 
