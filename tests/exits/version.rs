@@ -18,7 +18,7 @@ fn client_hello() -> Vec<u8> {
         &[0x00, 0x0d, 0x00, 0x06, 0x00, 0x04, 0x04, 0x03, 0x08, 0x04],
     ];
     let extensions = extensions.concat();
-    body.extend([0x00, extensions.len() as u8]);
+    body.extend([0x00, u8::try_from(extensions.len()).unwrap()]);
     body.extend(extensions);
     record(0x01, &body)
 }
@@ -33,7 +33,7 @@ fn server_hello() -> Vec<u8> {
 
 /// A handshake message in a record.
 fn record(kind: u8, body: &[u8]) -> Vec<u8> {
-    let length = body.len() as u8;
+    let length = u8::try_from(body.len()).unwrap();
     let mut record = vec![0x16, 0x03, 0x03, 0x00, length + 4, kind, 0x00, 0x00, length];
     record.extend(body);
     record

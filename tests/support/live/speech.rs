@@ -49,8 +49,12 @@ impl Speech {
     pub fn next_up_to(&mut self, longest: usize) -> Said {
         let share = f64::from(self.random.next_u32()) / f64::from(u32::MAX);
         let (least, most) = (Self::SHORTEST as f64, longest as f64);
-        let length = (least * (most / least).powf(share)).round() as usize;
-        self.of(length)
+        let length = (least * (most / least).powf(share)).round();
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "between the two, which are of this type"
+        )]
+        self.of(length as usize)
     }
 
     /// The next stanza, of exactly this size.
