@@ -8,7 +8,7 @@ const HIGH: u64 = ONES << 7;
 pub(super) fn value_len(bytes: &[u8], quote: u8) -> usize {
     // Each quote differs from `&` in one bit: one comparison finds both.
     let (bit, both) = (quote ^ b'&', quote | b'&');
-    let marks = |word| odd(word) | is(word | ONES * u64::from(bit), both) | is(word, b'<');
+    let marks = |word| odd(word) | is(word | (ONES * u64::from(bit)), both) | is(word, b'<');
     first(bytes, marks, |b| b == quote || b == b'&' || b == b'<')
 }
 
