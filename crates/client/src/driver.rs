@@ -448,6 +448,10 @@ fn now() -> Instant {
 }
 
 /// What became of the link's turn.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for one turn of the loop"
+)]
 enum Moved {
     Out(Result<(), LinkError>),
     In(Result<Inbound, LinkError>),

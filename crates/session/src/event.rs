@@ -4,7 +4,7 @@ use xtls_framer::FrameError;
 use xtls_stanza::{Address, ReadError, Stanza};
 use xtls_tls::{Fingerprint, PeerKey, TlsError};
 
-use crate::routing::Violation;
+use crate::routing::{FalseAddress, Violation};
 
 /// Something that happened in a session.
 #[derive(Debug, Clone, PartialEq)]
@@ -170,17 +170,8 @@ pub enum SendError {
         limit: usize,
     },
     /// The stanza names an address that is not an end of this session.
-    #[error(
-        "the stanza is addressed {attribute}='{address}', which is not this session's {expected}"
-    )]
-    Address {
-        /// `to` or `from`.
-        attribute: &'static str,
-        /// What the stanza says.
-        address: Address,
-        /// What the binding says.
-        expected: Address,
-    },
+    #[error("the stanza is addressed {0}")]
+    Address(Box<FalseAddress>),
     /// Stanzas in byte mode, or bytes in stanza mode.
     #[error("this session carries {0}")]
     Mode(&'static str),

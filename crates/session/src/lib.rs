@@ -72,5 +72,5 @@ pub use binding::{Binding, Mode, Service};
 pub use config::Config;
 pub use event::{By, Close, Event, Introduction, Peer, SendError, Verdict, Why};
 pub use glare::{Glare, glare};
-pub use routing::Violation;
+pub use routing::{FalseAddress, Violation};
 pub use session::{Deadline, Session};

@@ -28,15 +28,8 @@ pub(crate) enum Arrival {
 #[non_exhaustive]
 pub enum Violation {
     /// It claims an address that is not an end of this session; the session ends.
-    #[error("a stanza says {attribute}='{}' where only {expected} can be true", claimed.as_str().escape_debug())]
-    Address {
-        /// `from` or `to`.
-        attribute: &'static str,
-        /// What it says.
-        claimed: Address,
-        /// What the binding says.
-        expected: Address,
-    },
+    #[error("a stanza says {0}")]
+    Address(Box<FalseAddress>),
     /// A payload that only one's own server may send, or that would open a tunnel in the tunnel.
     #[error("the peer has no authority to send <{} xmlns='{}'/>", name.escape_debug(), ns.escape_debug())]
     Payload {
@@ -143,11 +136,17 @@ pub(crate) fn restore(mut stanza: Stanza, binding: &Binding) -> Result<Arrival, 
     Ok(Arrival::Deliver(stanza))
 }
 
-/// An address that is not what it must be.
-struct Untrue {
-    attribute: &'static str,
-    claimed: Address,
-    expected: Address,
+/// An address on a stanza that is not an end of its session.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{attribute}='{}' where only {expected} can be true", claimed.as_str().escape_debug())]
+#[non_exhaustive]
+pub struct FalseAddress {
+    /// `from` or `to`.
+    pub attribute: &'static str,
+    /// What the stanza says.
+    pub claimed: Address,
+    /// What the binding says.
+    pub expected: Address,
 }
 
 /// An address is truthful when it is absent, or the bound address, or its bare form.
@@ -155,40 +154,27 @@ fn truthful(
     attribute: &'static str,
     claimed: Option<&Address>,
     expected: &Address,
-) -> Result<(), Untrue> {
+) -> Result<(), Box<FalseAddress>> {
     match claimed {
         None => Ok(()),
         Some(claimed) if claimed == expected || claimed.as_str() == expected.bare() => Ok(()),
-        Some(claimed) => Err(Untrue {
+        Some(claimed) => Err(Box::new(FalseAddress {
             attribute,
             claimed: claimed.clone(),
             expected: expected.clone(),
-        }),
+        })),
     }
 }
 
-impl From<Untrue> for Violation {
-    fn from(untrue: Untrue) -> Self {
-        let Untrue {
-            attribute,
-            claimed,
-            expected,
-        } = untrue;
-        Self::Address {
-            attribute,
-            claimed,
-            expected,
-        }
+impl From<Box<FalseAddress>> for Violation {
+    fn from(address: Box<FalseAddress>) -> Self {
+        Self::Address(address)
     }
 }
 
-impl From<Untrue> for SendError {
-    fn from(untrue: Untrue) -> Self {
-        Self::Address {
-            attribute: untrue.attribute,
-            address: untrue.claimed,
-            expected: untrue.expected,
-        }
+impl From<Box<FalseAddress>> for SendError {
+    fn from(address: Box<FalseAddress>) -> Self {
+        Self::Address(address)
     }
 }
 

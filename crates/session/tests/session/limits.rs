@@ -51,12 +51,12 @@ fn another_address() {
         let error = romeo
             .session
             .send(&stanza(&format!("<message {attribute}='{told}'/>")));
-        let expected = SendError::Address {
-            attribute,
-            address: address(told),
-            expected: address(expected),
+        let Err(SendError::Address(wrong)) = error else {
+            panic!("{attribute}='{told}' was sent: {error:?}")
         };
-        assert_eq!(error, Err(expected));
+        assert_eq!(wrong.attribute, attribute);
+        assert_eq!(wrong.claimed, address(told));
+        assert_eq!(wrong.expected, address(expected));
     }
     settle(&mut romeo, &mut juliet);
     assert!(juliet.stanzas().is_empty());

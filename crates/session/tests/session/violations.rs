@@ -88,17 +88,12 @@ fn a_false_address_ends_the_session() {
     let mallory = "mallory@example.org/x";
     for (attribute, true_one) in [("from", ROMEO), ("to", JULIET)] {
         let plain = format!("<message {attribute}='{mallory}'><body>pay</body></message>");
-        let Why::Routing(Violation::Address {
-            attribute: named,
-            claimed,
-            expected,
-        }) = heard(&plain)
-        else {
+        let Why::Routing(Violation::Address(address)) = heard(&plain) else {
             panic!("{attribute} was believed")
         };
-        assert_eq!(named, attribute);
-        assert_eq!(claimed.as_str(), mallory);
-        assert_eq!(expected.as_str(), true_one);
+        assert_eq!(address.attribute, attribute);
+        assert_eq!(address.claimed.as_str(), mallory);
+        assert_eq!(address.expected.as_str(), true_one);
     }
 }
 
