@@ -44,15 +44,45 @@ const EXPAT: &[Package] = &[Package {
     elsewhere: "a C compiler, and expat 2.5 or later with its headers (https://libexpat.github.io)",
 }];
 
+/// TLS stacks of others, for the other end.
+const STACKS: &[Package] = &[
+    Package {
+        program: "python3",
+        debian: "python3",
+        elsewhere: "Python 3.8 or later with its module ssl",
+    },
+    Package {
+        // No program, but found in the same way.
+        program: "/usr/include/gnutls/gnutls.h",
+        debian: "libgnutls28-dev",
+        elsewhere: "GnuTLS 3.7.2 or later with its headers (https://gnutls.org)",
+    },
+];
+
 /// Sees to it that a program with expat can be built, wherever its headers lie.
 pub(crate) fn ensure_expat(sh: &Shell) -> Result<()> {
     const PROBE: &str = "#include <expat.h>\nint main(void) { return !XML_ParserCreate(0); }\n";
-    let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
-    let probe = cmd!(sh, "{compiler} -x c - -o /dev/null -lexpat");
-    match probe.stdin(PROBE).quiet().ignore_stderr().run() {
-        Ok(()) => Ok(()),
-        Err(_) => ensure(sh, EXPAT),
+    if builds(sh, PROBE, "-lexpat") {
+        return Ok(());
     }
+    ensure(sh, EXPAT)
+}
+
+/// Sees to it that there is a Python, and that a program with GnuTLS can be built.
+pub(crate) fn ensure_stacks(sh: &Shell) -> Result<()> {
+    const PROBE: &str =
+        "#include <gnutls/gnutls.h>\nint main(void) { return !gnutls_check_version(0); }\n";
+    if find("python3").is_some() && builds(sh, PROBE, "-lgnutls") {
+        return Ok(());
+    }
+    ensure(sh, STACKS)
+}
+
+/// Whether the C program can be built with that library.
+fn builds(sh: &Shell, program: &str, library: &str) -> bool {
+    let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+    let build = cmd!(sh, "{compiler} -x c - -o /dev/null {library}");
+    build.stdin(program).quiet().ignore_stderr().run().is_ok()
 }
 
 /// Sees to it that all of `packages` are there.

@@ -45,7 +45,8 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, options: &Options) -
     if !options.quick {
         steps.run("packages", || {
             packages::ensure(sh, packages::SERVER)?;
-            packages::ensure_expat(sh)
+            packages::ensure_expat(sh)?;
+            packages::ensure_stacks(sh)
         })?;
     }
     // Who looks for one test is still at work on it.

@@ -175,7 +175,8 @@ impl Tls {
     /// Renews the keys of both directions (KeyUpdate, RFC 8446 §4.6.3) with the next non-empty write.
     ///
     /// It waits for data on purpose: rustls ends a connection on which more than 32 updates came without data in between.
-    /// The peer's keys are renewed when it writes next.
+    /// The peer's keys are renewed when it writes next. Seldom is enough: GnuTLS ends a connection on more than 8 updates
+    /// a second, those that it asked for included.
     pub fn refresh_keys(&mut self) {
         self.rekey = true;
     }
