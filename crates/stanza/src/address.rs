@@ -1,13 +1,11 @@
 //! Addresses (JIDs), compared by octets.
 
-mod text;
-
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
-use self::text::Text;
+use crate::text::Text;
 
 /// Longest local, domain or resource part in bytes (RFC 7622 §3.2, §3.3, §3.4).
 const MAX_PART: usize = 1023;
@@ -319,7 +317,7 @@ pub enum AddressError {
 
 impl PartialEq for Address {
     fn eq(&self, other: &Self) -> bool {
-        self.text.as_bytes() == other.text.as_bytes()
+        self.text == other.text
     }
 }
 
@@ -334,13 +332,13 @@ impl PartialOrd for Address {
 /// Order by octets (`i;octet`), as the rule for simultaneous opens needs it.
 impl Ord for Address {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.text.as_bytes().cmp(other.text.as_bytes())
+        self.text.cmp(&other.text)
     }
 }
 
 impl Hash for Address {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
+        self.text.hash(state);
     }
 }
 

@@ -11,7 +11,7 @@ const FREE_WHITE_SPACE: usize = 1024;
 
 /// Bytes that are decoded or encoded at once, a multiple of three: room is made for them while the
 /// processor's first cache can hold it, because clearing it is a pass over memory of its own.
-const PART: usize = 12_288;
+const PART: usize = 24_576;
 
 /// AVX2 or NEON where the processor has it.
 #[cfg(any(

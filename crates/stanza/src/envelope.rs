@@ -10,6 +10,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use self::children::Payloads;
 pub use self::error::{Asker, EnvelopeError};
 pub use self::kinds::{MessageKind, PresenceKind};
 use crate::address::Address;
@@ -107,7 +108,7 @@ impl Envelope {
         Self::assemble(Start::of(stanza), payloads)
     }
 
-    fn assemble(start: Start<'_>, payloads: Vec<Payload>) -> Result<Self, EnvelopeError> {
+    fn assemble(start: Start<'_>, payloads: Payloads) -> Result<Self, EnvelopeError> {
         let (from, to) = (start.from, start.to);
         let id = start.id.map(Cow::into_owned).unwrap_or_default();
         let type_ = start.type_.as_deref();
@@ -116,13 +117,13 @@ impl Envelope {
                 let kind = MessageKind::read(type_);
                 let (payloads, error) = match kind {
                     MessageKind::Error => {
-                        let (payloads, error) = split_error(payloads);
+                        let (payloads, error) = split_error(payloads.into());
                         (payloads, Some(error))
                     }
                     MessageKind::Normal
                     | MessageKind::Chat
                     | MessageKind::Groupchat
-                    | MessageKind::Headline => (payloads, None),
+                    | MessageKind::Headline => (payloads.into(), None),
                 };
                 Content::Message {
                     kind,
@@ -131,11 +132,14 @@ impl Envelope {
                 }
             }
             Kind::Presence => match PresenceKind::read(type_) {
-                Some(kind) => Content::Presence { kind, payloads },
+                Some(kind) => Content::Presence {
+                    kind,
+                    payloads: payloads.into(),
+                },
                 None => return Err(EnvelopeError::PresenceType),
             },
             Kind::Iq if id.is_empty() => return Err(EnvelopeError::NoId),
-            Kind::Iq => match (type_, only(payloads)) {
+            Kind::Iq => match (type_, payloads.only()) {
                 (Some("get"), Ok(Some(payload))) => Content::Get(payload),
                 (Some("set"), Ok(Some(payload))) => Content::Set(payload),
                 (Some("get" | "set"), Ok(None)) => {
@@ -254,14 +258,6 @@ impl Envelope {
             id: self.id.clone(),
             content,
         }
-    }
-}
-
-/// The payload if there is at most one.
-fn only(mut payloads: Vec<Payload>) -> Result<Option<Payload>, Vec<Payload>> {
-    match payloads.len() {
-        0 | 1 => Ok(payloads.pop()),
-        _ => Err(payloads),
     }
 }
 

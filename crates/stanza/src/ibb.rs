@@ -3,7 +3,6 @@
 use std::fmt;
 use std::num::NonZeroU16;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -11,6 +10,7 @@ use crate::base64::{self, Whitespace};
 use crate::element::{Element, Node};
 use crate::name::is_nmtoken;
 use crate::payload::{PayloadError, required};
+use crate::text::Text;
 use crate::write;
 
 /// The namespace and disco feature.
@@ -21,7 +21,7 @@ const MAX_SID: usize = 256;
 
 /// The name of a bytestream, unique between its two addresses: an `xs:NMTOKEN` of 1 to 256 bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Sid(Arc<str>);
+pub struct Sid(Text);
 
 impl Sid {
     /// Checks a name.
@@ -41,19 +41,19 @@ impl Sid {
 
     /// The name.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 }
 
 impl fmt::Display for Sid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(self.as_str())
     }
 }
 
 impl fmt::Debug for Sid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 

@@ -47,6 +47,7 @@ pub mod receipts;
 mod stanza;
 #[cfg(test)]
 mod strategy;
+mod text;
 mod write;
 pub mod xtls;
 

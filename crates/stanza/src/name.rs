@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use crate::read::word;
+
 /// Whether a name may start with it. Colons are not counted: they separate the prefix.
 pub(crate) fn starts_name(c: char) -> bool {
     c.is_ascii_alphabetic() || c == '_' || (!c.is_ascii() && within(c, &LETTERS))
@@ -30,9 +32,8 @@ pub(crate) fn is_ncname(text: &str) -> bool {
 
 /// Whether it is an `xs:NMTOKEN`: at least one name character, colons allowed.
 pub(crate) fn is_nmtoken(text: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b':');
-    !text.is_empty()
-        && (text.bytes().all(plain) || text.chars().all(|c| c == ':' || continues_name(c)))
+    let is_plain = || word::name_len(text.as_bytes()) == text.len();
+    !text.is_empty() && (is_plain() || text.chars().all(|c| c == ':' || continues_name(c)))
 }
 
 /// The name itself, or what is written for a text that is none: each foreign character becomes `_`,

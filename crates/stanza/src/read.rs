@@ -15,7 +15,7 @@ mod stack;
 mod tag;
 #[cfg(test)]
 mod tests;
-mod word;
+pub(crate) mod word;
 
 use std::borrow::Cow;
 

@@ -327,18 +327,10 @@ impl<'a> Start<'a> {
         let Some(kind) = Kind::from_name(reader.name()) else {
             return Err(reader.error(Rule::NotAStanza));
         };
-        let mut start = Self {
-            kind,
-            from: None,
-            to: None,
-            id: None,
-            type_: None,
-            lang: None,
-            extra: Vec::new(),
-        };
+        let mut extra = Vec::new();
         for (prefix, uri) in reader.declarations() {
             if !prefix.is_empty() {
-                start.extra.push(RawAttr {
+                extra.push(RawAttr {
                     name: format!("xmlns:{prefix}"),
                     value: uri.to_owned(),
                 });
@@ -346,26 +338,32 @@ impl<'a> Start<'a> {
                 return Err(reader.error(Rule::DefaultNamespace));
             }
         }
-        let address = |text: &str| {
-            Address::new(text)
-                .map(Some)
-                .map_err(|_| reader.error(Rule::Address))
-        };
+        let [mut from, mut to, mut id, mut type_, mut lang] = [None; 5];
         for attribute in reader.attributes() {
             let value = &attribute.value;
             match attribute.name.raw {
-                "from" => start.from = address(value)?,
-                "to" => start.to = address(value)?,
-                "id" => start.id = Some(value.clone()),
-                "type" => start.type_ = Some(value.clone()),
-                "xml:lang" => start.lang = Some(value.clone()),
-                raw => start.extra.push(RawAttr {
+                "from" => from = Some(value),
+                "to" => to = Some(value),
+                "id" => id = Some(value),
+                "type" => type_ = Some(value),
+                "xml:lang" => lang = Some(value),
+                raw => extra.push(RawAttr {
                     name: raw.to_owned(),
                     value: value.clone().into_owned(),
                 }),
             }
         }
-        Ok(start)
+        let wrong = |_| reader.error(Rule::Address);
+        let address = |text: &Cow<'_, str>| Address::new(text).map_err(wrong);
+        Ok(Self {
+            kind,
+            from: from.map(address).transpose()?,
+            to: to.map(address).transpose()?,
+            id: id.cloned(),
+            type_: type_.cloned(),
+            lang: lang.cloned(),
+            extra,
+        })
     }
 
     /// The start tag of a stanza that was read before.

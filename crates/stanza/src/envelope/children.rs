@@ -9,13 +9,46 @@ use crate::ns;
 use crate::payload::{Payload, PayloadError};
 use crate::read::{RawText, ReadError, Reader, Token};
 
+/// The payloads of a stanza in order. An iq has one at most, which needs no list.
+#[derive(Default)]
+pub(super) struct Payloads {
+    first: Option<Payload>,
+    /// Empty while there is no first.
+    others: Vec<Payload>,
+}
+
+impl Payloads {
+    /// The only one, or all if there are several.
+    pub(super) fn only(self) -> Result<Option<Payload>, Vec<Payload>> {
+        if self.others.is_empty() {
+            Ok(self.first)
+        } else {
+            Err(self.into())
+        }
+    }
+
+    fn push(&mut self, payload: Payload) {
+        if self.first.is_none() {
+            self.first = Some(payload);
+        } else {
+            self.others.push(payload);
+        }
+    }
+}
+
+impl From<Payloads> for Vec<Payload> {
+    fn from(payloads: Payloads) -> Self {
+        payloads.first.into_iter().chain(payloads.others).collect()
+    }
+}
+
 /// Reads children up to the end of the stanza.
-pub(super) fn read(reader: &mut Reader<'_>) -> Result<Vec<Payload>, ReadError> {
-    let mut payloads = Vec::new();
+pub(super) fn read(reader: &mut Reader<'_>) -> Result<Payloads, ReadError> {
+    let mut payloads = Payloads::default();
     loop {
         match reader.next()? {
             Token::Start if reader.name() == "data" && reader.ns() == ns::IBB => {
-                let only = if payloads.is_empty() {
+                let only = if payloads.first.is_none() {
                     only_data(reader)
                 } else {
                     None

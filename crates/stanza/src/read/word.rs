@@ -53,7 +53,7 @@ fn is(word: u64, b: u8) -> u64 {
 /// How many bytes of an ASCII name, without its colon, stand at the beginning. Names are short: a table
 /// is faster than words.
 #[inline]
-pub(super) fn name_len(bytes: &[u8]) -> usize {
+pub(crate) fn name_len(bytes: &[u8]) -> usize {
     static NAME: [bool; 256] = {
         let mut name = [false; 256];
         let mut b = 0_u8;

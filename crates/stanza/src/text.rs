@@ -1,27 +1,29 @@
 //! Text that is cheap to make and to clone.
 
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// Longest text without memory of its own, in bytes. Most full addresses have 30 to 45.
-const MAX_SHORT: usize = 46;
+const MAX_SHORT: usize = 48;
 
-/// A text that does not change. A short one lies inside, because most addresses live no longer than
-/// the stanza they came with; a long one is shared.
+/// A text that does not change. A short one lies inside, because most addresses and sids live no longer
+/// than the stanza they came with; a long one is shared.
 #[derive(Clone)]
-pub(super) enum Text {
-    Short { len: u8, bytes: [u8; MAX_SHORT] },
+pub(crate) enum Text {
+    Short { len: usize, bytes: [u8; MAX_SHORT] },
     Long(Arc<str>),
 }
 
 impl Text {
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         match self {
-            Self::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Self::Short { len, bytes } => bytes.get(..*len).unwrap_or_default(),
             Self::Long(text) => text.as_bytes(),
         }
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         match self {
             // It was made of a text: the check only says again what is known.
             Self::Short { .. } => str::from_utf8(self.as_bytes()).unwrap_or_default(),
@@ -29,20 +31,47 @@ impl Text {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.as_bytes().len()
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Text {}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
         let mut bytes = [0; MAX_SHORT];
-        match (bytes.get_mut(..text.len()), u8::try_from(text.len())) {
-            (Some(room), Ok(len)) => {
+        match bytes.get_mut(..text.len()) {
+            Some(room) => {
                 room.copy_from_slice(text.as_bytes());
+                let len = text.len();
                 Self::Short { len, bytes }
             }
-            _ => Self::Long(text.into()),
+            None => Self::Long(text.into()),
         }
     }
 }
