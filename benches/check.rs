@@ -1,14 +1,8 @@
 //! The ratios that must hold, measured in one run: `cargo xtask bench --check` runs this.
-//!
-//! Contenders take turns within each round, and each is timed by the CPU time of its thread, which
-//! leaves out what else runs on the machine. Its turn is a few runs in a row of which the fastest counts,
-//! because the first one finds the caches as the contender before left them. A figure is the median over
-//! the rounds, a ratio the median of the ratios of each round.
 
 #![allow(
     clippy::expect_used,
     clippy::print_stdout,
-    clippy::cast_precision_loss,
     reason = "a benchmark that cannot go on says so by failing, and prints a table"
 )]
 
@@ -18,30 +12,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rustix::time::{ClockId, clock_gettime};
+use xtls_benches::bars::{Bar, Contender, Table, bar, now, timed};
 use xtls_benches::chunk::Chunk;
 use xtls_benches::expat::Expat;
 use xtls_benches::{framing, strict, workloads};
 
-const ROUNDS: usize = 75;
-/// Runs in a row of one contender.
-const TURN: usize = 3;
 /// Reads or writes of one chunk that are timed together.
 const CHUNKS: usize = 64;
-
-/// A bar: `fast` must be at least `least` times as fast as `slow`.
-struct Bar {
-    fast: &'static str,
-    slow: &'static str,
-    least: f64,
-}
-
-const fn bar(fast: &'static str, least: f64, slow: &'static str) -> Bar {
-    Bar { fast, slow, least }
-}
-
-/// A contender: does its work once and says how long that took.
-type Contender<'a> = (&'static str, Box<dyn FnMut() -> Duration + 'a>);
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
@@ -102,7 +79,12 @@ fn streams(name: &str, number: usize, stream: &[u8], expat: &mut Expat) -> bool 
         ],
         _ => &[],
     };
-    table(name, stanzas, stream.len(), contenders, bars)
+    let table = Table {
+        name,
+        items: stanzas,
+        bytes: stream.len(),
+    };
+    table.run(contenders, bars)
 }
 
 fn chunk(name: &str, block: usize, share: f64) -> bool {
@@ -129,60 +111,12 @@ fn chunk(name: &str, block: usize, share: f64) -> bool {
         bar("read", share, "bare decode"),
         bar("write", share, "bare encode"),
     ];
-    table(name, CHUNKS, CHUNKS * block, contenders, &bars)
-}
-
-/// Runs the rounds and prints the outcome; whether all bars are met.
-fn table(
-    name: &str,
-    items: usize,
-    bytes: usize,
-    mut contenders: Vec<Contender<'_>>,
-    bars: &[Bar],
-) -> bool {
-    let mut times = vec![Vec::with_capacity(ROUNDS); contenders.len()];
-    for round in 0..=ROUNDS {
-        for ((_, contender), times) in contenders.iter_mut().zip(&mut times) {
-            let runs = (0..TURN).map(|_| contender());
-            let time = runs.min().unwrap_or_default().as_secs_f64();
-            // The first round warms up.
-            if round > 0 {
-                times.push(time);
-            }
-        }
-    }
-    println!("\n{name:<28} {:>12} {:>10}", "ns an item", "MB/s");
-    for ((contender, _), times) in contenders.iter().zip(&times) {
-        let time = median(times.clone());
-        let (each, rate) = (time * 1e9 / items as f64, bytes as f64 / time / 1e6);
-        println!("  {contender:<26} {each:>12.1} {rate:>10.0}");
-    }
-    let of = |name| {
-        let found = contenders.iter().zip(&times).find(|((n, _), _)| *n == name);
-        found.expect("a bar names two contenders").1
+    let table = Table {
+        name,
+        items: CHUNKS,
+        bytes: CHUNKS * block,
     };
-    let mut all = true;
-    for bar in bars {
-        let ratios = of(bar.slow)
-            .iter()
-            .zip(of(bar.fast))
-            .map(|(slow, fast)| slow / fast);
-        let ratio = median(ratios.collect());
-        let met = ratio >= bar.least;
-        all &= met;
-        let verdict = if met { "met" } else { "MISSED" };
-        let pair = format!("{} / {}", bar.fast, bar.slow);
-        println!("  {pair:<26} {ratio:>12.2} {:>10.2}  {verdict}", bar.least);
-    }
-    all
-}
-
-fn timed<'a>(mut work: impl FnMut() -> usize + 'a) -> Box<dyn FnMut() -> Duration + 'a> {
-    Box::new(move || {
-        let start = now();
-        black_box(work());
-        now() - start
-    })
+    table.run(contenders, &bars)
 }
 
 /// The buffer is filled before and dropped after.
@@ -196,15 +130,4 @@ fn in_place<'a>(
         black_box(work(black_box(&mut buffer)));
         now() - start
     })
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    values.get(middle).copied().unwrap_or_default()
-}
-
-fn now() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::try_from(time).expect("a clock that runs forwards")
 }

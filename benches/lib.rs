@@ -9,12 +9,16 @@
     reason = "a benchmark that cannot go on says so by failing"
 )]
 
+pub mod bars;
 #[cfg(feature = "stanza")]
 pub mod chunk;
 pub mod expat;
 pub mod framing;
 #[cfg(feature = "stanza")]
 pub mod strict;
+#[cfg(feature = "tls")]
+#[path = "contenders.rs"]
+pub mod tls;
 
 /// A stream of chat messages, about 245 bytes each, `total` bytes or a little more.
 #[must_use]

@@ -20,6 +20,8 @@ pub(crate) enum Options {
     Groups(Vec<OsString>),
     /// The ratios, against the bars.
     Check,
+    /// The TLS adapter beside rustls; `check` fails below the bars.
+    Tls { check: bool },
 }
 
 impl Options {
@@ -27,45 +29,66 @@ impl Options {
         let check = args.iter().any(|arg| arg == "--check");
         match args {
             _ if check && args.len() == 1 => Ok(Self::Check),
+            [layer] if layer == "tls" => Ok(Self::Tls { check }),
+            [layer, flag] if layer == "tls" && flag == "--check" => Ok(Self::Tls { check }),
             [] => Ok(Self::Groups(Vec::new())),
             [filter] if !filter.as_encoded_bytes().starts_with(b"-") => {
                 Ok(Self::Groups(vec![filter.clone()]))
             }
-            _ => bail!("cargo xtask bench takes --check, or a FILTER"),
+            _ => bail!("cargo xtask bench takes --check, or tls [--check], or a FILTER"),
         }
     }
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let sh = &workspace.sh;
-    let folder = workspace.target.join("bench");
-    fs::create_dir_all(&folder)?;
-    let expat = expat(workspace, folder.join("expat"))?;
     match options {
-        Options::Groups(filter) => {
-            for group in ["framer", "stanza", "base64"] {
-                cmd!(
-                    sh,
-                    "cargo bench --locked -p xtls-benches --bench {group} {FEATURES...} -- {filter...}"
-                )
-                .env("XTLS_BENCH_EXPAT", &expat)
-                .run()?;
-            }
-        }
-        Options::Check => {
-            cmd!(
+        Options::Groups(filter) => groups(workspace, filter),
+        Options::Check => check(workspace),
+        Options::Tls { check } => {
+            let sh = &workspace.sh;
+            let flag = check.then_some("--check");
+            Ok(cmd!(
                 sh,
-                "cargo run --quiet --locked --profile bench -p xtls-benches --example check {FEATURES...} -- {expat} {folder}"
+                "cargo run --quiet --locked --profile bench -p xtls-benches --example tls --no-default-features --features tls -- {flag...}"
             )
-            .run()?;
+            .run()?)
         }
+    }
+}
+
+fn groups(workspace: &Workspace, filter: &[OsString]) -> Result<()> {
+    let sh = &workspace.sh;
+    let expat = expat(workspace)?;
+    for group in ["framer", "stanza", "base64"] {
+        cmd!(
+            sh,
+            "cargo bench --locked -p xtls-benches --bench {group} {FEATURES...} -- {filter...}"
+        )
+        .env("XTLS_BENCH_EXPAT", &expat)
+        .run()?;
     }
     Ok(())
 }
 
-/// Builds the driver of expat.
-fn expat(workspace: &Workspace, program: PathBuf) -> Result<PathBuf> {
+fn check(workspace: &Workspace) -> Result<()> {
     let sh = &workspace.sh;
+    let (expat, folder) = (expat(workspace)?, folder(workspace));
+    Ok(cmd!(
+        sh,
+        "cargo run --quiet --locked --profile bench -p xtls-benches --example check {FEATURES...} -- {expat} {folder}"
+    )
+    .run()?)
+}
+
+fn folder(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("bench")
+}
+
+/// Builds the driver of expat.
+fn expat(workspace: &Workspace) -> Result<PathBuf> {
+    let sh = &workspace.sh;
+    fs::create_dir_all(folder(workspace))?;
+    let program = folder(workspace).join("expat");
     packages::ensure_expat(sh)?;
     let source = workspace.root.join("benches/expat.c");
     let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
@@ -91,6 +114,14 @@ mod tests {
         assert_eq!(parse(&["--check"]).unwrap(), Options::Check);
         assert!(parse(&["--check", "chat"]).is_err());
         assert!(parse(&["--chek"]).is_err());
+    }
+
+    #[test]
+    fn a_layer_may_be_checked() {
+        assert_eq!(parse(&["tls"]).unwrap(), Options::Tls { check: false });
+        let checked = Options::Tls { check: true };
+        assert_eq!(parse(&["tls", "--check"]).unwrap(), checked);
+        assert!(parse(&["tls", "chat"]).is_err());
     }
 
     #[test]

@@ -28,6 +28,7 @@ cargo xtask test [--quick] [FILTER]          everything a change must pass; --qu
 cargo xtask check                            fmt, clippy, doc, licences and bans, tidy
 cargo xtask bench [--check | FILTER]         framer and stanza beside rxml, quick-xml, expat and bare base64; --check: only the
                                              ratios, which fail below their bars
+cargo xtask bench tls [--check]              the TLS adapter beside rustls alone: throughput, handshakes, heap
 cargo xtask tidy                             layer arrows and house rules
 cargo xtask fuzz TARGET [SECONDS] [--runs N] fuzz framer, stanza, differential or base64 for a minute; docs/FUZZING.md has the rest
 cargo xtask prosody [--limits] [--then CMD…] a throw-away XMPP server on loopback with two accounts; --limits: as Debian ships it,

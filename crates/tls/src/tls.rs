@@ -110,6 +110,7 @@ impl Tls {
                 Err(error) => self.fail(&error),
             }
         }
+        self.release();
         self.collect();
     }
 
@@ -216,15 +217,6 @@ impl Tls {
             self.connection.send_close_notify();
         }
         self.collect();
-    }
-
-    /// Lets go of memory that rustls keeps after traffic (about 28 KiB after full records). Worth calling when the
-    /// connection turns idle; costs an allocation when the next bytes come.
-    pub fn shrink(&mut self) {
-        if !self.peer_closed && self.failure.is_none() {
-            // rustls sizes its buffer before it asks for bytes; being told to wait, it changes nothing else.
-            let _ = self.connection.read_tls(&mut Waiting);
-        }
     }
 
     /// Whether the handshake is not finished. Stays true when it fails: see [`failure`](Self::failure).
@@ -365,18 +357,50 @@ impl Tls {
         }
     }
 
+    /// Lets go of what rustls has read into, all but 4 KiB: up to 28 KiB after full records, for as long as nothing comes.
+    fn release(&mut self) {
+        if !self.peer_closed && self.failure.is_none() {
+            // rustls sizes its buffer before it asks for bytes, now or when the next ones come; being told to wait, it
+            // changes nothing else.
+            let _ = self.connection.read_tls(&mut Waiting);
+        }
+    }
+
     /// Moves encrypted data out of rustls.
     fn collect(&mut self) {
         while self.connection.wants_write() {
             // Writing to memory cannot fail.
             if self
                 .connection
-                .write_tls(&mut (&mut self.out).writer())
+                .write_tls(&mut Queue(&mut self.out))
                 .is_err()
             {
                 return;
             }
         }
+    }
+}
+
+/// A writer that takes all there is at once.
+struct Queue<'a>(&'a mut BytesMut);
+
+impl io::Write for Queue<'_> {
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        self.0.put_slice(record);
+        Ok(record.len())
+    }
+
+    fn write_vectored(&mut self, records: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let len = records.iter().map(|record| record.len()).sum();
+        self.0.reserve(len);
+        for record in records {
+            self.0.put_slice(record);
+        }
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

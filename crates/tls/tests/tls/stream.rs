@@ -93,26 +93,6 @@ fn the_queue_toward_the_wire_is_bounded() {
 }
 
 #[test]
-fn shrinking_changes_nothing_but_memory() {
-    let (mut alice, mut bob) = connected();
-    for _ in 0..3 {
-        alice.tls.write(&[5; 30_000]).unwrap();
-        let wire = alice.take();
-        let (first, second) = wire.split_at(17_000);
-        bob.feed(first);
-        bob.tls.shrink();
-        bob.feed(second);
-        bob.tls.shrink();
-    }
-    assert_eq!(bob.plain, [5; 90_000][..]);
-    alice.tls.close();
-    bob.feed(&alice.take());
-    bob.tls.shrink();
-    assert!(bob.tls.peer_closed());
-    assert_eq!(bob.tls.failure(), None);
-}
-
-#[test]
 fn plain_rustls_is_understood_and_understands() {
     for role in [Role::Client, Role::Server] {
         let (other, script) = match role {
