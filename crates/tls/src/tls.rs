@@ -23,6 +23,9 @@ use crate::{
 /// rustls wants a name even when it is neither sent nor checked (RFC 6761 §6.4: resolves to nothing).
 const NO_NAME: &str = "xtls.invalid";
 
+/// What rustls reads at a time, in bytes.
+const RUSTLS_READ: usize = 4096;
+
 /// One end of a TLS 1.3 connection, without I/O.
 ///
 /// - Wire bytes go into [`handle_wire`](Self::handle_wire), cut in any way, and come out of [`poll_wire`](Self::poll_wire).
@@ -94,11 +97,17 @@ impl Tls {
     /// `plain` grows by at most the length of `wire` (plus what was held back of an unfinished record: under 17 KiB). Bytes
     /// after the peer's `close_notify` (RFC 8446 §6.1) and after a failure are dropped.
     pub fn handle_wire(&mut self, mut wire: &[u8], plain: &mut BytesMut) {
+        // rustls makes its buffer longer by a whole read each time. With the odd bytes first, it ends where the wire does.
+        let mut odd = Some(wire.len() % RUSTLS_READ).filter(|odd| *odd > 0);
         while !wire.is_empty() && self.failure.is_none() && !self.peer_closed {
-            // rustls takes a few KiB at a time; its plaintext is drained in between, so that it always has room for more.
-            let outcome = match self.connection.read_tls(&mut wire) {
+            let mut piece = odd.take().and_then(|odd| wire.get(..odd)).unwrap_or(wire);
+            // Plaintext is drained after each read, so that rustls always has room for more.
+            let outcome = match self.connection.read_tls(&mut piece) {
                 Ok(0) => Err(Error::General("no more bytes are taken".to_owned())),
-                Ok(_) => self.process(),
+                Ok(taken) => {
+                    wire = wire.get(taken..).unwrap_or_default();
+                    self.process()
+                }
                 Err(error) => Err(Error::General(error.to_string())),
             };
             if self.peer.is_none() && !self.connection.is_handshaking() {
