@@ -12,6 +12,9 @@ impl Alert {
     /// `handshake_failure` (RFC 8446 §6.2): no acceptable security parameters.
     pub const HANDSHAKE_FAILURE: Self = Self(40);
 
+    /// `decode_error` (RFC 8446 §6.2): a message that cannot be read, or an empty certificate of a server.
+    pub const DECODE_ERROR: Self = Self(50);
+
     /// `protocol_version` (RFC 8446 §6.2): no version in common.
     pub const PROTOCOL_VERSION: Self = Self(70);
 

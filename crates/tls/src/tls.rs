@@ -343,8 +343,12 @@ impl Tls {
             return;
         }
         let unnamed = self.checks.verifier().refusal() == Some(&TlsError::Alpn);
+        let client = matches!(self.connection, Connection::Client(_));
         if unnamed {
             self.refuse(TlsError::Alpn, Alert::NO_APPLICATION_PROTOCOL);
+        } else if client && *error == Error::NoCertificatesPresented {
+            // The one fault about which rustls says nothing to the peer (RFC 8446 §4.4.2.4 names the alert).
+            self.refuse(TlsError::NoCertificate, Alert::DECODE_ERROR);
         } else {
             self.failure = Some(self.checks.explain(error));
         }

@@ -16,10 +16,13 @@ mod context;
 mod forge;
 mod handshake;
 mod hello;
+#[cfg(feature = "aws-lc-rs")]
+mod providers;
 mod raw;
 mod refusal;
 mod rekey;
 mod stream;
 mod support;
+mod table;
 mod tamper;
 mod under_tokio;

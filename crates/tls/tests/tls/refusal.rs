@@ -191,6 +191,11 @@ fn a_server_with_an_empty_certificate_message() {
         "{:?}",
         raw.error
     );
+    assert_eq!(
+        raw.error,
+        Some(Error::AlertReceived(AlertDescription::DecodeError)),
+        "RFC 8446 §4.4.2.4"
+    );
     assert_eq!(bob.plain.len(), 0);
 }
 
