@@ -9,6 +9,9 @@ use std::fmt;
 pub struct Alert(u8);
 
 impl Alert {
+    /// `unexpected_message` (RFC 8446 §6.2): a message that has no place here.
+    pub const UNEXPECTED_MESSAGE: Self = Self(10);
+
     /// `handshake_failure` (RFC 8446 §6.2): no acceptable security parameters.
     pub const HANDSHAKE_FAILURE: Self = Self(40);
 

@@ -23,6 +23,10 @@ use crate::{
 /// rustls wants a name even when it is neither sent nor checked (RFC 6761 §6.4: resolves to nothing).
 const NO_NAME: &str = "xtls.invalid";
 
+/// Kinds of records (RFC 8446 §5.1): an alert, and whatever is under keys.
+const ALERT: u8 = 0x15;
+const PROTECTED: u8 = 0x17;
+
 /// What rustls reads at a time, in bytes.
 const RUSTLS_READ: usize = 4096;
 
@@ -317,8 +321,7 @@ impl Tls {
 
     /// Gives the handshake up, in words that the peer understands at this point.
     fn cancel(&mut self) {
-        let first = self.connection.protocol_version().is_none();
-        if first || matches!(self.connection, Connection::Client(_)) {
+        if self.speaks_plainly() {
             // A `close_notify` would be a mere warning to it.
             self.refuse(TlsError::Cancelled, Alert::USER_CANCELED);
         } else {
@@ -334,7 +337,7 @@ impl Tls {
         self.collect();
         self.out.clear();
         self.out
-            .put_slice(&[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, alert.number()]);
+            .put_slice(&[ALERT, 0x03, 0x03, 0x00, 0x02, 0x02, alert.number()]);
         self.failure = Some(why);
     }
 
@@ -343,15 +346,28 @@ impl Tls {
             return;
         }
         let unnamed = self.checks.verifier().refusal() == Some(&TlsError::Alpn);
-        let client = matches!(self.connection, Connection::Client(_));
         if unnamed {
             self.refuse(TlsError::Alpn, Alert::NO_APPLICATION_PROTOCOL);
-        } else if client && *error == Error::NoCertificatesPresented {
-            // The one fault about which rustls says nothing to the peer (RFC 8446 §4.4.2.4 names the alert).
-            self.refuse(TlsError::NoCertificate, Alert::DECODE_ERROR);
-        } else {
-            self.failure = Some(self.checks.explain(error));
+            return;
         }
+        let why = self.checks.explain(error);
+        self.collect();
+        let heard = matches!(error, Error::AlertReceived(_));
+        let told = matches!(last_record(&self.out), Some(ALERT | PROTECTED));
+        if heard || told || !self.speaks_plainly() {
+            self.failure = Some(why);
+        } else if matches!(error, Error::PeerMisbehaved(_)) {
+            // rustls tells the peer nothing of some faults, and it would wait.
+            self.refuse(why, Alert::UNEXPECTED_MESSAGE);
+        } else {
+            self.refuse(why, Alert::DECODE_ERROR);
+        }
+    }
+
+    /// Whether the peer has not seen a byte under our keys yet.
+    fn speaks_plainly(&self) -> bool {
+        let client = matches!(self.connection, Connection::Client(_));
+        self.peer.is_none() && (client || self.connection.protocol_version().is_none())
     }
 
     /// Moves decrypted data out of rustls.
@@ -392,6 +408,17 @@ impl Tls {
             }
         }
     }
+}
+
+/// The kind of the last record.
+fn last_record(mut wire: &[u8]) -> Option<u8> {
+    let mut last = None;
+    while let [kind, _, _, high, low, rest @ ..] = wire {
+        last = Some(*kind);
+        let len = usize::from(u16::from_be_bytes([*high, *low]));
+        wire = rest.get(len..).unwrap_or_default();
+    }
+    last
 }
 
 /// A writer that takes all there is at once.

@@ -78,43 +78,59 @@ impl Script {
         }
     }
 
+    /// The configuration of a client that does this, for as many connections as a test likes.
+    pub(crate) fn client(&self) -> Arc<ClientConfig> {
+        let mut config = ClientConfig::builder_with_provider(self.crypto.clone())
+            .with_protocol_versions(&self.versions)
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anybody { asks: true }))
+            .with_client_cert_resolver(self.shown());
+        config.alpn_protocols = self.alpn.clone();
+        config.enable_secret_extraction = true;
+        (self.edit_client)(&mut config);
+        Arc::new(config)
+    }
+
+    fn server(&self) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::builder_with_provider(self.crypto.clone())
+            .with_protocol_versions(&self.versions)
+            .unwrap()
+            .with_client_cert_verifier(Arc::new(Anybody { asks: self.asks }))
+            .with_cert_resolver(self.shown());
+        config.alpn_protocols = self.alpn.clone();
+        config.enable_secret_extraction = true;
+        (self.edit_server)(&mut config);
+        Arc::new(config)
+    }
+
+    fn shown(&self) -> Arc<Shown> {
+        let certified = Arc::new(CertifiedKey::new(self.chain.clone(), self.key.clone()));
+        Arc::new(Shown(self.shows.then_some(certified)))
+    }
+
     pub(crate) fn start(self, role: Role) -> Raw {
-        let crypto = self.crypto;
-        let certified = Arc::new(CertifiedKey::new(self.chain, self.key));
-        let shown = Arc::new(Shown(self.shows.then_some(certified)));
-        let connection = match role {
-            Role::Client => {
-                let mut config = ClientConfig::builder_with_provider(crypto)
-                    .with_protocol_versions(&self.versions)
-                    .unwrap()
-                    .dangerous()
-                    .with_custom_certificate_verifier(Arc::new(Anybody { asks: true }))
-                    .with_client_cert_resolver(shown);
-                config.alpn_protocols = self.alpn;
-                config.enable_secret_extraction = true;
-                (self.edit_client)(&mut config);
-                let name = ServerName::try_from("example.net").unwrap();
-                Connection::Client(ClientConnection::new(Arc::new(config), name).unwrap())
-            }
-            Role::Server => {
-                let mut config = ServerConfig::builder_with_provider(crypto)
-                    .with_protocol_versions(&self.versions)
-                    .unwrap()
-                    .with_client_cert_verifier(Arc::new(Anybody { asks: self.asks }))
-                    .with_cert_resolver(shown);
-                config.alpn_protocols = self.alpn;
-                config.enable_secret_extraction = true;
-                (self.edit_server)(&mut config);
-                Connection::Server(ServerConnection::new(Arc::new(config)).unwrap())
-            }
-        };
-        let mut raw = Raw {
-            connection,
-            plain: BytesMut::new(),
-            error: None,
+        let mut raw = match role {
+            Role::Client => Raw::client(self.client()),
+            Role::Server => Raw::new(ServerConnection::new(self.server()).unwrap().into()),
         };
         raw.connection.writer().write_all(&self.early).unwrap();
         raw
+    }
+}
+
+impl Raw {
+    pub(crate) fn client(config: Arc<ClientConfig>) -> Self {
+        let name = ServerName::try_from("example.net").unwrap();
+        Self::new(ClientConnection::new(config, name).unwrap().into())
+    }
+
+    fn new(connection: Connection) -> Self {
+        Self {
+            connection,
+            plain: BytesMut::new(),
+            error: None,
+        }
     }
 }
 

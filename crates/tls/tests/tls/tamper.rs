@@ -2,7 +2,9 @@
 
 use xtls_tls::{Config, Role, TlsError, default_provider, seeded};
 
-use super::support::{ALICE, BOB, End as _, Ours, config_with, expect, exported, ours, settle};
+use super::support::{
+    ALICE, BOB, End as _, Ours, config_with, expect, exported, ours, records, settle,
+};
 
 /// Two ends whose every byte follows from `seed`.
 fn seeded_pair(seed: u8) -> (Ours, Ours) {
@@ -100,9 +102,84 @@ fn one_bit_in_every_byte_of_every_flight() {
                     "flight {flight}, byte {at}, bit {bit} was not noticed"
                 );
                 assert_eq!(exported(&alice), exported(&bob));
+                let (mut alice, mut bob) = (alice, bob);
+                alice.tls.write(b"question").unwrap();
+                bob.tls.write(b"answer").unwrap();
+                settle(&mut alice, &mut bob);
                 assert_eq!((alice.tls.failure(), bob.tls.failure()), (None, None));
+                assert_eq!(
+                    (&alice.plain[..], &bob.plain[..]),
+                    (&b"answer"[..], &b"question"[..])
+                );
             }
         }
+    }
+}
+
+/// Both ends, with so many flights of an honest handshake carried.
+fn after(flights: usize) -> (Ours, Ours) {
+    let (mut alice, mut bob) = seeded_pair(7);
+    for turn in 0..flights {
+        if turn & 1 == 0 {
+            bob.feed(&alice.take());
+        } else {
+            alice.feed(&bob.take());
+        }
+    }
+    (alice, bob)
+}
+
+/// Whoever receives that flight, with all before it carried.
+fn receiver(flight: usize) -> Ours {
+    let (alice, bob) = after(flight);
+    if flight & 1 == 0 { bob } else { alice }
+}
+
+/// Whoever notices says so: no failure of our own leaves the other end waiting for more.
+#[test]
+fn every_fault_that_is_noticed_is_told() {
+    let flights = recorded(7);
+    for (flight, wire) in flights.iter().take(3).enumerate() {
+        for at in 0..wire.len() {
+            let mut end = receiver(flight);
+            end.take();
+            let mut wire = wire.clone();
+            wire[at] ^= 0x10;
+            end.feed(&wire);
+            if let Some(why) = end.tls.failure().cloned() {
+                let words = end.take();
+                let told = matches!(records(&words).last(), Some((0x15 | 0x17, _)));
+                let heard = matches!(why, TlsError::Alert(_));
+                assert!(
+                    told || heard,
+                    "flight {flight}, byte {at}: {why:?} without a word"
+                );
+            }
+        }
+    }
+}
+
+/// The wire ends after every byte of every flight: never a success of the end that was cut off, and never a hang.
+#[test]
+fn a_cut_at_every_byte_of_every_flight() {
+    let flights = recorded(7);
+    for (flight, wire) in flights.iter().take(3).enumerate() {
+        for cut in 0..wire.len() {
+            let mut end = receiver(flight);
+            end.feed(&wire[..cut]);
+            assert_eq!((end.tls.failure(), end.tls.peer()), (None, None));
+            end.tls.handle_wire_end();
+            assert_eq!(
+                end.tls.failure(),
+                Some(&TlsError::Truncated),
+                "flight {flight}, {cut} bytes"
+            );
+            assert!(end.tls.is_handshaking() && end.tls.peer().is_none());
+            assert_eq!(end.plain.len(), 0);
+        }
+        let mut end = receiver(flight);
+        end.feed(wire);
+        assert_eq!(end.tls.failure(), None);
     }
 }
 
