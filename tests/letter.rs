@@ -13,7 +13,7 @@ use xtls_ibb::Window;
 use xtls_stanza::xtls::Control;
 use xtls_stanza::{Content, Payload};
 use xtls_tests::net::Seen;
-use xtls_tests::pair::{Pair, Settings, Who, message};
+use xtls_tests::pair::{Settings, Who, message};
 
 /// The payload of each chunk that `who` sent, in order.
 fn chunks(log: &[Seen], who: Who) -> Vec<Vec<u8>> {
@@ -52,7 +52,7 @@ fn records(mut bytes: &[u8]) -> Vec<(u8, usize)> {
 
 #[test]
 fn one_iq_may_carry_many_stanzas() {
-    let mut pair = Pair::seeded(1);
+    let mut pair = Settings::seeded(1).letter().build();
     let (romeo, _) = pair.establish(Who::Romeo);
     let before = chunks(pair.log(), Who::Romeo).len();
     let sent: Vec<_> = (0..50)
@@ -79,6 +79,7 @@ fn one_stanza_may_span_many_iqs() {
         chunk: 512,
     };
     let mut pair = Settings::seeded(2)
+        .letter()
         .ibb(xtls_ibb::Config::default().window(window))
         .build();
     let (romeo, _) = pair.establish(Who::Romeo);
@@ -95,7 +96,7 @@ fn one_stanza_may_span_many_iqs() {
 
 #[test]
 fn one_iq_may_carry_handshake_and_stanza() {
-    let mut pair = Pair::seeded(3);
+    let mut pair = Settings::seeded(3).letter().build();
     pair.open(Who::Romeo);
     // The initiator writes the moment it may: its last flight waits to leave then.
     pair.end(Who::Romeo).early = vec![message("m1", "And I'll be new baptized")];
@@ -114,7 +115,7 @@ fn one_iq_may_carry_handshake_and_stanza() {
 
 #[test]
 fn tls_closes_before_the_tunnel() {
-    let mut pair = Pair::seeded(4);
+    let mut pair = Settings::seeded(4).letter().build();
     let (romeo, juliet) = pair.establish(Who::Romeo);
     pair.send(
         Who::Romeo,
@@ -167,7 +168,7 @@ fn tls_closes_before_the_tunnel() {
 
 #[test]
 fn the_open_carries_start_and_the_result_is_empty() {
-    let mut pair = Pair::seeded(5);
+    let mut pair = Settings::seeded(5).letter().build();
     pair.establish(Who::Romeo);
     let Content::Set(Payload::Open(open)) = pair.log()[0].envelope().content else {
         panic!("the first stanza is not an open");
@@ -181,7 +182,7 @@ fn the_open_carries_start_and_the_result_is_empty() {
 
 #[test]
 fn stanzas_travel_without_routing_data_and_arrive_with_it() {
-    let mut pair = Pair::seeded(6);
+    let mut pair = Settings::seeded(6).letter().build();
     let (romeo, _) = pair.establish(Who::Romeo);
     let sent = message("m1", "It is my lady")
         .with_to(Who::Juliet.address())
@@ -196,7 +197,7 @@ fn stanzas_travel_without_routing_data_and_arrive_with_it() {
 
 #[test]
 fn the_responder_confirms_with_one_space() {
-    let mut pair = Pair::seeded(7);
+    let mut pair = Settings::seeded(7).letter().build();
     pair.establish(Who::Romeo);
     let juliet = chunks(pair.log(), Who::Juliet).concat();
     // After her handshake: one record of one byte of plaintext, its type and its tag.
@@ -207,7 +208,7 @@ fn the_responder_confirms_with_one_space() {
 #[test]
 fn the_same_seed_gives_the_same_bytes_on_the_wire() {
     let wire = |seed| {
-        let mut pair = Pair::seeded(seed);
+        let mut pair = Settings::seeded(seed).letter().build();
         let (romeo, juliet) = pair.establish(Who::Romeo);
         pair.send(
             Who::Romeo,

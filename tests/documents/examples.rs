@@ -7,7 +7,7 @@ use xtls_session::{Binding, Service};
 use xtls_stanza::xtls::Control;
 use xtls_stanza::{Content, Envelope, Stanza};
 use xtls_tests::keys::address;
-use xtls_tests::pair::{Pair, Who, message};
+use xtls_tests::pair::{Settings, Who, message};
 use xtls_tls::Role;
 
 use crate::markdown::{DOCUMENTS, Fence, fences, quoted, table};
@@ -41,7 +41,7 @@ fn name(payload: &Payload) -> String {
     match payload {
         Payload::Open(open) => {
             let start = Control::in_open(open).expect("a readable start");
-            assert_eq!(start, Some(Control::Start { hello: None }));
+            assert!(matches!(start, Some(Control::Start { .. })));
             "open".to_owned()
         }
         Payload::Data(data) => {
@@ -165,7 +165,7 @@ fn one_tunnel_is_what_two_routers_say() {
 
 /// Romeo opens, says one thing early, and closes; Juliet closes then.
 fn recorded() -> Vec<Envelope> {
-    let mut pair = Pair::seeded(3);
+    let mut pair = Settings::seeded(3).letter().build();
     let romeo = pair.open(Who::Romeo);
     pair.end(Who::Romeo).early = vec![message("m1", "Call me but love")];
     pair.drive();

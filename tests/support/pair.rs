@@ -73,6 +73,7 @@ pub struct Settings {
     session: xtls_session::Config,
     policy: Policy,
     known: bool,
+    early: bool,
 }
 
 impl Settings {
@@ -86,6 +87,7 @@ impl Settings {
             session: xtls_session::Config::default(),
             policy: Policy::Ask,
             known: true,
+            early: true,
         }
     }
 
@@ -98,6 +100,12 @@ impl Settings {
     /// Other limits.
     pub fn session(mut self, session: xtls_session::Config) -> Self {
         self.session = session;
+        self
+    }
+
+    /// As the letter has it, without an early hello.
+    pub fn letter(mut self) -> Self {
+        self.early = false;
         self
     }
 
@@ -144,7 +152,8 @@ impl Settings {
             .policy(self.policy)
             .accept(Accept::Only(BTreeSet::from([peer.to_bare()])))
             .ibb(self.ibb.clone())
-            .session(self.session);
+            .session(self.session)
+            .early(self.early);
         seed[31] ^= 0xFF;
         End {
             router: Router::new(own, config, seed),

@@ -155,6 +155,9 @@ pub(crate) struct Tunnel {
     /// Which stanzas carry the stream.
     #[arg(long, value_enum, value_name = "KIND", default_value_t = Transport::Iq)]
     pub(crate) transport: Transport,
+    /// No TLS in the open and its answer: one more round trip, for servers that stumble over it.
+    #[arg(long)]
+    pub(crate) no_early_hello: bool,
     /// Records the session as JSON lines; payload is left out.
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,

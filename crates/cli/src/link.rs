@@ -91,6 +91,7 @@ pub(crate) fn config(
         .policy(policy)
         .accept(accept(&tunnel.accept))
         .carrier(carrier)
+        .early(!tunnel.no_early_hello)
         .ibb(ibb))
 }
 

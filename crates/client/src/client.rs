@@ -233,6 +233,11 @@ impl Sender {
         judged.await.unwrap_or(Ok(()))
     }
 
+    /// Gives the owner's word on [`What::Asked`]: whether this open may become a tunnel.
+    pub async fn admit(&self, yes: bool) {
+        let _ = self.commands.send(Command::Admit(self.id, yes)).await;
+    }
+
     /// Ends our direction; the peer's stays open.
     pub async fn finish(&self) {
         let _ = self.commands.send(Command::Finish(self.id)).await;

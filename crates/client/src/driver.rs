@@ -35,6 +35,7 @@ pub(crate) enum Command {
         verdict: Verdict,
         done: oneshot::Sender<Result<(), PinsError>>,
     },
+    Admit(TunnelId, bool),
     Finish(TunnelId),
     Close(TunnelId),
     Abort(TunnelId),
@@ -226,6 +227,7 @@ impl<U: Uplink> Driver<U> {
                 let judged = self.judge(id, verdict);
                 let _ = done.send(judged);
             }
+            Command::Admit(id, yes) => self.router.admit(now, id, yes),
             Command::Finish(id) => {
                 if let Some(handle) = self.handles.0.get_mut(&id) {
                     handle.finishing = true;
@@ -312,7 +314,7 @@ impl<U: Uplink> Driver<U> {
     fn give_out(&mut self) {
         while let Some(Event { id, what }) = self.router.poll_event(now()) {
             match &what {
-                What::Incoming(peer) => {
+                What::Incoming(peer) | What::Asked(peer) => {
                     let tunnel = self
                         .handle(id, peer.clone())
                         .filter(|_| self.life == Life::Running);
@@ -320,6 +322,8 @@ impl<U: Uplink> Driver<U> {
                     if !taken {
                         debug!("nobody takes an incoming tunnel");
                         self.router.abort(now(), id);
+                    } else if matches!(what, What::Asked(_)) {
+                        self.pass(id, what);
                     }
                     continue;
                 }

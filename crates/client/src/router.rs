@@ -8,6 +8,7 @@ mod answers;
 mod clock;
 mod close;
 mod config;
+mod early;
 mod event;
 mod opening;
 mod tunnel;
@@ -169,7 +170,9 @@ impl Router {
                     session.abort();
                     tunnel.over = true;
                 }
-                Phase::Opening | Phase::Yielding { .. } => self.give_up(now, id),
+                Phase::Opening { .. } | Phase::Asking { .. } | Phase::Yielding { .. } => {
+                    self.give_up(now, id);
+                }
                 Phase::Emptying { .. } | Phase::Closing { .. } | Phase::Awaiting { .. } => {
                     self.cut_short(now, id);
                 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use xtls_stanza::Element;
-use xtls_stanza::ibb::{BlockSize, Carrier};
+use xtls_stanza::ibb::{BlockSize, Carrier, Sid};
 
 use crate::window::Window;
 
@@ -244,6 +244,8 @@ pub struct OpenOptions {
     pub(crate) extensions: Vec<Element>,
     pub(crate) window: Option<Window>,
     pub(crate) patient: Option<bool>,
+    pub(crate) sid: Option<Sid>,
+    pub(crate) later: Option<Vec<Element>>,
 }
 
 impl OpenOptions {
@@ -279,6 +281,22 @@ impl OpenOptions {
     #[must_use]
     pub fn window(mut self, window: Window) -> Self {
         self.window = Some(window);
+        self
+    }
+
+    /// The sid, as [`Mux::fresh_sid`](crate::Mux::fresh_sid) made it: for extensions that depend on it. One that is in use
+    /// already is not taken. After `resource-constraint` the stream asks again under another one.
+    #[must_use]
+    pub fn sid(mut self, sid: Sid) -> Self {
+        self.sid = Some(sid);
+        self
+    }
+
+    /// What takes the extensions' place when the stream asks again with half the block, under another sid. Default: the
+    /// same once more.
+    #[must_use]
+    pub fn extensions_later(mut self, elements: Vec<Element>) -> Self {
+        self.later = Some(elements);
         self
     }
 

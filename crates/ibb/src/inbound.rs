@@ -132,7 +132,10 @@ impl Stream {
         outbox: &mut Outbox,
     ) -> bool {
         let Phase::Opening {
-            halvings, until, ..
+            halvings,
+            until,
+            extensions,
+            ..
         } = &mut self.phase
         else {
             return false;
@@ -142,6 +145,9 @@ impl Stream {
             return false;
         }
         *halvings += 1;
+        if let Some(later) = extensions.later.take() {
+            extensions.first = later;
+        }
         *until = now + config.open_timeout;
         self.block = half;
         self.sid = sid;

@@ -16,7 +16,7 @@ use crate::event::{By, Close, Event, StreamId, Why};
 use crate::names::Names;
 use crate::outbox::Outbox;
 use crate::stats::Stats;
-use crate::stream::{Own, Stream};
+use crate::stream::{Extensions, Own, Stream};
 use crate::window::Window;
 
 /// All bytestreams of one full address, both directions.
@@ -107,10 +107,14 @@ impl Mux {
             patient: options.patient.unwrap_or(self.config.patient),
             opened_by: By::Us,
         };
-        let sid = self.new_sid(to);
+        let free = options.sid.filter(|sid| self.find(to, sid).is_none());
+        let sid = free.unwrap_or_else(|| self.new_sid(to));
         let id = self.new_id();
         let (config, outbox, to) = (&self.config, &mut self.outbox, to.clone());
-        let extensions = options.extensions;
+        let extensions = Extensions {
+            first: options.extensions,
+            later: options.later,
+        };
         let stream = Stream::opening(now, id, to, sid, own, config, extensions, outbox);
         self.file(now, stream);
         Ok(id)
@@ -379,6 +383,12 @@ impl Mux {
     pub(crate) fn new_id(&mut self) -> StreamId {
         self.next_id += 1;
         StreamId(self.next_id)
+    }
+
+    /// A sid that is not in use with `peer` and that nobody can guess, for [`OpenOptions::sid`].
+    #[must_use]
+    pub fn fresh_sid(&mut self, peer: &Address) -> Sid {
+        self.new_sid(peer)
     }
 
     pub(crate) fn new_sid(&mut self, peer: &Address) -> Sid {

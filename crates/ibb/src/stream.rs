@@ -58,7 +58,7 @@ pub(crate) enum Phase {
     Opening {
         request: String,
         halvings: u32,
-        extensions: Vec<Element>,
+        extensions: Extensions,
         until: Instant,
     },
     /// The peer's open waits for our owner.
@@ -129,7 +129,7 @@ impl Stream {
         sid: Sid,
         own: Own,
         config: &Config,
-        extensions: Vec<Element>,
+        extensions: Extensions,
         outbox: &mut Outbox,
     ) -> Self {
         let until = now + config.open_timeout;
@@ -182,7 +182,7 @@ impl Stream {
             sid: self.sid.clone(),
             block_size,
             carrier: self.carrier,
-            extensions: extensions.clone(),
+            extensions: extensions.first.clone(),
         };
         *request = outbox.request(&self.peer, self.id, Asked::Open, Payload::Open(open));
     }
@@ -320,4 +320,11 @@ pub(crate) struct Own {
     pub(crate) window: Window,
     pub(crate) patient: bool,
     pub(crate) opened_by: By,
+}
+
+/// What our `<open/>` holds besides.
+pub(crate) struct Extensions {
+    pub(crate) first: Vec<Element>,
+    /// What it holds when it is sent again, if that differs.
+    pub(crate) later: Option<Vec<Element>>,
 }

@@ -171,6 +171,20 @@ impl Session {
         wire
     }
 
+    /// What [`poll_wire`](Self::poll_wire) has to give, without taking it: a first flight that may travel ahead of the
+    /// transport, and must travel on it if nobody took it there.
+    #[must_use]
+    pub fn peek_wire(&self) -> &[u8] {
+        self.tls.peek_wire()
+    }
+
+    /// The transport stands only now, though the first flight was made earlier: the handshake's limits count from here.
+    pub fn begun(&mut self, now: Instant) {
+        if let Phase::Handshaking { since, progress } = &mut self.phase {
+            (*since, *progress) = (now, now);
+        }
+    }
+
     /// How many more bytes of ciphertext the session would hold for the transport; 0 means that
     /// [`send`](Self::send) says [`SendError::Full`].
     #[must_use]

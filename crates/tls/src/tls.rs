@@ -210,6 +210,12 @@ impl Tls {
         Some(self.out.split_to(len).freeze())
     }
 
+    /// What [`poll_wire`](Self::poll_wire) has to give, without taking it.
+    #[must_use]
+    pub fn peek_wire(&self) -> &[u8] {
+        &self.out
+    }
+
     /// How many bytes [`poll_wire`](Self::poll_wire) has to give.
     #[must_use]
     pub fn wire_pending(&self) -> usize {

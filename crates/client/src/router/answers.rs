@@ -13,6 +13,7 @@ use xtls_stanza::{
 };
 
 use super::Router;
+use super::config::Welcome;
 use super::event::Why;
 
 /// What we say we can do (XEP-0030). Discovery is a hint and nothing rests on it.
@@ -121,7 +122,7 @@ impl Router {
         self.knows(from)
             || from.same_bare(self.own())
             || from.as_str() == self.own().domain()
-            || self.config.accept.allows(from)
+            || self.config.accept.welcome(from) != Welcome::No
     }
 
     /// A peer's resource has gone, or its server says so: its tunnels are cut.

@@ -17,7 +17,7 @@ impl Router {
     pub(super) fn on_stream(&mut self, now: Instant, event: Stream) {
         match event {
             Stream::Incoming { id, from, open } => self.on_open(now, id, from, &open),
-            Stream::Opened { id, .. } => self.on_opened(now, id),
+            Stream::Opened { id, answer } => self.on_opened(now, id, answer),
             Stream::Readable { id } | Stream::Writable { id } => self.wake(id),
             Stream::Closed { id, close } => self.on_stream_closed(now, id, close.why),
             _ => {}
@@ -40,7 +40,15 @@ impl Router {
         };
         tunnel.stream = None;
         match &mut tunnel.phase {
-            Phase::Opening => self.open_failed(now, id, why),
+            Phase::Opening { .. } => self.open_failed(now, id, why),
+            Phase::Asking { .. } => {
+                let by = match why {
+                    xtls_ibb::Why::Expired => By::Us,
+                    _ => By::Peer,
+                };
+                let closed = tunnel.closed(by, Why::Stream(why));
+                self.finish_tunnel(id, closed);
+            }
             Phase::Yielding { .. } => {}
             Phase::Running(session) => {
                 session.handle_wire_end(now);
@@ -74,6 +82,9 @@ impl Router {
         id: TunnelId,
         close: xtls_session::Close,
     ) {
+        if self.again_without_early(now, id, &close) {
+            return;
+        }
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
@@ -192,7 +203,7 @@ impl Router {
         sid: Option<&Sid>,
     ) -> bool {
         let found = self.with_peer(from).into_iter().find(|id| {
-            let Some(tunnel) = self.tunnels.get(id).filter(|tunnel| !tunnel.awaits_open()) else {
+            let Some(tunnel) = self.tunnels.get(id).filter(|tunnel| tunnel.begun()) else {
                 return false;
             };
             let own = tunnel.stream.and_then(|stream| self.mux.sid(stream));
@@ -221,7 +232,10 @@ impl Router {
                 }
             }
             Phase::Awaiting { until: at, .. } => *at = until,
-            Phase::Opening | Phase::Yielding { .. } | Phase::Ending { .. } => {}
+            Phase::Opening { .. }
+            | Phase::Asking { .. }
+            | Phase::Yielding { .. }
+            | Phase::Ending { .. } => {}
         }
         self.dirty.insert(id);
         true
@@ -249,7 +263,7 @@ impl Router {
                 debug!("a step of closing was not answered in time");
                 self.close_stream(now, id);
             }
-            Phase::Opening | Phase::Ending { .. } => {}
+            Phase::Opening { .. } | Phase::Asking { .. } | Phase::Ending { .. } => {}
         }
     }
 
@@ -299,7 +313,7 @@ impl Router {
         let Some(tunnel) = self
             .tunnels
             .get_mut(&id)
-            .filter(|tunnel| tunnel.awaits_open())
+            .filter(|tunnel| tunnel.awaits_open() || matches!(tunnel.phase, Phase::Asking { .. }))
         else {
             return;
         };

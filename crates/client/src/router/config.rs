@@ -19,14 +19,26 @@ pub enum Accept {
     Only(BTreeSet<Address>),
     /// Anybody. Their keys are judged all the same.
     Anyone,
+    /// These bare addresses; of everybody else the owner is asked ([`What::Asked`](super::What::Asked)). So everybody
+    /// learns that we are here.
+    Ask(BTreeSet<Address>),
+}
+
+/// What the policy says of one peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Welcome {
+    Yes,
+    No,
+    Ask,
 }
 
 impl Accept {
-    pub(super) fn allows(&self, peer: &Address) -> bool {
+    pub(super) fn welcome(&self, peer: &Address) -> Welcome {
         match self {
-            Self::Nobody => false,
-            Self::Only(bare) => bare.contains(&peer.to_bare()),
-            Self::Anyone => true,
+            Self::Anyone => Welcome::Yes,
+            Self::Only(bare) | Self::Ask(bare) if bare.contains(&peer.to_bare()) => Welcome::Yes,
+            Self::Ask(_) => Welcome::Ask,
+            Self::Nobody | Self::Only(_) => Welcome::No,
         }
     }
 }
@@ -46,6 +58,7 @@ pub struct Config {
     pub(super) half_open_per_peer: usize,
     pub(super) queue: usize,
     pub(super) carrier: Carrier,
+    pub(super) early: bool,
 }
 
 impl Config {
@@ -66,6 +79,7 @@ impl Config {
             half_open_per_peer: 2,
             queue: 64,
             carrier: Carrier::Iq,
+            early: true,
         }
     }
 
@@ -126,6 +140,14 @@ impl Config {
     #[must_use]
     pub fn carrier(mut self, carrier: Carrier) -> Self {
         self.carrier = carrier;
+        self
+    }
+
+    /// Whether the ClientHello travels in the open and the server's flight in its answer, which saves a round trip
+    /// (docs/PROTOCOL.md, early hello). A peer that does not know it notices nothing. Default `true`.
+    #[must_use]
+    pub fn early(mut self, yes: bool) -> Self {
+        self.early = yes;
         self
     }
 

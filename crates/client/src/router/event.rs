@@ -28,6 +28,10 @@ pub struct Event {
 pub enum What {
     /// A peer whom the accept policy allows has opened it. Nothing is proven yet.
     Incoming(Address),
+    /// A peer of whom the accept policy does not decide asks for a tunnel: answer with
+    /// [`Router::admit`](super::Router::admit). Without an answer it is declined after
+    /// [`accept_timeout`](xtls_ibb::Config::accept_timeout), 50 s by default.
+    Asked(Address),
     /// The peer's key is not pinned: answer with [`Router::judge`](super::Router::judge).
     Judge(Introduction),
     /// Stanzas may be sent, although the responder has not confirmed us yet.
@@ -55,6 +59,7 @@ impl What {
         let text = match self {
             Self::Stanza(stanza) => stanza.children.len(),
             Self::Incoming(_)
+            | Self::Asked(_)
             | Self::Judge(_)
             | Self::Ready
             | Self::Established(_)
@@ -119,6 +124,10 @@ pub enum Why {
     /// The peer closed the tunnel during the handshake.
     #[error("the peer closed the tunnel during the handshake")]
     HandshakeAborted,
+    /// The answer to our open held a server flight that answers no early ClientHello of ours, or one of more than 4096
+    /// bytes.
+    #[error("the answer to the request holds a flight that nobody asked for")]
+    Unasked,
     /// The peer began anew before the handshake was finished.
     #[error("the peer began anew before the handshake was finished")]
     Superseded,

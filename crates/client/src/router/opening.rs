@@ -2,15 +2,17 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use tracing::debug;
-use xtls_ibb::{OpenOptions, StreamId};
+use xtls_ibb::StreamId;
 use xtls_session::{Binding, By, Event as Inner, Glare, Session, glare};
 use xtls_stanza::{Address, Condition, ErrorType, StanzaError, ibb, xtls};
-use xtls_tls::{Expect, Role, Tls};
+use xtls_tls::{Role, Tls};
 
 use super::Router;
+use super::config::Welcome;
 use super::event::{OpenError, TunnelId, What, Why};
-use super::tunnel::{Phase, Tunnel};
+use super::tunnel::{Hello, Phase, Tunnel};
 
 impl Router {
     /// Opens a tunnel: `<open><start/></open>` to the peer's exact address.
@@ -25,12 +27,10 @@ impl Router {
         if self.knows(peer) {
             return Err(OpenError::Already(peer.clone()));
         }
-        let start = xtls::Control::Start { hello: None }.to_element();
-        let options = OpenOptions::default()
-            .carrier(self.config.carrier)
-            .extension(start);
-        let stream = self.mux.open(now, peer, options)?;
-        let id = self.adopt(Tunnel::new(peer.clone(), Role::Client, stream));
+        let (stream, phase) = self.ask(now, peer, self.config.early)?;
+        let mut tunnel = Tunnel::new(peer.clone(), Role::Client, stream);
+        tunnel.set_out(phase);
+        let id = self.adopt(tunnel);
         self.touch(now, id);
         Ok(id)
     }
@@ -49,7 +49,11 @@ impl Router {
                 .is_some_and(|tunnel| tunnel.awaits_open())
         });
         // An open of ours to this address makes its crossing one welcome.
-        if ours.is_none() && !self.config.accept.allows(&from) {
+        let welcome = match ours {
+            Some(_) => Welcome::Yes,
+            None => self.config.accept.welcome(&from),
+        };
+        if welcome == Welcome::No {
             return self.decline(
                 now,
                 stream,
@@ -57,14 +61,14 @@ impl Router {
                 ErrorType::Cancel,
             );
         }
-        match xtls::Control::in_open(open) {
-            Ok(Some(_)) => {}
+        let hello = match xtls::Control::in_open(open) {
+            Ok(Some(xtls::Control::Start { hello })) => hello,
             // A plain bytestream: nobody here wants one.
-            Ok(None) => {
+            Ok(_) => {
                 return self.decline(now, stream, Condition::NotAcceptable, ErrorType::Cancel);
             }
             Err(_) => return self.decline(now, stream, Condition::BadRequest, ErrorType::Modify),
-        }
+        };
         match (ours, glare(self.mux.own(), &from)) {
             (_, Glare::Same) => {
                 self.decline(now, stream, Condition::NotAcceptable, ErrorType::Cancel);
@@ -72,20 +76,11 @@ impl Router {
             (Some(id), Glare::Ours) if self.tunnels.get(&id).is_some_and(Tunnel::opening) => {
                 self.decline(now, stream, Condition::Conflict, ErrorType::Cancel);
             }
-            (Some(id), Glare::Ours | Glare::Theirs) => self.yield_to(now, id, stream, from),
-            (None, Glare::Ours | Glare::Theirs) => self.accept(now, stream, from),
+            (Some(id), Glare::Ours | Glare::Theirs) => self.yield_to(now, id, stream, from, hello),
+            (None, Glare::Ours | Glare::Theirs) => {
+                self.accept(now, stream, from, hello, welcome == Welcome::Ask);
+            }
         }
-    }
-
-    /// Our open has been accepted: the stream stands, TLS begins.
-    pub(super) fn on_opened(&mut self, now: Instant, stream: StreamId) {
-        let Some(&id) = self.streams.get(&stream) else {
-            return;
-        };
-        let Some(peer) = self.tunnels.get(&id).map(|tunnel| tunnel.peer.clone()) else {
-            return;
-        };
-        self.begin(now, id, stream, peer, Role::Client);
     }
 
     /// Our open has failed.
@@ -103,6 +98,17 @@ impl Router {
             self.dirty.insert(id);
             return;
         }
+        // A strict reader may have stumbled over the early hello.
+        if let xtls_ibb::Why::Refused { error, .. } = &why
+            && error.condition == Condition::BadRequest
+            && tunnel.hello == Hello::Open
+            && self.ask_again(now, id)
+        {
+            return;
+        }
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
         let refused = matches!(why, xtls_ibb::Why::Refused { .. });
         let by = if refused { By::Peer } else { By::Transport };
         let closed = tunnel.closed(by, opening_failure(why));
@@ -110,11 +116,18 @@ impl Router {
     }
 
     /// Takes the peer's open in place of our own, under the same tunnel.
-    fn yield_to(&mut self, now: Instant, id: TunnelId, stream: StreamId, peer: Address) {
+    fn yield_to(
+        &mut self,
+        now: Instant,
+        id: TunnelId,
+        stream: StreamId,
+        peer: Address,
+        hello: Option<Bytes>,
+    ) {
         debug!("crossing opens: the peer's stands");
-        if self.mux.accept(now, stream, None).is_err() {
+        let Some(early) = self.say_yes(now, stream, &peer, hello) else {
             return;
-        }
+        };
         if let Some(tunnel) = self.tunnels.get_mut(&id) {
             if let Some(lost) = tunnel.stream.replace(stream) {
                 self.streams.remove(&lost);
@@ -122,14 +135,22 @@ impl Router {
                 self.mux.abort(now, lost);
             }
             tunnel.role = Role::Server;
+            tunnel.hello = Hello::Stream;
         }
         self.streams.insert(stream, id);
-        self.begin(now, id, stream, peer, Role::Server);
+        self.begin(now, id, stream, peer, Role::Server, early);
     }
 
     /// Takes the peer's open, unless too many are unfinished. It discards an older unfinished handshake of the same
     /// address; an established tunnel it may only replace when it has proven the same key.
-    fn accept(&mut self, now: Instant, stream: StreamId, peer: Address) {
+    fn accept(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        peer: Address,
+        hello: Option<Bytes>,
+        ask: bool,
+    ) {
         let older: Vec<_> = self
             .with_peer(&peer)
             .into_iter()
@@ -139,46 +160,68 @@ impl Router {
             self.decline(now, stream, Condition::PolicyViolation, ErrorType::Wait);
             return;
         }
-        if self.mux.accept(now, stream, None).is_err() {
+        if ask {
+            let mut tunnel = Tunnel::new(peer.clone(), Role::Server, stream);
+            tunnel.phase = Phase::Asking { hello };
+            let id = self.adopt(tunnel);
+            self.tell(id, What::Asked(peer));
             return;
         }
+        let Some(early) = self.say_yes(now, stream, &peer, hello) else {
+            return;
+        };
         for id in older {
             self.drop_session(id, By::Peer, Why::Superseded);
         }
         let id = self.adopt(Tunnel::new(peer.clone(), Role::Server, stream));
         self.tell(id, What::Incoming(peer.clone()));
-        self.begin(now, id, stream, peer, Role::Server);
+        self.begin(now, id, stream, peer, Role::Server, early);
+    }
+
+    /// Gives the owner's word on [`What::Asked`], which holds for this open only. A tunnel that has ended meanwhile, or
+    /// was asked about before, is no error.
+    pub fn admit(&mut self, now: Instant, id: TunnelId, yes: bool) {
+        let now = self.clock.read(now);
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
+        let (Phase::Asking { hello }, Some(stream)) = (&mut tunnel.phase, tunnel.stream) else {
+            return;
+        };
+        let (hello, peer) = (hello.take(), tunnel.peer.clone());
+        if !yes {
+            self.give_up(now, id);
+        } else if self.too_many(&peer, &[]) {
+            self.decline(now, stream, Condition::PolicyViolation, ErrorType::Wait);
+        } else if let Some(early) = self.say_yes(now, stream, &peer, hello) {
+            self.begin(now, id, stream, peer, Role::Server, early);
+        }
+        self.touch(now, id);
     }
 
     /// Starts the session on a stream that both ends have agreed on.
-    fn begin(&mut self, now: Instant, id: TunnelId, stream: StreamId, peer: Address, role: Role) {
+    pub(super) fn begin(
+        &mut self,
+        now: Instant,
+        id: TunnelId,
+        stream: StreamId,
+        peer: Address,
+        role: Role,
+        early: Option<Box<Session>>,
+    ) {
         let sid = self
             .mux
             .sid(stream)
             .map(ToString::to_string)
             .unwrap_or_default();
-        let own = self.mux.own().clone();
-        let service = self.config.service.clone();
-        let binding = Binding {
-            own,
-            peer,
-            sid,
-            service,
-            role,
+        let session = match early {
+            Some(session) => Ok(session),
+            None => self.session(now, peer, sid, role),
         };
-        let expect = Expect {
-            peer: binding.peer.bare().to_owned(),
-            own: binding.own.bare().to_owned(),
-            alpn: binding.alpn(),
-            alpn_required: binding.service.mode() == xtls_session::Mode::Bytes,
-            trust: self.config.trust.clone(),
-            policy: self.config.policy,
-        };
-        match Tls::new(role, &self.config.tls, expect) {
-            Ok(tls) => {
-                let session = Session::new(binding, tls, self.config.session, now);
+        match session {
+            Ok(session) => {
                 if let Some(tunnel) = self.tunnels.get_mut(&id) {
-                    tunnel.phase = Phase::Running(Box::new(session));
+                    tunnel.phase = Phase::Running(session);
                 }
                 self.dirty.insert(id);
             }
@@ -192,11 +235,42 @@ impl Router {
         }
     }
 
+    /// A session that knows its context and nothing else yet.
+    pub(super) fn session(
+        &self,
+        now: Instant,
+        peer: Address,
+        sid: String,
+        role: Role,
+    ) -> Result<Box<Session>, xtls_tls::ConfigError> {
+        let binding = Binding {
+            own: self.mux.own().clone(),
+            peer,
+            sid,
+            service: self.config.service.clone(),
+            role,
+        };
+        let expect = binding.expect(self.config.trust.clone(), self.config.policy);
+        let tls = Tls::new(role, &self.config.tls, expect)?;
+        Ok(Box::new(Session::new(
+            binding,
+            tls,
+            self.config.session,
+            now,
+        )))
+    }
+
     /// What a session says, turned into what a tunnel says.
     pub(super) fn on_session(&mut self, now: Instant, id: TunnelId, event: Inner) {
         match event {
-            Inner::Judge(introduction) => self.tell(id, What::Judge(introduction)),
-            Inner::Ready => self.tell(id, What::Ready),
+            Inner::Judge(introduction) => {
+                self.heard_of(id);
+                self.tell(id, What::Judge(introduction));
+            }
+            Inner::Ready => {
+                self.heard_of(id);
+                self.tell(id, What::Ready);
+            }
             Inner::Established(peer) => {
                 if !self.one_per_pair(now, id, &peer) {
                     return;

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use xtls_ibb::StreamId;
 use xtls_session::{By, Session};
 use xtls_stanza::{Address, Stanza};
@@ -12,8 +13,10 @@ use super::event::{Closed, Why};
 /// A tunnel's place in its life. What is in a phase exists in that phase only.
 #[derive(Debug)]
 pub(super) enum Phase {
-    /// Our `<open/>` is unanswered.
-    Opening,
+    /// Our `<open/>` is unanswered. The session whose ClientHello travels in it, if one does.
+    Opening { early: Option<Box<Session>> },
+    /// The peer's `<open/>` waits for the owner's word, with the ClientHello that came in it.
+    Asking { hello: Option<Bytes> },
     /// Our `<open/>` lost against the peer's, which is awaited until then.
     Yielding { until: Instant },
     /// A session runs over the stream.
@@ -34,6 +37,17 @@ pub(super) enum Phase {
     Ending { closed: Closed },
 }
 
+/// Where our ClientHello has travelled: it decides whether a failure is answered by one more try without an early one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hello {
+    /// On the stream only, or the handshake has gone beyond it.
+    Stream,
+    /// In the open, which is unanswered.
+    Open,
+    /// In the open, and on the stream once more, as its answer was a plain one.
+    Both,
+}
+
 #[derive(Debug)]
 pub(super) struct Tunnel {
     pub(super) peer: Address,
@@ -41,6 +55,8 @@ pub(super) struct Tunnel {
     /// The stream beneath, until it has ended.
     pub(super) stream: Option<StreamId>,
     pub(super) phase: Phase,
+    /// Where our ClientHello has travelled.
+    pub(super) hello: Hello,
     /// The peer's key, once the session is established.
     pub(super) key: Option<Fingerprint>,
     /// Our ALPN was agreed on, so the peer knows what we added to the letter.
@@ -71,7 +87,8 @@ impl Tunnel {
             peer,
             role,
             stream: Some(stream),
-            phase: Phase::Opening,
+            phase: Phase::Opening { early: None },
+            hello: Hello::Stream,
             key: None,
             bound: false,
             held: false,
@@ -90,7 +107,8 @@ impl Tunnel {
     pub(super) fn session(&mut self) -> Option<&mut Session> {
         match &mut self.phase {
             Phase::Running(session) => Some(session),
-            Phase::Opening
+            Phase::Opening { .. }
+            | Phase::Asking { .. }
             | Phase::Yielding { .. }
             | Phase::Emptying { .. }
             | Phase::Closing { .. }
@@ -102,7 +120,9 @@ impl Tunnel {
     pub(super) fn send(&mut self, stanza: &Stanza) -> Result<(), xtls_session::SendError> {
         match &mut self.phase {
             Phase::Running(session) => session.send(stanza),
-            Phase::Opening | Phase::Yielding { .. } => Err(xtls_session::SendError::NotOpen),
+            Phase::Opening { .. } | Phase::Asking { .. } | Phase::Yielding { .. } => {
+                Err(xtls_session::SendError::NotOpen)
+            }
             Phase::Emptying { .. }
             | Phase::Closing { .. }
             | Phase::Awaiting { .. }
@@ -117,12 +137,17 @@ impl Tunnel {
 
     /// Whether an open of ours is on its way.
     pub(super) fn opening(&self) -> bool {
-        matches!(self.phase, Phase::Opening)
+        matches!(self.phase, Phase::Opening { .. })
+    }
+
+    /// Whether the stream beneath was agreed on.
+    pub(super) fn begun(&self) -> bool {
+        !self.awaits_open() && !matches!(self.phase, Phase::Asking { .. })
     }
 
     /// Whether a crossing open of the peer's takes this tunnel's place.
     pub(super) fn awaits_open(&self) -> bool {
-        matches!(self.phase, Phase::Opening | Phase::Yielding { .. })
+        matches!(self.phase, Phase::Opening { .. } | Phase::Yielding { .. })
     }
 
     pub(super) fn closed(&self, by: By, why: Why) -> Closed {
@@ -138,7 +163,7 @@ impl Tunnel {
     /// The tunnel's own deadlines, without those of the streams beneath.
     pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
         match &self.phase {
-            Phase::Opening | Phase::Ending { .. } => None,
+            Phase::Opening { .. } | Phase::Asking { .. } | Phase::Ending { .. } => None,
             Phase::Yielding { until } => Some((*until, "the peer's open after a conflict")),
             Phase::Running(_) if self.over => None,
             Phase::Running(session) => session

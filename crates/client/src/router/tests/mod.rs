@@ -8,6 +8,7 @@
 mod answers;
 mod closing;
 mod crossing;
+mod early;
 mod endings;
 mod opens;
 mod pauses;
@@ -92,6 +93,7 @@ pub(super) struct End {
     pub(super) others: Vec<Envelope>,
 }
 
+type Alter = Box<dyn FnMut(usize, Envelope) -> Envelope>;
 type Filter = Box<dyn FnMut(usize, &Envelope) -> bool>;
 
 pub(super) struct World {
@@ -101,6 +103,8 @@ pub(super) struct World {
     pub(super) log: Vec<(usize, Envelope)>,
     /// Lets a stanza of an end pass, or loses it.
     pub(super) filter: Option<Filter>,
+    /// What the server makes of a stanza of an end.
+    pub(super) alter: Option<Alter>,
     seeds: u8,
 }
 
@@ -127,6 +131,7 @@ impl World {
             ends: [end(A, a), end(B, b)],
             log: Vec::new(),
             filter: None,
+            alter: None,
             seeds: 9,
         }
     }
@@ -272,6 +277,10 @@ impl World {
             return;
         }
         self.log.push((end, envelope.clone()));
+        let envelope = match &mut self.alter {
+            Some(alter) => reread(&alter(end, envelope)),
+            None => envelope,
+        };
         let passes = match &mut self.filter {
             Some(filter) => filter(end, &envelope),
             None => true,

@@ -1,0 +1,197 @@
+//! The early hello: TLS's first flights in the open and in its answer, which saves a round trip.
+//!
+//! What travels there is the beginning of each direction's byte stream; `seq` counts from 0 after it. A peer that does not
+//! know it answers plainly, and the same ClientHello goes on the stream.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use tracing::debug;
+use xtls_ibb::{OpenOptions, StreamId};
+use xtls_session::{By, Close, Session, Why as Inner};
+use xtls_stanza::{Address, Payload, xtls};
+use xtls_tls::{Role, TlsError};
+
+use super::Router;
+use super::event::{OpenError, TunnelId, Why};
+use super::tunnel::{Hello, Phase, Tunnel};
+
+impl Router {
+    /// Sends `<open><start/></open>`, with a ClientHello in it if it is to be `early`. Each open has a TLS client of its
+    /// own: no ClientHello serves two sids.
+    pub(super) fn ask(
+        &mut self,
+        now: Instant,
+        peer: &Address,
+        early: bool,
+    ) -> Result<(StreamId, Phase), OpenError> {
+        let sid = self.mux.fresh_sid(peer);
+        let client = || self.session(now, peer.clone(), sid.to_string(), Role::Client);
+        // What cannot be set up now cannot be later either, and is reported then.
+        let session = early
+            .then(client)
+            .and_then(Result::ok)
+            .filter(|session| session.peek_wire().len() <= MAX_EARLY);
+        let hello = session
+            .as_ref()
+            .map(|session| Bytes::copy_from_slice(session.peek_wire()));
+        let start = |hello| xtls::Control::Start { hello }.to_element();
+        let options = OpenOptions::default()
+            .carrier(self.config.carrier)
+            .sid(sid)
+            .extension(start(hello))
+            .extensions_later(vec![start(None)]);
+        let stream = self.mux.open(now, peer, options)?;
+        Ok((stream, Phase::Opening { early: session }))
+    }
+
+    /// Our open has been accepted: the stream stands, TLS begins.
+    pub(super) fn on_opened(&mut self, now: Instant, stream: StreamId, answer: Option<Payload>) {
+        let Some(&id) = self.streams.get(&stream) else {
+            return;
+        };
+        let sid = self.mux.sid(stream).map(ToString::to_string);
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
+        let Phase::Opening { early } = &mut tunnel.phase else {
+            return;
+        };
+        // A smaller block was agreed on under another sid, to which the early ClientHello does not belong.
+        let early = early
+            .take()
+            .filter(|session| sid.as_ref() == Some(&session.binding().sid));
+        let flight = match answer {
+            Some(Payload::Xtls(xtls::Control::Proceed { hello })) => hello,
+            _ => None,
+        };
+        let peer = tunnel.peer.clone();
+        tunnel.hello = Hello::Stream;
+        match (early, flight) {
+            (Some(mut session), Some(flight)) if flight.len() <= MAX_EARLY => {
+                session.begun(now);
+                // It has travelled.
+                let _ = session.poll_wire(session.peek_wire().len());
+                session.handle_wire(now, &flight);
+                self.begin(now, id, stream, peer, Role::Client, Some(session));
+            }
+            (_, Some(_)) => {
+                debug!("a flight that answers nothing of ours");
+                let closed = tunnel.closed(By::Us, Why::Unasked);
+                tunnel.phase = Phase::Ending { closed };
+                self.mux.abort(now, stream);
+            }
+            (early, None) => {
+                if early.is_some() {
+                    tunnel.hello = Hello::Both;
+                }
+                let early = early.map(|mut session| {
+                    session.begun(now);
+                    session
+                });
+                self.begin(now, id, stream, peer, Role::Client, early);
+            }
+        }
+    }
+
+    /// Accepts a peer's open, and answers its early ClientHello if there is one that we take. Policy, caps and glare have
+    /// been decided before. `None` when the open is not there any more.
+    #[expect(
+        clippy::option_option,
+        reason = "no stream, and no early session, are two things"
+    )]
+    pub(super) fn say_yes(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        peer: &Address,
+        hello: Option<Bytes>,
+    ) -> Option<Option<Box<Session>>> {
+        let fits = |hello: &Bytes| self.config.early && (1..=MAX_EARLY).contains(&hello.len());
+        let early = hello.filter(fits).and_then(|hello| {
+            let sid = self.mux.sid(stream)?.to_string();
+            let mut session = self.session(now, peer.clone(), sid, Role::Server).ok()?;
+            session.handle_wire(now, &hello);
+            // What does not fit goes on as data. A hello that cannot be read is answered by its alert.
+            let flight = session.poll_wire(MAX_EARLY).unwrap_or_default();
+            Some((session, flight))
+        });
+        let (session, flight) = early.unzip();
+        let answer = flight.map(|flight| {
+            let hello = Some(flight);
+            Payload::Xtls(xtls::Control::Proceed { hello })
+        });
+        self.mux.accept(now, stream, answer).ok()?;
+        Some(session)
+    }
+
+    /// The peer has answered the ClientHello, wherever that travelled: the early hello is no reason for what follows.
+    pub(super) fn heard_of(&mut self, id: TunnelId) {
+        if let Some(tunnel) = self.tunnels.get_mut(&id) {
+            tunnel.hello = Hello::Stream;
+        }
+    }
+
+    /// A handshake has failed whose ClientHello went twice: somebody between us may have taken the peer's early answer
+    /// away, so one more try is made without. True when it is under way.
+    pub(super) fn again_without_early(
+        &mut self,
+        now: Instant,
+        id: TunnelId,
+        close: &Close,
+    ) -> bool {
+        let Some(tunnel) = self.tunnels.get(&id) else {
+            return false;
+        };
+        let cut = match &tunnel.cut {
+            // The peer's alert may be sealed with keys that we do not have.
+            None => matches!(
+                close.why,
+                Inner::Tls(TlsError::Alert(_) | TlsError::Protocol(_))
+            ),
+            Some(xtls_ibb::Why::LinkLost | xtls_ibb::Why::Aborted | xtls_ibb::Why::TimedOut(_)) => {
+                false
+            }
+            Some(_) => true,
+        };
+        let twice = tunnel.hello == Hello::Both && tunnel.verdict.is_none();
+        twice && cut && !tunnel.hurry && !tunnel.dismissed && self.ask_again(now, id)
+    }
+
+    /// Opens once more, without an early hello, under the same tunnel.
+    pub(super) fn ask_again(&mut self, now: Instant, id: TunnelId) -> bool {
+        let Some(peer) = self.tunnels.get(&id).map(|tunnel| tunnel.peer.clone()) else {
+            return false;
+        };
+        let Ok((stream, phase)) = self.ask(now, &peer, false) else {
+            return false;
+        };
+        debug!("once more without the early hello");
+        if let Some(tunnel) = self.tunnels.get_mut(&id) {
+            tunnel.set_out(phase);
+            (tunnel.cut, tunnel.over) = (None, false);
+            if let Some(old) = tunnel.stream.replace(stream) {
+                self.streams.remove(&old);
+                self.mux.close(now, old);
+            }
+        }
+        self.streams.insert(stream, id);
+        self.dirty.insert(id);
+        true
+    }
+}
+
+impl Tunnel {
+    /// Our open is on its way.
+    pub(super) fn set_out(&mut self, phase: Phase) {
+        self.hello = match &phase {
+            Phase::Opening { early: Some(_) } => Hello::Open,
+            _ => Hello::Stream,
+        };
+        self.phase = phase;
+    }
+}
+
+/// Most bytes of a TLS flight in an open or in its answer, before base64. A longer ClientHello is not taken; the rest of a
+/// longer server flight goes on the stream.
+pub(super) const MAX_EARLY: usize = 4096;
