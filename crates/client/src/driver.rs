@@ -348,6 +348,8 @@ impl<U: Uplink> Driver<U> {
                     self.retry(id);
                 }
                 What::Stanza(_)
+                | What::Renewed(_)
+                | What::Unanswered(_)
                 | What::Refused(_)
                 | What::NotPinned(_)
                 | What::PeerFinished

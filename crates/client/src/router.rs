@@ -11,6 +11,7 @@ mod config;
 mod early;
 mod event;
 mod opening;
+mod replace;
 mod tunnel;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -133,6 +134,8 @@ impl Router {
     /// The caller's faults, and `Full` when there is no room; [`What::Writable`] follows.
     pub fn send(&mut self, now: Instant, id: TunnelId, stanza: &Stanza) -> Result<(), SendError> {
         let now = self.clock.read(now);
+        // While a tunnel is replaced, the new session carries what is said already.
+        let id = self.writer(id);
         let tunnel = self.tunnels.get_mut(&id).ok_or(Gone)?;
         tunnel.send(stanza)?;
         self.touch(now, id);
@@ -143,27 +146,34 @@ impl Router {
     /// delivered without one.
     pub fn finish(&mut self, now: Instant, id: TunnelId) {
         let now = self.clock.read(now);
-        match self.tunnels.get_mut(&id).and_then(Tunnel::session) {
-            Some(session) => session.finish(now),
-            None => self.give_up(now, id),
+        for id in [Some(id), self.heir(id)].into_iter().flatten() {
+            self.mark_finished(id);
+            match self.tunnels.get_mut(&id).and_then(Tunnel::session) {
+                Some(session) => session.finish(now),
+                None => self.give_up(now, id),
+            }
+            self.touch(now, id);
         }
-        self.touch(now, id);
     }
 
     /// Ends a tunnel in order, each step within the configured time.
     pub fn close(&mut self, now: Instant, id: TunnelId) {
         let now = self.clock.read(now);
-        self.hurry(now, id);
-        match self.tunnels.get_mut(&id).and_then(Tunnel::session) {
-            Some(session) => session.close(now),
-            None => self.give_up(now, id),
+        for id in [Some(id), self.heir(id)].into_iter().flatten() {
+            self.mark_finished(id);
+            self.hurry(now, id);
+            match self.tunnels.get_mut(&id).and_then(Tunnel::session) {
+                Some(session) => session.close(now),
+                None => self.give_up(now, id),
+            }
+            self.touch(now, id);
         }
-        self.touch(now, id);
     }
 
     /// Ends a tunnel at once. The peer sees a truncation.
     pub fn abort(&mut self, now: Instant, id: TunnelId) {
         let now = self.clock.read(now);
+        self.drop_newcomers(id);
         match self.tunnels.get_mut(&id) {
             Some(tunnel) => match &mut tunnel.phase {
                 Phase::Running(session) => {
@@ -290,6 +300,12 @@ impl Router {
         self.pump(now);
     }
 
+    fn mark_finished(&mut self, id: TunnelId) {
+        if let Some(tunnel) = self.tunnels.get_mut(&id) {
+            tunnel.finished = true;
+        }
+    }
+
     fn touch(&mut self, now: Instant, id: TunnelId) {
         self.dirty.insert(id);
         self.pump(now);
@@ -367,7 +383,7 @@ impl Router {
             };
             if !tunnel.over {
                 tunnel.stalled = tunnel.queued >= self.config.queue || tunnel.weight >= HEAVY;
-                if tunnel.held || tunnel.stalled {
+                if tunnel.held || tunnel.stalled || tunnel.waiting.is_some() {
                     return;
                 }
             }
@@ -414,6 +430,9 @@ impl Router {
 
     fn tell(&mut self, id: TunnelId, what: What) {
         if let Some(tunnel) = self.tunnels.get_mut(&id) {
+            if tunnel.hidden() {
+                return;
+            }
             tunnel.queued = tunnel.queued.saturating_add(1);
             tunnel.weight = tunnel.weight.saturating_add(what.weight());
         }

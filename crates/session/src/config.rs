@@ -13,6 +13,12 @@ pub struct Config {
     pub(crate) handshake_total: Duration,
     pub(crate) judging: Duration,
     pub(crate) close: Duration,
+    pub(crate) padding: usize,
+    pub(crate) probe_idle: Duration,
+    pub(crate) probe_answer: Duration,
+    pub(crate) key_age: Duration,
+    pub(crate) key_bytes: u64,
+    pub(crate) requests: usize,
 }
 
 impl Default for Config {
@@ -26,6 +32,12 @@ impl Default for Config {
             handshake_total: Duration::from_secs(180),
             judging: Duration::from_secs(300),
             close: Duration::from_secs(10),
+            padding: 1,
+            probe_idle: Duration::from_secs(300),
+            probe_answer: Duration::from_secs(60),
+            key_age: Duration::from_secs(86_400),
+            key_bytes: 1 << 30,
+            requests: 1024,
         }
     }
 }
@@ -90,6 +102,42 @@ impl Config {
     #[must_use]
     pub fn close(mut self, limit: Duration) -> Self {
         self.close = limit;
+        self
+    }
+
+    /// Pads each stanza with spaces to a multiple of this many bytes, in one TLS write with it. Default 1: none. 256 makes
+    /// short messages look alike; that there are messages, when, and roughly how long they are stays visible. Spaces
+    /// between stanzas mean nothing (RFC 6120 §4.6.1), so any peer takes it. Stanza mode only.
+    #[must_use]
+    pub fn padding(mut self, bytes: usize) -> Self {
+        self.padding = bytes.max(1);
+        self
+    }
+
+    /// How long nothing may come from the peer before it is asked for a sign of life inside the tunnel (a ping, XEP-0199),
+    /// and how long it has to give one; then the session ends as [`Silent`](crate::Why::Silent). Default 300 s and 60 s.
+    /// A peer of our making answers even while its reader takes nothing. Stanza mode only.
+    #[must_use]
+    pub fn probe(mut self, idle: Duration, answer: Duration) -> Self {
+        self.probe_idle = idle;
+        self.probe_answer = answer;
+        self
+    }
+
+    /// How long, and for how many bytes of ciphertext in both directions, the keys serve. Default 24 h and 1 GiB. Byte mode
+    /// renews them by itself (KeyUpdate, RFC 8446 §4.6.3), stanza mode says [`Event::KeysOld`](crate::Event::KeysOld).
+    #[must_use]
+    pub fn keys(mut self, age: Duration, bytes: u64) -> Self {
+        self.key_age = age;
+        self.key_bytes = bytes;
+        self
+    }
+
+    /// Most requests (`iq` of type get and set) that wait for the peer's answer at once. Default 1024; above it
+    /// [`send`](crate::Session::send) says `Requests`.
+    #[must_use]
+    pub fn requests(mut self, most: usize) -> Self {
+        self.requests = most;
         self
     }
 }

@@ -29,6 +29,12 @@ pub enum Event {
     Refused(Violation),
     /// At least half of the queue is free again after [`SendError::Full`](crate::SendError::Full).
     Writable,
+    /// A request of ours that the peer will not answer any more, because the session is about to end: the error that it
+    /// gets instead (`remote-server-timeout`, type `wait`). It was made here and proves nothing.
+    Unanswered(Stanza),
+    /// The keys have served as long as they should (stanza mode): replace the session, or
+    /// [`refresh_keys`](crate::Session::refresh_keys).
+    KeysOld,
     /// The peer's close_notify: everything it sent has been handed out. We may go on writing. Without
     /// [`Event::Established`] before it, a peer that knows the letter only has said nothing at all.
     PeerFinished,
@@ -139,6 +145,9 @@ pub enum Why {
     /// Nothing came during the handshake for too long.
     #[error("the handshake made no progress in time")]
     HandshakeTimeout,
+    /// The peer gave no sign of life, although the transport may have said that all is well.
+    #[error("the peer gives no sign of life")]
+    Silent,
     /// No verdict in time.
     #[error("no verdict on the peer's key in time")]
     JudgingTimeout,
@@ -158,6 +167,12 @@ pub enum SendError {
     /// No room: wait for [`Event::Writable`].
     #[error("the session has no room: the transport is slower than the application")]
     Full,
+    /// Too many requests wait for their answers.
+    #[error("{limit} requests wait for their answers already")]
+    Requests {
+        /// The limit.
+        limit: usize,
+    },
     /// Our direction is closed already.
     #[error("this direction of the session is closed")]
     Finished,

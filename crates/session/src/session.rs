@@ -1,10 +1,13 @@
 //! One conversation over one ordered byte stream.
 
 mod inner;
+mod keys;
 mod life;
+mod probe;
+mod requests;
 mod write;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -13,6 +16,9 @@ use xtls_tls::Tls;
 
 use crate::event::{By, Close, Event, SendError, Verdict, Why};
 use crate::{Binding, Config, Mode};
+
+use keys::Keys;
+use probe::Probe;
 
 /// When a session next wants [`Session::handle_timeout`], and what for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +42,9 @@ pub struct Session {
     /// Decrypted bytes that the application has not taken. Stanzas are cut off its front.
     plain: BytesMut,
     cutter: Cutter,
+    /// Whole stanzas that were cut off `plain`, and how many bytes they have.
+    ahead: VecDeque<Bytes>,
+    ahead_bytes: usize,
     /// There is no whole stanza in `plain`, however long it is.
     starved: bool,
     events: VecDeque<Event>,
@@ -53,6 +62,10 @@ pub struct Session {
     last: Option<(By, Why)>,
     /// Nothing goes to the transport any more, and nothing comes from it.
     gone: bool,
+    keys: Keys,
+    probe: Probe,
+    /// The ids of our requests that wait for their answers.
+    pending: BTreeSet<Box<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -96,6 +109,8 @@ impl Session {
             },
             plain: BytesMut::new(),
             cutter: Cutter::new(limits),
+            ahead: VecDeque::new(),
+            ahead_bytes: 0,
             starved: false,
             events: VecDeque::new(),
             writing: Direction::Open,
@@ -107,6 +122,9 @@ impl Session {
             unconfirmed: 0,
             last: None,
             gone: false,
+            keys: Keys::default(),
+            probe: Probe::default(),
+            pending: BTreeSet::new(),
         }
     }
 
@@ -128,7 +146,10 @@ impl Session {
         if let Phase::Handshaking { progress, .. } = &mut self.phase {
             *progress = now;
         }
+        self.probe.heard(now);
         self.advance(now);
+        self.count(wire.len());
+        self.look_ahead();
     }
 
     /// The transport has ended, whoever ended it. What was received before is still handed out.
@@ -149,7 +170,7 @@ impl Session {
     /// window then closes: that is the back-pressure. Handing events out and [`read`](Self::read) may change it.
     #[must_use]
     pub fn wants_wire(&self) -> bool {
-        let room = self.starved || self.plain.len() < self.config.backlog;
+        let room = self.starved || self.plain.len() + self.ahead_bytes < self.config.backlog;
         room && !self.gone && self.last.is_none()
     }
 
@@ -205,6 +226,9 @@ impl Session {
             && (self.gone || self.tls.wire_pending() == 0)
         {
             let close = close.clone();
+            if let Some(unanswered) = self.poll_unanswered() {
+                return Some(Event::Unanswered(unanswered));
+            }
             self.phase = Phase::Closed;
             self.gone = true;
             self.plain = BytesMut::new();
@@ -223,7 +247,7 @@ impl Session {
                 ([idle, total].into_iter().flatten().min(), "handshake")
             }
             Phase::Judging { until } => (until, "verdict"),
-            Phase::Open { .. } => (self.close_by, "close"),
+            Phase::Open { .. } => return self.open_deadline(),
             Phase::Ending(_) if self.gone => (None, "last words"),
             Phase::Ending(_) => (self.last_words_by, "last words"),
             Phase::Closed => (None, "nothing"),
@@ -239,10 +263,17 @@ impl Session {
         match &self.phase {
             Phase::Handshaking { .. } => self.end(By::Us, Why::HandshakeTimeout),
             Phase::Judging { .. } => self.end(By::Us, Why::JudgingTimeout),
-            Phase::Open { .. } => self.close_now(),
+            Phase::Open { .. } => self.open_timeout(now),
             Phase::Ending(_) => self.gone = true,
             Phase::Closed => {}
         }
+    }
+
+    /// Whether the end is decided, or [`close`](Self::close) has been called: what is left to say waits for nobody.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        let ended = matches!(self.phase, Phase::Ending(_) | Phase::Closed);
+        ended || self.gone || self.last.is_some() || self.close_by.is_some()
     }
 
     /// The owner's word on [`Event::Judge`]. Ignored in any other state.
@@ -301,6 +332,30 @@ impl Session {
         self.tls
             .export(label, context, out)
             .map_err(|_| SendError::NotOpen)
+    }
+
+    /// What runs out next while the session is open.
+    fn open_deadline(&self) -> Option<Deadline> {
+        let close = self.close_by.map(|at| Deadline { at, why: "close" });
+        let probe = self.probe_deadline();
+        let keys = self.keys_deadline();
+        [close, probe, keys]
+            .into_iter()
+            .flatten()
+            .min_by_key(|deadline| deadline.at)
+    }
+
+    fn open_timeout(&mut self, now: Instant) {
+        if self.close_by.is_some_and(|at| at <= now) {
+            self.close_now();
+        } else if self
+            .keys_deadline()
+            .is_some_and(|deadline| deadline.at <= now)
+        {
+            self.age(Some(now));
+        } else {
+            self.probe_now(now);
+        }
     }
 
     /// The time of [`close`](Self::close) is over.

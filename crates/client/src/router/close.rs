@@ -90,6 +90,9 @@ impl Router {
         };
         let orderly = matches!(close.why, Inner::Finished);
         let tls = matches!(close.why, Inner::Tls(_));
+        if tunnel.heir.is_some() && !orderly && tunnel.verdict.is_none() {
+            tunnel.verdict = Some((By::Us, Why::Replaced));
+        }
         let (by, why) = match (tunnel.verdict.take(), tunnel.cut.take()) {
             (Some(verdict), _) if !orderly => verdict,
             (_, Some(stream)) if !orderly && !tls => {
@@ -109,7 +112,11 @@ impl Router {
             self.finish_tunnel(id, closed);
             return;
         };
-        if orderly {
+        if orderly && tunnel.silent && !tunnel.bound {
+            // The letter's `<close/>` names no tunnel, and its successor stands already.
+            tunnel.phase = Phase::Ending { closed };
+            self.mux.close(now, stream);
+        } else if orderly {
             tunnel.phase = Phase::Emptying {
                 closed,
                 first: by == By::Us && !tunnel.dismissed,
@@ -202,7 +209,10 @@ impl Router {
         from: &Address,
         sid: Option<&Sid>,
     ) -> bool {
-        let found = self.with_peer(from).into_iter().find(|id| {
+        let mut ids = self.with_peer(from);
+        // Without a sid it is the one that is closing anyway.
+        ids.sort_by_key(|id| self.tunnels.get(id).is_none_or(|tunnel| !tunnel.silent));
+        let found = ids.into_iter().find(|id| {
             let Some(tunnel) = self.tunnels.get(id).filter(|tunnel| tunnel.begun()) else {
                 return false;
             };
@@ -249,10 +259,16 @@ impl Router {
         if tunnel.deadline().is_none_or(|(at, _)| at > now) {
             return;
         }
+        if tunnel.heir.is_some_and(|(_, until)| until <= now) {
+            self.cut_replaced(now, id);
+            return;
+        }
         match &mut tunnel.phase {
             Phase::Running(session) => {
+                let closing = session.is_ending();
                 session.handle_timeout(now);
-                tunnel.over = true;
+                // A probe and old keys are no end.
+                tunnel.over = closing || session.is_ending();
             }
             Phase::Yielding { .. } => {
                 let closed = tunnel.closed(By::Peer, Why::NoAnswer);
@@ -394,6 +410,9 @@ impl Router {
         }
         self.dirty.remove(&id);
         self.emptying.remove(&id);
-        self.tell(id, What::Closed(closed));
+        if !tunnel.hidden() {
+            self.tell(id, What::Closed(closed));
+        }
+        self.after(id, &tunnel);
     }
 }

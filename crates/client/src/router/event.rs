@@ -38,6 +38,12 @@ pub enum What {
     Ready,
     /// Both ends have accepted each other.
     Established(Peer),
+    /// The tunnel has new keys: another session with the same peer and the same key took over, and nothing was lost in
+    /// between.
+    Renewed(Peer),
+    /// A request of ours that the peer will not answer any more, because the tunnel is ending: the error that it gets
+    /// instead. It was made here.
+    Unanswered(Stanza),
     /// A stanza from the peer, addresses restored.
     Stanza(Stanza),
     /// A stanza that the peer had no authority to send was dropped.
@@ -57,12 +63,13 @@ impl What {
     /// Roughly the memory that it takes, in bytes: of a stanza the text, of all the rest next to nothing.
     pub(crate) fn weight(&self) -> usize {
         let text = match self {
-            Self::Stanza(stanza) => stanza.children.len(),
+            Self::Stanza(stanza) | Self::Unanswered(stanza) => stanza.children.len(),
             Self::Incoming(_)
             | Self::Asked(_)
             | Self::Judge(_)
             | Self::Ready
             | Self::Established(_)
+            | Self::Renewed(_)
             | Self::Refused(_)
             | Self::Writable
             | Self::NotPinned(_)
@@ -131,8 +138,10 @@ pub enum Why {
     /// The peer began anew before the handshake was finished.
     #[error("the peer began anew before the handshake was finished")]
     Superseded,
-    /// A newer tunnel with the same peer and the same key took its place.
-    #[error("replaced by a newer tunnel of the same peer")]
+    /// A newer tunnel with the same peer and the same key took its place before this one was closed in order.
+    #[error(
+        "replaced by a newer tunnel of the same peer: the end of the conversation may be missing"
+    )]
     Replaced,
     /// A newer tunnel to the same address proved another key than the established one; it was not let in.
     #[error("a second tunnel of the same peer did not prove the same key")]

@@ -142,7 +142,8 @@ impl Router {
     }
 
     /// Takes the peer's open, unless too many are unfinished. It discards an older unfinished handshake of the same
-    /// address; an established tunnel it may only replace when it has proven the same key.
+    /// address; an established tunnel it may only replace when it has proven the same key, and until then the owner does
+    /// not hear of it.
     fn accept(
         &mut self,
         now: Instant,
@@ -160,7 +161,12 @@ impl Router {
             self.decline(now, stream, Condition::PolicyViolation, ErrorType::Wait);
             return;
         }
-        if ask {
+        let rival = self.standing(&peer);
+        if rival.is_some_and(|rival| !self.replaceable(rival)) {
+            return self.decline(now, stream, Condition::NotAcceptable, ErrorType::Cancel);
+        }
+        // Whom we talk to already is not asked about again.
+        if ask && rival.is_none() {
             let mut tunnel = Tunnel::new(peer.clone(), Role::Server, stream);
             tunnel.phase = Phase::Asking { hello };
             let id = self.adopt(tunnel);
@@ -173,7 +179,9 @@ impl Router {
         for id in older {
             self.drop_session(id, By::Peer, Why::Superseded);
         }
-        let id = self.adopt(Tunnel::new(peer.clone(), Role::Server, stream));
+        let mut tunnel = Tunnel::new(peer.clone(), Role::Server, stream);
+        tunnel.rival = rival;
+        let id = self.adopt(tunnel);
         self.tell(id, What::Incoming(peer.clone()));
         self.begin(now, id, stream, peer, Role::Server, early);
     }
@@ -265,54 +273,24 @@ impl Router {
         match event {
             Inner::Judge(introduction) => {
                 self.heard_of(id);
-                self.tell(id, What::Judge(introduction));
+                self.on_judge(now, id, introduction);
             }
             Inner::Ready => {
                 self.heard_of(id);
                 self.tell(id, What::Ready);
             }
-            Inner::Established(peer) => {
-                if !self.one_per_pair(now, id, &peer) {
-                    return;
-                }
-                if let Some(tunnel) = self.tunnels.get_mut(&id) {
-                    tunnel.key = Some(peer.key.fingerprint);
-                    tunnel.bound = peer.bound;
-                }
-                self.tell(id, What::Established(peer));
-            }
+            Inner::Established(peer) => self.on_established(now, id, peer),
+            Inner::Unanswered(stanza) => self.tell(id, What::Unanswered(stanza)),
+            Inner::KeysOld => self.renew(now, id),
             Inner::Stanza(stanza) => self.tell(id, What::Stanza(stanza)),
             Inner::Refused(violation) => self.tell(id, What::Refused(violation)),
             Inner::Writable => self.tell(id, What::Writable),
-            Inner::PeerFinished => self.tell(id, What::PeerFinished),
+            Inner::PeerFinished => self.on_peer_finished(now, id),
             Inner::Closed(close) => self.on_session_closed(now, id, close),
             // Byte mode has no application here yet, and the session never says it in stanza mode.
             Inner::Readable => {}
             _ => {}
         }
-    }
-
-    /// One established session per pair of addresses: a second one replaces the first only if it has proven the same key,
-    /// so a forged open cannot end a tunnel. False when the second one has to go.
-    fn one_per_pair(&mut self, now: Instant, id: TunnelId, peer: &xtls_session::Peer) -> bool {
-        for other in self.with_peer(&peer.address) {
-            let Some(tunnel) = self.tunnels.get(&other).filter(|_| other != id) else {
-                continue;
-            };
-            // A tunnel that is closing ends by itself, and for its own reason.
-            if !matches!(tunnel.phase, Phase::Running(_)) {
-                continue;
-            }
-            match tunnel.key {
-                Some(key) if key != peer.key.fingerprint => {
-                    self.drop_session(id, By::Us, Why::Impostor);
-                    return false;
-                }
-                Some(_) => self.cut(now, other, Some((By::Us, Why::Replaced))),
-                None => {}
-            }
-        }
-        true
     }
 
     /// The tunnels with this address, oldest first.
@@ -344,7 +322,7 @@ impl Router {
             .refuse(now, stream, StanzaError::new(kind, condition));
     }
 
-    fn adopt(&mut self, tunnel: Tunnel) -> TunnelId {
+    pub(super) fn adopt(&mut self, tunnel: Tunnel) -> TunnelId {
         let id = TunnelId(self.next);
         self.next = self.next.saturating_add(1);
         self.streams

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use xtls_ibb::StreamId;
-use xtls_session::{By, Session};
+use xtls_session::{By, Peer, Session};
 use xtls_stanza::{Address, Stanza};
 use xtls_tls::{Fingerprint, Role};
 
-use super::event::{Closed, Why};
+use super::event::{Closed, TunnelId, Why};
 
 /// A tunnel's place in its life. What is in a phase exists in that phase only.
 #[derive(Debug)]
@@ -71,12 +71,24 @@ pub(super) struct Tunnel {
     pub(super) stalled: bool,
     /// The session has nothing more to read: its last events wait for nobody's room.
     pub(super) over: bool,
+    /// The owner has ended our direction.
+    pub(super) finished: bool,
     /// The owner wants an end within the limits.
     pub(super) hurry: bool,
     /// The peer's xtls `<close/>` has come.
     pub(super) dismissed: bool,
     /// What the stream beneath ended with.
     pub(super) cut: Option<xtls_ibb::Why>,
+    /// The established tunnel that this one is about to replace: until then the owner hears nothing of it.
+    pub(super) rival: Option<TunnelId>,
+    /// The newer tunnel to which this one's conversation is moving, and how long the rest may take.
+    pub(super) heir: Option<(TunnelId, Instant)>,
+    /// It is established, and waits until its rival has been read to the end.
+    pub(super) waiting: Option<Peer>,
+    /// Its conversation has moved on under its name; the rest is closing only.
+    pub(super) silent: bool,
+    /// The peer has ended its direction while a successor of ours was on its way.
+    pub(super) parted: bool,
     /// What the router ended the session for, when it is the router that did.
     pub(super) verdict: Option<(By, Why)>,
 }
@@ -96,9 +108,15 @@ impl Tunnel {
             weight: 0,
             stalled: false,
             over: false,
+            finished: false,
             hurry: false,
             dismissed: false,
             cut: None,
+            rival: None,
+            heir: None,
+            waiting: None,
+            silent: false,
+            parted: false,
             verdict: None,
         }
     }
@@ -128,6 +146,11 @@ impl Tunnel {
             | Phase::Awaiting { .. }
             | Phase::Ending { .. } => Err(xtls_session::SendError::Finished),
         }
+    }
+
+    /// Whether the owner hears nothing of it.
+    pub(super) fn hidden(&self) -> bool {
+        self.silent || self.rival.is_some()
     }
 
     /// Whether a session runs that is not established.
@@ -162,6 +185,16 @@ impl Tunnel {
 
     /// The tunnel's own deadlines, without those of the streams beneath.
     pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
+        let drain = self
+            .heir
+            .map(|(_, until)| (until, "the rest of a replaced tunnel"));
+        [drain, self.phase_deadline()]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(at, _)| *at)
+    }
+
+    fn phase_deadline(&self) -> Option<(Instant, &'static str)> {
         match &self.phase {
             Phase::Opening { .. } | Phase::Asking { .. } | Phase::Ending { .. } => None,
             Phase::Yielding { until } => Some((*until, "the peer's open after a conflict")),

@@ -1,7 +1,10 @@
 //! What comes out of the tunnel: cutting, judging, answering.
 
+use std::collections::VecDeque;
+
 use bytes::{Bytes, BytesMut};
 use tracing::warn;
+use xtls_framer::{Frame, FrameError};
 use xtls_stanza::Stanza;
 
 use super::{Direction, Phase, Session};
@@ -25,8 +28,8 @@ impl Session {
     pub(super) fn poll_inner(&mut self) -> Option<Event> {
         while matches!(self.phase, Phase::Open { .. }) && self.reading == Direction::Open {
             match self.binding.service.mode() {
-                Mode::Stanzas => match self.cutter.cut(&mut self.plain) {
-                    Ok(Some(frame)) => match self.arrive(frame.into_bytes()) {
+                Mode::Stanzas => match self.next_frame() {
+                    Ok(Some(frame)) => match self.arrive(frame) {
                         Some(event) => return Some(event),
                         None => continue,
                     },
@@ -52,11 +55,20 @@ impl Session {
             } else if self.plain.is_empty() {
                 // An idle session holds no memory for bytes that may not come for hours.
                 self.plain = BytesMut::new();
+                self.ahead = VecDeque::new();
             }
             return None;
         }
         self.settle();
         None
+    }
+
+    fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
+        if let Some(frame) = self.ahead.pop_front() {
+            self.ahead_bytes = self.ahead_bytes.saturating_sub(frame.len());
+            return Ok(Some(frame));
+        }
+        Ok(self.cutter.cut(&mut self.plain)?.map(Frame::into_bytes))
     }
 
     fn arrive(&mut self, frame: Bytes) -> Option<Event> {
@@ -68,7 +80,11 @@ impl Session {
             }
         };
         match routing::restore(stanza, &self.binding) {
-            Ok(Arrival::Deliver(stanza)) => Some(Event::Stanza(stanza)),
+            Ok(Arrival::Deliver(stanza)) if self.is_probed(&stanza) => None,
+            Ok(Arrival::Deliver(stanza)) => {
+                self.answered(&stanza);
+                Some(Event::Stanza(stanza))
+            }
             Ok(Arrival::Answer { reply, refused }) => {
                 self.reply(&reply);
                 refused.map(Event::Refused)
@@ -84,12 +100,13 @@ impl Session {
 
     /// Answers in the channel of the request. An answer that finds our direction closed is dropped, as RFC 6120 drops
     /// what arrives after the stream's end.
-    fn reply(&mut self, reply: &Stanza) {
+    pub(super) fn reply(&mut self, reply: &Stanza) {
         if self.writing == Direction::Ended || self.gone {
             return;
         }
         let mut xml = Vec::new();
         reply.write(&mut xml);
+        self.pad(&mut xml);
         // The application may have filled its queue by one stanza too many. As much as that queue is kept for answers.
         let queue = self.config.queue;
         let most = queue

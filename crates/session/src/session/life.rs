@@ -16,6 +16,9 @@ impl Session {
         if matches!(self.phase, Phase::Handshaking { .. }) {
             self.meet(now);
         }
+        if matches!(self.phase, Phase::Open { .. }) {
+            self.keyed(now);
+        }
         if matches!(self.phase, Phase::Open { confirmed: false }) && !self.plain.is_empty() {
             self.confirm();
         }

@@ -19,15 +19,22 @@ impl Session {
             return Err(SendError::Mode("bytes, not stanzas"));
         }
         self.may_write()?;
+        self.may_ask(stanza)?;
         let stripped = routing::strip(stanza, &self.binding)?;
-        let xml = whole(&stripped)?;
+        let mut xml = whole(&stripped)?;
         if xml.len() > self.config.max_stanza {
             return Err(SendError::TooLong {
                 length: xml.len(),
                 limit: self.config.max_stanza,
             });
         }
+        if self.config.padding > 1 {
+            let mut padded = Vec::from(xml);
+            self.pad(&mut padded);
+            xml = padded.into();
+        }
         self.write_plain(&xml)?;
+        self.asked(stanza);
         self.count_early(1);
         Ok(())
     }
@@ -45,6 +52,11 @@ impl Session {
         self.write_plain(taken)?;
         self.count_early(taken.len() as u64);
         Ok(taken.len())
+    }
+
+    /// One TLS write, so that the length of the stanza shows nowhere.
+    pub(super) fn pad(&self, xml: &mut Vec<u8>) {
+        xml.resize(xml.len().next_multiple_of(self.config.padding), b' ');
     }
 
     fn may_write(&mut self) -> Result<(), SendError> {
@@ -65,7 +77,10 @@ impl Session {
 
     fn write_plain(&mut self, bytes: &[u8]) -> Result<(), SendError> {
         match self.tls.write(bytes) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.count(bytes.len());
+                Ok(())
+            }
             // TLS holds nothing, and still this is too much at once.
             Err(WriteError::Full { room }) if self.tls.wire_pending() == 0 => {
                 Err(SendError::TooLong {

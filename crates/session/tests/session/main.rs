@@ -15,6 +15,7 @@ mod cutting;
 mod inside;
 mod judging;
 mod limits;
+mod living;
 mod support;
 mod timing;
 mod truncation;

@@ -356,6 +356,8 @@ pub(crate) fn name(event: &Event) -> &'static str {
         Event::Readable => "readable",
         Event::Refused(_) => "refused",
         Event::Writable => "writable",
+        Event::Unanswered(_) => "unanswered",
+        Event::KeysOld => "keys old",
         Event::PeerFinished => "peer finished",
         Event::Closed(_) => "closed",
         _ => panic!("an event without a name"),

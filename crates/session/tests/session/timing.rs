@@ -78,13 +78,20 @@ fn a_verdict_is_awaited_for_its_time() {
 }
 
 #[test]
-fn an_open_session_and_a_half_closed_one_have_no_deadline() {
-    let (mut romeo, mut juliet) = Setup::stanzas().connected();
-    assert_eq!(romeo.session.poll_timeout(), None);
+fn an_open_session_and_a_half_closed_one_have_no_deadline_but_for_signs_of_life_and_keys() {
+    let config = Config::default().probe(Duration::MAX, Duration::MAX);
+    let (mut romeo, mut juliet) = Setup::stanzas().with(config).connected();
+    assert_eq!(
+        romeo.session.poll_timeout().map(|deadline| deadline.why),
+        Some("keys")
+    );
     romeo.session.finish(romeo.now);
     settle(&mut romeo, &mut juliet);
     assert_eq!(romeo.session.poll_timeout(), None);
-    assert_eq!(juliet.session.poll_timeout(), None);
+    assert_eq!(
+        juliet.session.poll_timeout().map(|deadline| deadline.why),
+        Some("keys")
+    );
     romeo.session.handle_timeout(romeo.now + 1_000_000 * SECOND);
     assert!(romeo.is_open());
 }

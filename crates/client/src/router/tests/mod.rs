@@ -13,6 +13,7 @@ mod endings;
 mod opens;
 mod pauses;
 mod pressure;
+mod renewing;
 mod replacing;
 
 use std::collections::{BTreeMap, VecDeque};

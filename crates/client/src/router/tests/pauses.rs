@@ -170,7 +170,8 @@ fn a_held_tunnel_of_the_old_address_stays_apart_from_a_new_one() {
     assert_eq!(
         world.whats(A, world.last_id(A)).count(),
         1,
-        "incoming, and no more"
+        "incoming, and no more: {:?}",
+        world.ends[A].events
     );
     world.router(A).hold(now, old[A], false);
     world.flush(A);

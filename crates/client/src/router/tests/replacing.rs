@@ -76,14 +76,10 @@ fn an_unfinished_one_changes_nothing() {
     }));
     let a = world.open(A);
     world.settle();
-    let new = world.last_id(B);
-    assert!(new > old && world.ended(B, old).is_none());
+    assert!(world.ended(B, old).is_none());
     world.wait(Duration::from_secs(200));
-    assert!(matches!(
-        world.closed(B, new).why,
-        Why::Session(xtls_session::Why::HandshakeTimeout) | Why::Cut { .. }
-    ));
     assert!(world.ended(A, a).is_some());
+    assert_eq!(world.last_id(B), old, "the owner never heard of it");
     assert!(
         world.ended(B, old).is_none(),
         "a forged open ends no tunnel"

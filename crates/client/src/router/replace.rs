@@ -1,0 +1,261 @@
+//! One established tunnel for each pair of addresses, and how a newer session takes its place without losing a word.
+//!
+//! A newcomer shakes hands beside the old session, and the owner does not hear of it. Once it has proven the same key, we
+//! end our direction of the old session and write on the new one; what the new one brings waits until the old one has been
+//! read to the peer's close_notify. Then the conversation goes on under its old name. Where that close_notify does not come
+//! (the peer has crashed, say), the old tunnel ends as replaced, and the newcomer is a tunnel of its own.
+
+use std::time::Instant;
+
+use tracing::{debug, warn};
+use xtls_session::{By, Introduction, Mode, Peer, Verdict};
+use xtls_stanza::Address;
+use xtls_tls::Role;
+
+use super::Router;
+use super::event::{TunnelId, What, Why};
+use super::tunnel::{Phase, Tunnel};
+
+impl Router {
+    /// The established tunnel with this address that a newcomer has to measure up to. One that is closing ends by itself,
+    /// and for its own reason.
+    pub(super) fn standing(&self, peer: &Address) -> Option<TunnelId> {
+        self.with_peer(peer).into_iter().find(|id| {
+            self.tunnels.get(id).is_some_and(|tunnel| {
+                matches!(tunnel.phase, Phase::Running(_))
+                    && tunnel.stream.is_some()
+                    && tunnel.key.is_some()
+                    && !tunnel.hidden()
+            })
+        })
+    }
+
+    /// Byte sessions are never replaced, and nothing is while it is being replaced.
+    pub(super) fn replaceable(&self, id: TunnelId) -> bool {
+        self.config.service.mode() == Mode::Stanzas && self.heir(id).is_none()
+    }
+
+    /// The tunnel that carries what is said on this one.
+    pub(super) fn writer(&self, id: TunnelId) -> TunnelId {
+        self.heir(id).unwrap_or(id)
+    }
+
+    pub(super) fn heir(&self, id: TunnelId) -> Option<TunnelId> {
+        let (heir, _) = self.tunnels.get(&id)?.heir?;
+        Some(heir)
+    }
+
+    /// A newcomer's key has been judged already if it is that of its rival; any other is refused without asking.
+    pub(super) fn on_judge(&mut self, now: Instant, id: TunnelId, introduction: Introduction) {
+        let rival = self.tunnels.get(&id).and_then(|tunnel| tunnel.rival);
+        let key = rival
+            .and_then(|rival| self.tunnels.get(&rival))
+            .and_then(|tunnel| tunnel.key);
+        match key {
+            None => self.tell(id, What::Judge(introduction)),
+            Some(key) if key == introduction.fingerprint => {
+                if let Some(session) = self.tunnels.get_mut(&id).and_then(Tunnel::session) {
+                    session.judge(now, Verdict::Accept);
+                }
+            }
+            Some(_) => self.expose(id),
+        }
+    }
+
+    pub(super) fn on_established(&mut self, now: Instant, id: TunnelId, peer: Peer) {
+        // Two that began together have no rival: the second one to be established has one now.
+        let rival = match self.tunnels.get(&id).and_then(|tunnel| tunnel.rival) {
+            Some(rival) => Some(rival),
+            None => self.standing(&peer.address).filter(|other| *other != id),
+        };
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
+        tunnel.key = Some(peer.key.fingerprint);
+        tunnel.bound = peer.bound;
+        let Some(rival) = rival else {
+            self.tell(id, What::Established(peer));
+            return;
+        };
+        let key = self.tunnels.get(&rival).and_then(|tunnel| tunnel.key);
+        if key != Some(peer.key.fingerprint) {
+            self.expose(id);
+            return;
+        }
+        self.drain(now, rival, id, peer);
+    }
+
+    /// The newcomer has proven the same key.
+    fn drain(&mut self, now: Instant, old: TunnelId, new: TunnelId, peer: Peer) {
+        debug!("a newer session takes over");
+        if let Some(tunnel) = self.tunnels.get_mut(&new) {
+            tunnel.rival = Some(old);
+            tunnel.waiting = Some(peer);
+        }
+        let until = now + self.config.close;
+        let Some(tunnel) = self.tunnels.get_mut(&old) else {
+            return;
+        };
+        tunnel.heir = Some((new, until));
+        let parted = tunnel.parted;
+        if let Some(session) = tunnel.session() {
+            session.finish(now);
+        }
+        self.dirty.insert(old);
+        if parted {
+            self.promote(now, old, new);
+        }
+    }
+
+    /// The peer has ended its direction, and all it said has been handed out.
+    pub(super) fn on_peer_finished(&mut self, now: Instant, id: TunnelId) {
+        if let Some(heir) = self.heir(id) {
+            self.promote(now, id, heir);
+        } else if !self.newcomers(id).is_empty() {
+            // It moves to our own newcomer, which it has confirmed before we know.
+            if let Some(tunnel) = self.tunnels.get_mut(&id) {
+                tunnel.parted = true;
+            }
+        } else {
+            self.tell(id, What::PeerFinished);
+        }
+    }
+
+    /// The conversation goes on in the new session, under the old one's name; the new name is left for what has to be
+    /// closed yet.
+    fn promote(&mut self, now: Instant, old: TunnelId, new: TunnelId) {
+        let (Some(mut rest), Some(mut fresh)) =
+            (self.tunnels.remove(&old), self.tunnels.remove(&new))
+        else {
+            return;
+        };
+        if let (Some(from), Some(to)) = (rest.session(), fresh.session()) {
+            from.hand_over(to);
+        }
+        let finished = rest.finished;
+        rest.silent = true;
+        rest.heir = None;
+        fresh.rival = None;
+        let peer = fresh.waiting.take();
+        // What the owner has not taken yet belongs to the name.
+        (fresh.held, fresh.queued, fresh.weight) = (rest.held, rest.queued, rest.weight);
+        (fresh.finished, fresh.hurry) = (finished, rest.hurry);
+        (rest.held, rest.queued, rest.weight, rest.stalled) = (false, 0, 0, false);
+        for (stream, id) in [(rest.stream, new), (fresh.stream, old)] {
+            self.streams.extend(stream.map(|stream| (stream, id)));
+        }
+        if let Some(session) = fresh.session().filter(|_| finished) {
+            session.finish(now);
+        }
+        self.tunnels.insert(old, fresh);
+        self.tunnels.insert(new, rest);
+        self.dirty.extend([old, new]);
+        if let Some(peer) = peer {
+            self.tell(old, What::Renewed(peer));
+        }
+    }
+
+    /// The time to read the rest of a replaced tunnel is over.
+    pub(super) fn cut_replaced(&mut self, now: Instant, id: TunnelId) {
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
+        // What has come is still handed out, however slowly it is taken; only nothing more can come.
+        if let Some((heir, _)) = tunnel.heir {
+            tunnel.heir = Some((heir, now + FOREVER));
+        }
+        self.cut(now, id, None);
+    }
+
+    /// A tunnel has ended: those that were to replace it stand for themselves.
+    pub(super) fn after(&mut self, id: TunnelId, ended: &Tunnel) {
+        for newcomer in self.rivals_of(&ended.peer, id) {
+            let Some(tunnel) = self.tunnels.get_mut(&newcomer) else {
+                continue;
+            };
+            tunnel.rival = None;
+            let (peer, waiting) = (tunnel.peer.clone(), tunnel.waiting.take());
+            self.tell(newcomer, What::Incoming(peer));
+            if let Some(waiting) = waiting {
+                self.tell(newcomer, What::Established(waiting));
+            }
+            self.dirty.insert(newcomer);
+        }
+        // A newcomer has ended: its rival goes on as it is, or as half of what it was.
+        if let Some(rival) = ended.rival
+            && let Some(tunnel) = self.tunnels.get_mut(&rival)
+        {
+            if tunnel.heir.is_some_and(|(heir, _)| heir == id) {
+                tunnel.heir = None;
+            }
+            if std::mem::take(&mut tunnel.parted) {
+                self.tell(rival, What::PeerFinished);
+            }
+            self.dirty.insert(rival);
+        }
+    }
+
+    /// The keys of a stanza session are old. The initiator replaces the session; the responder, and whoever talks to a
+    /// peer that knows the letter only, renews the keys of the one there is.
+    pub(super) fn renew(&mut self, now: Instant, id: TunnelId) {
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
+        let ours =
+            tunnel.role == Role::Client && tunnel.bound && !tunnel.finished && !tunnel.hidden();
+        let peer = tunnel.peer.clone();
+        if let Some(session) = tunnel.session() {
+            // In any case, so that the count begins anew and the next attempt comes in its time.
+            session.refresh_keys(now);
+        }
+        if !ours || !self.replaceable(id) || !self.newcomers(id).is_empty() {
+            return;
+        }
+        if let Ok((stream, phase)) = self.ask(now, &peer, self.config.early) {
+            let mut newcomer = Tunnel::new(peer, Role::Client, stream);
+            newcomer.set_out(phase);
+            newcomer.rival = Some(id);
+            let newcomer = self.adopt(newcomer);
+            self.dirty.insert(newcomer);
+        }
+    }
+
+    /// Ends whatever was about to replace a tunnel, unheard.
+    pub(super) fn drop_newcomers(&mut self, id: TunnelId) {
+        for newcomer in self.newcomers(id) {
+            if let Some(tunnel) = self.tunnels.get_mut(&newcomer) {
+                tunnel.silent = true;
+                tunnel.waiting = None;
+            }
+            self.drop_session(newcomer, By::Us, Why::Replaced);
+        }
+    }
+
+    /// A newcomer holds another key than the tunnel that it would replace. The owner hears of it, and of its end.
+    fn expose(&mut self, id: TunnelId) {
+        warn!("a second tunnel of the same peer did not prove the same key");
+        if let Some(tunnel) = self.tunnels.get_mut(&id)
+            && tunnel.rival.take().is_some()
+        {
+            let peer = tunnel.peer.clone();
+            self.tell(id, What::Incoming(peer));
+        }
+        self.drop_session(id, By::Us, Why::Impostor);
+    }
+
+    /// The tunnels that are to replace this one.
+    fn newcomers(&self, id: TunnelId) -> Vec<TunnelId> {
+        let peer = self.tunnels.get(&id).map(|tunnel| &tunnel.peer);
+        peer.map(|peer| self.rivals_of(peer, id))
+            .unwrap_or_default()
+    }
+
+    fn rivals_of(&self, peer: &Address, id: TunnelId) -> Vec<TunnelId> {
+        let ids = self.with_peer(peer).into_iter();
+        let rival = |other: &TunnelId| self.tunnels.get(other).and_then(|tunnel| tunnel.rival);
+        ids.filter(|other| rival(other) == Some(id)).collect()
+    }
+}
+
+/// Longer than any tunnel.
+const FOREVER: std::time::Duration = std::time::Duration::from_secs(1 << 30);
