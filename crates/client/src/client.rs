@@ -209,7 +209,7 @@ impl Sender {
         let (done, sent) = oneshot::channel();
         let command = Command::Send {
             id: self.id,
-            stanza,
+            stanza: Box::new(stanza),
             done,
         };
         self.commands.send(command).await.map_err(|_| Gone)?;

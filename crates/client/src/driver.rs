@@ -27,7 +27,7 @@ pub(crate) enum Command {
     },
     Send {
         id: TunnelId,
-        stanza: Stanza,
+        stanza: Box<Stanza>,
         done: oneshot::Sender<Result<(), SendError>>,
     },
     Judge {
@@ -222,7 +222,7 @@ impl<U: Uplink> Driver<U> {
                 // Whoever does not wait for the answer any more hears of it by dropping the tunnel.
                 let _ = done.send(self.open(peer));
             }
-            Command::Send { id, stanza, done } => self.send(id, stanza, done),
+            Command::Send { id, stanza, done } => self.send(id, *stanza, done),
             Command::Judge { id, verdict, done } => {
                 let judged = self.judge(id, verdict);
                 let _ = done.send(judged);

@@ -42,10 +42,8 @@ impl Router {
         match &mut tunnel.phase {
             Phase::Opening { .. } => self.open_failed(now, id, why),
             Phase::Asking { .. } => {
-                let by = match why {
-                    xtls_ibb::Why::Expired => By::Us,
-                    _ => By::Peer,
-                };
+                let ours = why == xtls_ibb::Why::Expired;
+                let by = if ours { By::Us } else { By::Peer };
                 let closed = tunnel.closed(by, Why::Stream(why));
                 self.finish_tunnel(id, closed);
             }

@@ -184,10 +184,8 @@ impl Router {
 impl Tunnel {
     /// Our open is on its way.
     pub(super) fn set_out(&mut self, phase: Phase) {
-        self.hello = match &phase {
-            Phase::Opening { early: Some(_) } => Hello::Open,
-            _ => Hello::Stream,
-        };
+        let early = matches!(&phase, Phase::Opening { early: Some(_) });
+        self.hello = if early { Hello::Open } else { Hello::Stream };
         self.phase = phase;
     }
 }
