@@ -209,6 +209,9 @@ impl Stage {
             | What::Refused(_)
             | What::NotPinned(_)
             | What::Writable
+            | What::Asked(_)
+            | What::Renewed(_)
+            | What::Unanswered(_)
             | _ => {}
         }
         Ok(false)

@@ -81,6 +81,10 @@ impl Failure {
             ),
             Why::Impostor => (Code::Identity, None),
             Why::Setup(_) => (Code::Failed, None),
+            Why::Unasked => (
+                Code::Peer,
+                Some("a server on the way may stumble over it: try --no-early-hello".to_owned()),
+            ),
             Why::Session(why) | Why::Cut { session: why, .. } => of_session(why, peer.bare()),
             _ => (Code::Failed, None),
         };
@@ -123,7 +127,7 @@ fn of_session(why: &Session, peer: &str) -> (Code, Option<String>) {
         Session::Refused => (Code::Identity, None),
         Session::Routing(_) | Session::Confirmation(_) => (Code::Identity, None),
         Session::Framing(_) | Session::Xml(_) | Session::Truncated | Session::Unfinished | Session::Finished => (Code::Corrupt, None),
-        Session::HandshakeTimeout | Session::JudgingTimeout | Session::CloseTimeout => (Code::Timeout, None),
+        Session::HandshakeTimeout | Session::Silent | Session::JudgingTimeout | Session::CloseTimeout => (Code::Timeout, None),
         Session::Unread | Session::Aborted | _ => (Code::Failed, None),
     }
 }

@@ -251,8 +251,21 @@ impl Hub {
                 }
             }
             What::Closed(closed) => self.closed(id, &closed),
-            What::Incoming(_) | What::Writable => {}
-            _ => {}
+            What::Unanswered(request) => {
+                let id = request.id.as_deref().unwrap_or_default().to_owned();
+                self.say.warn(
+                    "unanswered",
+                    &[
+                        ("peer", sender.peer().as_str().into()),
+                        ("id", id.as_str().into()),
+                    ],
+                    format_args!(
+                        "{}: no answer to the request {id:?} before the end",
+                        sender.peer()
+                    ),
+                );
+            }
+            What::Incoming(_) | What::Asked(_) | What::Renewed(_) | What::Writable | _ => {}
         }
         Ok(())
     }
