@@ -39,6 +39,7 @@
 
 mod driver;
 mod listener;
+mod pause;
 mod state;
 mod stream;
 #[cfg(test)]
@@ -53,6 +54,7 @@ use crate::mux::Mux;
 
 pub use driver::Driver;
 pub use listener::{Incoming, Listener};
+pub use pause::Pause;
 use state::Handle;
 pub use stream::Stream;
 
@@ -98,6 +100,12 @@ impl Endpoint {
         self.handle.wake_driver();
         stream.opened().await?;
         Ok(stream)
+    }
+
+    /// For whoever watches the connection to the server.
+    #[must_use]
+    pub fn pause(&self) -> Pause {
+        Pause::new(self.handle.shared())
     }
 
     /// Calls the mux itself, for what has no method here.

@@ -28,6 +28,10 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn wake(&self) {
+        self.driver.notify_one();
+    }
+
     pub(super) async fn woken(&self) {
         self.driver.notified().await;
     }
@@ -64,7 +68,7 @@ impl Handle {
     }
 
     pub(super) fn wake_driver(&self) {
-        self.0.driver.notify_one();
+        self.0.wake();
     }
 }
 
