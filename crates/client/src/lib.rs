@@ -3,12 +3,14 @@
 //! * [`Router`]: every tunnel of one address, without I/O.
 //! * [`Uplink`]: a connection to one's own server; [`relay`] is one in the process, `xmpp` (feature) a real one.
 //! * [`Client`], [`Incoming`], [`Tunnel`]: handles on the one task that drives both.
+//! * [`plain`]: bytestreams without any of this, for peers that know no XTLS.
 //! * [`Home`], [`Pins`]: the account's key and the keys of its peers on disk.
 
 mod client;
 mod driver;
 mod home;
 mod pins;
+pub mod plain;
 mod private;
 pub mod relay;
 pub mod router;
