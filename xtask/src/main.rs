@@ -8,6 +8,7 @@ mod deny;
 mod fuzz;
 mod packages;
 mod prosody;
+mod python;
 mod steps;
 mod test;
 mod tidy;

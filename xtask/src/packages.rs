@@ -36,6 +36,13 @@ pub(crate) const SERVER: &[Package] = &[
     },
 ];
 
+/// A Python that can make environments. Whether it can is found out by asking it.
+pub(crate) const PYTHON: &[&Package] = &[&Package {
+    program: "python3",
+    debian: "python3-venv",
+    elsewhere: "Python 3.11 or later with its modules venv and ensurepip (https://www.python.org)",
+}];
+
 /// What the judge beside rxml is built of.
 const EXPAT: &[Package] = &[Package {
     // No program, but found in the same way.
@@ -94,16 +101,7 @@ pub(crate) fn ensure(sh: &Shell, packages: &[Package]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let debian = Path::new("/etc/debian_version").exists() && find("apt-get").is_some();
-    let means = match debian {
-        false => Means::Elsewhere,
-        true if cmd!(sh, "id -u").quiet().read()? == "0" => Means::DebianRoot,
-        true => Means::Debian,
-    };
-    if let Some(request) = request(means, &missing) {
-        bail!(request);
-    }
-    install(sh, &debian_names(&missing))?;
+    obtain(sh, &missing)?;
     match missing
         .iter()
         .find(|package| find(package.program).is_none())
@@ -114,6 +112,20 @@ pub(crate) fn ensure(sh: &Shell, packages: &[Package]) -> Result<()> {
             package.program,
             package.debian
         ),
+    }
+}
+
+/// Installs what is missing, or says what to install.
+pub(crate) fn obtain(sh: &Shell, missing: &[&Package]) -> Result<()> {
+    let debian = Path::new("/etc/debian_version").exists() && find("apt-get").is_some();
+    let means = match debian {
+        false => Means::Elsewhere,
+        true if cmd!(sh, "id -u").quiet().read()? == "0" => Means::DebianRoot,
+        true => Means::Debian,
+    };
+    match request(means, missing) {
+        Some(request) => bail!(request),
+        None => install(sh, &debian_names(missing)),
     }
 }
 

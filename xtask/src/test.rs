@@ -8,6 +8,7 @@ use xshell::{Cmd, cmd};
 use crate::check::{self, Deny};
 use crate::packages;
 use crate::prosody::{Limits, Prosody};
+use crate::python;
 use crate::steps::Steps;
 use crate::workspace::{Workspace, list, text};
 
@@ -46,7 +47,8 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, options: &Options) -
         steps.run("packages", || {
             packages::ensure(sh, packages::SERVER)?;
             packages::ensure_expat(sh)?;
-            packages::ensure_stacks(sh)
+            packages::ensure_stacks(sh)?;
+            python::ensure(workspace).map(drop)
         })?;
     }
     // Who looks for one test is still at work on it.
@@ -102,12 +104,14 @@ fn live(
         bail!("{LIVE} has no test that requires its feature `live`");
     }
     let features = format!("{features},{LIVE}/live");
+    let python = python::ensure(workspace)?;
     let free = Prosody::start(workspace, Limits::Off)?;
     let stock = Prosody::start(workspace, Limits::Stock)?;
     runner
         .command(workspace, &features, &targets, filter)
         .env(Limits::Off.variable(), free.facts())
         .env(Limits::Stock.variable(), stock.facts())
+        .env(python::VARIABLE, python)
         .env("XTLS_BIN", workspace.target.join("debug").join("xtls"))
         .run()?;
     free.discard()?;

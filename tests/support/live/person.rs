@@ -62,6 +62,11 @@ impl Person {
         &self.server
     }
 
+    /// The file with the account's password.
+    pub fn password_file(&self) -> PathBuf {
+        self.server.password_file(self.name)
+    }
+
     /// A path in the person's own folder.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -116,7 +121,7 @@ impl Person {
             .arg("--ca-file")
             .arg(self.server.ca_file())
             .arg("--password-file")
-            .arg(self.server.password_file(self.name))
+            .arg(self.password_file())
     }
 
     /// Starts a listener for one session and waits until it listens.
@@ -132,7 +137,7 @@ impl Person {
     /// The account without the program: a connection of its own.
     pub async fn link(&self, resource: &str) -> XmppLink {
         let (host, port) = self.server.starttls();
-        let password = read(&self.server.password_file(self.name));
+        let password = read(&self.password_file());
         let options = Options::new(&self.address(), password)
             .resource(resource)
             .server(host, port)

@@ -1,0 +1,157 @@
+//! Our end: bytestreams over the client's real link, and a count of what passes there.
+
+use std::sync::{Arc, Mutex};
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use sha2::{Digest as _, Sha256};
+use xtls_client::plain;
+use xtls_client::uplink::{Inbound, LinkError, Uplink};
+use xtls_client::xmpp::XmppLink;
+use xtls_ibb::Config;
+use xtls_ibb::io::{Endpoint, Listener, Stream};
+use xtls_stanza::{Address, Content, Envelope, Payload};
+use xtls_tests::live::person::Person;
+use xtls_tests::live::soon;
+
+pub(crate) struct Ours {
+    own: Address,
+    streams: Endpoint,
+    listener: Option<Listener>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// Chunks that passed on the link.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) iqs_out: usize,
+    pub(crate) messages_out: usize,
+    pub(crate) largest_out: usize,
+    pub(crate) iqs_in: usize,
+    pub(crate) messages_in: usize,
+    pub(crate) largest_in: usize,
+}
+
+impl Ours {
+    pub(crate) async fn login(person: &Person, config: Config) -> Self {
+        let link = person.link("ours").await;
+        let own = link.bound().clone();
+        let seen = Arc::<Mutex<Seen>>::default();
+        let watched = Watched {
+            link,
+            seen: Arc::clone(&seen),
+        };
+        let (streams, listener, _task) = plain::start(watched, config).expect("random bytes");
+        Self {
+            own,
+            streams,
+            listener: Some(listener),
+            seen,
+        }
+    }
+
+    pub(crate) fn own(&self) -> &Address {
+        &self.own
+    }
+
+    pub(crate) fn streams(&self) -> &Endpoint {
+        &self.streams
+    }
+
+    pub(crate) fn seen(&self) -> Seen {
+        *self.seen.lock().expect("nobody has panicked")
+    }
+
+    pub(crate) fn listen_no_more(&mut self) {
+        self.listener = None;
+    }
+
+    pub(crate) async fn accept(&mut self) -> Stream {
+        let listener = self.listener.as_mut().expect("a listener");
+        let incoming = soon("an open", listener.next())
+            .await
+            .expect("the link holds");
+        incoming.accept(None).expect("an open stream")
+    }
+}
+
+/// The link, and who counts what passes.
+struct Watched {
+    link: XmppLink,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl Uplink for Watched {
+    fn bound(&self) -> &Address {
+        self.link.bound()
+    }
+
+    async fn next(&mut self) -> Result<Inbound, LinkError> {
+        let inbound = self.link.next().await?;
+        let mut seen = self.seen.lock().expect("nobody has panicked");
+        if let Inbound::Envelope(envelope) = &inbound {
+            match chunk(envelope) {
+                Some((true, len)) => {
+                    seen.messages_in += 1;
+                    seen.largest_in = seen.largest_in.max(len);
+                }
+                Some((false, len)) => {
+                    seen.iqs_in += 1;
+                    seen.largest_in = seen.largest_in.max(len);
+                }
+                None => {}
+            }
+        }
+        Ok(inbound)
+    }
+
+    async fn send(&mut self, envelope: Envelope) -> Result<(), LinkError> {
+        let chunk = chunk(&envelope);
+        self.link.send(envelope).await?;
+        let mut seen = self.seen.lock().expect("nobody has panicked");
+        match chunk {
+            Some((true, len)) => {
+                seen.messages_out += 1;
+                seen.largest_out = seen.largest_out.max(len);
+            }
+            Some((false, len)) => {
+                seen.iqs_out += 1;
+                seen.largest_out = seen.largest_out.max(len);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    async fn close(self) -> Result<(), LinkError> {
+        self.link.close().await
+    }
+}
+
+/// Whether the chunk in this stanza travels in a message, and how long it is.
+fn chunk(envelope: &Envelope) -> Option<(bool, usize)> {
+    let data = |payload: &Payload| match payload {
+        Payload::Data(data) => Some(data.bytes.len()),
+        _ => None,
+    };
+    match &envelope.content {
+        Content::Set(payload) => Some((false, data(payload)?)),
+        Content::Message { payloads, .. } => Some((true, payloads.iter().find_map(data)?)),
+        _ => None,
+    }
+}
+
+/// Bytes without a pattern; the same for the same seed.
+pub(crate) fn noise(seed: u64, size: usize) -> Vec<u8> {
+    let mut bytes = vec![0; size];
+    ChaCha8Rng::seed_from_u64(seed).fill_bytes(&mut bytes);
+    bytes
+}
+
+/// SHA-256 as the peers write it.
+pub(crate) fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
