@@ -15,7 +15,7 @@ use crate::packages;
 use crate::workspace::Workspace;
 
 /// What can be fuzzed; the names of `xtls_tests::fuzz::Target`.
-const TARGETS: &[&str] = &["framer", "stanza", "differential", "base64"];
+const TARGETS: &[&str] = &["framer", "stanza", "differential", "base64", "ibb"];
 /// How long a run takes where nothing is said.
 const SECONDS: u64 = 60;
 /// Bytes of an input: more makes each slower and finds the same. base64 has a path for long texts.

@@ -64,12 +64,20 @@ pub struct Router {
     next: u64,
 }
 
+/// Every open comes to the router: who may ask is its `accept`, not the mux's.
+fn new_mux(own: Address, config: &Config, seed: [u8; 32]) -> Mux {
+    let mut mux = Mux::new(own, config.ibb.clone(), seed);
+    mux.allow(xtls_ibb::Allow::Anybody);
+    mux
+}
+
 impl Router {
     /// A router for one bound address. The seed makes its ids and sids; it must be secret and never used twice.
     #[must_use]
     pub fn new(own: Address, config: Config, seed: [u8; 32]) -> Self {
         let mut random = ChaCha20Rng::from_seed(seed);
-        let mux = Mux::new(own, config.ibb.clone(), answers::fresh_seed(&mut random));
+        let seed = answers::fresh_seed(&mut random);
+        let mux = new_mux(own, &config, seed);
         Self {
             config,
             mux,
@@ -237,7 +245,7 @@ impl Router {
     pub fn rebind(&mut self, now: Instant, own: Address) {
         self.lost(now);
         let seed = answers::fresh_seed(&mut self.random);
-        self.mux = Mux::new(own, self.config.ibb.clone(), seed);
+        self.mux = new_mux(own, &self.config, seed);
         // The names of the old streams begin anew.
         self.streams.clear();
     }

@@ -5,7 +5,7 @@
 use std::io::{Read, Write};
 use std::time::Instant;
 
-use xtls_ibb::{Config, Event, Mux, OpenOptions};
+use xtls_ibb::{Allow, Config, Event, Mux, OpenOptions};
 use xtls_stanza::Address;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,6 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let now = Instant::now();
     let mut from = Mux::new(romeo, Config::default(), [1; 32]);
     let mut to = Mux::new(juliet.clone(), Config::default(), [2; 32]);
+    to.allow(Allow::Anybody);
     let stream = from.open(now, &juliet, OpenOptions::default())?;
 
     let (mut stanzas, mut stats) = (0, None);

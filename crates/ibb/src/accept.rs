@@ -9,16 +9,16 @@ use xtls_stanza::{Address, StanzaError};
 use crate::config::Config;
 use crate::error::answer;
 
-/// Whose opens are brought to the owner. All others are answered `service-unavailable`, as by
-/// somebody who does not know bytestreams at all, and leave no trace.
+/// Whose opens are brought to the owner: at first nobody's. All others are answered
+/// `service-unavailable`, as by somebody who does not know bytestreams at all, and leave no trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Allow {
     /// Everybody's: the owner judges each one.
-    #[default]
     Anybody,
     /// Those of these bare addresses.
     Only(BTreeSet<Address>),
     /// Nobody's, but for what was announced with [`Mux::expect`](crate::Mux::expect).
+    #[default]
     Expected,
 }
 
@@ -52,6 +52,15 @@ impl Door {
         }
     }
 
+    /// Whether any open of this address comes to the owner.
+    pub(crate) fn allows(&self, from: &Address) -> bool {
+        match &self.allow {
+            Allow::Anybody => true,
+            Allow::Only(list) => list.contains(&from.to_bare()),
+            Allow::Expected => false,
+        }
+    }
+
     /// What the open is answered, if it does not come to the owner.
     pub(crate) fn objection(
         &mut self,
@@ -65,12 +74,7 @@ impl Door {
             .expected
             .iter()
             .position(|(peer, sid)| peer == from && *sid == open.sid);
-        let allowed = match &self.allow {
-            Allow::Anybody => true,
-            Allow::Only(list) => list.contains(&from.to_bare()),
-            Allow::Expected => false,
-        };
-        if !allowed && expected.is_none() {
+        if !self.allows(from) && expected.is_none() {
             return Some(answer::stranger());
         }
         if open.carrier == Carrier::Message && !config.messages {

@@ -30,6 +30,7 @@ pub struct Config {
     pub(crate) flush_timeout: Duration,
     pub(crate) close_timeout: Duration,
     pub(crate) peer_flush_timeout: Duration,
+    pub(crate) half_close: Duration,
     pub(crate) drain_timeout: Duration,
 }
 
@@ -56,6 +57,7 @@ impl Default for Config {
             flush_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(10),
             peer_flush_timeout: Duration::from_secs(5),
+            half_close: Duration::ZERO,
             drain_timeout: Duration::from_secs(600),
         }
     }
@@ -216,6 +218,17 @@ impl Config {
     #[must_use]
     pub fn peer_flush_timeout(mut self, wait: Duration) -> Self {
         self.peer_flush_timeout = wait;
+        self
+    }
+
+    /// How long our owner may go on writing after the peer's `<close/>`, whose answer waits that long
+    /// (XEP-0047 §2.3 lets the receiver of a close flush first). Default 0 s: a close ends both
+    /// directions. With more, [`Event::PeerClosed`](crate::Event) says that nothing more comes, and
+    /// the stream ends when the owner closes it, at the latest after this time. Our own `<close/>`
+    /// waits for its answer that much longer than [`close_timeout`](Self::close_timeout).
+    #[must_use]
+    pub fn half_close(mut self, wait: Duration) -> Self {
+        self.half_close = wait;
         self
     }
 

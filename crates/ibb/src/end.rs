@@ -24,11 +24,17 @@ impl Stream {
     pub(crate) fn advance(&mut self, now: Instant, outbox: &mut Outbox) {
         match self.phase {
             Phase::Flushing { .. } if self.sender.is_idle() => self.send_close(now, outbox),
-            Phase::PeerClosing { .. } if self.sender.is_idle() => {
+            Phase::PeerClosing { writing: false, .. } if self.sender.is_idle() => {
                 self.end(now, Close::new(By::Peer, Why::Done), Last::Silent, outbox);
             }
-            Phase::Open | Phase::Opening { .. } if self.sender.room() == 0 => self.starved = true,
-            Phase::Open | Phase::Opening { .. } if self.starved => {
+            Phase::Open | Phase::Opening { .. } | Phase::PeerClosing { writing: true, .. }
+                if self.sender.room() == 0 =>
+            {
+                self.starved = true;
+            }
+            Phase::Open | Phase::Opening { .. } | Phase::PeerClosing { writing: true, .. }
+                if self.starved =>
+            {
                 self.starved = false;
                 if !self.writable_told {
                     self.writable_told = true;

@@ -48,6 +48,12 @@ pub enum Event {
         /// The stream.
         id: StreamId,
     },
+    /// The peer has closed, and we may still write: only with the config's `half_close`. What had
+    /// come can be read; nothing more comes.
+    PeerClosed {
+        /// The stream.
+        id: StreamId,
+    },
     /// The last event of a stream, and exactly one for each: its id is not known any more.
     Closed {
         /// The stream.

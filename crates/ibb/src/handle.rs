@@ -132,6 +132,8 @@ impl Mux {
     ) {
         let sid = sid.and_then(|sid| Sid::new(sid).ok());
         let error = match (name, sid) {
+            // It is not told what is wrong with the open, as if nobody here could know.
+            ("open", _) if !self.door.allows(from) => answer::stranger(),
             ("open", _) => answer::malformed_open(),
             ("data", Some(sid)) => match self.find(from, &sid) {
                 Some(id) if self.get(id).is_some_and(Stream::takes_data) => {

@@ -89,11 +89,21 @@ impl Stream {
                 outbox.result(&self.peer, request, None);
                 self.end(now, Close::new(By::Peer, Why::Done), Last::Silent, outbox);
             }
+            Phase::Open if !self.timeouts.half_close.is_zero() => {
+                self.release(outbox);
+                outbox.event(Event::PeerClosed { id: self.id });
+                self.phase = Phase::PeerClosing {
+                    request,
+                    until: now + self.timeouts.half_close,
+                    writing: true,
+                };
+            }
             Phase::Open | Phase::Flushing { .. } => {
                 self.release(outbox);
                 self.phase = Phase::PeerClosing {
                     request,
                     until: now + self.timeouts.peer_flush,
+                    writing: false,
                 };
             }
             Phase::Opening { .. } => {

@@ -7,7 +7,7 @@
 //! ```
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //! use tokio::sync::mpsc;
-//! use xtls_ibb::{Config, Mux, OpenOptions, io};
+//! use xtls_ibb::{Allow, Config, Mux, OpenOptions, io};
 //! use xtls_stanza::Address;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -17,10 +17,11 @@
 //! // In earnest the channels lead to one's server, and the seeds are random.
 //! let (to_juliet, from_romeo) = mpsc::channel(16);
 //! let (to_romeo, from_juliet) = mpsc::channel(16);
-//! let mux = Mux::new(romeo, Config::default(), [1; 32]);
+//! let mux = Mux::new(romeo.clone(), Config::default(), [1; 32]);
 //! let (endpoint, _, driver) = io::endpoint(mux, from_juliet, to_juliet);
 //! tokio::spawn(driver.run());
-//! let mux = Mux::new(juliet.clone(), Config::default(), [2; 32]);
+//! let mut mux = Mux::new(juliet.clone(), Config::default(), [2; 32]);
+//! mux.allow(Allow::Only([romeo.to_bare()].into()));
 //! let (_endpoint, mut listener, driver) = io::endpoint(mux, from_romeo, to_romeo);
 //! tokio::spawn(driver.run());
 //!

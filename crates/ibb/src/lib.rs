@@ -9,14 +9,16 @@
 //!
 //! ```
 //! use std::time::Instant;
-//! use xtls_ibb::{Config, Event, Mux, OpenOptions};
+//! use xtls_ibb::{Allow, Config, Event, Mux, OpenOptions};
 //! use xtls_stanza::Address;
 //!
 //! let romeo = Address::new("romeo@montague.example/orchard")?;
 //! let juliet = Address::new("juliet@capulet.example/balcony")?;
 //! // In earnest the seeds are random.
-//! let mut a = Mux::new(romeo, Config::default(), [1; 32]);
+//! let mut a = Mux::new(romeo.clone(), Config::default(), [1; 32]);
 //! let mut b = Mux::new(juliet.clone(), Config::default(), [2; 32]);
+//! // Nobody may ask for a stream unless told so.
+//! b.allow(Allow::Only([romeo.to_bare()].into()));
 //! let now = Instant::now();
 //!
 //! let stream = a.open(now, &juliet, OpenOptions::default())?;

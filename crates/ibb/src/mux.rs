@@ -63,7 +63,7 @@ impl Mux {
         &self.outbox.own
     }
 
-    /// Whose opens are brought to the owner. At first [`Allow::Anybody`]'s.
+    /// Whose opens are brought to the owner. At first [`Allow::Expected`]: nobody's.
     pub fn allow(&mut self, allow: Allow) {
         self.door.allow = allow;
     }
@@ -178,6 +178,13 @@ impl Mux {
     #[must_use]
     pub fn ending(&self, id: StreamId) -> Option<&Close> {
         self.known(id).and_then(Stream::ending)
+    }
+
+    /// Whether the peer has closed and the end waits for us: nothing more comes, and with the
+    /// config's `half_close` we may still write.
+    #[must_use]
+    pub fn peer_closed(&self, id: StreamId) -> bool {
+        self.known(id).is_some_and(Stream::peer_closed)
     }
 
     /// Whether there is no stream at all.
@@ -305,7 +312,10 @@ impl Mux {
                     stream.writable_told = false;
                 }
             }
-            Event::Incoming { .. } | Event::Opened { .. } | Event::Closed { .. } => {}
+            Event::Incoming { .. }
+            | Event::Opened { .. }
+            | Event::PeerClosed { .. }
+            | Event::Closed { .. } => {}
         }
         Some(event)
     }

@@ -311,8 +311,7 @@ impl Sender {
         );
         self.control.on_acked(now, len, flight.mark, delay);
         self.in_flight -= len;
-        self.stats.bytes_acknowledged += len as u64;
-        self.stats.longest_ack_delay = self.stats.longest_ack_delay.max(delay);
+        self.stats.on_acknowledged(len, delay);
         while self
             .flight
             .front()

@@ -50,6 +50,7 @@ pub(crate) struct Timeouts {
     pub(crate) flush: Duration,
     pub(crate) close: Duration,
     pub(crate) peer_flush: Duration,
+    pub(crate) half_close: Duration,
     pub(crate) drain: Duration,
 }
 
@@ -80,6 +81,8 @@ pub(crate) enum Phase {
     PeerClosing {
         request: String,
         until: Instant,
+        /// Our owner may still write: half-closed.
+        writing: bool,
     },
     /// Decided. Bytes may remain to be read, and our `<close/>` may have no answer yet.
     Ended {
@@ -109,8 +112,9 @@ impl Stream {
             timeouts: Timeouts {
                 ack: config.ack_timeout,
                 flush: config.flush_timeout,
-                close: config.close_timeout,
+                close: config.close_timeout + config.half_close,
                 peer_flush: config.peer_flush_timeout,
+                half_close: config.half_close,
                 drain: config.drain_timeout,
             },
             readable_told: false,
@@ -217,22 +221,26 @@ impl Stream {
 
     pub(crate) fn room(&self) -> usize {
         match self.phase {
-            Phase::Opening { .. } | Phase::Open => self.sender.room(),
+            Phase::Opening { .. } | Phase::Open | Phase::PeerClosing { writing: true, .. } => {
+                self.sender.room()
+            }
             Phase::Incoming { .. }
             | Phase::Flushing { .. }
             | Phase::Closing { .. }
-            | Phase::PeerClosing { .. }
+            | Phase::PeerClosing { writing: false, .. }
             | Phase::Ended { .. } => 0,
         }
     }
 
     pub(crate) fn write(&mut self, bytes: Bytes) -> Result<usize, WriteError> {
         match self.phase {
-            Phase::Opening { .. } | Phase::Open => Ok(self.sender.write(bytes)),
+            Phase::Opening { .. } | Phase::Open | Phase::PeerClosing { writing: true, .. } => {
+                Ok(self.sender.write(bytes))
+            }
             Phase::Incoming { .. } => Err(WriteError::NotAccepted),
             Phase::Flushing { .. }
             | Phase::Closing { .. }
-            | Phase::PeerClosing { .. }
+            | Phase::PeerClosing { writing: false, .. }
             | Phase::Ended { .. } => Err(WriteError::Closed),
         }
     }
@@ -256,7 +264,7 @@ impl Stream {
     }
 
     pub(crate) fn close(&mut self, now: Instant, outbox: &mut Outbox) {
-        match self.phase {
+        match &mut self.phase {
             Phase::Incoming { .. } => {
                 self.refuse(now, answer::declined(), Why::Declined, outbox);
             }
@@ -269,11 +277,18 @@ impl Stream {
                     until: now + self.timeouts.flush,
                 }
             }
-            Phase::Flushing { .. }
-            | Phase::Closing { .. }
-            | Phase::PeerClosing { .. }
-            | Phase::Ended { .. } => {}
+            Phase::PeerClosing { until, writing, .. } => {
+                if std::mem::take(writing) {
+                    *until = (*until).min(now + self.timeouts.peer_flush);
+                }
+            }
+            Phase::Flushing { .. } | Phase::Closing { .. } | Phase::Ended { .. } => {}
         }
+    }
+
+    /// The peer has closed, so that nothing more comes.
+    pub(crate) fn peer_closed(&self) -> bool {
+        matches!(self.phase, Phase::PeerClosing { .. })
     }
 
     pub(crate) fn abort(&mut self, now: Instant, outbox: &mut Outbox) {

@@ -18,6 +18,7 @@ mod by_rxml;
 mod corpus;
 mod differential;
 mod framer;
+mod ibb;
 mod judges;
 mod mutate;
 mod notation;
@@ -43,6 +44,8 @@ pub enum Target {
     Differential,
     /// The codec against a slow and obvious one.
     Base64,
+    /// Two muxes through any row of calls, faults and lies: bytes out are bytes in, each request has one answer, all ends.
+    Ibb,
 }
 
 /// An input that breaks a property.
@@ -62,7 +65,13 @@ impl fmt::Display for Finding {
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 4] = [Self::Framer, Self::Stanza, Self::Differential, Self::Base64];
+    pub const ALL: [Self; 5] = [
+        Self::Framer,
+        Self::Stanza,
+        Self::Differential,
+        Self::Base64,
+        Self::Ibb,
+    ];
 
     /// Its name on the command line, which is that of its corpus.
     #[must_use]
@@ -72,6 +81,7 @@ impl Target {
             Self::Stanza => "stanza",
             Self::Differential => "differential",
             Self::Base64 => "base64",
+            Self::Ibb => "ibb",
         }
     }
 
@@ -123,7 +133,7 @@ impl Checker {
     #[must_use]
     pub fn start(target: Target) -> Self {
         let judges = match target {
-            Target::Base64 => None,
+            Target::Base64 | Target::Ibb => None,
             Target::Framer | Target::Stanza | Target::Differential => Some(Judges::start()),
         };
         Self { target, judges }
@@ -141,6 +151,7 @@ impl Checker {
             (Target::Framer, Some(judges)) => framer::check(input, judges),
             (Target::Stanza, Some(judges)) => stanza::check(input, judges),
             (Target::Differential, Some(judges)) => differential::check(input, judges),
+            (Target::Ibb, _) => ibb::check(input),
             (_, _) => base64::check(input),
         };
         checked.map_err(|what| Finding {

@@ -49,7 +49,8 @@ impl Puppet {
             .opens_per_minute(1000);
         let mut seed = [0; 32];
         xtls_client::random(&mut seed).expect("random bytes");
-        let mux = Mux::new(own.clone(), config, seed);
+        let mut mux = Mux::new(own.clone(), config, seed);
+        mux.allow(xtls_ibb::Allow::Anybody);
         let state = State {
             mux,
             events: VecDeque::new(),

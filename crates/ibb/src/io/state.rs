@@ -214,6 +214,11 @@ impl State {
                     Some(slot) => slot.reader.take().into_iter().for_each(Waker::wake),
                     None => {}
                 },
+                Event::PeerClosed { id } => {
+                    if let Some(slot) = self.slots.get_mut(&id) {
+                        slot.reader.take().into_iter().for_each(Waker::wake);
+                    }
+                }
                 // Seen below.
                 Event::Writable { .. } => {}
                 Event::Closed { id, close } => {

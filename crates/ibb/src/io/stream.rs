@@ -23,7 +23,10 @@ use crate::stats::Stats;
 ///   window, and so a slow reader on the other side, makes it wait.
 /// * `shutdown` is done when everything was acknowledged and both sides have closed; this is the
 ///   only proof that it arrived. A peer that still sends has to be read meanwhile, from the other
-///   half: otherwise its answer does not come in time. In-Band Bytestreams know no half-close.
+///   half: otherwise its answer does not come in time.
+/// * Each direction ends by itself where both ends set
+///   [`Config::half_close`](crate::Config::half_close): reading ends when the peer has shut down its
+///   side, and writing goes on until our own `shutdown`. Without it the peer's close ends both.
 /// * Dropping it closes in the background, without a proof. If there are bytes that nobody read,
 ///   or if more come, it is aborted.
 #[derive(Debug)]
@@ -158,11 +161,15 @@ impl AsyncRead for Stream {
             buffer.put_slice(&bytes);
             return Poll::Ready(Ok(()));
         }
+        let half_closed = state.mux.peer_closed(self.id);
         let Some(slot) = state.slots.get_mut(&self.id) else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
         if let Some(close) = &slot.close {
             return Poll::Ready(read(close));
+        }
+        if half_closed {
+            return Poll::Ready(Ok(()));
         }
         slot.reader = Some(context.waker().clone());
         Poll::Pending

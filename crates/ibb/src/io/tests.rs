@@ -34,7 +34,8 @@ fn ends(config: Config) -> Ends {
     let mux = Mux::new(address(ROMEO), config.clone(), [1; 32]);
     let (romeo, _, driver) = endpoint(mux, from_juliet, to_juliet);
     let first = tokio::spawn(driver.run());
-    let mux = Mux::new(address(JULIET), config, [2; 32]);
+    let mut mux = Mux::new(address(JULIET), config, [2; 32]);
+    mux.allow(Allow::Anybody);
     let (juliet, listener, driver) = endpoint(mux, from_romeo, to_romeo);
     let drivers = [first, tokio::spawn(driver.run())];
     Ends {
@@ -66,11 +67,9 @@ struct Hand {
 fn hand() -> Hand {
     let (to, incoming) = mpsc::channel(4);
     let (outgoing, from) = mpsc::channel(1);
-    let mux = Mux::new(
-        address(JULIET),
-        Config::default().window(Window::OneChunk),
-        [2; 32],
-    );
+    let config = Config::default().window(Window::OneChunk);
+    let mut mux = Mux::new(address(JULIET), config, [2; 32]);
+    mux.allow(Allow::Anybody);
     let (endpoint, listener, driver) = endpoint(mux, incoming, outgoing);
     tokio::spawn(driver.run());
     Hand {

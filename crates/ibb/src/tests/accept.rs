@@ -263,6 +263,28 @@ fn strangers_get_what_somebody_without_bytestreams_would_say() {
 }
 
 #[test]
+fn by_default_everybody_is_a_stranger() {
+    let mut hand = Hand::new(Config::default());
+    hand.mux = crate::Mux::new(address(JULIET), Config::default(), [3; 32]);
+    let id = ask(&mut hand, ROMEO, open_of("s", 16));
+    hand.expect_error(&id, Condition::ServiceUnavailable, ErrorType::Cancel);
+    assert!(hand.events().is_empty() && hand.mux.is_empty());
+    hand.mux.expect(address(ROMEO), sid("s"));
+    hand.offer(open_of("s", 16));
+}
+
+#[test]
+fn a_stranger_is_not_told_what_is_wrong_with_the_open() {
+    let mut hand = Hand::new(Config::default());
+    hand.mux.allow(Allow::Expected);
+    hand.read(&format!(
+        "<iq from='{ROMEO}' to='{JULIET}' id='x' type='set'>\
+         <open xmlns='http://jabber.org/protocol/ibb' sid='s' block-size='0'/></iq>"
+    ));
+    hand.expect_error("x", Condition::ServiceUnavailable, ErrorType::Cancel);
+}
+
+#[test]
 fn an_expected_stream_passes_once_and_no_other() {
     let mut hand = Hand::new(generous());
     hand.mux.allow(Allow::Expected);

@@ -7,6 +7,7 @@ mod accept;
 mod answers;
 mod close;
 mod data;
+mod half_close;
 mod law;
 mod message;
 mod pair;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use xtls_stanza::{Condition, Content, Envelope, ErrorType, Payload, StanzaError};
 
 use super::support::*;
-use crate::{Close, Config, Event, Mux, OpenOptions, StreamId, Why};
+use crate::{Allow, Close, Config, Event, Mux, OpenOptions, StreamId, Why};
 
 /// What the network does with one stanza.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +70,10 @@ pub(crate) struct End {
 
 impl End {
     fn new(own: &str, config: Config, seed: u8) -> Self {
+        let mut mux = Mux::new(address(own), config, [seed; 32]);
+        mux.allow(Allow::Anybody);
         Self {
-            mux: Mux::new(address(own), config, [seed; 32]),
+            mux,
             opened: BTreeSet::new(),
             incoming: Vec::new(),
             closed: BTreeMap::new(),
@@ -114,6 +116,7 @@ impl End {
                 | Event::Opened { id, .. }
                 | Event::Readable { id }
                 | Event::Writable { id }
+                | Event::PeerClosed { id }
                 | Event::Closed { id, .. } => id,
             };
             assert!(!self.closed.contains_key(&id), "{event:?} after the end");
@@ -124,7 +127,7 @@ impl End {
                 }
                 Event::Opened { .. } => assert!(self.opened.insert(id)),
                 Event::Readable { .. } => drop(self.readable.insert(id)),
-                Event::Writable { .. } => {}
+                Event::Writable { .. } | Event::PeerClosed { .. } => {}
                 Event::Closed { close, .. } => {
                     self.closed.insert(id, close);
                     self.readable.remove(&id);

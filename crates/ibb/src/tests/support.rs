@@ -8,7 +8,7 @@ use xtls_stanza::{
     Address, Condition, Content, Envelope, ErrorType, MessageKind, Payload, StanzaError,
 };
 
-use crate::{Close, Config, Event, Mux, StreamId};
+use crate::{Allow, Close, Config, Event, Mux, StreamId};
 
 pub(crate) const ROMEO: &str = "romeo@montague.example/orchard";
 pub(crate) const JULIET: &str = "juliet@capulet.example/balcony";
@@ -59,8 +59,10 @@ pub(crate) struct Hand {
 
 impl Hand {
     pub(crate) fn new(config: Config) -> Self {
+        let mut mux = Mux::new(address(JULIET), config, [3; 32]);
+        mux.allow(Allow::Anybody);
         Self {
-            mux: Mux::new(address(JULIET), config, [3; 32]),
+            mux,
             now: Instant::now(),
             next: 0,
         }

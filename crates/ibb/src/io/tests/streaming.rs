@@ -150,6 +150,58 @@ async fn a_violation_is_invalid_data_after_the_good_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_direction_ends_by_itself() {
+    let mut ends = ends(Config::default().half_close(Duration::from_secs(60)));
+    let (ours, mut theirs) = ends.stream().await;
+    let (mut reader, mut writer) = tokio::io::split(ours);
+    let ask = async {
+        writer.write_all(b"question").await.unwrap();
+        writer.shutdown().await
+    };
+    let hear = async {
+        let mut answer = Vec::new();
+        reader.read_to_end(&mut answer).await.map(|_| answer)
+    };
+    let answer = async {
+        let mut question = String::new();
+        theirs.read_to_string(&mut question).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        theirs.write_all(&[7; 100_000]).await.unwrap();
+        theirs.shutdown().await.unwrap();
+        question
+    };
+    let (asked, heard, question) = tokio::join!(ask, hear, answer);
+    asked.unwrap();
+    assert_eq!(
+        (question.as_str(), heard.unwrap()),
+        ("question", vec![7; 100_000])
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_traits_of_futures_work_through_compat() {
+    use futures::AsyncWriteExt as _;
+    use tokio_util::compat::TokioAsyncReadCompatExt as _;
+
+    let mut ends = ends(Config::default());
+    let (ours, theirs) = ends.stream().await;
+    let (mut ours, mut theirs) = (ours.compat(), theirs.compat());
+    let write = async {
+        ours.write_all(b"but soft").await.unwrap();
+        futures::AsyncWriteExt::flush(&mut ours).await.unwrap();
+        ours.close().await.unwrap();
+    };
+    let read = async {
+        let mut got = String::new();
+        futures::AsyncReadExt::read_to_string(&mut theirs, &mut got)
+            .await
+            .unwrap();
+        got
+    };
+    assert_eq!(tokio::join!(write, read).1, "but soft");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dropped_stream_closes_and_its_tail_arrives() {
     let mut ends = ends(Config::default());
     let (mut ours, mut theirs) = ends.stream().await;
