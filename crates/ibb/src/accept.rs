@@ -37,6 +37,7 @@ pub(crate) struct Census {
 }
 
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Door {
     pub(crate) allow: Allow,
     expected: VecDeque<(Address, Sid)>,

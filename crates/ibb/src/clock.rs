@@ -14,6 +14,7 @@ pub struct Deadline {
 /// While a link is suspended nothing can be late. So all timers run on a time of their own,
 /// which stands still during a pause.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Clock {
     paused_for: Duration,
     paused_at: Option<Instant>,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use xtls_stanza::ibb::{self, Data};
+use xtls_stanza::ibb::{self, Carrier, Data};
 use xtls_stanza::{Envelope, Payload};
 
 use crate::error::answer;
@@ -97,19 +97,30 @@ impl Stream {
         self.may_send() && self.sender.is_ready(now)
     }
 
-    /// The next chunk.
-    pub(crate) fn next_chunk(&mut self, now: Instant, outbox: &mut Outbox) -> Option<Envelope> {
+    /// The next chunk, and the bytes in it.
+    pub(crate) fn next_chunk(
+        &mut self,
+        now: Instant,
+        outbox: &mut Outbox,
+    ) -> Option<(Envelope, usize)> {
         if !self.may_send() {
             return None;
         }
         let cut = self.sender.poll(now, || outbox.names.request())?;
         tracing::trace!(stream = %self.id, seq = cut.seq.0, len = cut.bytes.len(), "chunk sent");
+        let len = cut.bytes.len();
         let data = Data {
             sid: self.sid.clone(),
             seq: cut.seq,
             bytes: cut.bytes,
         };
-        Some(outbox.chunk(&self.peer, self.id, self.carrier, cut.id, data))
+        let envelope = outbox.chunk(&self.peer, self.id, self.carrier, cut.id, data);
+        Some((envelope, len))
+    }
+
+    /// Nothing is under way, and what there is to send is a line.
+    pub(crate) fn is_terse(&self) -> bool {
+        self.carrier == Carrier::Iq && self.sender.is_terse()
     }
 
     fn may_send(&self) -> bool {

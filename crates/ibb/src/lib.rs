@@ -90,9 +90,11 @@ mod mux;
 mod names;
 mod outbox;
 mod recv;
+mod ring;
 mod send;
 mod stats;
 mod stream;
+mod table;
 mod window;
 
 #[cfg(test)]

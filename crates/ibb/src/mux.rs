@@ -1,6 +1,6 @@
 //! All streams of one address.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Instant;
 
@@ -8,13 +8,14 @@ use bytes::Bytes;
 use xtls_stanza::ibb::Sid;
 use xtls_stanza::{Address, Envelope, Payload, StanzaError};
 
-use crate::accept::{Allow, Census, Door};
+use crate::accept::{Allow, Door};
 use crate::clock::{Clock, Deadline};
 use crate::config::{Config, OpenOptions};
 use crate::error::{Gone, OpenError, WriteError};
 use crate::event::{By, Close, Event, StreamId, Why};
 use crate::names::Names;
 use crate::outbox::Outbox;
+use crate::ring::Ring;
 use crate::stats::Stats;
 use crate::stream::{Extensions, Own, Stream};
 use crate::window::Window;
@@ -24,18 +25,19 @@ use crate::window::Window;
 /// Feed it with [`handle`](Self::handle) and [`handle_timeout`](Self::handle_timeout); after every
 /// call take out what there is with [`poll_transmit`](Self::poll_transmit) and
 /// [`poll_event`](Self::poll_event), then wait until [`poll_timeout`](Self::poll_timeout).
+#[cfg_attr(test, derive(Clone))]
 pub struct Mux {
     pub(crate) config: Config,
     pub(crate) outbox: Outbox,
     pub(crate) door: Door,
-    clock: Clock,
-    next_id: u64,
-    streams: BTreeMap<StreamId, Stream>,
+    pub(crate) clock: Clock,
+    pub(crate) next_id: u64,
+    pub(crate) streams: BTreeMap<StreamId, Stream>,
     /// The key of a stream: own address (the mux's), peer's full address, sid. Never less.
-    keys: BTreeMap<Address, BTreeMap<Sid, StreamId>>,
-    deadlines: BTreeSet<(Instant, StreamId)>,
-    /// Streams that have a chunk to send, each once: one chunk each in turn.
-    ring: VecDeque<StreamId>,
+    pub(crate) keys: BTreeMap<Address, BTreeMap<Sid, StreamId>>,
+    pub(crate) deadlines: BTreeSet<(Instant, StreamId)>,
+    /// Streams that have a chunk to send.
+    pub(crate) ring: Ring,
 }
 
 impl Mux {
@@ -53,7 +55,7 @@ impl Mux {
             streams: BTreeMap::new(),
             keys: BTreeMap::new(),
             deadlines: BTreeSet::new(),
-            ring: VecDeque::new(),
+            ring: Ring::default(),
         }
     }
 
@@ -278,7 +280,8 @@ impl Mux {
         self.outbox.clear();
     }
 
-    /// The next stanza to send: answers and questions first, then one chunk of each stream in turn.
+    /// The next stanza to send: answers and questions first, then a chunk of a stream that has little
+    /// to say, then chunks of the others, in turn and byte for byte.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Envelope> {
         if self.clock.paused() {
             return None;
@@ -286,12 +289,13 @@ impl Mux {
         if let Some(envelope) = self.outbox.next_stanza() {
             return Some(envelope);
         }
-        while let Some(id) = self.ring.pop_front() {
+        while let Some(id) = self.ring.next() {
             let chunk = self.touch(now, id, |stream, now, outbox| {
                 stream.in_ring = false;
                 stream.next_chunk(now, outbox)
             });
-            if let Some(envelope) = chunk.flatten() {
+            if let Some((envelope, bytes)) = chunk.flatten() {
+                self.ring.sent(id, bytes);
                 return Some(envelope);
             }
         }
@@ -352,148 +356,12 @@ impl Mux {
         }
     }
 
-    pub(crate) fn inner_now(&mut self, now: Instant) -> Instant {
-        self.clock.read(now)
-    }
-
-    pub(crate) fn find(&self, peer: &Address, sid: &Sid) -> Option<StreamId> {
-        self.keys.get(peer)?.get(sid).copied()
-    }
-
-    pub(crate) fn get(&self, id: StreamId) -> Option<&Stream> {
-        self.streams.get(&id)
-    }
-
-    pub(crate) fn of_peer(&self, peer: &Address) -> impl Iterator<Item = StreamId> {
-        self.keys
-            .get(peer)
-            .into_iter()
-            .flat_map(|sids| sids.values().copied())
-    }
-
-    pub(crate) fn census(&self, peer: &Address) -> Census {
-        let mut census = Census {
-            streams: self.streams.len(),
-            ..Census::default()
-        };
-        for stream in self
-            .streams
-            .values()
-            .filter(|stream| stream.opened_by == By::Peer)
-        {
-            let same = stream.peer.same_bare(peer);
-            let pending = stream.is_pending();
-            census.of_peer += usize::from(same);
-            census.pending += usize::from(pending);
-            census.pending_of_peer += usize::from(pending && same);
-        }
-        census
-    }
-
-    pub(crate) fn new_id(&mut self) -> StreamId {
-        self.next_id += 1;
-        StreamId(self.next_id)
-    }
-
     /// A sid that is not in use with `peer` and that nobody can guess, for [`OpenOptions::sid`].
     #[must_use]
     pub fn fresh_sid(&mut self, peer: &Address) -> Sid {
         self.new_sid(peer)
     }
 
-    pub(crate) fn new_sid(&mut self, peer: &Address) -> Sid {
-        loop {
-            let sid = self.outbox.names.sid();
-            if let Some(sid) = sid.filter(|sid| self.find(peer, sid).is_none()) {
-                return sid;
-            }
-        }
-    }
-
-    /// Enters a new stream. Its open or its result leaves later: the key is known by then.
-    pub(crate) fn file(&mut self, now: Instant, stream: Stream) {
-        let id = stream.id;
-        self.keys
-            .entry(stream.peer.clone())
-            .or_default()
-            .insert(stream.sid.clone(), id);
-        self.streams.insert(id, stream);
-        self.touch(now, id, |_, _, _| ());
-    }
-
-    pub(crate) fn refile(&mut self, id: StreamId, old: &Sid) {
-        let Some(stream) = self.streams.get(&id) else {
-            return;
-        };
-        let sids = self.keys.entry(stream.peer.clone()).or_default();
-        sids.remove(old);
-        sids.insert(stream.sid.clone(), id);
-    }
-
-    fn known(&self, id: StreamId) -> Option<&Stream> {
-        self.streams.get(&id).filter(|stream| !stream.is_told())
-    }
-
-    /// Changes a stream that the owner knows.
-    fn change<T>(
-        &mut self,
-        now: Instant,
-        id: StreamId,
-        change: impl FnOnce(&mut Stream, Instant, &mut Outbox) -> T,
-    ) -> Option<T> {
-        self.known(id)?;
-        self.touch(now, id, change)
-    }
-
-    /// Changes a stream, lets it go on by itself, and brings the indices up to date.
-    pub(crate) fn touch<T>(
-        &mut self,
-        now: Instant,
-        id: StreamId,
-        change: impl FnOnce(&mut Stream, Instant, &mut Outbox) -> T,
-    ) -> Option<T> {
-        let now = self.clock.read(now);
-        let stream = self.streams.get_mut(&id)?;
-        let changed = change(stream, now, &mut self.outbox);
-        stream.advance(now, &mut self.outbox);
-
-        let deadline = stream.deadline().map(|(at, _)| at);
-        if deadline != stream.listed {
-            if let Some(at) = stream.listed {
-                self.deadlines.remove(&(at, id));
-            }
-            if let Some(at) = deadline {
-                self.deadlines.insert((at, id));
-            }
-            stream.listed = deadline;
-        }
-        if !stream.in_ring && stream.has_chunk(now) {
-            stream.in_ring = true;
-            self.ring.push_back(id);
-        }
-        if stream.is_gone()
-            && let Some(stream) = self.streams.remove(&id)
-        {
-            self.unfile(&stream);
-        }
-        Some(changed)
-    }
-
-    /// Entries in all indices: 0 when nothing is left of any stream.
-    #[cfg(test)]
-    pub(crate) fn leftovers(&self) -> usize {
-        let streams = self.streams.len() + self.keys.len() + self.deadlines.len();
-        streams + self.ring.len() + self.outbox.leftovers()
-    }
-
-    fn unfile(&mut self, stream: &Stream) {
-        if let Some(sids) = self.keys.get_mut(&stream.peer) {
-            sids.remove(&stream.sid);
-            if sids.is_empty() {
-                self.keys.remove(&stream.peer);
-            }
-        }
-    }
 }
 
 /// Says how much there is, and nothing of what the streams carry.

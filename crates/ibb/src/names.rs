@@ -10,6 +10,7 @@ const SYMBOLS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 const LENGTH: usize = 26;
 
 /// Whoever can guess an id can answer in the peer's place: 130 bits from ChaCha20, in `[a-z0-9]`.
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Names {
     rng: ChaCha20Rng,
 }

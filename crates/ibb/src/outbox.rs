@@ -22,6 +22,7 @@ pub(crate) enum Asked {
     Close,
 }
 
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Outbox {
     pub(crate) own: Address,
     pub(crate) names: Names,

@@ -17,6 +17,7 @@ const MAX_EMPTY: u8 = 16;
 /// What holding one chunk costs besides its bytes and its request id.
 const CHUNK_COST: usize = 128;
 
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Receiver {
     expected: Seq,
     block: usize,
@@ -33,12 +34,14 @@ pub(crate) struct Receiver {
 }
 
 #[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
 struct Counters {
     bytes: u64,
     chunks: u64,
     duplicates: u64,
 }
 
+#[cfg_attr(test, derive(Clone))]
 struct Chunk {
     bytes: Bytes,
     cost: usize,

@@ -14,11 +14,14 @@ use crate::window::{Controller, Window};
 const MAX_TRIES: u32 = 5;
 /// How long chunks may bounce before they are lost.
 const MAX_TROUBLE: Duration = Duration::from_secs(60);
+/// Most bytes to send that count as a line of chat, which goes before bulk.
+const LINE: usize = 1024;
 /// How long after trouble only one chunk is under way.
 const CAREFUL: Duration = Duration::from_secs(30);
 /// Sent messages whose coming back is recognised.
 const RECENT_MESSAGES: usize = 128;
 
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Sender {
     carrier: Carrier,
     queue: VecDeque<Bytes>,
@@ -40,6 +43,7 @@ pub(crate) struct Sender {
 }
 
 /// A chunk that is not done with.
+#[cfg_attr(test, derive(Clone))]
 struct Flight {
     id: String,
     seq: Seq,
@@ -145,6 +149,11 @@ impl Sender {
     /// Nothing waits, neither to be sent nor to be acknowledged.
     pub(crate) fn is_idle(&self) -> bool {
         self.queued == 0 && self.flight.is_empty()
+    }
+
+    /// Nothing is under way, and little waits to be sent.
+    pub(crate) fn is_terse(&self) -> bool {
+        self.flight.is_empty() && self.queued <= LINE
     }
 
     /// Everything has been sent once.

@@ -16,6 +16,7 @@ use crate::send::Sender;
 use crate::stats::Stats;
 use crate::window::Window;
 
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Stream {
     pub(crate) id: StreamId,
     pub(crate) peer: Address,
@@ -54,6 +55,7 @@ pub(crate) struct Timeouts {
     pub(crate) drain: Duration,
 }
 
+#[cfg_attr(test, derive(Clone))]
 pub(crate) enum Phase {
     /// Our open has no answer yet.
     Opening {

@@ -66,6 +66,7 @@ const LONGEST_HOLD: u32 = 128;
 const CHUNKS_IN_EPOCH: usize = 4;
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Controller {
     fixed: bool,
     largest_chunk: usize,
@@ -119,6 +120,7 @@ impl Rate {
 }
 
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 struct Epoch {
     /// Set when everything sent under older settings has been answered.
     started: Option<(Instant, u64)>,

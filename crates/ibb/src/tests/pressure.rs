@@ -129,6 +129,58 @@ fn streams_send_in_turn() {
     assert_eq!(turns, "stststst");
 }
 
+#[test]
+fn a_line_goes_before_bulk_that_waits() {
+    let mut hand = Hand::new(Config::default());
+    let ids = ["bulk", "chat"].map(|name| {
+        let id = hand.offer(open_of(name, 4096));
+        hand.mux.accept(hand.now, id, None).unwrap();
+        id
+    });
+    hand.answers();
+    hand.mux
+        .write(hand.now, ids[0], pattern(20_000).into())
+        .unwrap();
+    hand.mux.write(hand.now, ids[1], "but soft".into()).unwrap();
+    let sent = hand.answers();
+    assert_eq!(data_in(&sent[0]).bytes, "but soft");
+    // Not again before its answer: a row of lines is bulk as well.
+    hand.mux
+        .write(hand.now, ids[1], "what light".into())
+        .unwrap();
+    hand.answer(&sent[1], xtls_stanza::Content::Result(None));
+    let turns: Vec<String> = hand
+        .answers()
+        .iter()
+        .map(|e| data_in(e).sid.to_string())
+        .collect();
+    assert_eq!(turns, ["chat", "bulk"]);
+}
+
+#[test]
+fn a_stream_of_large_chunks_sends_no_more_than_one_of_small_chunks() {
+    let config = Config::default().opens_per_minute(9);
+    let mut pair = Pair::new(config.clone(), config);
+    pair.shape = Some(Shape {
+        rate: 50_000,
+        burst: 1,
+    });
+    let (bytes, chunks) = (40_000, [40_000, 2000]);
+    let streams = chunks.map(|chunk| {
+        let window = Window::Fixed { bytes, chunk };
+        let options = OpenOptions::default()
+            .block_size(block(65535))
+            .window(window);
+        pair.stream(options).0
+    });
+    for id in streams {
+        pair.queue(0, id, &pattern(1_000_000));
+    }
+    pair.run(seconds(20));
+    let [large, small] = streams.map(|id| pair.ends[0].mux.stats(id).unwrap().bytes_acknowledged);
+    assert!(small * 10 >= large * 7, "{large} and {small}");
+}
+
 /// Runs bulk for `time` after `warm_up`; gives bytes a second of payload.
 fn goodput(pair: &mut Pair, warm_up: u64, time: u64) -> f64 {
     let (ours, theirs) = pair.stream(OpenOptions::default().block_size(block(65535)));

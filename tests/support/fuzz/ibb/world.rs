@@ -279,7 +279,7 @@ impl World {
             1 => &addresses()[3],
             _ => &addresses()[1 - end],
         };
-        let stranger = *from != addresses()[1 - end];
+        let (sender, stranger) = (from.clone(), *from != addresses()[1 - end]);
         self.tainted |= !stranger;
         self.forged += 1;
         let answer = matches!(
@@ -309,18 +309,23 @@ impl World {
                 Err("a stranger's answer counted".into())
             };
         }
-        let seen = self.seen(end);
+        let seen = self.seen(end, &sender);
         self.ends[end].handle(self.now, &envelope)?;
-        if stranger && !self.seen(end).starts_with(&seen) {
+        if stranger && !self.seen(end, &sender).starts_with(&seen) {
             return Err("a stranger's request changed a stream".into());
         }
         Ok(())
     }
 
-    /// What a stranger cannot change: streams by age, and what each holds.
-    fn seen(&self, end: usize) -> Vec<(StreamId, Option<xtls_ibb::Stats>, bool)> {
+    /// What a stranger cannot change: the streams of others by age, and what each holds.
+    fn seen(
+        &self,
+        end: usize,
+        stranger: &Address,
+    ) -> Vec<(StreamId, Option<xtls_ibb::Stats>, bool)> {
         let streams = self.ends[end].streams.iter();
         streams
+            .filter(|(_, told)| told.peer != *stranger)
             .map(|(id, told)| (*id, self.ends[end].mux.stats(*id), told.closed.is_some()))
             .collect()
     }
