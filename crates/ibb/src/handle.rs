@@ -172,9 +172,14 @@ impl Mux {
                 });
             }
             (Asked::Data, _) => {
+                let before = self.get(id).and_then(|stream| stream.sender.fastest());
                 self.touch(now, id, |stream, now, outbox| {
                     stream.on_acknowledged(now, &envelope.id, outbox);
                 });
+                let fastest = self.get(id).and_then(|stream| stream.sender.fastest());
+                if fastest != before {
+                    self.share_path(from, fastest);
+                }
             }
             (Asked::Open | Asked::Close, _) => {
                 self.touch(now, id, |stream, now, outbox| {

@@ -361,7 +361,6 @@ impl Mux {
     pub fn fresh_sid(&mut self, peer: &Address) -> Sid {
         self.new_sid(peer)
     }
-
 }
 
 /// Says how much there is, and nothing of what the streams carry.

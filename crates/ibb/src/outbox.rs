@@ -148,6 +148,21 @@ impl Outbox {
         self.awaiting.len() + self.stanzas.len() + self.events.len()
     }
 
+    #[cfg(test)]
+    pub(crate) fn dump(&self, dump: &mut crate::tests::Dump) {
+        for stanza in &self.stanzas {
+            dump.envelope(stanza);
+        }
+        dump.word(self.events.len());
+        // In the order of their names, which is chance: so each by itself, sorted.
+        let mut awaiting: Vec<_> = self.awaiting.iter().collect();
+        awaiting.sort_by_key(|(_, awaiting)| (awaiting.stream, awaiting.what as u8));
+        for (id, awaiting) in awaiting {
+            dump.name(id);
+            dump.word((awaiting.stream, awaiting.what));
+        }
+    }
+
     /// The link is gone: nothing leaves, nothing is awaited.
     pub(crate) fn clear(&mut self) {
         self.stanzas.clear();

@@ -204,6 +204,15 @@ impl Receiver {
         std::mem::take(&mut self.unread)
     }
 
+    #[cfg(test)]
+    pub(crate) fn dump(&self, dump: &mut crate::tests::Dump) {
+        dump.word((self.expected, self.unread, self.held, self.empty_in_row));
+        for chunk in &self.chunks {
+            dump.word(&chunk.bytes);
+            chunk.requests.iter().for_each(|id| dump.name(id));
+        }
+    }
+
     pub(crate) fn add_to(&self, stats: &mut Stats) {
         stats.bytes_received = self.stats.bytes;
         stats.chunks_received = self.stats.chunks;

@@ -121,7 +121,11 @@ impl Sender {
 
     /// Starts the window anew, with another setting or another block. What is under way stays.
     pub(crate) fn set_window(&mut self, window: Window, block: usize) {
+        let fastest = self.control.fastest();
         self.control = Controller::new(window, block);
+        fastest
+            .into_iter()
+            .for_each(|known| self.control.on_path(known));
         for flight in &mut self.flight {
             // The new controller has not seen them go.
             flight.mark = self.control.on_sent(flight.sent, flight.bytes.len());
@@ -433,9 +437,51 @@ impl Sender {
         self.last_progress.filter(|_| !self.none_waiting())
     }
 
+    pub(crate) fn fastest(&self) -> Option<Duration> {
+        self.control.fastest()
+    }
+
+    pub(crate) fn on_path(&mut self, fastest: Duration) {
+        self.control.on_path(fastest);
+    }
+
     /// Whether this was the id of one of the last messages.
     pub(crate) fn sent_message(&self, id: &str) -> bool {
         self.messages.iter().any(|sent| sent == id)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn dump(&self, dump: &mut crate::tests::Dump) {
+        dump.word((&self.queue, self.next, self.dropped, self.trouble_state()));
+        dump.word((self.control.window(), self.control.chunk()));
+        dump.time(self.careful_until);
+        dump.time(self.owed_since());
+        for flight in &self.flight {
+            dump.name(&flight.id);
+            dump.word((flight.seq, &flight.bytes, flight.state));
+        }
+        dump.time(self.trouble_since());
+        dump.time(self.trouble_deadline());
+    }
+
+    #[cfg(test)]
+    fn trouble_state(&self) -> (u8, u32) {
+        match self.trouble {
+            Trouble::None => (0, 0),
+            Trouble::Collecting { tries, .. } => (1, tries),
+            Trouble::Resting { tries, .. } => (2, tries),
+            Trouble::Resending { tries, .. } => (3, tries),
+        }
+    }
+
+    #[cfg(test)]
+    fn trouble_since(&self) -> Option<Instant> {
+        match self.trouble {
+            Trouble::None => None,
+            Trouble::Collecting { since, .. }
+            | Trouble::Resting { since, .. }
+            | Trouble::Resending { since, .. } => Some(since),
+        }
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -339,9 +339,63 @@ pub(crate) struct Own {
     pub(crate) opened_by: By,
 }
 
+#[cfg_attr(test, derive(Clone))]
 /// What our `<open/>` holds besides.
 pub(crate) struct Extensions {
     pub(crate) first: Vec<Element>,
     /// What it holds when it is sent again, if that differs.
     pub(crate) later: Option<Vec<Element>>,
+}
+
+#[cfg(test)]
+impl Stream {
+    pub(crate) fn dump(&self, dump: &mut crate::tests::Dump) {
+        dump.word((self.id, self.carrier, self.block, self.opened_by));
+        dump.name(self.sid.as_str());
+        dump.name(&self.open_request);
+        match &self.phase {
+            Phase::Opening {
+                request, halvings, ..
+            } => {
+                dump.word(("opening", halvings));
+                dump.name(request);
+            }
+            Phase::Incoming { request, .. } => {
+                dump.word("incoming");
+                dump.name(request);
+            }
+            Phase::Open => dump.word("open"),
+            Phase::Flushing { .. } => dump.word("flushing"),
+            Phase::Closing { request, .. } => {
+                dump.word("closing");
+                dump.name(request);
+            }
+            Phase::PeerClosing {
+                request, writing, ..
+            } => {
+                dump.word(("peer closing", writing));
+                dump.name(request);
+            }
+            Phase::Ended {
+                close,
+                told,
+                unanswered,
+                ..
+            } => {
+                dump.word(("ended", close, told));
+                if let Some((request, _)) = unanswered {
+                    dump.name(request);
+                }
+            }
+        }
+        dump.time(self.deadline().map(|(at, _)| at));
+        dump.word((
+            self.readable_told,
+            self.writable_told,
+            self.starved,
+            self.in_ring,
+        ));
+        self.sender.dump(dump);
+        self.receiver.dump(dump);
+    }
 }

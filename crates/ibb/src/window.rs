@@ -181,6 +181,17 @@ impl Controller {
         mark
     }
 
+    /// Fastest answer so far.
+    pub(crate) fn fastest(&self) -> Option<Duration> {
+        self.fastest
+    }
+
+    /// Another stream on the same path had an answer this fast: whoever begins on a path that is
+    /// busy would otherwise take the queue for the path.
+    pub(crate) fn on_path(&mut self, fastest: Duration) {
+        self.fastest = Some(self.fastest.map_or(fastest, |known| known.min(fastest)));
+    }
+
     /// There was more to send than the window lets through.
     pub(crate) fn on_full(&mut self) {
         self.epoch.full = true;

@@ -92,7 +92,7 @@ fn step(world: &mut World, choices: &mut Choices<'_>) -> Result<(), String> {
         0..=7 => world.open(end, options(choices)),
         8..=15 => world.answer_open(end, choices.byte(), !choices.one_in(5)),
         16..=27 => {
-            let (which, len) = (choices.byte(), usize::from(choices.byte()) * 3);
+            let (which, len) = (choices.byte(), usize::from(choices.byte()));
             world.write(end, which, len)
         }
         28..=35 => {

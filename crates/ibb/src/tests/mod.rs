@@ -7,11 +7,16 @@ mod accept;
 mod answers;
 mod close;
 mod data;
+mod dump;
 mod half_close;
 mod law;
 mod message;
+mod model;
 mod pair;
 mod path;
 mod pressure;
+mod shaped;
 mod support;
 mod window;
+
+pub(crate) use dump::Dump;

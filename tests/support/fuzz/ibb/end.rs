@@ -287,7 +287,10 @@ impl End {
     /// Whether nothing is left: every stream has ended, every request has its answer.
     pub(super) fn settled(&self) -> Result<(), String> {
         if !self.mux.is_empty() || self.mux.poll_timeout().is_some() {
-            return Err("a stream is left".into());
+            return Err(format!(
+                "a stream is left, and waits for {:?}",
+                self.mux.poll_timeout().map(|deadline| deadline.why)
+            ));
         }
         if let Some((id, _)) = self.streams.iter().find(|(_, told)| told.closed.is_none()) {
             return Err(format!("{id} is gone without a word"));

@@ -11,8 +11,8 @@ use xtls_stanza::{Address, Condition, Content, Envelope, ErrorType, StanzaError}
 
 use super::end::End;
 
-/// Turns of the healing phase: more than all timers of all streams together.
-const MAX_HEALING: usize = 400;
+/// Turns of the healing phase: more than all timers of all streams and all chunks of one byte together.
+const MAX_HEALING: usize = 5000;
 
 /// Romeo, Juliet, and those who have no business between them.
 fn addresses() -> &'static [Address; 4] {
