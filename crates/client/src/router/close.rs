@@ -19,6 +19,8 @@ impl Router {
             Stream::Incoming { id, from, open } => self.on_open(now, id, from, &open),
             Stream::Opened { id, answer } => self.on_opened(now, id, answer),
             Stream::Readable { id } | Stream::Writable { id } => self.wake(id),
+            // A tunnel closes each direction inside of TLS.
+            Stream::PeerClosed { id } => self.mux.close(now, id),
             Stream::Closed { id, close } => self.on_stream_closed(now, id, close.why),
             _ => {}
         }

@@ -6,7 +6,7 @@ use super::support::*;
 use crate::{Awaited, By, Close, Config, Event, Loss, OpenOptions, Refusal, StreamId, Why, Window};
 
 /// A stream that Juliet opened, with chunks of 4 bytes under way.
-fn writing(bytes: &'static [u8], config: Config) -> (Hand, StreamId, Vec<Envelope>) {
+pub(super) fn writing(bytes: &'static [u8], config: Config) -> (Hand, StreamId, Vec<Envelope>) {
     let config = config.window(Window::Fixed {
         bytes: 16,
         chunk: 4,
@@ -83,104 +83,6 @@ fn answers_out_of_order_are_taken() {
     assert_eq!(hand.mux.stats(id).unwrap().in_flight, 4);
     hand.answer(&chunks[0], Content::Result(None));
     assert_eq!(hand.mux.stats(id).unwrap().in_flight, 0);
-}
-
-#[test]
-fn each_of_the_22_conditions_in_each_type_answers_an_open_as_the_table_says() {
-    for condition in Condition::ALL {
-        for kind in ErrorType::ALL {
-            let mut hand = Hand::new(Config::default().block_size(block(256)));
-            hand.mux
-                .open(hand.now, &address(ROMEO), OpenOptions::default())
-                .unwrap();
-            let open = hand.one();
-            hand.answer(&open, error(kind, condition));
-            let Some(Close {
-                by: By::Peer,
-                why: Why::Refused { refusal, error },
-            }) = hand.closed()
-            else {
-                panic!("{condition} {kind}");
-            };
-            assert_eq!((error.condition, error.kind), (condition, kind));
-            assert_eq!(
-                refusal,
-                refusal_in_the_table(condition, kind),
-                "{condition} {kind}"
-            );
-            assert!(hand.answers().is_empty());
-        }
-    }
-}
-
-/// docs/PROTOCOL.md, errors received, written down a second time.
-fn refusal_in_the_table(condition: Condition, kind: ErrorType) -> Refusal {
-    match (condition.name(), kind) {
-        ("service-unavailable" | "feature-not-implemented", _) => Refusal::Unsupported,
-        ("bad-request" | "item-not-found", _) => Refusal::Unsupported,
-        ("not-acceptable" | "forbidden" | "not-allowed" | "not-authorized", _) => Refusal::Declined,
-        ("subscription-required" | "registration-required", _) => Refusal::Declined,
-        ("resource-constraint", _) => Refusal::BlockSize,
-        ("conflict", _) => Refusal::Conflict,
-        ("recipient-unavailable" | "remote-server-not-found", _) => Refusal::Unreachable,
-        ("remote-server-timeout" | "policy-violation", _) => Refusal::Unreachable,
-        ("internal-server-error", ErrorType::Wait) => Refusal::Unreachable,
-        _ => Refusal::Failed,
-    }
-}
-
-#[test]
-fn each_of_the_22_conditions_in_each_type_answers_a_chunk_as_the_table_says() {
-    for condition in Condition::ALL {
-        for kind in ErrorType::ALL {
-            let (mut hand, id, chunks) = writing(b"abcd", Config::default());
-            hand.answer(&chunks[0], error(kind, condition));
-            let about_the_chunk =
-                ["bad-request", "unexpected-request", "item-not-found"].contains(&condition.name());
-            if kind == ErrorType::Wait && !about_the_chunk {
-                assert_eq!(hand.closed(), None, "{condition} {kind}");
-                hand.pass(seconds(1));
-                assert_eq!(
-                    data_in(&hand.one()),
-                    data_in(&chunks[0]),
-                    "{condition} {kind}"
-                );
-                continue;
-            }
-            let why = Why::Rejected(StanzaError::new(kind, condition));
-            assert_eq!(
-                hand.closed(),
-                Some(Close { by: By::Peer, why }),
-                "{condition} {kind}"
-            );
-            // Whoever does not know the stream needs no `<close/>`.
-            let closes = hand.answers().iter().filter(|e| is_close(e)).count();
-            assert_eq!(closes, usize::from(condition != Condition::ItemNotFound));
-            assert_eq!(hand.mux.room(id), 0);
-        }
-    }
-}
-
-#[test]
-fn each_of_the_22_conditions_in_each_type_answers_a_close_as_closed() {
-    for condition in Condition::ALL {
-        for kind in ErrorType::ALL {
-            let (mut hand, id, chunks) = writing(b"abcd", Config::default());
-            hand.answer(&chunks[0], Content::Result(None));
-            hand.mux.close(hand.now, id);
-            let close = hand.one();
-            assert!(is_close(&close));
-            hand.answer(&close, error(kind, condition));
-            assert_eq!(
-                hand.closed(),
-                Some(Close {
-                    by: By::Us,
-                    why: Why::Done
-                })
-            );
-            assert!(hand.answers().is_empty() && hand.mux.poll_timeout().is_none());
-        }
-    }
 }
 
 #[test]

@@ -11,12 +11,14 @@ mod dump;
 mod half_close;
 mod law;
 mod message;
+mod mistimed;
 mod model;
 mod pair;
 mod path;
 mod pressure;
 mod shaped;
 mod support;
+mod tables;
 mod window;
 
 pub(crate) use dump::Dump;

@@ -11,7 +11,7 @@ use xtls_stanza::{Address, Content, Envelope, Payload};
 /// What the owner knows of one stream, and what a slow and obvious receiver would have made of it.
 pub(super) struct Told {
     pub(super) peer: Address,
-    /// As of the last chunk in either direction.
+    /// The last one known: a refused block brings another.
     pub(super) sid: Option<Sid>,
     pub(super) pending: bool,
     /// Chunks left in messages.
@@ -21,8 +21,8 @@ pub(super) struct Told {
     /// The chunks that came in order, as one.
     pub(super) arrived: Vec<u8>,
     pub(super) next: Seq,
-    /// Bytes that the mux counts as received.
-    pub(super) counted: u64,
+    /// How many these were.
+    chunks: u64,
     aborted: bool,
     pub(super) closed: Option<Why>,
 }
@@ -74,7 +74,7 @@ impl End {
             received: 0,
             arrived: Vec::new(),
             next: Seq(0),
-            counted: 0,
+            chunks: 0,
             aborted: false,
             closed: None,
         };
@@ -122,33 +122,54 @@ impl End {
             _ => None,
         };
         let stream = data.and_then(|Data { sid, .. }| self.find(&from, sid));
-        if let (Some(data), Some(told)) = (data, stream.and_then(|id| self.streams.get_mut(&id)))
-            && told.next == data.seq
-            && told.closed.is_none()
-        {
-            told.next = data.seq.next();
-            told.sid = Some(data.sid.clone());
-            told.arrived.extend_from_slice(&data.bytes);
-        }
         let request = matches!(envelope.content, Content::Set(_) | Content::Get(_));
         let foreign = self.mux.handle(now, envelope.clone());
         if request && foreign.is_some() {
             return Err("a request about bytestreams was given back".into());
         }
-        if let Some(stats) = stream.and_then(|id| self.mux.stats(id)) {
-            self.count(stream, stats.bytes_received);
+        if let (Some(data), Some(id)) = (data, stream) {
+            self.chunk_came(id, data)?;
         }
         self.events()
     }
 
-    fn count(&mut self, stream: Option<StreamId>, bytes: u64) {
-        if let Some(told) = stream.and_then(|id| self.streams.get_mut(&id)) {
-            told.counted = bytes;
+    /// What the mux counts as received is the chunk that was due.
+    fn chunk_came(&mut self, id: StreamId, data: &Data) -> Result<(), String> {
+        let (Some(stats), Some(told)) = (self.mux.stats(id), self.streams.get_mut(&id)) else {
+            return Ok(());
+        };
+        if stats.chunks_received == told.chunks {
+            return Ok(());
         }
+        told.chunks += 1;
+        if stats.chunks_received != told.chunks || told.next != data.seq {
+            return Err(format!(
+                "chunk {} was taken where {} was due",
+                data.seq, told.next
+            ));
+        }
+        told.next = data.seq.next();
+        told.sid = Some(data.sid.clone());
+        told.arrived.extend_from_slice(&data.bytes);
+        Ok(())
+    }
+
+    /// The next stanza.
+    pub(super) fn transmit(&mut self, now: Instant) -> Result<Option<Envelope>, String> {
+        for (id, told) in &mut self.streams {
+            if told.closed.is_none() {
+                told.sid = self.mux.sid(*id).cloned().or(told.sid.take());
+            }
+        }
+        let envelope = self.mux.poll_transmit(now);
+        envelope
+            .as_ref()
+            .map_or(Ok(()), |envelope| self.left(envelope))?;
+        Ok(envelope)
     }
 
     /// What left the mux: every answer has one request, every request a name of its own, every chunk its place.
-    pub(super) fn left(&mut self, envelope: &Envelope) -> Result<(), String> {
+    fn left(&mut self, envelope: &Envelope) -> Result<(), String> {
         let Some(to) = envelope.to.clone() else {
             return Err("a stanza to nobody".into());
         };
@@ -179,12 +200,14 @@ impl End {
     }
 
     fn chunk(&mut self, to: Address, data: &Data, carrier: Carrier) -> Result<(), String> {
-        let Some(id) = self.find(&to, &data.sid) else {
+        // With its last chunk a stream may be gone.
+        let is = |told: &Told| told.peer == to && told.sid.as_ref() == Some(&data.sid);
+        let found = self.streams.iter().rev().find(|(_, told)| is(told));
+        let Some((&id, _)) = found else {
             return Err("a chunk of no stream".into());
         };
-        if data.bytes.len() > usize::from(self.mux.block_size(id).unwrap_or(0))
-            || data.bytes.is_empty()
-        {
+        let block = self.mux.block_size(id).unwrap_or(u16::MAX);
+        if data.bytes.len() > usize::from(block) || data.bytes.is_empty() {
             return Err(format!("a chunk of {} bytes", data.bytes.len()));
         }
         let sent = self.sent.entry((to, data.sid.clone())).or_default();
@@ -240,10 +263,11 @@ impl End {
             return Ok(());
         };
         let dropped = told.aborted || matches!(why, Why::Aborted | Why::Unread { .. });
-        if !dropped && told.received as u64 != told.counted {
+        if !dropped && told.received != told.arrived.len() {
             return Err(format!(
                 "{why}: {} bytes came, {} were read",
-                told.counted, told.received
+                told.arrived.len(),
+                told.received
             ));
         }
         told.closed = Some(why);

@@ -199,13 +199,12 @@ impl World {
 
     pub(super) fn transmit(&mut self, end: usize, most: usize) -> Result<(), String> {
         for _ in 0..=most {
-            let Some(envelope) = self.ends[end].mux.poll_transmit(self.now) else {
+            let Some(envelope) = self.ends[end].transmit(self.now)? else {
                 break;
             };
             if self.paused[end] {
                 return Err("a stanza left during a pause".into());
             }
-            self.ends[end].left(&envelope)?;
             let to = addresses()[..2]
                 .iter()
                 .position(|to| Some(to) == envelope.to.as_ref());
