@@ -13,6 +13,7 @@ mod law;
 mod message;
 mod mistimed;
 mod model;
+mod others;
 mod pair;
 mod path;
 mod pressure;
