@@ -158,7 +158,7 @@ impl End {
     pub(super) fn transmit(&mut self, now: Instant) -> Result<Option<Envelope>, String> {
         for (id, told) in &mut self.streams {
             if told.closed.is_none() {
-                told.sid = self.mux.sid(*id).cloned().or(told.sid.take());
+                told.sid = self.mux.sid(*id).cloned().or_else(|| told.sid.take());
             }
         }
         let envelope = self.mux.poll_transmit(now);
