@@ -14,6 +14,8 @@ mod flow;
 mod lifetime;
 #[path = "client/links.rs"]
 mod links;
+#[path = "client/log.rs"]
+mod log;
 #[path = "client/trust.rs"]
 mod trust;
 #[path = "client/world.rs"]

@@ -22,6 +22,7 @@ mod providers;
 mod raw;
 mod refusal;
 mod rekey;
+mod secrets;
 mod stream;
 mod support;
 mod table;

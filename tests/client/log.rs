@@ -1,0 +1,74 @@
+//! What is logged, at the highest level, by everything in the process.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use tracing_subscriber::util::SubscriberInitExt as _;
+use xtls_client::relay::Limits;
+use xtls_client::router::What;
+use xtls_tests::live::canary::Canary;
+use xtls_tests::pair::message;
+
+use crate::world::*;
+
+/// Keeps all lines.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Stanzas both ways and both ends, with rustls logging beside us: nothing of what was said, and no key.
+#[tokio::test(start_paused = true)]
+async fn nothing_that_is_said_is_logged_at_any_level() {
+    let log = Log::default();
+    let writer = log.clone();
+    let all = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .finish();
+    let _all = all.set_default();
+    let canary = Canary::new(20_081_215);
+    let said = |id: &str| message(id, canary.word());
+
+    let (relay, romeo, mut juliet) = friends(Limits::default()).await;
+    let (mut own, mut theirs) = established(&romeo, &mut juliet).await;
+    own.send(said("one")).await.unwrap();
+    assert_eq!(stanza(&mut theirs).await, "one");
+    theirs.send(said("two")).await.unwrap();
+    assert_eq!(stanza(&mut own).await, "two");
+    // What is sent into a tunnel that ends is not told either.
+    own.send(said("three")).await.unwrap();
+    own.close().await;
+    let heard = rest(&mut theirs).await.0;
+    assert!(heard.iter().any(|what| matches!(what, What::Stanza(_))));
+    rest(&mut own).await;
+    drop((relay, romeo, juliet));
+
+    let log = log.0.lock().unwrap().clone();
+    let text = String::from_utf8(log).unwrap();
+    let lines = |target: &str| text.lines().filter(|line| line.contains(target)).count();
+    assert!(lines("TRACE") > 0 && lines("DEBUG") > 0, "{text}");
+    assert!(lines(" rustls::") > 10, "rustls is heard as well: {text}");
+    assert!(lines(" xtls_") > 0, "and so are we: {text}");
+    assert_eq!(canary.found_in(text.as_bytes()), [""; 0]);
+    // Keys 1 and 2 are 32 times that byte.
+    for key in [
+        "1, 1, 1, 1, 1, 1",
+        "2, 2, 2, 2, 2, 2",
+        "0101010101",
+        "0202020202",
+    ] {
+        assert!(!text.contains(key), "{key}");
+    }
+    assert!(!text.contains("PRIVATE KEY"));
+}
