@@ -20,7 +20,6 @@ use crate::router::{Event, Gone, OpenError, Router, SendError, TunnelId, What};
 use crate::uplink::{Inbound, LinkError, Uplink};
 
 /// What handles ask of the driver.
-#[expect(clippy::large_enum_variant, reason = "nearly all of them send stanzas")]
 pub(crate) enum Command {
     Open {
         peer: Address,
