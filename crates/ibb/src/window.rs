@@ -23,6 +23,12 @@
 //!    then the chunk, down to 1024 bytes; and holds. Nothing grows while answers take more than half
 //!    of that.
 //!
+//! 7. A path that has become much slower is not felt out by halves. If, with such an answer, what was
+//!    answered in the last second or two says that half the window would still queue for more than
+//!    a second, the window becomes what the path passes in its own delay and one second.
+//!
+//! docs/WINDOW.md shows it at work.
+//!
 //! No clock, no randomness and no floating point: the same calls give the same settings.
 
 use std::time::{Duration, Instant};
@@ -61,6 +67,8 @@ const MIN_CHUNK: usize = 1024;
 const SHRINK_AT: Duration = Duration::from_secs(2);
 /// More waiting than this, and nothing grows.
 const GROW_BELOW: Duration = Duration::from_secs(1);
+/// The pace is that of this time, or of up to twice as much.
+const PACE: Duration = Duration::from_secs(1);
 const HOLD_EPOCHS: u32 = 16;
 const LONGEST_HOLD: u32 = 128;
 const CHUNKS_IN_EPOCH: usize = 4;
@@ -82,6 +90,7 @@ pub(crate) struct Controller {
     /// Chunks sent before this count say nothing about the present setting.
     fresh_from: u64,
     fastest: Option<Duration>,
+    pace: Pace,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +137,41 @@ struct Epoch {
     full: bool,
 }
 
+/// What the path has passed of late: bytes that were answered since a moment one second or two, and
+/// four answers or more, ago.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
+struct Pace {
+    older: Option<(Instant, u64)>,
+    newer: Option<(Instant, u64)>,
+    /// Answers since the newer moment.
+    answers: usize,
+}
+
+impl Pace {
+    fn on_acked(&mut self, now: Instant, acked: u64) {
+        self.answers += 1;
+        let old = self.newer.is_some_and(|(at, _)| {
+            now.saturating_duration_since(at) >= PACE && self.answers >= CHUNKS_IN_EPOCH
+        });
+        if old || self.newer.is_none() {
+            self.older = self.newer;
+            self.newer = Some((now, acked));
+            self.answers = 0;
+        }
+    }
+
+    /// Bytes that pass in `time` at this pace.
+    fn passed(&self, now: Instant, acked: u64, time: Duration) -> Option<usize> {
+        let (since, before) = self.older?;
+        let elapsed = now.saturating_duration_since(since).as_micros();
+        let bytes = u128::from(acked - before) * time.as_micros();
+        bytes
+            .checked_div(elapsed)
+            .and_then(|bytes| usize::try_from(bytes).ok())
+    }
+}
+
 impl Controller {
     /// `block` is the agreed block size, or less where the server's stanza limit asks for it.
     pub(crate) fn new(window: Window, block: usize) -> Self {
@@ -158,6 +202,7 @@ impl Controller {
             acked: 0,
             fresh_from: 0,
             fastest: None,
+            pace: Pace::default(),
         }
     }
 
@@ -173,6 +218,9 @@ impl Controller {
 
     /// Counts a chunk out; the mark comes back with its answer.
     pub(crate) fn on_sent(&mut self, now: Instant, bytes: usize) -> u64 {
+        if self.sent == self.acked {
+            self.pace = Pace::default();
+        }
         let mark = self.sent;
         self.sent += bytes as u64;
         if self.acked >= self.fresh_from && self.epoch.started.is_none() {
@@ -202,7 +250,12 @@ impl Controller {
         self.acked += bytes as u64;
         let fastest = self.fastest.map_or(delay, |fastest| fastest.min(delay));
         self.fastest = Some(fastest);
+        self.pace.on_acked(now, self.acked);
         if self.fixed {
+            return;
+        }
+        let wait = delay.saturating_sub(fastest);
+        if wait > SHRINK_AT && self.fall(now, fastest + GROW_BELOW) {
             return;
         }
         if mark < self.fresh_from {
@@ -211,7 +264,6 @@ impl Controller {
             }
             return;
         }
-        let wait = delay.saturating_sub(fastest);
         if wait > SHRINK_AT {
             self.shrink();
             return;
@@ -234,6 +286,20 @@ impl Controller {
         if !self.fixed {
             self.shrink();
         }
+    }
+
+    /// Takes the window to what the path passes in `time`, if that is less than half of it.
+    fn fall(&mut self, now: Instant, time: Duration) -> bool {
+        let passed = self.pace.passed(now, self.acked, time);
+        // One chunk on the way while one is read: less would leave the path empty between them.
+        let enough = passed.map(|bytes| bytes.max(2 * self.chunk));
+        let Some(enough) = enough.filter(|bytes| *bytes <= self.window / 2) else {
+            return false;
+        };
+        self.window = enough;
+        self.hold = HOLD_EPOCHS;
+        self.rest();
+        true
     }
 
     fn shrink(&mut self) {

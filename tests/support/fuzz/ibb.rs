@@ -16,7 +16,7 @@ use xtls_stanza::{
 use self::world::World;
 
 /// Operations of one input.
-const MAX_STEPS: usize = 128;
+const MAX_STEPS: usize = 64;
 
 /// The input as a row of choices; at its end all of them are 0.
 struct Choices<'a>(&'a [u8]);

@@ -15,28 +15,60 @@ struct Path {
     delay: Duration,
 }
 
-/// Sends as fast as the controller lets it, for `time`; gives what it ends with.
-fn drive(control: &mut Controller, path: Path, time: Duration) -> (usize, usize) {
-    let start = Instant::now();
-    let (mut now, mut busy) = (start, start);
-    let mut flight: VecDeque<(Instant, Instant, usize, u64)> = VecDeque::new();
-    let mut in_flight = 0;
-    while now < start + time {
-        while in_flight == 0 || in_flight + control.chunk() <= control.window() {
-            let len = control.chunk();
-            let mark = control.on_sent(now, len);
-            let cost = path.per_chunk + path.per_byte * u32::try_from(len).unwrap();
-            busy = busy.max(now) + cost;
-            flight.push_back((busy + path.delay, now, len, mark));
-            in_flight += len;
+/// A sender on such a path.
+struct Drive {
+    now: Instant,
+    busy: Instant,
+    /// When the answer comes, when it was sent, bytes, mark.
+    flight: VecDeque<(Instant, Instant, usize, u64)>,
+    in_flight: usize,
+}
+
+impl Drive {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            now,
+            busy: now,
+            flight: VecDeque::new(),
+            in_flight: 0,
         }
-        control.on_full();
-        let (at, sent, len, mark) = flight.pop_front().unwrap();
-        now = at;
-        in_flight -= len;
-        control.on_acked(now, len, mark, at - sent);
     }
-    (control.window(), control.chunk())
+
+    /// Sends as fast as the controller lets it, for `time`; gives what it ends with.
+    fn go(&mut self, control: &mut Controller, path: Path, time: Duration) -> (usize, usize) {
+        let until = self.now + time;
+        while self.now < until {
+            while self.in_flight == 0 || self.in_flight + control.chunk() <= control.window() {
+                let len = control.chunk();
+                let mark = control.on_sent(self.now, len);
+                let cost = path.per_chunk + path.per_byte * u32::try_from(len).unwrap();
+                self.busy = self.busy.max(self.now) + cost;
+                self.flight
+                    .push_back((self.busy + path.delay, self.now, len, mark));
+                self.in_flight += len;
+            }
+            control.on_full();
+            let (at, sent, len, mark) = self.flight.pop_front().unwrap();
+            self.now = self.now.max(at);
+            self.in_flight -= len;
+            control.on_acked(self.now, len, mark, self.now - sent);
+        }
+        (control.window(), control.chunk())
+    }
+
+    /// All that is under way is this much later, and then comes at once.
+    fn stall(&mut self, time: Duration) {
+        let at = self.now + time;
+        for flight in &mut self.flight {
+            flight.0 = flight.0.max(at);
+        }
+        self.busy = at;
+    }
+}
+
+fn drive(control: &mut Controller, path: Path, time: Duration) -> (usize, usize) {
+    Drive::new().go(control, path, time)
 }
 
 fn nanos(nanos: u64) -> Duration {
@@ -199,4 +231,39 @@ fn a_path_that_recovers_is_used_again() {
     let before = drive(&mut control, slow, seconds(600)).0;
     let after = drive(&mut control, fast, seconds(120)).0;
     assert!(before <= 4096 && after > 500_000, "{before} {after}");
+}
+
+#[test]
+fn a_path_that_becomes_slow_is_not_felt_out_by_halves() {
+    let fast = Path {
+        per_chunk: nanos(0),
+        per_byte: nanos(1000),
+        delay: millis(200),
+    };
+    let slow = Path {
+        per_byte: nanos(130_000),
+        ..fast
+    };
+    let (mut control, mut path) = (Controller::new(Window::default(), 4096), Drive::new());
+    let before = path.go(&mut control, fast, seconds(60)).0;
+    let after = path.go(&mut control, slow, seconds(8)).0;
+    assert!(before >= 200_000, "{before}");
+    assert!((8192..=16_384).contains(&after), "{after}");
+}
+
+#[test]
+fn one_stall_of_a_fast_path_does_not_take_most_of_the_window() {
+    let fast = Path {
+        per_chunk: nanos(0),
+        per_byte: nanos(1000),
+        delay: millis(200),
+    };
+    let (mut control, mut path) = (Controller::new(Window::default(), 4096), Drive::new());
+    let before = path.go(&mut control, fast, seconds(60)).0;
+    path.stall(seconds(3));
+    path.go(&mut control, fast, seconds(4));
+    let after = control.window();
+    assert!(after >= before / 8, "{after} of {before}");
+    let after = path.go(&mut control, fast, seconds(60)).0;
+    assert!(after >= before / 3, "{after} of {before}");
 }

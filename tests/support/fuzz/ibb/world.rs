@@ -15,7 +15,7 @@ use super::end::End;
 const MAX_HEALING: usize = 5000;
 
 /// Bytes that one end writes: in chunks of one byte, no more than its outbox has answers for.
-const MAX_WRITTEN: usize = 1000;
+const MAX_WRITTEN: usize = 200;
 
 /// Romeo, Juliet, and those who have no business between them.
 fn addresses() -> &'static [Address; 4] {
