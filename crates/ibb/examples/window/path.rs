@@ -104,7 +104,7 @@ impl<'a> Path<'a> {
     fn sample(&mut self, at: Duration) -> Option<Sample> {
         let stats = self.from.stats(self.stream)?;
         let chunk = stats.chunk as u64;
-        let rate = self.phase().or(self.phases.last())?.rate;
+        let rate = self.phase().or_else(|| self.phases.last())?.rate;
         // Base64, and the XML around it.
         let on_wire = chunk.div_ceil(3) * 4 + 250;
         let millis = u64::try_from(INTERVAL.as_millis()).ok()?;
@@ -188,7 +188,8 @@ impl<'a> Path<'a> {
                         self.arrived += bytes.len() as u64;
                     }
                 }
-                _ => {}
+                Event::Closed { close, .. } => return Err(close.to_string().into()),
+                Event::Opened { .. } | Event::Writable { .. } | Event::PeerClosed { .. } | _ => {}
             }
         }
         while self.from.poll_event().is_some() {}
