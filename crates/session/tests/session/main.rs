@@ -16,6 +16,7 @@ mod inside;
 mod judging;
 mod limits;
 mod living;
+mod refusing;
 mod support;
 mod timing;
 mod truncation;
