@@ -17,6 +17,7 @@ mod others;
 mod pair;
 mod path;
 mod pressure;
+mod reference;
 mod shaped;
 mod support;
 mod tables;
