@@ -31,7 +31,7 @@ cargo xtask bench [--check | FILTER]         framer and stanza beside rxml, quic
                                              ratios, which fail below their bars
 cargo xtask bench tls [--check]              the TLS adapter beside rustls alone: throughput, handshakes, heap
 cargo xtask tidy                             layer arrows and house rules
-cargo xtask fuzz TARGET [SECONDS] [--runs N] fuzz framer, stanza, differential or base64 for a minute; docs/FUZZING.md has the rest
+cargo xtask fuzz TARGET [SECONDS] [--runs N] fuzz framer, stanza, differential, base64 or ibb for a minute; docs/FUZZING.md has the rest
 cargo xtask prosody [--limits] [--then CMD…] a throw-away XMPP server on loopback with two accounts; --limits: as Debian ships it,
                                              10 kB/s; --then: run CMD with the server, then stop it";
 
