@@ -25,6 +25,7 @@ mod rekey;
 mod secrets;
 mod stream;
 mod support;
+#[cfg(feature = "aws-lc-rs")]
 mod table;
 mod tamper;
 mod under_tokio;
