@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, LazyLock};
 use std::thread::{self, JoinHandle};
@@ -41,6 +42,8 @@ pub(crate) const ROLES: [Role; 2] = [Role::Client, Role::Server];
 /// What every test of this process shares: the compiled peer, and certificates that OpenSSL has made.
 struct Workshop {
     folder: TempDir,
+    /// How many certificates were made.
+    made: AtomicUsize,
 }
 
 static WORKSHOP: LazyLock<Workshop> = LazyLock::new(|| {
@@ -58,7 +61,8 @@ static WORKSHOP: LazyLock<Workshop> = LazyLock::new(|| {
         "GnuTLS is the other end here: please install a C compiler and its headers (Debian: gcc, libgnutls28-dev)"
     );
     std::fs::write(folder.path().join("openssl.py"), include_str!("openssl.py")).unwrap();
-    Workshop { folder }
+    let made = AtomicUsize::new(0);
+    Workshop { folder, made }
 });
 
 /// The kinds of key that the other end can have.
@@ -78,7 +82,9 @@ impl Workshop {
 
     /// Certificate and key of that kind that name `jid`, as OpenSSL's command makes them.
     fn certificate(&self, kind: Kind, jid: &str) -> (PathBuf, PathBuf) {
-        let (certificate, key) = (self.path("certificate.pem"), self.path("key.pem"));
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let file = |what: &str| self.path(&format!("{what}{number}.pem"));
+        let (certificate, key) = (file("certificate"), file("key"));
         let algorithm: &[&str] = match kind {
             Kind::Ours => {
                 let pem = keys::identity(jid, KEY).to_pem();
@@ -174,17 +180,35 @@ impl Script {
         command.arg(theirs).args([&certificate, &key]);
         command.args([self.alpn, self.mode]).arg(last);
 
-        let mut expect = Expect {
-            peer: THEIRS.to_owned(),
-            own: OURS.to_owned(),
-            alpn: ALPN.as_bytes().to_vec(),
-            alpn_required: true,
-            trust: Arc::new(trust::Store::new()),
-            policy: trust::Policy::Tofu,
-        };
-        let config = edit(keys::tls(identity, default_provider()), &mut expect);
+        let mut expect = expect();
+        let config = edit(config(), &mut expect);
         let tls = Tls::new(role, &config, expect).unwrap();
         Talk::start(tls, command)
+    }
+}
+
+/// Certificate and key of the other end, as files.
+pub(crate) fn certificate(kind: Kind, jid: &str) -> (PathBuf, PathBuf) {
+    WORKSHOP.certificate(kind, jid)
+}
+
+/// Our end, which expects the other one.
+pub(crate) fn ours(role: Role) -> Tls {
+    Tls::new(role, &config(), expect()).unwrap()
+}
+
+fn config() -> Config {
+    keys::tls(keys::identity(OURS, KEY), default_provider())
+}
+
+fn expect() -> Expect {
+    Expect {
+        peer: THEIRS.to_owned(),
+        own: OURS.to_owned(),
+        alpn: ALPN.as_bytes().to_vec(),
+        alpn_required: true,
+        trust: Arc::new(trust::Store::new()),
+        policy: trust::Policy::Tofu,
     }
 }
 
