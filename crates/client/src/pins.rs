@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use xtls_tls::Fingerprint;
-use xtls_tls::trust::{Level, PinError, Store, StoreError};
+use xtls_tls::trust::{Level, Method, PinError, Store, StoreError};
 
 use crate::{private, unix_now};
 
@@ -142,6 +142,28 @@ impl Pins {
     /// See [`PinsError`]; a known address with another key is never overwritten.
     pub fn pin_first_use(&mut self, bare: &str, key: Fingerprint) -> Result<(), PinsError> {
         self.change(|store, now| store.pin(bare, key, Level::FirstUse, now))
+    }
+
+    /// Pins a key as verified, and lets the attempts before count no more.
+    ///
+    /// # Errors
+    /// See [`PinsError`].
+    pub fn verified(
+        &mut self,
+        bare: &str,
+        key: Fingerprint,
+        method: Method,
+    ) -> Result<(), PinsError> {
+        self.change(|store, now| store.verified(bare, key, method, now))
+    }
+
+    /// Counts an attempt to verify, before it is made; says how many may still fail. See
+    /// [`Store::attempt`](xtls_tls::trust::Store::attempt).
+    ///
+    /// # Errors
+    /// See [`PinsError`]: no further attempt may be made now.
+    pub fn attempt(&mut self, bare: &str, tag: Option<u16>) -> Result<usize, PinsError> {
+        self.change(|store, now| store.attempt(bare, tag, now))
     }
 
     /// Changes the store: under the lock, on what the file says now, and either whole or not at all. `change` is given

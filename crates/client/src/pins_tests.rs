@@ -1,8 +1,6 @@
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::{Child, Command};
 
-use xtls_tls::trust::Method;
-
 use super::*;
 
 const JULIET: &str = "juliet@capulet.example";
@@ -122,6 +120,21 @@ fn what_is_no_text_is_refused() {
     bytes[20] = 0xFF;
     fs::write(&path, bytes).unwrap();
     assert!(matches!(Pins::open(&path), Err(PinsError::File { .. })));
+}
+
+#[test]
+fn a_store_with_one_changed_bit_is_refused() {
+    let (_home, path) = pinned();
+    let whole = fs::read(&path).unwrap();
+    for at in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[at] ^= 1 << (at % 8);
+        fs::write(&path, &changed).unwrap();
+        let error = Pins::open(&path).unwrap_err();
+        let named = matches!(error, PinsError::Damaged { .. } | PinsError::File { .. });
+        assert!(named, "byte {at}: {error}");
+        assert_eq!(fs::read(&path).unwrap(), changed);
+    }
 }
 
 #[test]
@@ -353,6 +366,73 @@ fn what_a_killed_writer_left_is_no_obstacle() {
     pins.pin_first_use("romeo@montague.example", key(2))
         .unwrap();
     assert_eq!(Pins::open(&path).unwrap().store().list().count(), 2);
+}
+
+/// Writes one version after the other for ever, and says the number of each that is in place.
+fn write_for_ever(path: &Path, first: u64) -> ! {
+    use std::io::Write as _;
+    let mut pins = Pins::open(path).unwrap();
+    for number in first.. {
+        pins.change(|store, now| {
+            store.forget(JULIET);
+            store.pin(JULIET, key(number), Level::FirstUse, now)
+        })
+        .unwrap();
+        // Nobody reads it after the end.
+        let _ = writeln!(io::stdout().lock(), "<{number}>");
+    }
+    unreachable!("numbers do not end")
+}
+
+/// A writer that is killed at any moment leaves the version before or the one it was about to put in place.
+#[test]
+fn killed_at_200_random_points_the_pins_are_the_old_or_the_new_ones() {
+    use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+    use std::io::{BufRead as _, BufReader};
+    let name = "killed_at_200_random_points_the_pins_are_the_old_or_the_new_ones";
+    if let Some((first, path)) = role() {
+        write_for_ever(&path, first.parse().unwrap());
+    }
+    let seed = std::env::var("XTLS_SEED").map_or(unix_now().unsigned_abs(), |seed| {
+        seed.parse().expect("XTLS_SEED is a number")
+    });
+    println!("XTLS_SEED={seed}");
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    let (home, path) = pinned();
+    let (mut number, mut halves) = (1, 0);
+    for round in 0..200 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &format!("pins::tests::{name}"), "--nocapture"])
+            .env("XTLS_TEST_ROLE", (number + 1).to_string())
+            .env("XTLS_TEST_PATH", &path)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        let told = |line: &str| {
+            let line = line.trim_end().strip_suffix('>')?;
+            line.rsplit('<').next()?.parse::<u64>().ok()
+        };
+        let mut line = String::new();
+        while told(&line).is_none() {
+            line.clear();
+            assert_ne!(said.read_line(&mut line).unwrap(), 0, "round {round}");
+        }
+        // The moment is what is random; nothing waits for it.
+        std::thread::sleep(Duration::from_micros(random.next_u64() % 8_000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let last = std::iter::once(line)
+            .chain(said.lines().map(Result::unwrap))
+            .filter_map(|line| told(&line))
+            .last()
+            .unwrap();
+        let pins = Pins::open(&path).unwrap_or_else(|error| panic!("round {round}: {error}"));
+        let found = (last..=last + 1).find(|number| knows(&pins, JULIET, *number));
+        number = found.unwrap_or_else(|| panic!("round {round}: neither {last} nor the next"));
+        halves += usize::from(home.path().join("pins.new").exists());
+    }
+    println!("{number} versions; in {halves} of 200 rounds half a file was left beside");
 }
 
 #[test]

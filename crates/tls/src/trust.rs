@@ -1,14 +1,16 @@
 //! Whose key is whose: a store like OpenSSH's `known_hosts`, in memory, with a text form.
 //!
 //! Pure: no files, no locks, no clock (dates are unix seconds passed in). The rules are here, though, and cannot be bypassed:
-//! a pin is never overwritten, a key belongs to one JID, and a revoked key stays refused.
+//! a pin is never overwritten, a key belongs to one JID, a revoked key stays refused, and verifying is not tried without end.
 
+mod attempts;
 mod day;
 mod error;
 mod format;
 
 use std::{collections::BTreeMap, fmt};
 
+pub use attempts::{ATTEMPT_LIFE, MAX_ATTEMPTS};
 pub use error::{PinError, TrustError};
 pub use format::{StoreError, StoreRule};
 
@@ -16,6 +18,7 @@ use crate::{
     fingerprint::Fingerprint,
     jid::{self, JidError},
 };
+use attempts::Attempt;
 
 /// How a key was compared with what its owner says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,18 +79,21 @@ pub struct Pin {
     pub level: Level,
     /// When it was pinned, in unix seconds.
     pub first_seen: i64,
+    /// When it came to its level, in unix seconds: verified last, or revoked; never before `first_seen`.
+    pub since: i64,
     /// When it was last met, in unix seconds; never before `first_seen`.
     pub last_seen: i64,
 }
 
 impl fmt::Display for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}", self.fingerprint, self.level)?;
+        match self.level {
+            Level::FirstUse => {}
+            Level::Verified(_) | Level::Revoked => write!(f, " on {}", day::Day(self.since))?,
+        }
         let (first, last) = (day::Day(self.first_seen), day::Day(self.last_seen));
-        write!(
-            f,
-            "{} ({}, first seen {first}, last seen {last})",
-            self.fingerprint, self.level
-        )
+        write!(f, ", first seen {first}, last seen {last})")
     }
 }
 
@@ -106,12 +112,13 @@ pub enum Judgement<'a> {
     Revoked,
 }
 
-/// The pins of one account: bare JID → keys.
+/// The pins of one account: bare JID → keys; and the latest attempts to verify them.
 ///
 /// JIDs are given in any ASCII case and kept in lower case. Both `Debug` and the text form hold public data only.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Store {
     pins: BTreeMap<String, Vec<Pin>>,
+    attempts: BTreeMap<String, Vec<Attempt>>,
 }
 
 impl Store {
@@ -179,7 +186,8 @@ impl Store {
         }
     }
 
-    /// Pins `key` for `jid`, or raises the level of the same key; never lowers it and never touches another key.
+    /// Pins `key` for `jid`, or raises the level of the same key; never lowers it and never touches another key. A key
+    /// that is verified again is verified by the new method since `now`.
     ///
     /// `now` is in unix seconds. [`Level::Revoked`] revokes, as [`revoke`](Self::revoke) does.
     ///
@@ -286,8 +294,11 @@ impl Store {
                     key,
                 });
             }
-            pin.level = pin.level.max(level);
             pin.last_seen = pin.last_seen.max(now);
+            if level > Level::FirstUse && pin.level != Level::Revoked {
+                pin.level = level;
+                pin.since = pin.first_seen.max(now);
+            }
             return Ok(());
         }
         if !pins.is_empty() && (!another || level == Level::FirstUse) {
@@ -301,6 +312,7 @@ impl Store {
             fingerprint: key,
             level,
             first_seen: now,
+            since: now,
             last_seen: now,
         });
         Ok(())

@@ -1,6 +1,7 @@
 //! Why a peer's key is refused, and why a pin is not written.
 
-use crate::{fingerprint::Fingerprint, jid::JidError, san::CertificateFault, trust::Pin};
+use super::{Pin, day::Day};
+use crate::{fingerprint::Fingerprint, jid::JidError, san::CertificateFault};
 
 /// Why the peer's certificate was refused during the handshake. Always fatal; nothing was delivered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -151,6 +152,26 @@ pub enum PinError {
         jid: String,
         /// The key.
         key: Fingerprint,
+    },
+    /// Too many attempts to verify the key have failed or were broken off.
+    #[error(
+        "{failed} attempts to verify the key of {jid} failed or were broken off within a day, the last on {}: somebody may \
+         be guessing, so no further one is made before a day has passed; compare the whole fingerprints instead",
+        Day(*.last)
+    )]
+    Locked {
+        /// The JID.
+        jid: String,
+        /// How many.
+        failed: usize,
+        /// The last one, in unix seconds.
+        last: i64,
+    },
+    /// The code has served for an attempt already.
+    #[error("this code was used with {jid} before; a code serves once, agree on a new one")]
+    UsedCode {
+        /// The JID.
+        jid: String,
     },
     /// Not a bare JID.
     #[error("cannot pin a key for {jid:?}: {why}")]

@@ -1,24 +1,30 @@
-//! The store as text, one pin a line:
+//! The store as text, one pin a line, then one attempt to verify a line:
 //!
 //! ```text
 //! xtls-trust 1
-//! bob@example.net e3b0…b855 verified-words 1228694400 1767225600
-//! @end 1 9f86…0a08
+//! bob@example.net e3b0…b855 verified-words 1228694400 1767225600 1767225600
+//! @try eve@example.net 1767225600 failed 51966
+//! @end 2 9f86…0a08
 //! ```
 //!
-//! JID, key (64 hexadecimal digits), level, first seen, last seen (unix seconds). Lines are sorted by JID; the last one counts
-//! the pins and holds the SHA-256 of all bytes before it, so a store that was cut, damaged or edited by hand is noticed. It
-//! guards against accidents, not against somebody who can write the file.
+//! JID, key (64 hexadecimal digits), level, first seen, at this level since, last seen (unix seconds). JID, time, outcome, tag
+//! of the code or `-`. Both kinds are sorted by JID; the last line counts those before it and holds the SHA-256 of all bytes
+//! before it, so a store that was cut, damaged or edited by hand is noticed. It guards against accidents, not against somebody
+//! who can write the file.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use sha2::{Digest, Sha256};
 
-use super::{Level, Method, Pin, Store};
+use super::{Level, Method, Pin, Store, attempts::Attempt};
 use crate::{fingerprint::Fingerprint, jid};
 
 const MAGIC: &str = "xtls-trust";
 const VERSION: &str = "1";
+const TRY: &str = "@try ";
+const FAILED: &str = "failed";
+const DONE: &str = "done";
+const NO_TAG: &str = "-";
 
 /// Why a text is not a trust store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,11 +46,11 @@ pub enum StoreRule {
     /// The version is 1.
     #[error("this version of the format is not known")]
     Version,
-    /// Five fields with one space between.
-    #[error("a pin has five fields with one space between them")]
+    /// Six fields with one space between; five for an attempt.
+    #[error("a pin has six fields with one space between them, an attempt five")]
     Fields,
     /// A normalised bare JID.
-    #[error("the first field must be a bare JID in lower case")]
+    #[error("a bare JID in lower case is missing")]
     Jid,
     /// 64 lower-case hexadecimal digits.
     #[error("the key must be 64 hexadecimal digits in lower case")]
@@ -52,16 +58,19 @@ pub enum StoreRule {
     /// `first-use`, `verified-fingerprint`, `verified-words`, `verified-code` or `revoked`.
     #[error("the level is not known")]
     Level,
-    /// Decimal unix seconds, last seen not before first seen.
-    #[error("the dates must be unix seconds, the second not before the first")]
+    /// Decimal unix seconds, none before the first.
+    #[error("the dates must be unix seconds, none before the first")]
     Dates,
-    /// JIDs in order of their octets.
-    #[error("the JIDs are not in order")]
+    /// An attempt that `failed` or is `done`, with the decimal tag of its code or `-`.
+    #[error("the outcome of an attempt is not known")]
+    Attempt,
+    /// Pins before attempts; JIDs in order of their octets; attempts in order of time.
+    #[error("the lines are not in order")]
     Order,
     /// A key stands in one line only.
     #[error("the key stands in an earlier line already")]
     Duplicate,
-    /// The last line is `@end`, the number of pins and the SHA-256 of the bytes before it.
+    /// The last line is `@end`, the number of lines but the first and the SHA-256 of the bytes before it.
     #[error("the end is missing: the text is cut off")]
     CutOff,
     /// Count and hash fit.
@@ -82,11 +91,22 @@ pub(super) fn write(store: &Store) -> String {
             // Writing to a String cannot fail.
             let _ = writeln!(
                 text,
-                "{jid} {} {level} {} {}",
+                "{jid} {} {level} {} {} {}",
                 pin.fingerprint.hex(),
                 pin.first_seen,
+                pin.since,
                 pin.last_seen
             );
+        }
+    }
+    for (jid, attempts) in &store.attempts {
+        for attempt in attempts {
+            count += 1;
+            let outcome = if attempt.failed { FAILED } else { DONE };
+            let tag = attempt
+                .tag
+                .map_or_else(|| NO_TAG.to_owned(), |tag| tag.to_string());
+            let _ = writeln!(text, "{TRY}{jid} {} {outcome} {tag}", attempt.at);
         }
     }
     let end = end_line(&text, count);
@@ -95,7 +115,9 @@ pub(super) fn write(store: &Store) -> String {
 
 pub(super) fn parse(text: &str) -> Result<Store, StoreError> {
     let mut pins: BTreeMap<String, Vec<Pin>> = BTreeMap::new();
+    let mut attempts: BTreeMap<String, Vec<Attempt>> = BTreeMap::new();
     let mut keys: BTreeMap<Fingerprint, usize> = BTreeMap::new();
+    let mut count = 0;
     let mut offset = 0;
     for (index, whole) in text.split_inclusive('\n').enumerate() {
         let fail = |rule| StoreError {
@@ -111,7 +133,7 @@ pub(super) fn parse(text: &str) -> Result<Store, StoreError> {
             let (before, end) = text
                 .split_at_checked(offset)
                 .ok_or_else(|| fail(StoreRule::CutOff))?;
-            let expected = end_line(before, keys.len());
+            let expected = end_line(before, count);
             let after = end
                 .strip_prefix(&expected)
                 .ok_or_else(|| fail(StoreRule::Hash))?;
@@ -120,12 +142,26 @@ pub(super) fn parse(text: &str) -> Result<Store, StoreError> {
                 rule: StoreRule::AfterEnd,
             };
             return if after.is_empty() {
-                Ok(Store { pins })
+                Ok(Store { pins, attempts })
             } else {
                 Err(extra)
             };
+        } else if let Some(line) = line.strip_prefix(TRY) {
+            let (jid, attempt) = attempt(line).map_err(fail)?;
+            if let Some((last, earlier)) = attempts.last_key_value() {
+                let late = earlier.last().is_some_and(|last| last.at > attempt.at);
+                if *last > jid || (*last == jid && late) {
+                    return Err(fail(StoreRule::Order));
+                }
+            }
+            count += 1;
+            attempts.entry(jid).or_default().push(attempt);
         } else {
             let (jid, pin) = pin(line).map_err(fail)?;
+            if !attempts.is_empty() {
+                return Err(fail(StoreRule::Order));
+            }
+            count += 1;
             if pins.last_key_value().is_some_and(|(last, _)| *last > jid) {
                 return Err(fail(StoreRule::Order));
             }
@@ -164,19 +200,20 @@ fn header(line: &str) -> Result<(), StoreRule> {
 
 fn pin(line: &str) -> Result<(String, Pin), StoreRule> {
     let fields: Vec<&str> = line.split(' ').collect();
-    let [jid, key, level, first, last] = fields.as_slice() else {
+    let [jid, key, level, first, since, last] = fields.as_slice() else {
         return Err(StoreRule::Fields);
     };
-    if jid::bare(jid).as_deref() != Ok(jid) {
-        return Err(StoreRule::Jid);
-    }
+    normalised(jid)?;
     let fingerprint = Fingerprint::parse(key)
         .ok()
         .filter(|parsed| parsed.hex() == **key)
         .ok_or(StoreRule::Key)?;
     let level = level_named(level).ok_or(StoreRule::Level)?;
-    let (first_seen, last_seen) = seconds(first).zip(seconds(last)).ok_or(StoreRule::Dates)?;
-    if last_seen < first_seen {
+    let dates = [first, since, last].map(|date| seconds(date));
+    let [Some(first_seen), Some(since), Some(last_seen)] = dates else {
+        return Err(StoreRule::Dates);
+    };
+    if since.min(last_seen) < first_seen {
         return Err(StoreRule::Dates);
     }
     Ok((
@@ -185,9 +222,41 @@ fn pin(line: &str) -> Result<(String, Pin), StoreRule> {
             fingerprint,
             level,
             first_seen,
+            since,
             last_seen,
         },
     ))
+}
+
+fn attempt(line: &str) -> Result<(String, Attempt), StoreRule> {
+    let fields: Vec<&str> = line.split(' ').collect();
+    let [jid, at, outcome, tag] = fields.as_slice() else {
+        return Err(StoreRule::Fields);
+    };
+    normalised(jid)?;
+    let at = seconds(at).ok_or(StoreRule::Dates)?;
+    let failed = match *outcome {
+        FAILED => true,
+        DONE => false,
+        _ => return Err(StoreRule::Attempt),
+    };
+    let tag = match *tag {
+        NO_TAG => None,
+        tag => Some(
+            tag.parse()
+                .ok()
+                .filter(|read: &u16| read.to_string() == tag)
+                .ok_or(StoreRule::Attempt)?,
+        ),
+    };
+    Ok(((*jid).to_owned(), Attempt { at, failed, tag }))
+}
+
+fn normalised(jid: &str) -> Result<(), StoreRule> {
+    match jid::bare(jid) {
+        Ok(bare) if bare == jid => Ok(()),
+        Ok(_) | Err(_) => Err(StoreRule::Jid),
+    }
 }
 
 /// Only the form that is written: no sign, no leading zero.

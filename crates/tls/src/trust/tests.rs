@@ -35,6 +35,7 @@ fn a_pinned_key_is_known_in_any_case_of_letters() {
         fingerprint: key(1),
         level: Level::FirstUse,
         first_seen: 100,
+        since: 100,
         last_seen: 100,
     };
     assert_eq!(store.judge(BOB, &key(1)), Judgement::Pinned(&pin));
@@ -134,6 +135,7 @@ fn a_level_rises_and_never_falls() {
             fingerprint: key(1),
             level: VERIFIED,
             first_seen: 100,
+            since: 200,
             last_seen: 200
         }]
     );
@@ -144,6 +146,7 @@ fn a_level_rises_and_never_falls() {
             fingerprint: key(1),
             level: VERIFIED,
             first_seen: 100,
+            since: 200,
             last_seen: 300
         }]
     );
@@ -154,6 +157,7 @@ fn a_level_rises_and_never_falls() {
             fingerprint: key(1),
             level: Level::Revoked,
             first_seen: 100,
+            since: 400,
             last_seen: 400
         }]
     );
@@ -164,6 +168,22 @@ fn a_level_rises_and_never_falls() {
             key: key(1)
         })
     );
+}
+
+#[test]
+fn a_key_that_is_verified_again_is_verified_by_the_latest_method() {
+    let mut store = with(BOB, &[(1, Level::Verified(Method::Code))]);
+    store
+        .pin(BOB, key(1), Level::Verified(Method::Fingerprint), 200)
+        .unwrap();
+    let pin = store.of(BOB).first().unwrap();
+    assert_eq!(
+        (pin.level, pin.since),
+        (Level::Verified(Method::Fingerprint), 200)
+    );
+    // A clock that was set back does not put it before the first meeting.
+    store.pin(BOB, key(1), VERIFIED, 50).unwrap();
+    assert_eq!(store.of(BOB).first().map(|pin| pin.since), Some(100));
 }
 
 #[test]
@@ -243,8 +263,8 @@ fn a_changed_key_is_told_with_names_keys_dates_and_what_to_do() {
         BOB,
         &key(1).grouped(),
         &key(2).grouped(),
-        "verified by words",
-        "1970-01-01",
+        "verified by words on 1970-01-01",
+        "first seen 1970-01-01",
         "forget",
         "pin",
     ] {

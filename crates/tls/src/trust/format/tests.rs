@@ -31,6 +31,19 @@ fn sample_store() -> Store {
             -5,
         )
         .unwrap();
+    store.attempt("b@example.net", None, 1_700_000_000).unwrap();
+    store
+        .verified(
+            "b@example.net",
+            Fingerprint::of_spki(&[1]),
+            Method::Words,
+            1_700_000_001,
+        )
+        .unwrap();
+    store
+        .attempt("b@example.net", Some(7), 1_700_000_002)
+        .unwrap();
+    store.attempt("c@example.net", None, 1_700_000_003).unwrap();
     store
 }
 
@@ -64,7 +77,7 @@ fn the_form_is_fixed() {
         )
         .unwrap();
     let expected = "xtls-trust 1\n\
-        bob@example.net e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 verified-words 1228694400 1228694400\n\
+        bob@example.net e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 verified-words 1228694400 1228694400 1228694400\n\
         @end 1 ";
     let text = store.to_text();
     assert!(text.starts_with(expected), "{text}");
@@ -128,7 +141,7 @@ fn another_version_is_refused_whatever_follows() {
 #[test]
 fn each_broken_line_is_told_with_its_number_and_rule() {
     let key = Fingerprint::of_spki(b"").hex();
-    let good = format!("bob@example.net {key} first-use 1 2");
+    let good = format!("bob@example.net {key} first-use 1 1 2");
     let cases = [
         (String::new(), StoreRule::Fields),
         (format!("{good} "), StoreRule::Fields),
@@ -141,18 +154,41 @@ fn each_broken_line_is_told_with_its_number_and_rule() {
         (good.replace(&key, &key[1..]), StoreRule::Key),
         (good.replace("first-use", "first use"), StoreRule::Fields),
         (good.replace("first-use", "trusted"), StoreRule::Level),
-        (good.replace(" 1 2", " 2 1"), StoreRule::Dates),
-        (good.replace(" 1 2", " 01 2"), StoreRule::Dates),
-        (good.replace(" 1 2", " +1 2"), StoreRule::Dates),
+        (good.replace(" 1 1 2", " 1 2"), StoreRule::Fields),
+        (good.replace(" 1 1 2", " 2 1 2"), StoreRule::Dates),
+        (good.replace(" 1 1 2", " 2 2 1"), StoreRule::Dates),
+        (good.replace(" 1 1 2", " 01 1 2"), StoreRule::Dates),
+        (good.replace(" 1 1 2", " +1 1 2"), StoreRule::Dates),
         (
-            good.replace(" 1 2", " 1 9223372036854775808"),
+            good.replace(" 1 1 2", " 1 1 9223372036854775808"),
             StoreRule::Dates,
         ),
-        (good.replace(" 1 2", " 1 2\r"), StoreRule::Dates),
+        (good.replace(" 1 1 2", " 1 1 2\r"), StoreRule::Dates),
+        (
+            "@try bob@example.net 1 failed".to_owned(),
+            StoreRule::Fields,
+        ),
+        ("@try Bob@example.net 1 failed -".to_owned(), StoreRule::Jid),
+        (
+            "@try bob@example.net 01 failed -".to_owned(),
+            StoreRule::Dates,
+        ),
+        (
+            "@try bob@example.net 1 tried -".to_owned(),
+            StoreRule::Attempt,
+        ),
+        (
+            "@try bob@example.net 1 failed 65536".to_owned(),
+            StoreRule::Attempt,
+        ),
+        (
+            "@try bob@example.net 1 failed 01".to_owned(),
+            StoreRule::Attempt,
+        ),
     ];
     for (line, expected) in cases {
         assert_eq!(
-            rule(&sealed(&["alice@example.org aa first-use 1 2", &line])).0,
+            rule(&sealed(&["alice@example.org aa first-use 1 1 2", &line])).0,
             2
         );
         let first = good
@@ -164,8 +200,9 @@ fn each_broken_line_is_told_with_its_number_and_rule() {
 
 #[test]
 fn order_and_contradictions_are_refused() {
-    let line =
-        |jid: &str, key: &[u8]| format!("{jid} {} first-use 1 2", Fingerprint::of_spki(key).hex());
+    let line = |jid: &str, key: &[u8]| {
+        format!("{jid} {} first-use 1 1 2", Fingerprint::of_spki(key).hex())
+    };
     let (alice, bob) = (
         line("alice@example.org", b"a"),
         line("bob@example.net", b"b"),
@@ -180,6 +217,24 @@ fn order_and_contradictions_are_refused() {
 }
 
 #[test]
+fn attempts_stand_after_the_pins_and_in_order() {
+    let pin = format!(
+        "bob@example.net {} first-use 1 1 2",
+        Fingerprint::of_spki(b"b").hex()
+    );
+    let attempt = |jid: &str, at: i64| format!("@try {jid} {at} failed -");
+    let (bob, later, eve) = (
+        attempt("bob@example.net", 5),
+        attempt("bob@example.net", 6),
+        attempt("eve@example.net", 1),
+    );
+    assert!(Store::parse(&sealed(&[&pin, &bob, &bob, &later, &eve])).is_ok());
+    assert_eq!(rule(&sealed(&[&bob, &pin])), (3, StoreRule::Order));
+    assert_eq!(rule(&sealed(&[&later, &bob])), (3, StoreRule::Order));
+    assert_eq!(rule(&sealed(&[&eve, &bob])), (3, StoreRule::Order));
+}
+
+#[test]
 fn a_line_taken_out_or_put_after_the_end_is_noticed() {
     let text = sample_store().to_text();
     let shorter: String = text
@@ -188,27 +243,31 @@ fn a_line_taken_out_or_put_after_the_end_is_noticed() {
         .filter(|(at, _)| *at != 2)
         .map(|(_, line)| line)
         .collect();
-    assert_eq!(rule(&shorter), (7, StoreRule::Hash));
-    assert_eq!(rule(&format!("{text}\n")), (9, StoreRule::AfterEnd));
-    assert_eq!(rule(&format!("{text}{text}")), (9, StoreRule::AfterEnd));
+    assert_eq!(rule(&shorter), (10, StoreRule::Hash));
+    assert_eq!(rule(&format!("{text}\n")), (12, StoreRule::AfterEnd));
+    assert_eq!(rule(&format!("{text}{text}")), (12, StoreRule::AfterEnd));
 }
 
 proptest! {
     #[test]
     fn any_store_reads_back(
         pins in collection::vec(("[a-z]{1,3}(@[a-zß]{1,3})?", any::<[u8; 2]>(), sample::select(&LEVELS[..]), any::<i64>()), 0..12),
+        attempts in collection::vec(("[a-z]{1,2}", any::<Option<u16>>(), 0..1000_i64), 0..12),
     ) {
         let mut store = Store::new();
         for (jid, key, level, now) in pins {
             // Refusals are judged elsewhere.
             let _ = store.pin_another(&jid, Fingerprint::of_spki(&key), level, now);
         }
+        for (jid, tag, now) in attempts {
+            let _ = store.attempt(&jid, tag, now);
+        }
         let text = store.to_text();
         prop_assert_eq!(Store::parse(&text).unwrap(), store);
     }
 
     #[test]
-    fn any_text_is_read_or_refused(text in "(xtls-trust 1\n)?([@a-f0-9 .\n-]|first-use){0,64}") {
+    fn any_text_is_read_or_refused(text in "(xtls-trust 1\n)?([@a-f0-9 .\n-]|first-use|@try ){0,64}") {
         let _ = Store::parse(&text);
     }
 }
