@@ -59,6 +59,7 @@
 //! ```
 
 pub mod trust;
+pub mod verify;
 
 mod alert;
 mod checks;

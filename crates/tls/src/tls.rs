@@ -12,12 +12,15 @@ use rustls::{
     ClientConnection, Connection, Error, IoState, ServerConnection, pki_types::ServerName,
 };
 
+use zeroize::Zeroizing;
+
 use crate::{
     alert::Alert,
     checks::Checks,
     config::{Config, Expect, MAX_RECORD, Role},
     error::{ConfigError, ExportError, TlsError, WriteError},
     verifier::PeerKey,
+    verify,
 };
 
 /// rustls wants a name even when it is neither sent nor checked (RFC 6761 §6.4: resolves to nothing).
@@ -294,6 +297,26 @@ impl Tls {
             .connection
             .export_keying_material(out, label.as_bytes(), Some(context));
         exported.map(|_| ()).map_err(|_| ExportError)
+    }
+
+    /// What a verification by `method` is bound to: this connection, both keys and both bare JIDs.
+    ///
+    /// # Errors
+    /// [`ExportError`] before the handshake is finished and after a failure.
+    pub fn verification(&self, method: verify::Method) -> Result<verify::Context, ExportError> {
+        let mut secret = Zeroizing::new([0; 32]);
+        self.export(
+            verify::LABEL,
+            method.name().as_bytes(),
+            secret.as_mut_slice(),
+        )?;
+        let (peer_jid, own_jid, own_key) = self.checks.verifier().ends();
+        let peer = self.peer.as_ref().ok_or(ExportError)?;
+        let (own, peer) = ((own_jid, &own_key), (peer_jid, &peer.fingerprint));
+        Ok(match &self.connection {
+            Connection::Client(_) => verify::Context::new(Role::Client, own, peer, secret),
+            Connection::Server(_) => verify::Context::new(Role::Server, peer, own, secret),
+        })
     }
 
     /// Why the connection is over, if it is over by a fault.

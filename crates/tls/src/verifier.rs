@@ -84,6 +84,11 @@ impl Verifier {
         self.claim.get()
     }
 
+    /// The peer's and our own bare JID, and the name of our own key.
+    pub(crate) fn ends(&self) -> (&str, &str, Fingerprint) {
+        (&self.peer, &self.own, self.own_key)
+    }
+
     /// Why the peer was refused.
     pub(crate) fn refusal(&self) -> Option<&TlsError> {
         self.refusal.get()

@@ -122,7 +122,7 @@ fn successes_push_out_no_failure() {
     let mut store = Store::new();
     store.attempt(BOB, None, 1000).unwrap();
     store.verified(BOB, key(1), Method::Words, 1000).unwrap();
-    for tag in 0..MAX_KEPT as u16 {
+    for tag in 0..16 {
         store.attempt(BOB, Some(tag), 1001).unwrap();
         store.verified(BOB, key(1), Method::Code, 1001).unwrap();
     }
