@@ -48,6 +48,7 @@ mod stanza;
 #[cfg(test)]
 mod strategy;
 mod text;
+pub mod verify;
 mod write;
 pub mod xtls;
 

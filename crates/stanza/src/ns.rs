@@ -10,6 +10,8 @@ pub const IBB: &str = "http://jabber.org/protocol/ibb";
 pub const XTLS: &str = "urn:xmpp:tmp:xtls";
 /// The early hello, an extension to the letter.
 pub const XTLS_EARLY: &str = "urn:xmpp:tmp:xtls#early";
+/// Verification inside a tunnel, an extension to the letter.
+pub const XTLS_VERIFY: &str = "urn:xmpp:tmp:xtls#verify";
 /// Service discovery (XEP-0030).
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 /// Ping (XEP-0199).
