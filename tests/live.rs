@@ -27,3 +27,5 @@ mod record;
 mod trust;
 #[path = "live/usage.rs"]
 mod usage;
+#[path = "live/verify.rs"]
+mod verify;

@@ -107,6 +107,8 @@ fn inner(kind: &str, frame: &Bytes, place: &str) {
         "{place}: empty"
     );
     assert_eq!(stanza.to, None, "{place}: stripped");
+    let step = xtls_stanza::verify::Step::in_stanza(&stanza);
+    assert!(!matches!(step, Some(Err(_))), "{place}: {step:?}");
     let mut written = Vec::new();
     stanza.write(&mut written);
     assert_eq!(

@@ -71,9 +71,17 @@ async fn the_first_contact_is_pinned_and_then_required() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_terminal_a_stranger_is_refused() {
     let (romeo, juliet) = Person::strangers(&Server::free());
-    let [initiator, _] = meet(&romeo, &juliet, "ask", "ask").await;
-    initiator.expect(5).silent();
-    assert!(initiator.event("nobody_to_ask").is_some());
+    let ends = meet(&romeo, &juliet, "ask", "ask").await;
+    // Who refuses first cuts the other, which may not have come to its own verdict.
+    assert!(ends.iter().any(|ended| ended.code == Some(5)), "{ends:?}");
+    for ended in &ends {
+        assert!(matches!(ended.code, Some(5 | 6)), "{:?}", ended.heard);
+        ended.silent();
+    }
+    assert!(
+        ends.iter()
+            .any(|ended| ended.event("nobody_to_ask").is_some())
+    );
     assert_eq!(
         romeo
             .program(&["trust", "list"])

@@ -49,7 +49,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "xtls-session",
         ours: &["xtls-framer", "xtls-stanza", "xtls-tls"],
-        theirs: Theirs::Only(&["base64", "bytes", "sha2", "thiserror", "tracing"]),
+        theirs: Theirs::Only(&["base64", "bytes", "sha2", "thiserror", "tracing", "zeroize"]),
     },
     Layer {
         name: "xtls-ibb",

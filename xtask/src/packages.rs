@@ -30,6 +30,12 @@ pub(crate) const SERVER: &[Package] = &[
         elsewhere: "prosodyctl, which comes with Prosody",
     },
     Package {
+        // A terminal for the program under test.
+        program: "script",
+        debian: "bsdutils",
+        elsewhere: "the script command of util-linux",
+    },
+    Package {
         program: "openssl",
         debian: "openssl",
         elsewhere: "the openssl command, 3.0 or later",

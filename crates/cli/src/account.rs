@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
-use std::path::PathBuf;
+use std::path::Path;
 
 use etcetera::BaseStrategy as _;
 use xtls_client::Home;
@@ -43,7 +43,7 @@ pub(crate) fn account(account: &Account, home: &Home) -> Result<Address, Failure
 /// The password: from a file, the environment or a prompt.
 pub(crate) fn password(server: &Server, account: &Address) -> Result<Zeroizing<String>, Failure> {
     if let Some(path) = &server.password_file {
-        return from_file(path);
+        return first_line("password", path);
     }
     if let Ok(password) = std::env::var("XTLS_PASSWORD") {
         return Ok(Zeroizing::new(password));
@@ -57,21 +57,22 @@ pub(crate) fn password(server: &Server, account: &Address) -> Result<Zeroizing<S
         .map_err(|error| Failure::usage(format!("no password for {account}: {error}")))
 }
 
-fn from_file(path: &PathBuf) -> Result<Zeroizing<String>, Failure> {
+/// The first line of a file that holds a secret.
+pub(crate) fn first_line(secret: &str, path: &Path) -> Result<Zeroizing<String>, Failure> {
     let wrong =
-        |why: String| Failure::usage(format!("the password file {}: {why}", path.display()));
+        |why: String| Failure::usage(format!("the {secret} file {}: {why}", path.display()));
     let file = fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
-    let mut line = Zeroizing::new(String::with_capacity(PASSWORD_LIMIT));
-    let limit = u64::try_from(PASSWORD_LIMIT).unwrap_or(u64::MAX);
+    let mut line = Zeroizing::new(String::with_capacity(SECRET_LIMIT));
+    let limit = u64::try_from(SECRET_LIMIT).unwrap_or(u64::MAX);
     std::io::BufReader::new(file.take(limit))
         .read_line(&mut line)
         .map_err(|error| wrong(error.to_string()))?;
-    let password = Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned());
-    if password.is_empty() {
+    let line = Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned());
+    if line.is_empty() {
         return Err(wrong("its first line is empty".to_owned()));
     }
-    Ok(password)
+    Ok(line)
 }
 
-/// RFC 7613 has no limit; nobody's password is longer.
-const PASSWORD_LIMIT: usize = 4096;
+/// RFC 7613 has no limit; nobody's password is longer, and no code is.
+const SECRET_LIMIT: usize = 4096;

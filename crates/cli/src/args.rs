@@ -36,6 +36,8 @@ pub(crate) enum Verb {
     /// The keys of one's peers.
     #[command(subcommand)]
     Trust(Trust),
+    /// Compares four short words with a peer, or one code: if they are the same, nobody is between the two of you.
+    Verify(Verify),
 }
 
 /// How the program speaks, whatever it does.
@@ -131,6 +133,18 @@ pub(crate) struct Talk {
     pub(crate) server: Server,
     #[command(flatten)]
     pub(crate) tunnel: Tunnel,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Verify {
+    /// Compare one code that both of you have agreed on another way. It is asked for on the terminal.
+    #[arg(long)]
+    pub(crate) code: bool,
+    /// As --code, with the code in the first line of a file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) code_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) talk: Talk,
 }
 
 /// How the tunnel is made.
@@ -295,6 +309,13 @@ mod tests {
     #[test]
     fn passwords_are_no_arguments() {
         assert!(Cli::try_parse_from(["xtls", "stanzas", "a@b", "--password", "x"]).is_err());
+    }
+
+    #[test]
+    fn codes_are_no_arguments() {
+        assert!(Cli::try_parse_from(["xtls", "verify", "a@b", "--code", "123456"]).is_err());
+        assert!(Cli::try_parse_from(["xtls", "verify", "a@b", "--code"]).is_ok());
+        assert!(Cli::try_parse_from(["xtls", "verify", "--code"]).is_err());
     }
 
     #[test]

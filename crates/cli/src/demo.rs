@@ -208,6 +208,8 @@ impl Stage {
             | What::Stanza(_)
             | What::Refused(_)
             | What::NotPinned(_)
+            | What::Verify(_)
+            | What::NotVerified(_)
             | What::Writable
             | What::Asked(_)
             | What::Renewed(_)

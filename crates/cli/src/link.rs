@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::task::JoinHandle;
 use xtls_client::router::Config;
 use xtls_client::tls::trust::Policy;
@@ -16,6 +17,7 @@ use crate::account;
 use crate::args::{Acceptable, Server, Talk, Transport, Tunnel};
 use crate::failure::{Code, Failure};
 use crate::record::{Recorded, Recorder};
+use crate::say::Say;
 
 /// A client at work, and what its user will want to be told of it.
 pub(crate) struct Link {
@@ -55,6 +57,61 @@ pub(crate) async fn connect(talk: &Talk) -> Result<Link, Failure> {
         fingerprint,
         recorder,
     })
+}
+
+/// Says who we are.
+pub(crate) fn greet(talk: &Talk, link: &Link, say: Say) {
+    if talk.listen {
+        let fields = [
+            ("address", Value::from(link.own.as_str())),
+            ("fingerprint", Value::from(link.fingerprint.hex())),
+        ];
+        let (own, key) = (&link.own, &link.fingerprint);
+        say.event(
+            "listening",
+            &fields,
+            format_args!("listening as {own}\n      own key {key}"),
+        );
+        if talk.tunnel.accept.is_empty() {
+            say.warn(
+                "deaf",
+                &[],
+                "nobody may open a tunnel to us: say who with --accept JID",
+            );
+        }
+    } else {
+        let fields = [
+            ("address", Value::from(link.own.as_str())),
+            ("fingerprint", Value::from(link.fingerprint.hex())),
+        ];
+        let (own, key) = (&link.own, &link.fingerprint);
+        say.event(
+            "connected",
+            &fields,
+            format_args!("connected as {own}\n      own key {key}"),
+        );
+    }
+}
+
+/// A peer without a resource is its listener.
+pub(crate) fn exact(peer: &Address) -> Result<Address, Failure> {
+    if peer.is_full() || peer.local().is_none() {
+        return Ok(peer.clone());
+    }
+    peer.with_resource(LISTENER)
+        .map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// Says good-bye to the tunnels and the server.
+pub(crate) async fn leave(mut link: Link) -> Result<(), Failure> {
+    link.client.stop().await;
+    drop(link.client);
+    // The link's own end says nothing that the conversation's has not said, unless that was a good one.
+    let ended = tokio::time::timeout(GOODBYE, &mut link.task).await;
+    match ended {
+        Ok(Ok(Err(error))) => Err(Failure::from(error)),
+        Ok(Ok(Ok(())) | Err(_)) | Err(_) => Ok(()),
+    }
 }
 
 /// The router's settings from the options.
@@ -149,3 +206,6 @@ fn random_resource() -> Result<String, Failure> {
 
 /// The resource of listeners, and of a PEER that names none.
 pub(crate) const LISTENER: &str = "xtls";
+
+/// How long the program waits for its tunnels and its server to say good-bye.
+const GOODBYE: std::time::Duration = std::time::Duration::from_secs(15);

@@ -12,6 +12,8 @@ mod record;
 mod say;
 mod talk;
 mod trust;
+mod verify;
+mod words;
 
 use std::process::ExitCode;
 
@@ -43,6 +45,7 @@ fn run(cli: &Cli, say: Say) -> Result<(), Failure> {
         Verb::Trust(verb) => trust::trust(verb, say),
         Verb::Demo(args) => block_on(demo::run(args, say)),
         Verb::Stanzas(args) => block_on(talk::run(args, Face::Stanzas, say)),
+        Verb::Verify(args) => block_on(verify::run(args, say)),
         Verb::Chat(args) => block_on(talk::run(args, Face::chat(), say)),
     }
 }

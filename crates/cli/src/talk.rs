@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io::IsTerminal as _;
 use std::pin::Pin;
 
 use serde_json::Value;
@@ -15,11 +16,11 @@ use xtls_client::{Sender, Tunnel};
 use xtls_stanza::{Address, Stanza};
 
 use crate::args::Talk;
-use crate::ask;
 use crate::face::{Face, Item};
 use crate::failure::{Code, Failure};
-use crate::link::{self, LISTENER, Link};
+use crate::link::{self, Link};
 use crate::say::Say;
+use crate::verify::Desk;
 
 /// Runs until the conversation is over.
 pub(crate) async fn run(talk: &Talk, face: Face, say: Say) -> Result<(), Failure> {
@@ -29,6 +30,7 @@ pub(crate) async fn run(talk: &Talk, face: Face, say: Say) -> Result<(), Failure
         face,
         talk: talk.clone(),
         senders: BTreeMap::new(),
+        desk: Desk::default(),
         current: None,
         items: None,
         input_ended: false,
@@ -37,20 +39,12 @@ pub(crate) async fn run(talk: &Talk, face: Face, say: Say) -> Result<(), Failure
         ended: 0,
         link_ended: false,
     };
-    hub.greet(&link);
+    link::greet(talk, &link, say);
     let result = hub.turn(&mut link).await;
     if hub.link_ended {
         return result;
     }
-    link.client.stop().await;
-    drop(link.client);
-    // The link's own end says nothing that the conversation's has not said, unless that was a good one.
-    let ended = tokio::time::timeout(GOODBYE, &mut link.task).await;
-    let last = match ended {
-        Ok(Ok(Err(error))) => Err(Failure::from(error)),
-        Ok(Ok(Ok(())) | Err(_)) | Err(_) => Ok(()),
-    };
-    result.and(last)
+    result.and(link::leave(link).await)
 }
 
 /// A stanza on its way into a tunnel that may have no room, and what became of it.
@@ -62,6 +56,8 @@ struct Hub {
     talk: Talk,
     /// Tunnels that may be written to.
     senders: BTreeMap<TunnelId, Sender>,
+    /// Questions of trust.
+    desk: Desk,
     /// Whom input without an address goes to: the tunnel that opened last.
     current: Option<TunnelId>,
     items: Option<mpsc::Receiver<Item>>,
@@ -78,7 +74,7 @@ impl Hub {
     async fn turn(&mut self, link: &mut Link) -> Result<(), Failure> {
         let (told, mut news) = mpsc::channel::<(TunnelId, What)>(1);
         if let Some(peer) = &self.talk.peer {
-            let peer = exact(peer)?;
+            let peer = link::exact(peer)?;
             self.say.event(
                 "opening",
                 &[("peer", peer.as_str().into())],
@@ -143,39 +139,6 @@ impl Hub {
         }
     }
 
-    fn greet(&self, link: &Link) {
-        if self.talk.listen {
-            let fields = [
-                ("address", Value::from(link.own.as_str())),
-                ("fingerprint", Value::from(link.fingerprint.hex())),
-            ];
-            let (own, key) = (&link.own, &link.fingerprint);
-            self.say.event(
-                "listening",
-                &fields,
-                format_args!("listening as {own}\n      own key {key}"),
-            );
-            if self.talk.tunnel.accept.is_empty() {
-                self.say.warn(
-                    "deaf",
-                    &[],
-                    "nobody may open a tunnel to us: say who with --accept JID",
-                );
-            }
-        } else {
-            let fields = [
-                ("address", Value::from(link.own.as_str())),
-                ("fingerprint", Value::from(link.fingerprint.hex())),
-            ];
-            let (own, key) = (&link.own, &link.fingerprint);
-            self.say.event(
-                "connected",
-                &fields,
-                format_args!("connected as {own}\n      own key {key}"),
-            );
-        }
-    }
-
     /// Passes a tunnel's events on, one at a time: whoever does not take them slows that tunnel down and no other.
     fn follow(&mut self, mut tunnel: Tunnel, told: &mpsc::Sender<(TunnelId, What)>) {
         let id = tunnel.id();
@@ -207,25 +170,27 @@ impl Hub {
         };
         match what {
             What::Judge(introduction) => {
-                // The prompt must not stop the other tunnels.
-                let say = self.say;
-                tokio::spawn(async move {
-                    let verdict = ask::verdict(introduction, say).await;
-                    if let Err(error) = sender.judge(verdict).await {
-                        say.failure(&Failure::from(error));
-                    }
-                });
+                self.desk.judge(sender, introduction, self.say);
             }
             What::NotPinned(why) => self.say.warn("not_pinned", &[], why),
+            What::Verify(event) => {
+                // Two that read one terminal would each get half of what is typed.
+                let busy = self.items.is_some() && std::io::stdin().is_terminal();
+                if let Some(failure) = self.desk.on_verify(&sender, &event, busy, self.say) {
+                    self.fail(failure);
+                }
+            }
+            What::NotVerified(why) => self.say.warn("not_verified", &[], why),
             What::Ready => self.ready(id),
             What::Established(peer) => {
-                self.established(&peer, link);
+                self.established(id, &peer);
                 self.ready(id);
                 if self.input_ended {
                     sender.finish().await;
                 }
             }
             What::Stanza(stanza) => {
+                self.desk.heard(id);
                 if let Some(recorder) = &link.recorder {
                     recorder.inner("in", &stanza);
                 }
@@ -245,8 +210,9 @@ impl Hub {
                     &[("peer", peer.as_str().into())],
                     format_args!("{peer} has said everything"),
                 );
-                // A conversation between people ends for both; a stream of stanzas may go on the other way.
-                if matches!(self.face, Face::Chat(_)) {
+                // A conversation between people ends for both; a stream of stanzas may go on the other way. A peer that
+                // came to verify has what it came for.
+                if matches!(self.face, Face::Chat(_)) || self.desk.is_settled(id) {
                     sender.finish().await;
                 }
             }
@@ -277,14 +243,15 @@ impl Hub {
         }
     }
 
-    fn established(&self, peer: &Peer, link: &Link) {
+    fn established(&self, id: TunnelId, peer: &Peer) {
         let address = &peer.address;
         let key = &peer.key.fingerprint;
         let (standing, level) = match peer.key.standing {
+            _ if self.desk.is_verified(id) => ("its key is verified now", "verified"),
             Standing::Pinned(Level::Verified(_)) => ("its key is verified", "verified"),
             Standing::Pinned(_) => ("its key is the one met before, not verified", "pinned"),
             Standing::New => (
-                "FIRST CONTACT: its key was pinned now and is UNVERIFIED",
+                "FIRST CONTACT: its key was pinned now and is UNVERIFIED (`xtls verify` them)",
                 "unverified",
             ),
         };
@@ -306,7 +273,6 @@ impl Hub {
                 "the peer speaks the letter of 2008 only: the session is not bound to resources",
             );
         }
-        let _ = link;
     }
 
     async fn deliver(&mut self, stanza: &Stanza) -> Result<(), Failure> {
@@ -386,6 +352,7 @@ impl Hub {
 
     fn closed(&mut self, id: TunnelId, closed: &Closed) {
         self.senders.remove(&id);
+        self.desk.closed(id);
         self.ended = self.ended.saturating_add(1);
         if self.current == Some(id) {
             self.current = self.senders.keys().next_back().copied();
@@ -407,23 +374,19 @@ impl Hub {
             ),
             Some(failure) => {
                 self.say.data("closed", &fields);
-                if self.talk.listen && !self.talk.tunnel.once {
-                    self.say.failure(&failure);
-                } else if self.outcome.is_ok() {
-                    self.outcome = Err(failure);
-                }
+                self.fail(failure);
             }
         }
     }
-}
 
-/// A peer without a resource is its listener.
-fn exact(peer: &Address) -> Result<Address, Failure> {
-    if peer.is_full() || peer.local().is_none() {
-        return Ok(peer.clone());
+    /// A tunnel has failed: a listener goes on, everybody else ends with the first failure.
+    fn fail(&mut self, failure: Failure) {
+        if self.talk.listen && !self.talk.tunnel.once {
+            self.say.failure(&failure);
+        } else if self.outcome.is_ok() {
+            self.outcome = Err(failure);
+        }
     }
-    peer.with_resource(LISTENER)
-        .map_err(|error| Failure::usage(error.to_string()))
 }
 
 fn link_ended(
@@ -435,6 +398,3 @@ fn link_ended(
         Err(error) => Failure::failed(format!("the client stopped: {error}")),
     }
 }
-
-/// How long the program waits for its tunnels and its server to say good-bye.
-const GOODBYE: std::time::Duration = std::time::Duration::from_secs(15);

@@ -3,12 +3,13 @@
 use std::io::Write as _;
 
 use xtls_client::tls::Fingerprint;
-use xtls_client::tls::trust::{Level, Method, Pin};
+use xtls_client::tls::trust::{Level, MAX_ATTEMPTS, Method, Pin};
 
 use crate::account::{account, home};
 use crate::args::{Account, Id, Trust, TrustPeer, TrustPin};
 use crate::failure::{Code, Failure};
 use crate::say::Say;
+use crate::words;
 
 /// Shows one's own address and key.
 pub(crate) fn id(args: &Id, say: Say) -> Result<(), Failure> {
@@ -21,7 +22,7 @@ pub(crate) fn id(args: &Id, say: Say) -> Result<(), Failure> {
     let written = (|| {
         writeln!(out, "address      {}", account.bare())?;
         writeln!(out, "fingerprint  {fingerprint}")?;
-        for (at, line) in words(&fingerprint).iter().enumerate() {
+        for (at, line) in words::of_fingerprint(&fingerprint).iter().enumerate() {
             writeln!(
                 out,
                 "{}{line}",
@@ -55,18 +56,6 @@ pub(crate) fn id(args: &Id, say: Say) -> Result<(), Failure> {
         format_args!("the key lives in {}", home.account(&account).display()),
     );
     Ok(())
-}
-
-/// The 256 bits as 24 words of BIP 39 (the last carries a checksum of 8 bits), eight a line.
-fn words(fingerprint: &Fingerprint) -> Vec<String> {
-    let mnemonic: Result<bip0039::Mnemonic<bip0039::English>, _> =
-        bip0039::Mnemonic::from_entropy(fingerprint.as_bytes().to_vec());
-    // 32 bytes are one of the five lengths that BIP 39 knows, so there is always a phrase.
-    let Ok(mnemonic) = mnemonic else {
-        return Vec::new();
-    };
-    let words: Vec<_> = mnemonic.phrase().split(' ').collect();
-    words.chunks(8).map(|line| line.join(" ")).collect()
 }
 
 pub(crate) fn trust(verb: &Trust, say: Say) -> Result<(), Failure> {
@@ -112,6 +101,17 @@ fn show(args: &TrustPeer, say: Say) -> Result<(), Failure> {
     }
     for pin in pins {
         print(args.peer.bare(), pin, say)?;
+    }
+    let failed = store.failed(args.peer.bare());
+    if failed > 0 {
+        say.warn(
+            "failed_attempts",
+            &[("peer", args.peer.bare().into()), ("failed", failed.into())],
+            format_args!(
+                "{failed} of {MAX_ATTEMPTS} attempts to verify them failed or were broken off within a day: \
+                 somebody may be guessing"
+            ),
+        );
     }
     Ok(())
 }
@@ -173,6 +173,7 @@ fn print(peer: &str, pin: &Pin, say: Say) -> Result<(), Failure> {
             ("fingerprint", pin.fingerprint.hex().into()),
             ("level", pin.level.to_string().into()),
             ("first_seen", pin.first_seen.into()),
+            ("since", pin.since.into()),
             ("last_seen", pin.last_seen.into()),
         ],
     );
@@ -181,25 +182,4 @@ fn print(peer: &str, pin: &Pin, say: Say) -> Result<(), Failure> {
 
 fn stdout_failed(error: std::io::Error) -> Failure {
     Failure::failed(format!("standard output: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fingerprint_is_24_words_in_three_lines() {
-        let fingerprint = Fingerprint::of_spki(b"some key");
-        let lines = words(&fingerprint);
-        assert_eq!(lines.len(), 3);
-        assert!(lines.iter().all(|line| line.split(' ').count() == 8));
-    }
-
-    #[test]
-    fn another_key_has_other_words() {
-        assert_ne!(
-            words(&Fingerprint::of_spki(b"a")),
-            words(&Fingerprint::of_spki(b"b"))
-        );
-    }
 }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use xtls_session::Verdict;
+use xtls_session::{Compare, Verdict, VerifyError};
+use xtls_stanza::verify::Reason;
 use xtls_stanza::{Address, Stanza};
 
 use crate::driver::{Command, Driver, HEAVY, Handles, Life, Note};
@@ -236,6 +237,35 @@ impl Sender {
     /// Gives the owner's word on [`What::Asked`]: whether this open may become a tunnel.
     pub async fn admit(&self, yes: bool) {
         let _ = self.commands.send(Command::Admit(self.id, yes)).await;
+    }
+
+    /// Wants to verify the peer, or says yes to [`Verify::Asked`](xtls_session::Verify::Asked). What becomes of it is told by
+    /// [`What::Verify`]; the client counts the attempt and stores the result.
+    ///
+    /// # Errors
+    /// See [`VerifyError`].
+    pub async fn verify(&self, compare: Compare) -> Result<(), VerifyError> {
+        let (done, begun) = oneshot::channel();
+        let command = Command::Verify {
+            id: self.id,
+            compare,
+            done,
+        };
+        if self.commands.send(command).await.is_err() {
+            return Err(VerifyError::NotOpen);
+        }
+        begun.await.unwrap_or(Err(VerifyError::NotOpen))
+    }
+
+    /// The person has compared the words of [`Verify::Compare`](xtls_session::Verify::Compare): they are the same.
+    pub async fn verify_agree(&self) {
+        let _ = self.commands.send(Command::Compared(self.id, None)).await;
+    }
+
+    /// Ends a verification, or declines one.
+    pub async fn verify_cancel(&self, reason: Reason) {
+        let command = Command::Compared(self.id, Some(reason));
+        let _ = self.commands.send(command).await;
     }
 
     /// Ends our direction; the peer's stays open.

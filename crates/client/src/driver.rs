@@ -1,5 +1,7 @@
 //! The one task that owns everything: the router, the link to the server, the pins.
 
+mod trust;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::pin;
@@ -10,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info};
-use xtls_session::{Introduction, Verdict};
+use xtls_session::{Compare, Introduction, Verdict, VerifyError};
+use xtls_stanza::verify::Reason;
 use xtls_stanza::{Address, Content, Envelope, Payload, Stanza};
 use xtls_tls::trust::Policy;
 
@@ -36,6 +39,13 @@ pub(crate) enum Command {
         done: oneshot::Sender<Result<(), PinsError>>,
     },
     Admit(TunnelId, bool),
+    Verify {
+        id: TunnelId,
+        compare: Compare,
+        done: oneshot::Sender<Result<(), VerifyError>>,
+    },
+    /// The words are the same, or the verification ends for this reason.
+    Compared(TunnelId, Option<Reason>),
     Finish(TunnelId),
     Close(TunnelId),
     Abort(TunnelId),
@@ -52,6 +62,7 @@ pub(crate) enum Note {
 
 /// The driver's side of one tunnel.
 struct Handle {
+    peer: Address,
     events: mpsc::UnboundedSender<What>,
     /// What events weigh that were sent and not yet taken, in bytes.
     backlog: Arc<AtomicUsize>,
@@ -228,6 +239,11 @@ impl<U: Uplink> Driver<U> {
                 let _ = done.send(judged);
             }
             Command::Admit(id, yes) => self.router.admit(now, id, yes),
+            Command::Verify { id, compare, done } => {
+                let _ = done.send(self.router.verify(now, id, compare));
+            }
+            Command::Compared(id, None) => self.router.verify_agree(now, id),
+            Command::Compared(id, Some(reason)) => self.router.verify_cancel(now, id, reason),
             Command::Finish(id) => {
                 if let Some(handle) = self.handles.0.get_mut(&id) {
                     handle.finishing = true;
@@ -342,16 +358,25 @@ impl<U: Uplink> Driver<U> {
                 }
                 // What waited for the session to open leaves with the last flight of the handshake.
                 What::Ready | What::Established(_) => {
+                    if let What::Established(peer) = &what {
+                        self.met(peer);
+                    }
                     if let Some(handle) = self.handles.0.get_mut(&id) {
                         handle.open = true;
                     }
                     self.retry(id);
+                }
+                What::Verify(verify) => {
+                    if !self.on_verify(id, verify) {
+                        continue;
+                    }
                 }
                 What::Stanza(_)
                 | What::Renewed(_)
                 | What::Unanswered(_)
                 | What::Refused(_)
                 | What::NotPinned(_)
+                | What::NotVerified(_)
                 | What::PeerFinished
                 | What::Closed(_) => {}
             }
@@ -386,6 +411,7 @@ impl<U: Uplink> Driver<U> {
         let (events, receiver) = mpsc::unbounded_channel();
         let backlog = Arc::new(AtomicUsize::new(0));
         let handle = Handle {
+            peer: peer.clone(),
             events,
             backlog: Arc::clone(&backlog),
             waiting: VecDeque::new(),
@@ -396,45 +422,6 @@ impl<U: Uplink> Driver<U> {
         self.handles.0.insert(id, handle);
         let notes = self.notes_end.clone();
         Some(Tunnel::new(id, peer, receiver, backlog, notes, commands))
-    }
-
-    /// Writes the pin first and opens then: what was accepted survives a crash.
-    fn judge(&mut self, id: TunnelId, verdict: Verdict) -> Result<(), PinsError> {
-        let introduction = self
-            .handles
-            .0
-            .get_mut(&id)
-            .and_then(|h| h.introduction.take());
-        if verdict == Verdict::Accept
-            && let Some(introduction) = introduction
-        {
-            let pinned = self
-                .pins
-                .pin_first_use(introduction.peer.bare(), introduction.fingerprint);
-            if let Err(error) = pinned {
-                self.router.judge(now(), id, Verdict::Refuse);
-                return Err(error);
-            }
-            self.router.set_trust(self.pins.store());
-        }
-        self.router.judge(now(), id, verdict);
-        Ok(())
-    }
-
-    fn pin_on_first_use(&mut self, id: TunnelId) {
-        if let Err(error) = self.judge(id, Verdict::Accept) {
-            self.pass(id, What::NotPinned(error.to_string()));
-        }
-    }
-
-    /// Another process may have pinned or forgotten a key.
-    fn refresh_pins(&mut self) {
-        match self.pins.refresh() {
-            Ok(true) => self.router.set_trust(self.pins.store()),
-            Ok(false) => {}
-            // The last good pins stand: a store that cannot be read is never an empty one.
-            Err(error) => tracing::error!(%error, "the pin store cannot be read"),
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::{Child, Command};
+use std::time::Instant;
 
 use super::*;
 
@@ -393,9 +394,10 @@ fn killed_at_200_random_points_the_pins_are_the_old_or_the_new_ones() {
     if let Some((first, path)) = role() {
         write_for_ever(&path, first.parse().unwrap());
     }
-    let seed = std::env::var("XTLS_SEED").map_or(unix_now().unsigned_abs(), |seed| {
-        seed.parse().expect("XTLS_SEED is a number")
-    });
+    let seed = match std::env::var("XTLS_SEED") {
+        Ok(seed) => seed.parse().expect("XTLS_SEED is a number"),
+        Err(_) => unix_now().unsigned_abs(),
+    };
     println!("XTLS_SEED={seed}");
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
     let (home, path) = pinned();
@@ -419,7 +421,10 @@ fn killed_at_200_random_points_the_pins_are_the_old_or_the_new_ones() {
             assert_ne!(said.read_line(&mut line).unwrap(), 0, "round {round}");
         }
         // The moment is what is random; nothing waits for it.
-        std::thread::sleep(Duration::from_micros(random.next_u64() % 8_000));
+        let moment = Instant::now() + Duration::from_micros(random.next_u64() % 8_000);
+        while Instant::now() < moment {
+            std::thread::yield_now();
+        }
         child.kill().unwrap();
         child.wait().unwrap();
         let last = std::iter::once(line)

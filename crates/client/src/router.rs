@@ -13,6 +13,7 @@ mod event;
 mod opening;
 mod replace;
 mod tunnel;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use std::time::Instant;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use xtls_ibb::{Mux, StreamId};
-use xtls_session::Verdict;
+use xtls_session::{Session, Verdict};
 use xtls_stanza::{Address, Content, Envelope, Stanza};
 use xtls_tls::trust::Store;
 
@@ -360,20 +361,17 @@ impl Router {
                 };
                 session.handle_wire(now, &wire);
             }
-            loop {
-                let room = self.mux.room(stream);
-                if room == 0 {
-                    break;
-                }
-                let Some(wire) = session.poll_wire(room) else {
-                    break;
-                };
-                if self.mux.write(now, stream, wire).is_err() {
-                    break;
-                }
-            }
+            send_wire(&mut self.mux, now, stream, session);
         }
         self.collect(now, id);
+        // What was heard may have been answered, without a word to the owner.
+        if let Some(tunnel) = self.tunnels.get_mut(&id)
+            && let Some(stream) = tunnel.stream
+            && let Some(session) = tunnel.session()
+            && send_wire(&mut self.mux, now, stream, session)
+        {
+            self.dirty.insert(id);
+        }
         // Having found no whole stanza, the session may want more than it did.
         if hungry
             && let Some(session) = self.tunnels.get_mut(&id).and_then(Tunnel::session)
@@ -395,7 +393,7 @@ impl Router {
                     return;
                 }
             }
-            let Some(event) = tunnel.session().and_then(xtls_session::Session::poll_event) else {
+            let Some(event) = tunnel.session().and_then(Session::poll_event) else {
                 return;
             };
             // An event may have made room or work below.
@@ -445,6 +443,24 @@ impl Router {
             tunnel.weight = tunnel.weight.saturating_add(what.weight());
         }
         self.events.push_back(Event { id, what });
+    }
+}
+
+/// Moves what a session has for the wire into the stream beneath, as far as there is room; says whether anything moved.
+fn send_wire(mux: &mut Mux, now: Instant, stream: StreamId, session: &mut Session) -> bool {
+    let mut moved = false;
+    loop {
+        let room = mux.room(stream);
+        if room == 0 {
+            return moved;
+        }
+        let Some(wire) = session.poll_wire(room) else {
+            return moved;
+        };
+        if mux.write(now, stream, wire).is_err() {
+            return moved;
+        }
+        moved = true;
     }
 }
 

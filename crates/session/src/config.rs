@@ -12,6 +12,7 @@ pub struct Config {
     pub(crate) handshake_idle: Duration,
     pub(crate) handshake_total: Duration,
     pub(crate) judging: Duration,
+    pub(crate) verifying: Duration,
     pub(crate) close: Duration,
     pub(crate) padding: usize,
     pub(crate) probe_idle: Duration,
@@ -31,6 +32,7 @@ impl Default for Config {
             handshake_idle: Duration::from_secs(60),
             handshake_total: Duration::from_secs(180),
             judging: Duration::from_secs(300),
+            verifying: Duration::from_secs(180),
             close: Duration::from_secs(10),
             padding: 1,
             probe_idle: Duration::from_secs(300),
@@ -94,6 +96,14 @@ impl Config {
     #[must_use]
     pub fn judging(mut self, limit: Duration) -> Self {
         self.judging = limit;
+        self
+    }
+
+    /// How long a verification may wait for the other person, and how long the comparison may take. Meanwhile the limit of
+    /// the verdict stands still, and as much is left for one afterwards. Default 180 s.
+    #[must_use]
+    pub fn verifying(mut self, limit: Duration) -> Self {
+        self.verifying = limit;
         self
     }
 

@@ -5,6 +5,7 @@ use xtls_stanza::{Address, ReadError, Stanza};
 use xtls_tls::{Fingerprint, PeerKey, TlsError};
 
 use crate::routing::{FalseAddress, Violation};
+use crate::verify::Verify;
 
 /// Something that happened in a session.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +28,8 @@ pub enum Event {
     /// A stanza that a peer has no authority to send, or that means nothing; it was dropped, and answered if it was a
     /// request.
     Refused(Violation),
+    /// A verification goes on, also before the verdict.
+    Verify(Verify),
     /// At least half of the queue is free again after [`SendError::Full`](crate::SendError::Full).
     Writable,
     /// A request of ours that the peer will not answer any more, because the session is about to end: the error that it

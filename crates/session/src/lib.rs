@@ -67,6 +67,7 @@ mod event;
 mod glare;
 mod routing;
 mod session;
+mod verify;
 
 pub use binding::{Binding, Mode, Service};
 pub use config::Config;
@@ -74,3 +75,4 @@ pub use event::{By, Close, Event, Introduction, Peer, SendError, Verdict, Why};
 pub use glare::{Glare, glare};
 pub use routing::{FalseAddress, Violation};
 pub use session::{Deadline, Session};
+pub use verify::{Broken, Compare, Verify, VerifyError};

@@ -78,8 +78,7 @@ pub(crate) fn strip(stanza: &Stanza, binding: &Binding) -> Result<Stanza, SendEr
 /// # Errors
 /// A false address: a correct peer never sends one, so the session ends.
 pub(crate) fn restore(mut stanza: Stanza, binding: &Binding) -> Result<Arrival, Violation> {
-    truthful("from", stanza.from.as_ref(), &binding.peer)?;
-    truthful("to", stanza.to.as_ref(), &binding.own)?;
+    is_truthful(&stanza, binding)?;
     stanza.from = Some(binding.peer.clone());
     stanza.to = Some(binding.own.clone());
 
@@ -134,6 +133,13 @@ pub(crate) fn restore(mut stanza: Stanza, binding: &Binding) -> Result<Arrival, 
         keep(&mut stanza, &mut wanted);
     }
     Ok(Arrival::Deliver(stanza))
+}
+
+/// Whether a stanza from the tunnel claims no address but those of the binding.
+pub(crate) fn is_truthful(stanza: &Stanza, binding: &Binding) -> Result<(), Violation> {
+    truthful("from", stanza.from.as_ref(), &binding.peer)?;
+    truthful("to", stanza.to.as_ref(), &binding.own)?;
+    Ok(())
 }
 
 /// An address on a stanza that is not an end of its session.

@@ -5,6 +5,7 @@ mod keys;
 mod life;
 mod probe;
 mod requests;
+mod verify;
 mod write;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -19,6 +20,7 @@ use crate::{Binding, Config, Mode};
 
 use keys::Keys;
 use probe::Probe;
+use verify::Verification;
 
 /// When a session next wants [`Session::handle_timeout`], and what for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,11 @@ pub struct Session {
     /// Whole stanzas that were cut off `plain`, and how many bytes they have.
     ahead: VecDeque<Bytes>,
     ahead_bytes: usize,
+    /// The responder has given a sign that it accepts our key.
+    accepted: bool,
+    verification: Verification,
+    /// The time as we were told last.
+    now: Instant,
     /// There is no whole stanza in `plain`, however long it is.
     starved: bool,
     events: VecDeque<Event>,
@@ -77,7 +84,7 @@ enum Phase {
     Judging {
         until: Option<Instant>,
     },
-    /// While it is not confirmed, no application byte has come, so `plain` is empty.
+    /// While it is not confirmed, only steps of a verification have come, and `plain` holds a part of one at most.
     Open {
         confirmed: bool,
     },
@@ -111,6 +118,9 @@ impl Session {
             cutter: Cutter::new(limits),
             ahead: VecDeque::new(),
             ahead_bytes: 0,
+            accepted: false,
+            verification: Verification::default(),
+            now,
             starved: false,
             events: VecDeque::new(),
             writing: Direction::Open,
@@ -141,6 +151,7 @@ impl Session {
         if over || self.gone || self.last.is_some() || wire.is_empty() {
             return;
         }
+        self.now = now;
         self.tls.handle_wire(wire, &mut self.plain);
         self.starved = false;
         if let Phase::Handshaking { progress, .. } = &mut self.phase {
@@ -240,12 +251,24 @@ impl Session {
     /// The next moment at which something runs out.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
+        let verification = self.verification.until.map(|at| Deadline {
+            at,
+            why: "verification",
+        });
+        [verification, self.phase_timeout()]
+            .into_iter()
+            .flatten()
+            .min_by_key(|deadline| deadline.at)
+    }
+
+    fn phase_timeout(&self) -> Option<Deadline> {
         let (at, why) = match self.phase {
             Phase::Handshaking { since, progress } => {
                 let idle = progress.checked_add(self.config.handshake_idle);
                 let total = since.checked_add(self.config.handshake_total);
                 ([idle, total].into_iter().flatten().min(), "handshake")
             }
+            Phase::Judging { .. } if self.verification.is_wanted() => (None, "verdict"),
             Phase::Judging { until } => (until, "verdict"),
             Phase::Open { .. } => return self.open_deadline(),
             Phase::Ending(_) if self.gone => (None, "last words"),
@@ -257,7 +280,14 @@ impl Session {
 
     /// Tells the time when a deadline has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.poll_timeout().is_none_or(|deadline| deadline.at > now) {
+        self.now = now;
+        if self.verification.until.is_some_and(|until| until <= now) {
+            self.verification_expires();
+        }
+        if self
+            .phase_timeout()
+            .is_none_or(|deadline| deadline.at > now)
+        {
             return;
         }
         match &self.phase {
@@ -278,6 +308,7 @@ impl Session {
 
     /// The owner's word on [`Event::Judge`]. Ignored in any other state.
     pub fn judge(&mut self, now: Instant, verdict: Verdict) {
+        self.now = now;
         if !matches!(self.phase, Phase::Judging { .. }) {
             return;
         }
@@ -295,6 +326,8 @@ impl Session {
         match self.phase {
             Phase::Handshaking { .. } | Phase::Judging { .. } => self.end(By::Us, Why::Aborted),
             Phase::Open { .. } if self.writing == Direction::Open => {
+                self.now = now;
+                self.verification_ends();
                 self.tls.close();
                 self.writing = Direction::Ended;
                 self.first.get_or_insert(By::Us);

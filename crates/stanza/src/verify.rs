@@ -129,7 +129,7 @@ impl Step {
         }
     }
 
-    /// The step in a stanza that came out of a tunnel; `None` if it is about something else.
+    /// The step in a stanza that came out of a tunnel; `None` if it is about something else, or an error that repeats one.
     ///
     /// # Errors
     ///
@@ -138,6 +138,9 @@ impl Step {
         // Most stanzas hold nothing of the kind, and a namespace can hide behind a reference or a prefix only.
         let plain = stanza.extra.is_empty() && !stanza.children.contains(&b'&');
         if plain && !holds(&stanza.children, NS.as_bytes()) {
+            return None;
+        }
+        if stanza.type_.as_deref() == Some("error") {
             return None;
         }
         // What cannot be read is refused by who reads it next.

@@ -13,6 +13,7 @@ use super::soon;
 /// A command line.
 #[derive(Debug)]
 pub struct Program {
+    terminal: bool,
     args: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
 }
@@ -21,6 +22,7 @@ impl Program {
     /// The program that `XTLS_BIN` names, with these arguments. Nothing of this machine's own settings reaches it.
     pub fn new(args: &[&str]) -> Self {
         Self {
+            terminal: false,
             args: args.iter().map(OsString::from).collect(),
             environment: Vec::new(),
         }
@@ -57,12 +59,33 @@ impl Program {
         self
     }
 
+    /// Runs it on a terminal of its own, on which it can ask: what it asks comes with its output, and what is said answers.
+    #[must_use]
+    pub fn on_a_terminal(mut self) -> Self {
+        self.terminal = true;
+        self
+    }
+
     /// Starts it.
     pub fn start(self) -> Running {
         let program =
             std::env::var_os("XTLS_BIN").expect("XTLS_BIN is not set: run `cargo xtask test`");
-        let mut command = Command::new(&program);
-        command.args(&self.args);
+        let mut command = if self.terminal {
+            // `script` takes a line for a shell. Standard error goes past the terminal, because events are read there.
+            let words = std::iter::once(&program).chain(&self.args);
+            let quoted =
+                |word: &OsString| format!("'{}'", word.to_string_lossy().replace('\'', "'\\''"));
+            let line: Vec<_> = words.map(quoted).collect();
+            let mut command = Command::new("sh");
+            command
+                .args(["-c", "exec 3>&2; exec script -qec \"$0\" /dev/null"])
+                .arg(format!("exec {} 2>&3", line.join(" ")));
+            command
+        } else {
+            let mut command = Command::new(&program);
+            command.args(&self.args);
+            command
+        };
         for name in ["XTLS_ACCOUNT", "XTLS_HOME", "XTLS_PASSWORD"] {
             command.env_remove(name);
         }

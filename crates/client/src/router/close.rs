@@ -93,6 +93,8 @@ impl Router {
         if tunnel.heir.is_some() && !orderly && tunnel.verdict.is_none() {
             tunnel.verdict = Some((By::Us, Why::Replaced));
         }
+        // An alert, or a last step of a verification: the peer is told why.
+        let told = matches!(close.why, Inner::Tls(_) | Inner::Refused);
         let (by, why) = match (tunnel.verdict.take(), tunnel.cut.take()) {
             (Some(verdict), _) if !orderly => verdict,
             (_, Some(stream)) if !orderly && !tls => {
@@ -124,9 +126,9 @@ impl Router {
             };
             self.emptying.insert(id);
         } else {
-            // No xtls `<close/>`: orderly and abortive ends stay distinguishable. An alert is flushed first.
+            // No xtls `<close/>`: orderly and abortive ends stay distinguishable. What was said is flushed first.
             tunnel.phase = Phase::Ending { closed };
-            if tls {
+            if told {
                 self.mux.close(now, stream);
             } else {
                 self.mux.abort(now, stream);

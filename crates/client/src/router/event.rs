@@ -1,6 +1,6 @@
 //! What a router tells its owner.
 
-use xtls_session::{By, Introduction, Peer, Violation};
+use xtls_session::{By, Introduction, Peer, Verify, Violation};
 use xtls_stanza::{Address, Stanza, StanzaError};
 
 /// Names a tunnel within one router; never reused.
@@ -48,6 +48,11 @@ pub enum What {
     Stanza(Stanza),
     /// A stanza that the peer had no authority to send was dropped.
     Refused(Violation),
+    /// A verification goes on; see [`Router::verify`](super::Router::verify). Counting the attempt and storing the result
+    /// is done by the client, which owns the store.
+    Verify(Verify),
+    /// The attempt to verify was not made, or its result not stored; why. Said by the client.
+    NotVerified(String),
     /// There is room again after `Full`.
     Writable,
     /// The key should have been pinned on first use and could not be, so it was refused. Said by the client, which
@@ -73,6 +78,8 @@ impl What {
             | Self::Refused(_)
             | Self::Writable
             | Self::NotPinned(_)
+            | Self::Verify(_)
+            | Self::NotVerified(_)
             | Self::PeerFinished
             | Self::Closed(_) => 0,
         };

@@ -284,6 +284,7 @@ impl Router {
             Inner::KeysOld => self.renew(now, id),
             Inner::Stanza(stanza) => self.tell(id, What::Stanza(stanza)),
             Inner::Refused(violation) => self.tell(id, What::Refused(violation)),
+            Inner::Verify(verify) => self.tell(id, What::Verify(verify)),
             Inner::Writable => self.tell(id, What::Writable),
             Inner::PeerFinished => self.on_peer_finished(now, id),
             Inner::Closed(close) => self.on_session_closed(now, id, close),

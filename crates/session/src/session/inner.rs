@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tracing::warn;
 use xtls_framer::{Frame, FrameError};
 use xtls_stanza::Stanza;
+use xtls_stanza::verify::Step;
 
 use super::{Direction, Phase, Session};
 use crate::Mode;
@@ -31,7 +32,8 @@ impl Session {
                 Mode::Stanzas => match self.next_frame() {
                     Ok(Some(frame)) => match self.arrive(frame) {
                         Some(event) => return Some(event),
-                        None => continue,
+                        None if self.events.is_empty() => continue,
+                        None => return self.events.pop_front(),
                     },
                     Ok(None) => self.starved = true,
                     Err(error) => {
@@ -43,6 +45,7 @@ impl Session {
                 Mode::Bytes => {}
             }
             if self.tls.peer_closed() {
+                self.verification_ends();
                 if self.cutter.finish(&self.plain).is_err() {
                     self.end(By::Peer, Why::Truncated);
                     return None;
@@ -79,6 +82,10 @@ impl Session {
                 return None;
             }
         };
+        if let Some(step) = Step::in_stanza(&stanza) {
+            self.on_step(&stanza, step);
+            return None;
+        }
         match routing::restore(stanza, &self.binding) {
             Ok(Arrival::Deliver(stanza)) if self.is_probed(&stanza) => None,
             Ok(Arrival::Deliver(stanza)) => {
@@ -101,12 +108,19 @@ impl Session {
     /// Answers in the channel of the request. An answer that finds our direction closed is dropped, as RFC 6120 drops
     /// what arrives after the stream's end.
     pub(super) fn reply(&mut self, reply: &Stanza) {
+        self.put(reply, true);
+    }
+
+    /// Writes what the session itself has to say.
+    pub(super) fn put(&mut self, reply: &Stanza, padded: bool) {
         if self.writing == Direction::Ended || self.gone {
             return;
         }
         let mut xml = Vec::new();
         reply.write(&mut xml);
-        self.pad(&mut xml);
+        if padded {
+            self.pad(&mut xml);
+        }
         // The application may have filled its queue by one stanza too many. As much as that queue is kept for answers.
         let queue = self.config.queue;
         let most = queue

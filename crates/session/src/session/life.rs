@@ -19,11 +19,19 @@ impl Session {
         if matches!(self.phase, Phase::Open { .. }) {
             self.keyed(now);
         }
-        if matches!(self.phase, Phase::Open { confirmed: false }) && !self.plain.is_empty() {
+        self.sift();
+        let sign = match self.binding.service.mode() {
+            Mode::Stanzas => self.accepted,
+            Mode::Bytes => !self.plain.is_empty(),
+        };
+        if matches!(self.phase, Phase::Open { confirmed: false }) && sign {
             self.confirm();
         }
         if self.tls.peer_closed() {
             self.first.get_or_insert(By::Peer);
+            if matches!(self.phase, Phase::Judging { .. }) {
+                self.verification_ends();
+            }
             if self.is_unconfirmed() && self.is_bound() {
                 self.end(By::Peer, Why::Unconfirmed);
             }
@@ -118,7 +126,7 @@ impl Session {
     }
 
     /// Whether both ends have named exactly this context.
-    fn is_bound(&self) -> bool {
+    pub(super) fn is_bound(&self) -> bool {
         self.tls
             .alpn()
             .is_some_and(|name| name == self.binding.alpn())
@@ -127,7 +135,10 @@ impl Session {
     /// Whether the responder has given no sign yet that it accepts us.
     fn is_unconfirmed(&self) -> bool {
         let awaited = match self.phase {
-            Phase::Judging { .. } => self.plain.is_empty(),
+            Phase::Judging { .. } => match self.binding.service.mode() {
+                Mode::Stanzas => !self.accepted,
+                Mode::Bytes => self.plain.is_empty(),
+            },
             Phase::Open { confirmed } => !confirmed,
             Phase::Handshaking { .. } | Phase::Ending(_) | Phase::Closed => false,
         };
@@ -177,6 +188,7 @@ impl Session {
         let clean = self.reading == Direction::Ended;
         let unconfirmed = self.unconfirmed;
         debug!(?by, clean, "session ends");
+        self.verification_is_cut();
         self.phase = Phase::Ending(Close {
             by,
             why,

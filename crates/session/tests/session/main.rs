@@ -20,4 +20,5 @@ mod refusing;
 mod support;
 mod timing;
 mod truncation;
+mod verifying;
 mod violations;

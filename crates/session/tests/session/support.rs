@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use xtls_session::{Binding, Close, Config, Event, Mode, Peer, Service, Session};
+use xtls_session::{Binding, Close, Config, Event, Mode, Peer, Service, Session, Verify};
 use xtls_stanza::{Address, Kind, Stanza};
 use xtls_tls::trust::{Level, Method, Policy, Store};
 use xtls_tls::{Identity, Role, Tls, default_provider, rustls, seeded};
@@ -358,6 +358,11 @@ pub(crate) fn name(event: &Event) -> &'static str {
         Event::Writable => "writable",
         Event::Unanswered(_) => "unanswered",
         Event::KeysOld => "keys old",
+        Event::Verify(Verify::Asked(_)) => "asked",
+        Event::Verify(Verify::Due { .. }) => "due",
+        Event::Verify(Verify::Compare(_)) => "compare",
+        Event::Verify(Verify::Done { .. }) => "done",
+        Event::Verify(Verify::Failed { .. }) => "failed",
         Event::PeerFinished => "peer finished",
         Event::Closed(_) => "closed",
         _ => panic!("an event without a name"),

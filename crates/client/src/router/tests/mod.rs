@@ -15,6 +15,7 @@ mod pauses;
 mod pressure;
 mod renewing;
 mod replacing;
+mod verifying;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

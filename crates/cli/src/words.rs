@@ -1,0 +1,84 @@
+//! Numbers as words of the English list of BIP 39: fingerprints, short words, and codes that are made here.
+
+use bip0039::English;
+use xtls_client::tls::Fingerprint;
+use xtls_client::tls::verify::ShortWords;
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+
+/// The 256 bits as 24 words (the last carries a checksum of 8 bits), eight a line.
+pub(crate) fn of_fingerprint(fingerprint: &Fingerprint) -> Vec<String> {
+    let mnemonic: Result<bip0039::Mnemonic<English>, _> =
+        bip0039::Mnemonic::from_entropy(fingerprint.as_bytes().to_vec());
+    // 32 bytes are one of the five lengths that BIP 39 knows, so there is always a phrase.
+    let Ok(mnemonic) = mnemonic else {
+        return Vec::new();
+    };
+    let words: Vec<_> = mnemonic.phrase().split(' ').collect();
+    words.chunks(8).map(|line| line.join(" ")).collect()
+}
+
+/// The words that two people compare.
+pub(crate) fn shown(words: ShortWords) -> String {
+    words.numbers().map(word).join(" ")
+}
+
+/// A new code: three words, 33 random bits.
+pub(crate) fn code() -> Result<Zeroizing<String>, Failure> {
+    let mut random = Zeroizing::new([0; 6]);
+    xtls_client::random(random.as_mut_slice())?;
+    let (pairs, _) = random.as_chunks::<2>();
+    let mut code = Zeroizing::new(String::with_capacity(32));
+    for pair in pairs {
+        if !code.is_empty() {
+            code.push(' ');
+        }
+        code.push_str(word(u16::from_be_bytes(*pair) % 2048));
+    }
+    Ok(code)
+}
+
+fn word(number: u16) -> &'static str {
+    English::words()
+        .get(usize::from(number))
+        .copied()
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_24_words_in_three_lines() {
+        let fingerprint = Fingerprint::of_spki(b"some key");
+        let lines = of_fingerprint(&fingerprint);
+        assert_eq!(lines.len(), 3);
+        assert!(lines.iter().all(|line| line.split(' ').count() == 8));
+    }
+
+    #[test]
+    fn another_key_has_other_words() {
+        assert_ne!(
+            of_fingerprint(&Fingerprint::of_spki(b"a")),
+            of_fingerprint(&Fingerprint::of_spki(b"b"))
+        );
+    }
+
+    #[test]
+    fn the_list_begins_and_ends_as_it_should() {
+        assert_eq!(
+            (word(0), word(1), word(2047)),
+            ("abandon", "ability", "zoo")
+        );
+    }
+
+    #[test]
+    fn made_codes_are_three_words_and_never_the_same() {
+        let (one, other) = (code().unwrap(), code().unwrap());
+        assert_eq!(one.split(' ').count(), 3);
+        assert_ne!(one, other);
+        assert!(xtls_client::tls::verify::Code::new(&one).is_ok());
+    }
+}

@@ -1,0 +1,133 @@
+//! What a session and its owner say to each other about a verification.
+
+use xtls_stanza::verify::Reason;
+use xtls_tls::Fingerprint;
+use xtls_tls::verify::{Code, Fault, Method, ShortWords};
+
+/// What the person here wants to compare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Compare {
+    /// Words that both ends show.
+    Words,
+    /// A code that both people enter.
+    Code(Code),
+}
+
+impl Compare {
+    /// How.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        match self {
+            Self::Words => Method::Words,
+            Self::Code(_) => Method::Code,
+        }
+    }
+
+    /// What a store recognises a used code by.
+    #[must_use]
+    pub fn tag(&self) -> Option<u16> {
+        match self {
+            Self::Words => None,
+            Self::Code(code) => Some(code.tag()),
+        }
+    }
+}
+
+/// How a verification goes on. `Debug` shows neither words nor code.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verify {
+    /// The person at the other end wants it: answer with [`verify`](crate::Session::verify) by the same method, or with
+    /// [`verify_cancel`](crate::Session::verify_cancel).
+    Asked(Method),
+    /// Both want it. Count the attempt, and then call [`verify_go`](crate::Session::verify_go); or, if there were too many,
+    /// [`verify_cancel`](crate::Session::verify_cancel). Nothing that could be guessed at has been said yet.
+    Due {
+        /// How.
+        method: Method,
+        /// What a store recognises the code by.
+        tag: Option<u16>,
+    },
+    /// Show these words, and have the person compare them with those at the other end: then
+    /// [`verify_agree`](crate::Session::verify_agree), or [`verify_cancel`](crate::Session::verify_cancel) with
+    /// [`Reason::Mismatch`].
+    Compare(ShortWords),
+    /// Both ends have seen the same. Record it for exactly this key.
+    Done {
+        /// How.
+        method: Method,
+        /// The key of the handshake.
+        key: Fingerprint,
+    },
+    /// It has failed, or was broken off. The session goes on as it was.
+    Failed {
+        /// Why.
+        why: Broken,
+        /// Whether it had gone as far as the commitment: an attempt that counts.
+        counted: bool,
+    },
+}
+
+/// Why a verification came to nothing.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Broken {
+    /// The owner's word.
+    #[error("broken off here: {}", says(*.0))]
+    Here(Reason),
+    /// The peer's word.
+    #[error("broken off at the other end: {}", says(*.0))]
+    There(Reason),
+    /// The peer broke a rule, or what was compared is not the same.
+    #[error(transparent)]
+    Fault(Fault),
+    /// The peer said something that cannot be read.
+    #[error("the peer said something about verification that cannot be read: {0}")]
+    Unreadable(xtls_stanza::PayloadError),
+    /// It took too long.
+    #[error("it was not finished in time")]
+    Timeout,
+    /// The session, or one direction of it, has ended.
+    #[error("the session ended before it was finished")]
+    Ended,
+}
+
+impl Broken {
+    /// Whether what the two people compared is not the same: somebody may be between them.
+    #[must_use]
+    pub fn is_mismatch(&self) -> bool {
+        match self {
+            Self::Here(reason) | Self::There(reason) => *reason == Reason::Mismatch,
+            Self::Fault(fault) => matches!(fault, Fault::Commitment | Fault::Confirmation),
+            Self::Unreadable(_) | Self::Timeout | Self::Ended => false,
+        }
+    }
+}
+
+fn says(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Declined => "not wanted",
+        Reason::Mismatch => "what was compared is not the same",
+        Reason::Method => "the other method is wanted",
+        Reason::Locked => "too many attempts have failed, or the code has served before",
+        Reason::Timeout => "it took too long",
+        Reason::Failed => "something went wrong",
+    }
+}
+
+/// Why a verification did not begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The handshake is not finished, or the session is over.
+    #[error("there is no session to verify in")]
+    NotOpen,
+    /// The session carries bytes.
+    #[error("a session that carries bytes cannot be verified in")]
+    Mode,
+    /// One is going on.
+    #[error("a verification is going on already")]
+    Busy,
+    /// The peer waits for the other method.
+    #[error("the peer wants to compare {}", .0.name())]
+    Method(Method),
+}
