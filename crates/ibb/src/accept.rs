@@ -41,8 +41,9 @@ pub(crate) struct Census {
 pub(crate) struct Door {
     pub(crate) allow: Allow,
     expected: VecDeque<(Address, Sid)>,
-    /// Opens of the last minute that came to the owner; as many as the config allows in all.
-    recent: VecDeque<(Instant, Address)>,
+    /// Opens of the last minute that came to the owner, with the ids of their requests; as many as the config allows in
+    /// all.
+    recent: VecDeque<(Instant, Address, String)>,
 }
 
 impl Door {
@@ -62,12 +63,20 @@ impl Door {
         }
     }
 
+    /// Whether this very request came before. Who resumes a link sends some stanzas again (XEP-0198), and an open that
+    /// was refused or closed meanwhile must not begin anew.
+    pub(crate) fn is_repeated(&self, from: &Address, request: &str) -> bool {
+        let mut recent = self.recent.iter();
+        recent.any(|(_, peer, id)| peer == from && id == request)
+    }
+
     /// What the open is answered, if it does not come to the owner.
     pub(crate) fn objection(
         &mut self,
         now: Instant,
         config: &Config,
         from: &Address,
+        request: &str,
         open: &Open,
         census: Census,
     ) -> Option<StanzaError> {
@@ -87,14 +96,14 @@ impl Door {
         while self
             .recent
             .front()
-            .is_some_and(|(at, _)| *at + MINUTE <= now)
+            .is_some_and(|(at, ..)| *at + MINUTE <= now)
         {
             self.recent.pop_front();
         }
         let of_peer = self
             .recent
             .iter()
-            .filter(|(_, peer)| peer.same_bare(from))
+            .filter(|(_, peer, _)| peer.same_bare(from))
             .count();
         if self.recent.len() >= config.opens_per_minute_in_all
             || of_peer >= config.opens_per_minute
@@ -108,7 +117,8 @@ impl Door {
         if let Some(at) = expected {
             self.expected.remove(at);
         }
-        self.recent.push_back((now, from.to_bare()));
+        self.recent
+            .push_back((now, from.clone(), request.to_owned()));
         None
     }
 }

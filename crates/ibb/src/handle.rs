@@ -92,10 +92,11 @@ impl Mux {
                 return;
             }
             Some(_) => Some(answer::declined()),
+            None if self.door.is_repeated(from, &request) => return,
             None if from == self.own() => Some(answer::declined()),
             None => self
                 .door
-                .objection(inner, &self.config, from, &open, census),
+                .objection(inner, &self.config, from, &request, &open, census),
         };
         if let Some(error) = objection {
             tracing::debug!(%error, "an open is refused");

@@ -448,3 +448,25 @@ fn a_full_outbox_drops_answers_instead_of_growing() {
     }
     assert_eq!(hand.answers().len(), 10);
 }
+
+#[test]
+fn an_open_that_comes_again_after_its_end_does_not_begin_anew() {
+    let mut hand = Hand::new(Config::default());
+    let open = || Content::Set(Payload::Open(open_of("s", 4096)));
+    let envelope = hand.envelope(ROMEO, "r1".to_owned(), open());
+    hand.mux.handle(hand.now, envelope.clone());
+    let [Event::Incoming { id, .. }] = hand.events()[..] else {
+        panic!("the owner is asked");
+    };
+    let conflict = StanzaError::new(ErrorType::Cancel, Condition::Conflict);
+    hand.mux.refuse(hand.now, id, conflict).unwrap();
+    assert_eq!(hand.answers().len(), 1);
+    hand.events();
+    // What a resumed link sends again (XEP-0198): the one answer serves both.
+    hand.mux.handle(hand.now, envelope);
+    assert!(hand.events().is_empty() && hand.answers().is_empty());
+    // The same name in another request is another open.
+    let envelope = hand.envelope(ROMEO, "r2".to_owned(), open());
+    hand.mux.handle(hand.now, envelope);
+    assert!(matches!(hand.events()[..], [Event::Incoming { .. }]));
+}
