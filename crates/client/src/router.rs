@@ -257,8 +257,17 @@ impl Router {
             return None;
         }
         let now = self.clock.read(now);
-        // The streams first: their windows bound what they have, and a `<close/>` follows what it closes.
-        self.mux.poll_transmit(now).or_else(|| self.out.pop_front())
+        loop {
+            // The streams first: their windows bound what they have, and a `<close/>` follows what it closes.
+            let envelope = self.mux.poll_transmit(now);
+            if let Some(envelope) = envelope.or_else(|| self.out.pop_front()) {
+                return Some(envelope);
+            }
+            // Where messages carry a stream no answer makes room, but the sending itself.
+            let event = self.mux.poll_event()?;
+            self.on_stream(now, event);
+            self.pump(now);
+        }
     }
 
     /// What happened.

@@ -107,12 +107,18 @@ impl Router {
         }
     }
 
+    fn is_ours(&self, id: TunnelId) -> bool {
+        let tunnel = self.tunnels.get(&id);
+        tunnel.is_some_and(|tunnel| tunnel.role == Role::Client)
+    }
+
     /// The peer has ended its direction, and all it said has been handed out.
     pub(super) fn on_peer_finished(&mut self, now: Instant, id: TunnelId) {
         if let Some(heir) = self.heir(id) {
             self.promote(now, id, heir);
-        } else if !self.newcomers(id).is_empty() {
-            // It moves to our own newcomer, which it has confirmed before we know.
+        } else if self.newcomers(id).iter().any(|new| self.is_ours(*new)) {
+            // It moves to our own newcomer, which it has confirmed before we know. (Of a newcomer that somebody opened in
+            // the peer's name we know as much as the peer.)
             if let Some(tunnel) = self.tunnels.get_mut(&id) {
                 tunnel.parted = true;
             }
