@@ -93,6 +93,11 @@ const LAYERS: &[Layer] = &[
         theirs: Theirs::Any,
     },
     Layer {
+        name: "xtls-sim",
+        ours: PICTURE,
+        theirs: Theirs::Any,
+    },
+    Layer {
         name: "xtls-benches",
         ours: PICTURE,
         theirs: Theirs::Any,

@@ -9,6 +9,7 @@ mod fuzz;
 mod packages;
 mod prosody;
 mod python;
+mod sim;
 mod steps;
 mod test;
 mod tidy;
@@ -32,6 +33,8 @@ cargo xtask bench [--check | FILTER]         framer and stanza beside rxml, quic
 cargo xtask bench tls [--check]              the TLS adapter beside rustls alone: throughput, handshakes, heap
 cargo xtask tidy                             layer arrows and house rules
 cargo xtask fuzz TARGET [SECONDS] [--runs N] fuzz framer, stanza, differential, base64 or ibb for a minute; docs/FUZZING.md has the rest
+cargo xtask sim [--seed N [--trace]]         the simulated hostile world: ten million steps, or one seed line by line;
+                [--planted [BUG]] [--model]  bugs planted in it, which it must find; every interleaving of a small model
 cargo xtask prosody [--limits] [--then CMD…] a throw-away XMPP server on loopback with two accounts; --limits: as Debian ships it,
                                              10 kB/s; --then: run CMD with the server, then stop it";
 
@@ -67,6 +70,9 @@ fn run() -> Result<ExitCode> {
         }
         Some("fuzz") => {
             fuzz::run(&Workspace::open()?, &fuzz::Options::parse(&args)?)?;
+        }
+        Some("sim") => {
+            sim::run(&Workspace::open()?, &sim::Options::parse(&args)?)?;
         }
         Some("prosody") => {
             let (limits, then) = prosody_args(args)?;

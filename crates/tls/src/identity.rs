@@ -202,6 +202,17 @@ impl Identity {
         &self.certificate
     }
 
+    /// The same certificate beside another private key: what a thief of certificates has.
+    #[cfg(feature = "seeded")]
+    pub(crate) fn stolen(&self, seed: [u8; 32]) -> Self {
+        Self {
+            jid: self.jid.clone(),
+            seed: Zeroizing::new(seed),
+            spki: self.spki.clone(),
+            certificate: self.certificate.clone(),
+        }
+    }
+
     /// Key and certificate as rustls presents them.
     pub(crate) fn certified_key(
         &self,

@@ -38,6 +38,13 @@ pub fn provider(base: &CryptoProvider, seed: [u8; 32]) -> Arc<CryptoProvider> {
     })
 }
 
+/// An identity with the certificate of `victim`, which is no secret, and another private key.
+#[cfg(feature = "seeded")]
+#[must_use]
+pub fn thief(victim: &crate::Identity, seed: [u8; 32]) -> crate::Identity {
+    victim.stolen(seed)
+}
+
 /// SHA-256 in counter mode.
 struct Stream {
     seed: [u8; 32],

@@ -1,0 +1,206 @@
+//! What the owners of tunnels are told, held against what was really said.
+
+use std::collections::BTreeMap;
+
+use xtls_client::router::{Closed, TunnelId, Why};
+use xtls_session::Peer;
+use xtls_stanza::{Address, Element, Kind, Stanza};
+use xtls_tls::Fingerprint;
+
+/// One end of a tunnel: its client's number and its own.
+pub type End = (usize, TunnelId);
+
+/// Everything that one end has said and was told.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// Who it is with, by the router's word.
+    pub peer: Option<Address>,
+    /// We have opened it.
+    pub ours: bool,
+    /// May be written to.
+    pub ready: bool,
+    /// Both have accepted each other.
+    pub established: Option<Peer>,
+    /// What was accepted for sending.
+    pub sent: Vec<Stanza>,
+    /// How many stanzas have come, and from which end.
+    pub received: usize,
+    source: Option<End>,
+    /// The peer has ended its direction.
+    pub finished: bool,
+    /// The end.
+    pub closed: Option<Closed>,
+    /// The end of this record has been told to send no more.
+    pub ended: bool,
+}
+
+/// All ends of a run.
+#[derive(Debug, Default)]
+pub struct Oracle {
+    /// By client and tunnel.
+    pub ends: BTreeMap<End, Record>,
+    taken: BTreeMap<End, End>,
+    /// Tunnels by their numbers as text.
+    names: BTreeMap<(usize, u64), TunnelId>,
+}
+
+impl Oracle {
+    /// An end, which exists from now on at the latest.
+    pub fn end(&mut self, end: End) -> &mut Record {
+        if let Ok(number) = end.1.to_string().parse() {
+            self.names.insert((end.0, number), end.1);
+        }
+        self.ends.entry(end).or_default()
+    }
+
+    /// I3, I4: established, by a key that `allowed` says the owner trusts, and that somebody real has.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn established(&mut self, end: End, peer: Peer, allowed: bool) -> Result<(), String> {
+        let record = self.end(end);
+        if record.closed.is_some() || record.established.is_some() {
+            return Err("I3: established twice, or after the end".to_owned());
+        }
+        if !allowed {
+            return Err(format!(
+                "I3: established with {} by a key that is not pinned",
+                peer.address.as_str()
+            ));
+        }
+        if !peer.bound {
+            return Err("I3: both ends speak ALPN, and the context is not bound".to_owned());
+        }
+        record.ready = true;
+        record.established = Some(peer);
+        Ok(())
+    }
+
+    /// I1, I3: a stanza comes out of a tunnel. `key_of` tells whose key a client holds, and where it is.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn stanza(
+        &mut self,
+        end: End,
+        own: &Address,
+        stanza: &Stanza,
+        client: impl Fn(usize) -> Option<(Address, Fingerprint)>,
+    ) -> Result<(), String> {
+        let record = self.end(end);
+        let Some(peer) = record
+            .established
+            .clone()
+            .filter(|_| record.closed.is_none() && !record.finished)
+        else {
+            return Err("I3: a stanza outside of an established session".to_owned());
+        };
+        if stanza.from.as_ref() != Some(&peer.address) || stanza.to.as_ref() != Some(own) {
+            return Err(format!(
+                "I1: a stanza from {:?} to {:?}",
+                stanza.from, stanza.to
+            ));
+        }
+        let Some((source, number)) = stanza.id.as_deref().and_then(name) else {
+            return Err(format!(
+                "I1: a stanza that nobody has sent: {:?}",
+                stanza.id
+            ));
+        };
+        // A friend who breaks rules says what she likes, as herself.
+        if source.1 == RAW {
+            return match client(source.0) {
+                Some((_, key)) if key == peer.key.fingerprint => Ok(()),
+                _ => Err("I1: a stanza of somebody else".to_owned()),
+            };
+        }
+        let sender = self.names.get(&source).map(|id| (source.0, *id));
+        let Some((sender, said)) =
+            sender.and_then(|sender| Some((sender, self.ends.get(&sender)?)))
+        else {
+            return Err("I1: a stanza of an unknown tunnel".to_owned());
+        };
+        let matches = said.sent.get(number).is_some_and(|sent| {
+            (&sent.id, &sent.type_, &sent.children, sent.kind)
+                == (&stanza.id, &stanza.type_, &stanza.children, stanza.kind)
+        });
+        if !matches {
+            return Err(format!("I1: {:?} is not what was sent", stanza.id));
+        }
+        match client(sender.0) {
+            Some((address, key)) if key == peer.key.fingerprint && address == peer.address => {}
+            _ => {
+                return Err(format!(
+                    "I1: {:?} comes out of a tunnel with somebody else",
+                    stanza.id
+                ));
+            }
+        }
+        let record = self.end(end);
+        if *record.source.get_or_insert(sender) != sender || record.received != number {
+            return Err(format!(
+                "I1: {:?} where stanza {} of {:?} is next",
+                stanza.id, record.received, record.source
+            ));
+        }
+        record.received += 1;
+        if *self.taken.entry(sender).or_insert(end) != end {
+            return Err(format!("I1: what {sender:?} said comes out at two ends"));
+        }
+        Ok(())
+    }
+
+    /// The end of a tunnel: once, last, and clean only if all was read that the peer has said.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn closed(&mut self, end: End, closed: Closed) -> Result<(), String> {
+        let record = self.end(end);
+        if record.closed.is_some() {
+            return Err("the end of a tunnel is told twice".to_owned());
+        }
+        record.closed = Some(closed.clone());
+        if closed.clean {
+            let (received, finished, source) = (record.received, record.finished, record.source);
+            // What waits for a newer tunnel may be cut before the owner hears that the peer has finished.
+            let cut = matches!(closed.why, Why::Cut { .. });
+            if !finished && !cut {
+                return Err("I1: a clean end without the peer's".to_owned());
+            }
+            let said = source
+                .and_then(|source| self.ends.get(&source))
+                .map_or(0, |said| said.sent.len());
+            if source.is_some() && said != received {
+                return Err(format!(
+                    "I1: a clean end after {received} of {said} stanzas"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The tunnel number in the ids of somebody who has no router.
+pub const RAW: u64 = 999_999;
+
+/// The id of a stanza: which client, which tunnel, and the how manieth.
+pub fn id(client: usize, tunnel: &str, number: usize) -> String {
+    format!("s{client}-{tunnel}-{number}")
+}
+
+fn name(id: &str) -> Option<((usize, u64), usize)> {
+    let mut parts = id.strip_prefix('s')?.split('-');
+    let client = parts.next()?.parse().ok()?;
+    let tunnel = parts.next()?.parse().ok()?;
+    let number = parts.next()?.parse().ok()?;
+    Some(((client, tunnel), number))
+}
+
+/// A message with this id and body.
+pub fn message(id: &str, body: &str) -> Stanza {
+    let body = Element::new("body", "jabber:client").with_text(body);
+    Stanza::new(Kind::Message)
+        .with_type("chat")
+        .with_id(id)
+        .with_child(&body)
+}

@@ -1,0 +1,389 @@
+//! What owners do, and what they make of what they are told.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use xtls_client::router::{Event, TunnelId, What, Why};
+use xtls_session::Verdict;
+use xtls_tls::trust::Policy;
+
+use crate::client::{Act, GARDEN, NURSE};
+use crate::keys;
+use crate::oracle::{self, End};
+use crate::setup::Adversary;
+use crate::world::{Deed, JULIET, ROMEO, World};
+
+impl World {
+    pub(crate) fn act(&mut self, at: usize, act: Act) {
+        self.note(|| format!("{at} {act:?}"));
+        let now = self.now;
+        if self.broken.is_some() {
+            return;
+        }
+        if at == crate::world::MALLORY {
+            return self.mallory_acts();
+        }
+        match act {
+            Act::Open => self.open(at),
+            Act::Say(count, size, tries) => self.think(at, count, size, tries),
+            Act::Hold(time) => {
+                if let Some(id) = self.usable(at)
+                    && self.clients[at].held.is_none()
+                {
+                    self.totals.fault("slow reader");
+                    let acknowledged = self.clients[at].referee.acknowledged;
+                    self.clients[at].held = Some((id, acknowledged));
+                    self.clients[at].router.hold(now, id, true);
+                    self.later(time, Deed::Act(at, Act::Release(id)));
+                }
+            }
+            Act::Release(id) => {
+                self.clients[at].held = None;
+                self.clients[at].router.hold(now, id, false);
+            }
+            Act::Meet => {
+                let peer = self.clients[1 - at].address.clone();
+                let key = crate::client::key(peer.bare(), 40).fingerprint();
+                // Whom nobody knows yet may be anybody.
+                if !self.clients[at].store.of(peer.bare()).is_empty() {
+                    let outcome = self.clients[at].pin(&peer, key).map(|_| ());
+                    self.demand(outcome);
+                }
+            }
+            Act::Finish => {
+                if let Some(id) = self.usable(at) {
+                    self.clients[at].finishing.insert(id);
+                    self.speak(at, id);
+                }
+            }
+            Act::Close => {
+                for id in self.clients[at].tunnels.clone() {
+                    self.oracle.end((at, id)).ended = true;
+                    self.clients[at].router.close(now, id);
+                }
+            }
+            Act::Abort => {
+                if let Some(id) = self.clients[at].tunnels.last().copied() {
+                    self.oracle.end((at, id)).ended = true;
+                    self.clients[at].router.abort(now, id);
+                }
+            }
+            Act::Judge(id, key, peer) => {
+                let verdict = if self.accepts(at, &peer, &key) {
+                    match self.clients[at].pin(&peer, key) {
+                        Ok(verdict) => verdict,
+                        Err(what) => return self.accuse(what),
+                    }
+                } else {
+                    Verdict::Refuse
+                };
+                self.clients[at].router.judge(now, id, verdict);
+            }
+            Act::Cut(time, comes_back) => self.cut(at, time, comes_back),
+            Act::Back(same) => self.back(at, same),
+        }
+        self.drain(at);
+    }
+
+    fn open(&mut self, at: usize) {
+        let peer = match self.setup.adversary {
+            _ if at == JULIET => keys::ROMEO,
+            Adversary::Relay if self.raging => NURSE,
+            Adversary::Resource if self.raging => GARDEN,
+            _ => keys::JULIET,
+        };
+        let peer = keys::address(peer);
+        if let Ok(id) = self.clients[at].router.open(self.now, &peer) {
+            self.begun((at, id), true);
+            self.oracle.end((at, id)).peer = Some(peer);
+        }
+    }
+
+    pub(crate) fn begun(&mut self, end: End, ours: bool) {
+        self.totals.tunnels += 1;
+        self.oracle.end(end).ours = ours;
+        self.clients[end.0].tunnels.push(end.1);
+    }
+
+    /// Whether the owner says yes to a key that nobody has vouched for.
+    fn accepts(&self, at: usize, peer: &xtls_stanza::Address, key: &xtls_tls::Fingerprint) -> bool {
+        let client = &self.clients[at];
+        let genuine = self.clients[..2]
+            .iter()
+            .any(|other| other.address.same_bare(peer) && other.key == *key);
+        !client.honest || client.policy == Policy::Tofu || !self.setup.careful || genuine
+    }
+
+    /// The newest tunnel that can be written to.
+    fn usable(&mut self, at: usize) -> Option<TunnelId> {
+        let ids = self.clients[at].tunnels.clone();
+        ids.into_iter().rev().find(|id| {
+            let end = self.oracle.end((at, *id));
+            end.ready && end.closed.is_none() && !end.ended
+        })
+    }
+
+    fn think(&mut self, at: usize, count: usize, size: usize, tries: u32) {
+        let Some(id) = self
+            .usable(at)
+            .filter(|id| !self.clients[at].finishing.contains(id))
+        else {
+            if tries == 0 {
+                self.unsaid += count;
+            } else {
+                self.later(
+                    Duration::from_secs(1),
+                    Deed::Act(at, Act::Say(count, size, tries - 1)),
+                );
+            }
+            return;
+        };
+        let waiting = self.clients[at].mind.get(&id).map_or(0, VecDeque::len);
+        let first = self.oracle.end((at, id)).sent.len() + waiting;
+        for number in first..first + count {
+            let text = format!("{}{}", self.song(), "x".repeat(size));
+            let stanza = oracle::message(&oracle::id(at, &id.to_string(), number), &text);
+            self.clients[at]
+                .mind
+                .entry(id)
+                .or_default()
+                .push_back(stanza);
+        }
+        self.speak(at, id);
+    }
+
+    /// Says what the owner has in mind, as far as there is room; then ends the direction, if that is wanted.
+    fn speak(&mut self, at: usize, id: TunnelId) {
+        let now = self.now;
+        loop {
+            let client = &mut self.clients[at];
+            let Some(stanza) = client.mind.get_mut(&id).and_then(VecDeque::pop_front) else {
+                break;
+            };
+            let outcome = client.router.send(now, id, &stanza);
+            if outcome.is_err() {
+                client.mind.entry(id).or_default().push_front(stanza);
+                return;
+            }
+            let end = self.oracle.end((at, id));
+            let early = !end.ready || end.ended;
+            end.sent.push(stanza);
+            if early {
+                return self.accuse("I3: a stanza is taken before the verdict or after the end");
+            }
+        }
+        if self.clients[at].finishing.contains(&id) && !self.oracle.end((at, id)).ended {
+            self.oracle.end((at, id)).ended = true;
+            self.clients[at].router.finish(now, id);
+        }
+    }
+
+    /// Takes all that a router says, as long as it says something.
+    pub(crate) fn drain(&mut self, at: usize) {
+        let now = self.now;
+        for _ in 0..1_000_000 {
+            let mut quiet = true;
+            while let Some(event) = self.clients[at].router.poll_event(now) {
+                quiet = false;
+                self.told(at, event);
+            }
+            while let Some(envelope) = self.clients[at].router.poll_transmit(now) {
+                quiet = false;
+                self.say(at, envelope);
+            }
+            if quiet || self.broken.is_some() {
+                break;
+            }
+        }
+        if let Some((_, before)) = self.clients[at].held {
+            let taken = self.clients[at].referee.acknowledged - before;
+            let most = self.setup.backlog + 3 * 16_384 + usize::from(self.setup.block).max(4096);
+            if taken > most {
+                self.accuse(format!(
+                    "I6: {taken} bytes are acknowledged that nobody reads"
+                ));
+            }
+        }
+    }
+
+    fn told(&mut self, at: usize, event: Event) {
+        let end = (at, event.id);
+        self.note(|| {
+            format!(
+                "{at} told {} {}",
+                event.id,
+                format!("{:?}", event.what)
+                    .chars()
+                    .take(200)
+                    .collect::<String>()
+            )
+        });
+        if self.oracle.end(end).closed.is_some() {
+            return self.accuse("something is told after the end of a tunnel");
+        }
+        match event.what {
+            What::Incoming(peer) => {
+                self.begun(end, false);
+                self.oracle.end(end).peer = Some(peer);
+                self.too_many(at);
+            }
+            What::Judge(introduction) => {
+                let act = Act::Judge(event.id, introduction.fingerprint, introduction.peer);
+                self.later(self.setup.judging, Deed::Act(at, act));
+            }
+            What::Ready => self.oracle.end(end).ready = true,
+            What::Established(peer) => self.is_established(end, peer),
+            What::Stanza(stanza) => {
+                self.totals.delivered += 1;
+                let people: Vec<_> = self
+                    .clients
+                    .iter()
+                    .map(|client| (client.address.clone(), client.key))
+                    .collect();
+                let mallory = self
+                    .mallory
+                    .as_ref()
+                    .map(|mallory| (mallory.address(), mallory.key()));
+                let client = |number: usize| {
+                    if number == crate::world::MALLORY {
+                        mallory.clone()
+                    } else {
+                        people.get(number).cloned()
+                    }
+                };
+                let own = self.clients[at].address.clone();
+                let outcome = self.oracle.stanza(end, &own, &stanza, client);
+                self.demand(outcome);
+                self.judge_content(&stanza);
+                self.relay(at, &stanza);
+            }
+            What::Writable => self.speak(at, event.id),
+            What::PeerFinished => {
+                self.oracle.end(end).finished = true;
+                if self.clients[at].held.is_none_or(|(id, _)| id != event.id) {
+                    self.clients[at].finishing.insert(event.id);
+                    self.speak(at, event.id);
+                }
+            }
+            What::Closed(closed) => {
+                self.totals.clean += u64::from(closed.clean);
+                self.clients[at].tunnels.retain(|id| *id != event.id);
+                let unsaid = self.clients[at].mind.remove(&event.id);
+                self.unsaid += unsaid.map_or(0, |stanzas| stanzas.len());
+                let old = self.oracle.end(end).established.clone();
+                if let (Why::Replaced, Some(old)) = (&closed.why, old) {
+                    self.replaced.push((at, old.address, old.key.fingerprint));
+                }
+                self.judge_mallory(&closed);
+                let outcome = self.oracle.closed(end, closed);
+                self.demand(outcome);
+            }
+            What::Refused(_) | What::NotPinned(_) => {}
+            _ => {}
+        }
+    }
+
+    fn is_established(&mut self, end: End, peer: xtls_session::Peer) {
+        self.totals.established += 1;
+        let client = &self.clients[end.0];
+        let pinned = client.trusts(&peer.address, &peer.key.fingerprint);
+        let (own, key, honest) = (client.address.clone(), client.key, client.honest);
+        let lie = self.raging
+            && honest
+            && match self.setup.adversary {
+                Adversary::Relay | Adversary::Resource | Adversary::Sid | Adversary::Thief => true,
+                Adversary::None
+                | Adversary::Outsider
+                | Adversary::Tamper
+                | Adversary::Middle
+                | Adversary::Twin
+                | Adversary::Strip
+                | Adversary::Peer => false,
+            };
+        if lie {
+            return self.accuse("I3: established although the server has lied about the context");
+        }
+        // Whoever accepts us is established first. (After crossing opens it is not known who is the client.)
+        let theirs = |(at, _): &End| {
+            self.clients
+                .get(*at)
+                .is_some_and(|client| client.key == peer.key.fingerprint)
+        };
+        let others = self.oracle.ends.iter().filter(|(end, _)| theirs(end));
+        let mut others = others
+            .filter(|(_, other)| other.peer.as_ref() == Some(&own))
+            .map(|(_, other)| other);
+        let accepted = others.clone().any(|other| {
+            other
+                .established
+                .as_ref()
+                .is_some_and(|peer| peer.key.fingerprint == key)
+        });
+        let crossing = others.any(|other| other.ours);
+        if self.oracle.end(end).ours && !accepted && !crossing && end.0 < 4 {
+            return self
+                .accuse("I3: the initiator is established before the responder has accepted it");
+        }
+        if peer
+            .key
+            .san
+            .as_ref()
+            .is_some_and(|san| san != peer.address.bare())
+        {
+            return self.accuse("I3: established with somebody whose certificate names another");
+        }
+        // Only who has proven the same key takes the place of a tunnel; the old one's end is told first.
+        let replaced = std::mem::take(&mut self.replaced);
+        let (heirs, others) = replaced
+            .into_iter()
+            .partition::<Vec<_>, _>(|(at, address, _)| (*at, address) == (end.0, &peer.address));
+        self.replaced = others;
+        if heirs.iter().any(|(.., key)| *key != peer.key.fingerprint) {
+            return self.accuse("I3: a tunnel is replaced by one with another key");
+        }
+        let outcome = self.oracle.established(end, peer, pinned);
+        self.demand(outcome);
+    }
+
+    /// I6: unfinished tunnels that others have opened.
+    fn too_many(&mut self, at: usize) {
+        let unfinished =
+            |end: &oracle::Record| !end.ours && end.established.is_none() && end.closed.is_none();
+        let count = self
+            .oracle
+            .ends
+            .iter()
+            .filter(|((client, _), end)| *client == at && unfinished(end))
+            .count();
+        // Two of each bare address; the ends of superseded ones are told a little later.
+        if count > 3 * 3 {
+            self.accuse(format!("I6: {count} unfinished tunnels"));
+        }
+    }
+
+    /// What the one in the middle hears from one side it tells the other.
+    fn relay(&mut self, at: usize, stanza: &xtls_stanza::Stanza) {
+        let other = match at {
+            crate::world::FALSE_ROMEO => crate::world::FALSE_JULIET,
+            crate::world::FALSE_JULIET => crate::world::FALSE_ROMEO,
+            _ => return,
+        };
+        let size = stanza.children.len().min(200);
+        self.later(Duration::ZERO, Deed::Act(other, Act::Say(1, size, 10)));
+    }
+
+    /// Nothing that only a server may say comes out of a tunnel.
+    fn judge_content(&mut self, stanza: &xtls_stanza::Stanza) {
+        let text = String::from_utf8_lossy(&stanza.children);
+        if text.contains("jabber:iq:roster") || text.contains("urn:xmpp:carbons:2") {
+            self.accuse("I1: a peer speaks with a server's authority");
+        }
+    }
+
+    /// Whether Romeo and Juliet can end up trusting each other.
+    pub fn friends(&self) -> bool {
+        let (romeo, juliet) = (&self.clients[ROMEO], &self.clients[JULIET]);
+        romeo.would_trust(&juliet.address, &juliet.key)
+            && juliet.would_trust(&romeo.address, &romeo.key)
+    }
+}

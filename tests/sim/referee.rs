@@ -1,0 +1,332 @@
+//! Watches the wire at one client and knows the rules of XEP-0047 and RFC 6120 by itself: a second, smaller
+//! implementation of what each stanza deserves.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::Hasher as _;
+
+use bytes::Bytes;
+use xtls_stanza::ibb::{Carrier, Data, Sid};
+use xtls_stanza::{Address, Content, Envelope, Payload};
+
+/// What is known of the streams and requests of one client.
+#[derive(Debug, Default)]
+pub struct Referee {
+    streams: BTreeMap<(Address, Sid), Stream>,
+    /// Opens that wait for their answer, by who answers and the id; the sid and the block size.
+    offered: BTreeMap<(Address, String), (Sid, u16, Carrier)>,
+    asked: BTreeMap<(Address, String), (Sid, u16, Carrier)>,
+    /// Requests that the client has got, and how they were answered.
+    owed: BTreeMap<(Address, String), Owed>,
+    /// Bytes of chunks that the client has acknowledged.
+    pub acknowledged: usize,
+    /// The bare addresses that may learn that the client is there.
+    pub known: BTreeSet<Address>,
+    /// Most bytes under way that the client is configured for.
+    pub most: usize,
+    chunks: BTreeMap<(Address, String), usize>,
+}
+
+#[derive(Debug, Default)]
+struct Owed {
+    got: u32,
+    /// How many of them may be answered with a result.
+    good: u32,
+    answered: u32,
+    answered_good: u32,
+}
+
+#[derive(Debug)]
+struct Stream {
+    block: u16,
+    carrier: Carrier,
+    /// The next number that the client sends, and what it sent under the last ones.
+    sends: u16,
+    sent: VecDeque<(u16, u64)>,
+    under_way: BTreeMap<String, usize>,
+    bytes: usize,
+    /// The next number that the client may take.
+    takes: u16,
+    taken: VecDeque<(u16, u64)>,
+    broken: bool,
+}
+
+impl Stream {
+    fn new(block: u16, carrier: Carrier) -> Self {
+        Self {
+            block,
+            carrier,
+            sends: 0,
+            sent: VecDeque::new(),
+            under_way: BTreeMap::new(),
+            bytes: 0,
+            takes: 0,
+            taken: VecDeque::new(),
+            broken: false,
+        }
+    }
+
+    /// Whether the client may answer this chunk with a result.
+    fn may_take(&mut self, data: &Data) -> bool {
+        if self.broken || data.bytes.len() > usize::from(self.block) {
+            self.broken = true;
+            return false;
+        }
+        let chunk = (data.seq.0, digest(&data.bytes));
+        if data.seq.0 == self.takes {
+            self.takes = self.takes.wrapping_add(1);
+            remember(&mut self.taken, chunk);
+            return true;
+        }
+        if self.taken.contains(&chunk) {
+            return true;
+        }
+        self.broken = true;
+        false
+    }
+}
+
+fn remember(recent: &mut VecDeque<(u16, u64)>, chunk: (u16, u64)) {
+    recent.push_back(chunk);
+    if recent.len() > RECENT {
+        recent.pop_front();
+    }
+}
+
+/// Chunks whose repetition is lawful; the client remembers as many.
+const RECENT: usize = 512;
+
+fn digest(bytes: &Bytes) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+impl Referee {
+    /// Nothing is known yet; so many bytes may be under way.
+    pub fn new(most: usize) -> Self {
+        Self {
+            most,
+            ..Self::default()
+        }
+    }
+
+    /// The client gets a stanza.
+    ///
+    /// `lawful` says whether its base64 is; the program that is judged may read what is none.
+    pub fn delivered(&mut self, envelope: &Envelope, lawful: bool) {
+        let Some(from) = envelope.from.clone() else {
+            return;
+        };
+        let key = (from.clone(), envelope.id.clone());
+        match &envelope.content {
+            Content::Get(_) => {
+                let stranger = !self.known.contains(&from.to_bare());
+                self.owe(key, stranger);
+            }
+            Content::Set(payload) => {
+                let must_fail = !lawful || self.must_fail(&from, payload);
+                if let Payload::Open(open) = payload {
+                    self.offered.insert(
+                        key.clone(),
+                        (open.sid.clone(), open.block_size.get(), open.carrier),
+                    );
+                }
+                if let Payload::Data(data) = payload {
+                    self.chunks.insert(key.clone(), data.bytes.len());
+                }
+                self.owe(key, must_fail);
+            }
+            Content::Result(_) | Content::Error(_) => {
+                let opened = matches!(envelope.content, Content::Result(_));
+                if let Some((sid, block, carrier)) = self.asked.remove(&key)
+                    && opened
+                {
+                    self.streams
+                        .insert((from.clone(), sid), Stream::new(block, carrier));
+                }
+                for (_, stream) in self
+                    .streams
+                    .iter_mut()
+                    .filter(|((peer, _), _)| *peer == from)
+                {
+                    if let Some(len) = stream.under_way.remove(&envelope.id) {
+                        stream.bytes -= len;
+                    }
+                }
+            }
+            Content::Message { payloads, .. } => {
+                // A message is a chunk of streams in message mode only.
+                for payload in payloads {
+                    if let Payload::Data(data) = payload
+                        && let Some(stream) =
+                            self.streams.get_mut(&(from.clone(), data.sid.clone()))
+                        && stream.carrier == Carrier::Message
+                    {
+                        stream.may_take(data);
+                    }
+                }
+            }
+            Content::Presence { .. } => {}
+        }
+    }
+
+    fn owe(&mut self, key: (Address, String), must_fail: bool) {
+        let owed = self.owed.entry(key).or_default();
+        owed.got += 1;
+        owed.good += u32::from(!must_fail);
+    }
+
+    /// Whether a request may not be answered with a result, whatever else is true.
+    fn must_fail(&mut self, from: &Address, payload: &Payload) -> bool {
+        match payload {
+            Payload::Data(data) => match self.streams.get_mut(&(from.clone(), data.sid.clone())) {
+                Some(stream) => !stream.may_take(data),
+                None => true,
+            },
+            Payload::Close(close) => {
+                !self
+                    .streams
+                    .contains_key(&(from.clone(), close.sid.clone()))
+                    && !self
+                        .asked
+                        .iter()
+                        .any(|((peer, _), (sid, ..))| peer == from && *sid == close.sid)
+                    && !self
+                        .offered
+                        .iter()
+                        .any(|((peer, _), (sid, ..))| peer == from && *sid == close.sid)
+            }
+            Payload::Malformed {
+                ns,
+                sid: Some(sid),
+                name,
+                ..
+            } if ns == xtls_stanza::ns::IBB && name == "data" => {
+                let stream = Sid::new(sid)
+                    .ok()
+                    .and_then(|sid| self.streams.get_mut(&(from.clone(), sid)));
+                if let Some(stream) = stream {
+                    stream.broken = true;
+                }
+                true
+            }
+            Payload::Malformed { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// The client says something. What of it is against the rules?
+    ///
+    /// # Errors
+    /// The rule.
+    pub fn sent(&mut self, envelope: &Envelope) -> Result<(), String> {
+        let Some(to) = envelope.to.clone() else {
+            return Ok(());
+        };
+        let key = (to.clone(), envelope.id.clone());
+        match &envelope.content {
+            Content::Set(Payload::Open(open)) => {
+                self.asked
+                    .insert(key, (open.sid.clone(), open.block_size.get(), open.carrier));
+            }
+            Content::Set(Payload::Data(data)) => return self.chunk(&to, &envelope.id, data, true),
+            Content::Result(_) | Content::Error(_) => return self.answer(key, envelope),
+            Content::Message { payloads, .. } => {
+                for payload in payloads {
+                    if let Payload::Data(data) = payload {
+                        self.chunk(&to, &envelope.id, data, false)?;
+                    }
+                }
+            }
+            Content::Set(_) | Content::Get(_) | Content::Presence { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, key: (Address, String), envelope: &Envelope) -> Result<(), String> {
+        let good = matches!(envelope.content, Content::Result(_));
+        let Some(owed) = self.owed.get_mut(&key) else {
+            return Err(format!(
+                "an answer to {} that was never asked by {}",
+                key.1,
+                key.0.as_str()
+            ));
+        };
+        owed.answered += 1;
+        owed.answered_good += u32::from(good);
+        if owed.answered > owed.got {
+            return Err(format!("request {} is answered twice", key.1));
+        }
+        if owed.answered_good > owed.good {
+            return Err(format!("request {} must be refused and is not", key.1));
+        }
+        if let Some(len) = self.chunks.remove(&key)
+            && good
+        {
+            self.acknowledged += len;
+        }
+        if let Some((sid, block, carrier)) = self.offered.remove(&key)
+            && good
+        {
+            self.streams
+                .insert((key.0, sid), Stream::new(block, carrier));
+        }
+        Ok(())
+    }
+
+    fn chunk(&mut self, to: &Address, id: &str, data: &Data, asks: bool) -> Result<(), String> {
+        let Some(stream) = self.streams.get_mut(&(to.clone(), data.sid.clone())) else {
+            return Err(format!("a chunk of stream {} that is not open", data.sid));
+        };
+        let len = data.bytes.len();
+        if len > usize::from(stream.block) {
+            return Err(format!(
+                "a chunk of {len} bytes in blocks of {}",
+                stream.block
+            ));
+        }
+        let chunk = (data.seq.0, digest(&data.bytes));
+        if data.seq.0 == stream.sends {
+            stream.sends = stream.sends.wrapping_add(1);
+            remember(&mut stream.sent, chunk);
+        } else if !stream.sent.contains(&chunk) {
+            return Err(format!(
+                "chunk {} where {} is next",
+                data.seq.0, stream.sends
+            ));
+        }
+        if asks {
+            if stream.bytes > 0 && stream.bytes + len > self.most {
+                return Err(format!(
+                    "{} bytes under way, {} are allowed",
+                    stream.bytes + len,
+                    self.most
+                ));
+            }
+            stream.under_way.insert(id.to_owned(), len);
+            stream.bytes += len;
+        }
+        Ok(())
+    }
+
+    /// The link is gone: nothing is owed, and no stream stands.
+    pub fn lost(&mut self) {
+        let (acknowledged, most, known) = (
+            self.acknowledged,
+            self.most,
+            std::mem::take(&mut self.known),
+        );
+        *self = Self {
+            acknowledged,
+            most,
+            known,
+            ..Self::default()
+        };
+    }
+
+    /// A request that has never been answered.
+    pub fn unanswered(&self) -> Option<String> {
+        let (key, _) = self.owed.iter().find(|(_, owed)| owed.answered == 0)?;
+        Some(format!("request {} of {}", key.1, key.0.as_str()))
+    }
+}

@@ -1,0 +1,348 @@
+//! The servers: who gets what, when, under whose name; and links that are interrupted or lost.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use xtls_stanza::ibb::{BlockSize, Sid};
+use xtls_stanza::{
+    Address, Condition, Content, Envelope, ErrorType, Payload, PresenceKind, StanzaError,
+};
+
+use crate::client::{Act, GARDEN, NURSE};
+use crate::keys;
+use crate::mallory::Mallory;
+use crate::setup::Adversary;
+use crate::world::{Deed, FALSE_JULIET, FALSE_ROMEO, JULIET, MALLORY, ROMEO, World};
+
+impl World {
+    /// Takes a stanza from a client and brings it where it belongs, or where the adversary wants it.
+    pub(crate) fn route(&mut self, from: usize, mut envelope: Envelope, len: usize) {
+        let Some(to) = envelope.to.clone() else {
+            return;
+        };
+        let borrowed = self.borrow(from, &envelope);
+        if from < self.clients.len() {
+            let recent = &mut self.clients[from].recent_out;
+            recent.push_back(envelope.clone());
+            if recent.len() > 8 {
+                recent.pop_front();
+            }
+        }
+        let Some((target, seen_from, seen_to)) = self.address(from, &to, borrowed) else {
+            self.bounce(
+                from,
+                envelope,
+                Condition::ServiceUnavailable,
+                ErrorType::Cancel,
+            );
+            return;
+        };
+        if self.setup.limit.is_some_and(|limit| len > limit) {
+            self.totals.fault("too large for the server");
+            self.bounce(
+                from,
+                envelope,
+                Condition::PolicyViolation,
+                ErrorType::Modify,
+            );
+            return;
+        }
+        envelope.from = Some(seen_from);
+        envelope.to = Some(seen_to);
+        if self.raging {
+            match self.setup.adversary {
+                Adversary::Sid => rename(&mut envelope),
+                Adversary::Strip => self.strip(&mut envelope),
+                Adversary::Tamper => return self.tamper(from, target, envelope),
+                Adversary::None
+                | Adversary::Outsider
+                | Adversary::Middle
+                | Adversary::Thief
+                | Adversary::Twin
+                | Adversary::Relay
+                | Adversary::Resource
+                | Adversary::Peer => {}
+            }
+        }
+        self.carry(from, target, &envelope, Duration::ZERO, true);
+    }
+
+    /// Sends a stanza on its way; in order with what the same client has sent to the same one, or not.
+    pub(crate) fn carry(
+        &mut self,
+        from: usize,
+        to: usize,
+        envelope: &Envelope,
+        late: Duration,
+        in_order: bool,
+    ) {
+        let mut xml = Vec::new();
+        envelope.write(&mut xml);
+        self.carry_text(from, to, xml, late, in_order);
+    }
+
+    /// The same of any text.
+    pub(crate) fn carry_text(
+        &mut self,
+        from: usize,
+        to: usize,
+        xml: Vec<u8>,
+        late: Duration,
+        in_order: bool,
+    ) {
+        let (least, spread) = self.setup.delay;
+        let mut at = self.now + least + self.dice.time(spread) + late;
+        if let Some(rate) = self.setup.rate {
+            let busy = self.uplinks.entry(from).or_insert(self.now);
+            *busy =
+                (*busy).max(self.now) + Duration::from_micros(xml.len() as u64 * 1_000_000 / rate);
+            at += busy.duration_since(self.now);
+        }
+        if in_order {
+            let last = self.last.entry((from, to)).or_insert(at);
+            at = at.max(*last);
+            *last = at;
+        }
+        self.due(at, Deed::Arrive(to, xml.into()));
+    }
+
+    /// Notes which names the one beside the real one uses; says whether a stanza bears such a name.
+    fn borrow(&mut self, from: usize, envelope: &Envelope) -> bool {
+        if !self.setup.adversary.beside() {
+            return false;
+        }
+        let sid = match &envelope.content {
+            Content::Set(Payload::Open(open)) => Some(&open.sid),
+            Content::Set(Payload::Data(data)) => Some(&data.sid),
+            Content::Set(Payload::Close(close)) => Some(&close.sid),
+            Content::Set(Payload::Xtls(xtls_stanza::xtls::Control::Close { sid })) => sid.as_ref(),
+            _ => None,
+        };
+        let names = [Some(envelope.id.clone()), sid.map(ToString::to_string)];
+        if from == FALSE_ROMEO {
+            self.borrowed.extend(names.into_iter().flatten());
+            return true;
+        }
+        names
+            .into_iter()
+            .flatten()
+            .any(|name| self.borrowed.contains(&name))
+    }
+
+    /// Who gets what `from` sends to `to`, and the names that it bears then.
+    fn address(
+        &self,
+        from: usize,
+        to: &Address,
+        borrowed: bool,
+    ) -> Option<(usize, Address, Address)> {
+        let nurse = || keys::address(NURSE);
+        let named = |at: usize| match at {
+            MALLORY => self.mallory.as_ref().map_or_else(nurse, Mallory::address),
+            other => self.clients[other].address.clone(),
+        };
+        let own = named(from);
+        let garden = || keys::address(GARDEN);
+        if self.raging {
+            match self.setup.adversary {
+                Adversary::Twin => {
+                    let target = match from {
+                        FALSE_ROMEO => JULIET,
+                        JULIET if borrowed => FALSE_ROMEO,
+                        JULIET => ROMEO,
+                        ROMEO => JULIET,
+                        _ => return None,
+                    };
+                    return (named(target) == *to).then(|| (target, own, to.clone()));
+                }
+                Adversary::Middle | Adversary::Thief => {
+                    let target = match from {
+                        ROMEO => FALSE_JULIET,
+                        JULIET => FALSE_ROMEO,
+                        FALSE_JULIET => ROMEO,
+                        FALSE_ROMEO => JULIET,
+                        _ => return None,
+                    };
+                    return (named(target) == *to).then(|| (target, own, to.clone()));
+                }
+                Adversary::Relay if from == ROMEO => return Some((JULIET, nurse(), named(JULIET))),
+                Adversary::Relay if from == JULIET => return Some((ROMEO, nurse(), named(ROMEO))),
+                Adversary::Resource if from == ROMEO => return Some((JULIET, own, named(JULIET))),
+                Adversary::Resource if from == JULIET => {
+                    return Some((ROMEO, garden(), named(ROMEO)));
+                }
+                _ => {}
+            }
+        } else if from == FALSE_ROMEO || from == FALSE_JULIET {
+            return None;
+        }
+        let target = [ROMEO, JULIET].into_iter().find(|at| named(*at) == *to);
+        let mallory = (self.mallory.is_some() && named(MALLORY) == *to).then_some(MALLORY);
+        target.or(mallory).map(|target| (target, own, to.clone()))
+    }
+
+    /// Sends a request or a message back, as a server does.
+    pub(crate) fn bounce(
+        &mut self,
+        from: usize,
+        envelope: Envelope,
+        condition: Condition,
+        kind: ErrorType,
+    ) {
+        let error = StanzaError::new(kind, condition);
+        let mut answer = match envelope.content {
+            Content::Get(_) | Content::Set(_) => envelope.error(error),
+            Content::Message { kind, payloads, .. } if kind != xtls_stanza::MessageKind::Error => {
+                Envelope {
+                    from: None,
+                    to: None,
+                    id: envelope.id,
+                    content: Content::Message {
+                        kind: xtls_stanza::MessageKind::Error,
+                        payloads,
+                        error: Some(error),
+                    },
+                }
+            }
+            _ => return,
+        };
+        answer.from = envelope.to;
+        answer.to = (from < self.clients.len()).then(|| self.clients[from].address.clone());
+        self.totals.fault("bounced");
+        if from < self.clients.len() {
+            self.carry(from + 10, from, &answer, Duration::ZERO, true);
+        }
+    }
+
+    /// A server that spoils opens.
+    fn strip(&mut self, envelope: &mut Envelope) {
+        if let Content::Set(Payload::Open(open)) = &mut envelope.content {
+            self.totals.fault("open changed");
+            match self.dice.below(3) {
+                0 => open.extensions.clear(),
+                1 => {
+                    let size = 1 + self.dice.below(u64::from(open.block_size.get())) as u16;
+                    open.block_size = BlockSize::new(size).unwrap_or(BlockSize::MAX);
+                }
+                _ => open.extensions.extend(open.extensions.clone()),
+            }
+        }
+        if let Content::Result(Some(_)) = &envelope.content
+            && self.dice.permille(500)
+        {
+            self.totals.fault("answer stripped");
+            envelope.content = Content::Result(None);
+        }
+    }
+
+    /// The link of a client is interrupted.
+    pub(crate) fn cut(&mut self, at: usize, time: Duration, comes_back: bool) {
+        if self.clients[at].away.is_some() {
+            return;
+        }
+        self.totals.fault("link interrupted");
+        let now = self.now;
+        let client = &mut self.clients[at];
+        client.away = Some(Vec::new());
+        client.router.pause(now);
+        self.later(time, Deed::Act(at, Act::Back(comes_back)));
+    }
+
+    /// The link is there again. A resumed one brings what has waited, after some of what had come before (XEP-0198:
+    /// what was not acknowledged on that level is sent again, by both). A new one knows nothing.
+    pub(crate) fn back(&mut self, at: usize, same: bool) {
+        let now = self.now;
+        let Some(waiting) = self.clients[at].away.take() else {
+            return;
+        };
+        if same {
+            self.totals.fault("link resumed");
+            self.clients[at].router.resume(now);
+            let again = self.dice.index(self.clients[at].recent_in.len() + 1);
+            let known = self.clients[at].recent_in.len() - again;
+            let repeated: Vec<Bytes> = self.clients[at]
+                .recent_in
+                .iter()
+                .skip(known)
+                .cloned()
+                .collect();
+            let again = self.dice.index(self.clients[at].recent_out.len() + 1);
+            let known = self.clients[at].recent_out.len() - again;
+            let resent: Vec<Envelope> = self.clients[at]
+                .recent_out
+                .iter()
+                .skip(known)
+                .cloned()
+                .collect();
+            for xml in repeated.into_iter().chain(waiting) {
+                self.arrive(at, xml);
+            }
+            for envelope in resent {
+                self.totals.fault("resent");
+                self.route(at, envelope, 0);
+            }
+            return;
+        }
+        self.totals.fault("link lost");
+        self.lose_under_way(at);
+        let address = self.clients[at].address.clone();
+        let client = &mut self.clients[at];
+        client.router.rebind(now, address.clone());
+        client.referee.lost();
+        client.recent_in.clear();
+        client.recent_out.clear();
+        self.drain(at);
+        // What had waited goes back to whoever sent it, and everybody hears of the end.
+        for xml in waiting {
+            if let Ok(mut envelope) = Envelope::read(&xml)
+                && let Some(from) = envelope.from.clone()
+                && let Some(sender) = self
+                    .clients
+                    .iter()
+                    .position(|client| client.address == from)
+            {
+                envelope.from = None;
+                self.bounce(
+                    sender,
+                    envelope,
+                    Condition::RecipientUnavailable,
+                    ErrorType::Wait,
+                );
+            }
+        }
+        let peer = usize::from(at == ROMEO);
+        let presence = Envelope {
+            from: Some(address),
+            to: Some(self.clients[peer].address.clone()),
+            id: String::new(),
+            content: Content::Presence {
+                kind: PresenceKind::Unavailable,
+                payloads: Vec::new(),
+            },
+        };
+        if at < 2 && self.dice.permille(700) {
+            self.carry(at, peer, &presence, Duration::ZERO, true);
+        }
+    }
+}
+
+/// Gives a stream another name on its way, the same for all its stanzas and back again for the answers.
+fn rename(envelope: &mut Envelope) {
+    let other = |sid: &Sid| {
+        let text = sid
+            .as_str()
+            .strip_prefix("renamed")
+            .map_or_else(|| format!("renamed{sid}"), ToOwned::to_owned);
+        Sid::new(&text).unwrap_or_else(|_| sid.clone())
+    };
+    let (Content::Set(payload) | Content::Get(payload)) = &mut envelope.content else {
+        return;
+    };
+    match payload {
+        Payload::Open(open) => open.sid = other(&open.sid),
+        Payload::Data(data) => data.sid = other(&data.sid),
+        Payload::Close(close) => close.sid = other(&close.sid),
+        Payload::Xtls(xtls_stanza::xtls::Control::Close { sid: Some(sid) }) => *sid = other(sid),
+        _ => {}
+    }
+}

@@ -1,0 +1,308 @@
+//! What a seed draws before anything happens: who is against us, what fails, and how everybody is configured.
+
+use std::time::Duration;
+
+use xtls_ibb::Window;
+use xtls_tls::trust::Policy;
+
+use crate::dice::Dice;
+
+/// Who stands between the two, or beside them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Adversary {
+    /// Nobody.
+    None,
+    /// Somebody with an account of his own, who sends forged stanzas to both. The servers are honest.
+    Outsider,
+    /// A server that drops, delays, duplicates, reorders, flips, replays and forges.
+    Tamper,
+    /// A server that sits in the middle with a key of its own in the peer's name.
+    Middle,
+    /// The same with the peer's own certificate, which is public, and without its private key.
+    Thief,
+    /// A server that lets a second device of Romeo's, whose key Juliet has pinned too, speak from the address of the
+    /// first, beside it.
+    Twin,
+    /// A server that joins two conversations under the name of a third person.
+    Relay,
+    /// A server that brings stanzas to another resource than they are addressed to.
+    Resource,
+    /// A server that renames every stream.
+    Sid,
+    /// A server that takes `<start/>` or the early hello out of opens, or changes the block size on offer.
+    Strip,
+    /// A friend of Juliet's who breaks every rule inside the tunnel.
+    Peer,
+}
+
+impl Adversary {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::None,
+        Self::Outsider,
+        Self::Tamper,
+        Self::Middle,
+        Self::Thief,
+        Self::Twin,
+        Self::Relay,
+        Self::Resource,
+        Self::Sid,
+        Self::Strip,
+        Self::Peer,
+    ];
+
+    /// Whether two of these names meet with somebody in between.
+    pub fn in_the_middle(self) -> bool {
+        matches!(self, Self::Middle | Self::Thief | Self::Twin)
+    }
+
+    /// Whether whoever is in the middle speaks beside the real one and not in her place.
+    pub fn beside(self) -> bool {
+        matches!(self, Self::Twin)
+    }
+}
+
+/// Who knows whose key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Both have verified each other.
+    Friends,
+    /// They have never met.
+    Strangers,
+    /// Romeo has pinned a key that Juliet does not use any more.
+    Outdated,
+}
+
+/// What fails by itself, in so many of 1000 cases.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rates {
+    /// A stanza is lost.
+    pub drop: u64,
+    /// A stanza is late by up to 40 s, and all that follow it.
+    pub delay: u64,
+    /// A stanza comes twice.
+    pub duplicate: u64,
+    /// A stanza overtakes.
+    pub reorder: u64,
+    /// Bits of a chunk change, or its end is missing.
+    pub flip: u64,
+    /// The sid, seq or id of a chunk changes.
+    pub swap: u64,
+    /// A stanza of before comes again.
+    pub replay: u64,
+    /// The server says something that nobody has sent.
+    pub forge: u64,
+    /// A chunk is swallowed and acknowledged all the same.
+    pub swallow: u64,
+}
+
+/// One run.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The seed that all of it follows from.
+    pub seed: u64,
+    /// See [`Adversary`].
+    pub adversary: Adversary,
+    /// See [`Rates`]: all zero unless the adversary tampers.
+    pub rates: Rates,
+    /// Links fail and are resumed, or are lost.
+    pub cuts: Cuts,
+    /// See [`Trust`].
+    pub trust: Trust,
+    /// Of both.
+    pub policy: Policy,
+    /// The owners compare fingerprints before they accept.
+    pub careful: bool,
+    /// The owners take this long to decide.
+    pub judging: Duration,
+    /// Smallest delay of the network, and what may come on top.
+    pub delay: (Duration, Duration),
+    /// Bytes a second that a server takes from a client.
+    pub rate: Option<u64>,
+    /// The longest stanza in bytes that a server takes.
+    pub limit: Option<usize>,
+    /// Block size that is offered.
+    pub block: u16,
+    /// Block size that Juliet accepts.
+    pub max_block: u16,
+    /// See [`Window`].
+    pub window: Window,
+    /// Streams travel in messages.
+    pub messages: bool,
+    /// Plaintext bytes that a session holds for a slow owner.
+    pub backlog: usize,
+    /// Both open at nearly the same time.
+    pub crossing: bool,
+    /// Much is said, and the reader is slow.
+    pub bulk: bool,
+    /// So much is said in such small chunks that their numbers wrap.
+    pub long: bool,
+}
+
+/// How links to the servers fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cuts {
+    /// They do not.
+    Never,
+    /// They come back, nothing lost and some of it twice (XEP-0198).
+    Resumed,
+    /// Some come back, some are lost, and servers restart.
+    Any,
+}
+
+impl Setup {
+    /// What this seed draws.
+    pub fn draw(seed: u64) -> Self {
+        let mut dice = Dice::new(seed, 1);
+        let adversary = match dice.below(20) {
+            0..6 => Adversary::None,
+            6..8 => Adversary::Outsider,
+            8..12 => Adversary::Tamper,
+            n => Adversary::ALL[(n - 9) as usize],
+        };
+        let mut rates = Rates::default();
+        if adversary == Adversary::Tamper {
+            let mut some = |most| {
+                if dice.permille(400) {
+                    1 + dice.below(most)
+                } else {
+                    0
+                }
+            };
+            rates = Rates {
+                drop: some(60),
+                delay: some(40),
+                duplicate: some(200),
+                reorder: some(100),
+                flip: some(30),
+                swap: some(30),
+                replay: some(60),
+                forge: some(80),
+                swallow: some(40),
+            };
+        }
+        let cuts = match dice.below(4) {
+            0 => Cuts::Resumed,
+            1 => Cuts::Any,
+            _ => Cuts::Never,
+        };
+        let trust = match dice.below(10) {
+            0..6 => Trust::Friends,
+            6..9 => Trust::Strangers,
+            _ => Trust::Outdated,
+        };
+        let policy = dice.pick(&[Policy::Ask, Policy::Tofu, Policy::Pinned]);
+        let bulk = dice.permille(60);
+        let long =
+            !bulk && adversary == Adversary::None && cuts == Cuts::Never && dice.permille(25);
+        let messages = !long && dice.permille(120);
+        let window = match dice.below(4) {
+            _ if bulk => dice.pick(&[
+                Window::default(),
+                Window::Fixed {
+                    bytes: 20_000,
+                    chunk: 3000,
+                },
+            ]),
+            0 => Window::OneChunk,
+            1 => Window::Fixed {
+                bytes: 1 + dice.below(20_000) as u32,
+                chunk: 1 + dice.below(3000) as u16,
+            },
+            _ => Window::default(),
+        };
+        Self {
+            seed,
+            adversary,
+            rates,
+            cuts,
+            trust: if long { Trust::Friends } else { trust },
+            policy,
+            careful: dice.permille(500),
+            judging: if dice.permille(500) {
+                dice.time(Duration::from_secs(20))
+            } else {
+                Duration::ZERO
+            },
+            delay: match dice.below(4) {
+                _ if bulk => (Duration::from_millis(10), Duration::from_millis(50)),
+                _ if long => (Duration::from_micros(200), Duration::from_micros(50)),
+                0 => (Duration::ZERO, Duration::from_millis(1)),
+                1 => (Duration::from_millis(300), Duration::from_millis(900)),
+                _ => (Duration::from_millis(10), Duration::from_millis(50)),
+            },
+            rate: (!long && !bulk && dice.permille(100)).then(|| 3_000 + dice.below(50_000)),
+            limit: (!long && dice.permille(50)).then_some(10_000),
+            block: if long {
+                1
+            } else {
+                dice.pick(if bulk {
+                    &[4096, 65_535]
+                } else {
+                    &[256, 1000, 4096, 8192, 65_535]
+                })
+            },
+            max_block: if !bulk && dice.permille(100) {
+                2048
+            } else {
+                65_535
+            },
+            window: if long {
+                Window::Fixed {
+                    bytes: 64,
+                    chunk: 1,
+                }
+            } else {
+                window
+            },
+            messages,
+            backlog: dice.pick(&[1, 2048, 65_536]),
+            crossing: dice.permille(250),
+            bulk,
+            long,
+        }
+    }
+
+    /// A run in which nobody is against anybody and nothing fails.
+    pub fn calm_weather(seed: u64) -> Self {
+        Self {
+            seed,
+            adversary: Adversary::None,
+            rates: Rates::default(),
+            cuts: Cuts::Never,
+            trust: Trust::Friends,
+            policy: Policy::Pinned,
+            careful: true,
+            judging: Duration::ZERO,
+            delay: (Duration::from_millis(10), Duration::from_millis(50)),
+            rate: None,
+            limit: None,
+            block: 4096,
+            max_block: u16::MAX,
+            window: Window::default(),
+            messages: false,
+            backlog: 65_536,
+            crossing: false,
+            bulk: false,
+            long: false,
+        }
+    }
+
+    /// Nothing goes wrong that could be noticed: all that is said must arrive, and all ends must be clean.
+    pub fn calm(&self) -> bool {
+        let honest = matches!(
+            self.adversary,
+            Adversary::None | Adversary::Outsider | Adversary::Peer
+        );
+        honest && self.cuts != Cuts::Any && self.limit.is_none()
+    }
+
+    /// Most bytes that one stream may have under way.
+    pub fn most_under_way(&self) -> usize {
+        match self.window {
+            Window::Adaptive { max } => max as usize,
+            Window::Fixed { bytes, chunk } => (bytes as usize).max(usize::from(chunk)),
+            _ => 4096,
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The simulated world: clients with whole routers, their servers, and time that only jumps.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::Hasher as _;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use xtls_stanza::Envelope;
+
+use crate::canary::Canary;
+use crate::client::{Act, Client};
+use crate::dice::Dice;
+use crate::mallory::Mallory;
+use crate::oracle::Oracle;
+use crate::setup::Setup;
+use crate::totals::Totals;
+
+/// Romeo, who mostly opens.
+pub const ROMEO: usize = 0;
+/// Juliet, who mostly accepts.
+pub const JULIET: usize = 1;
+/// Whoever sits in the middle in Romeo's name, facing Juliet.
+pub const FALSE_ROMEO: usize = 2;
+/// Whoever sits in the middle in Juliet's name, facing Romeo.
+pub const FALSE_JULIET: usize = 3;
+/// The friend who breaks every rule; she has no router.
+pub const MALLORY: usize = 4;
+
+/// Something that is due.
+#[derive(Debug)]
+pub enum Deed {
+    /// A stanza arrives at a client.
+    Arrive(usize, Bytes),
+    /// An owner, or a link, does something.
+    Act(usize, Act),
+    /// The adversary says something of its own.
+    Forge,
+}
+
+/// A rule that was broken, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The seed of the run.
+    pub seed: u64,
+    /// Steps until then.
+    pub steps: u64,
+    /// Virtual time until then.
+    pub at: Duration,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// The world.
+pub struct World {
+    /// What the seed has drawn.
+    pub setup: Setup,
+    /// Virtual time.
+    pub now: Instant,
+    started: Instant,
+    queue: BTreeMap<(Instant, u64), Deed>,
+    number: u64,
+    /// When the last stanza from one to another arrives: order is kept (RFC 6120 §10.1).
+    pub(crate) last: BTreeMap<(usize, usize), Instant>,
+    /// When a client's server has read what the client has sent.
+    pub(crate) uplinks: BTreeMap<usize, Instant>,
+    /// The clients that have routers.
+    pub clients: Vec<Client>,
+    pub(crate) mallory: Option<Mallory>,
+    /// What owners were told.
+    pub oracle: Oracle,
+    canary: Canary,
+    /// Chance in everything that happens.
+    pub(crate) dice: Dice,
+    /// Stanzas of before, as they arrived.
+    pub(crate) history: VecDeque<(usize, Bytes)>,
+    /// Faults happen, and the adversary is at work.
+    pub raging: bool,
+    /// What happened, counted.
+    pub totals: Totals,
+    trace: std::hash::DefaultHasher,
+    /// What happened, written down, if somebody wants to read it.
+    pub log: Option<Vec<String>>,
+    pub(crate) broken: Option<String>,
+    /// Tunnels whose place another took that is not told yet: at which client, with whom, by which key.
+    pub(crate) replaced: Vec<(usize, xtls_stanza::Address, xtls_tls::Fingerprint)>,
+    /// Stanzas that owners wanted to say and could not.
+    pub(crate) unsaid: usize,
+    /// Ids and sids of whoever is in the middle beside the real one.
+    pub(crate) borrowed: std::collections::BTreeSet<String>,
+    same_moment: u32,
+}
+
+impl World {
+    /// A world in which nothing has happened yet.
+    pub fn new(setup: Setup, log: bool) -> Self {
+        let now = Instant::now();
+        let clients = Client::all(&setup);
+        let mallory = Mallory::new(&setup);
+        let mut dice = Dice::new(setup.seed, 2);
+        Self {
+            canary: Canary::new(&mut dice),
+            now,
+            started: now,
+            queue: BTreeMap::new(),
+            number: 0,
+            last: BTreeMap::new(),
+            uplinks: BTreeMap::new(),
+            clients,
+            mallory,
+            oracle: Oracle::default(),
+            dice,
+            history: VecDeque::new(),
+            raging: true,
+            totals: Totals::default(),
+            trace: std::hash::DefaultHasher::new(),
+            log: log.then(Vec::new),
+            broken: None,
+            replaced: Vec::new(),
+            unsaid: 0,
+            borrowed: std::collections::BTreeSet::new(),
+            same_moment: 0,
+            setup,
+        }
+    }
+
+    /// Virtual time since the beginning.
+    pub fn at(&self) -> Duration {
+        self.now - self.started
+    }
+
+    /// A number that follows from everything that happened.
+    pub fn trace(&self) -> u64 {
+        self.trace.finish()
+    }
+
+    /// The text that stands in every plaintext.
+    pub fn song(&self) -> &str {
+        &self.canary.song
+    }
+
+    /// Notes that a rule is broken; the first one counts.
+    pub fn accuse(&mut self, what: impl Into<String>) {
+        let what = what.into();
+        self.note(|| format!("VIOLATION {what}"));
+        self.broken.get_or_insert(what);
+    }
+
+    /// Accuses if it is an error.
+    pub(crate) fn demand(&mut self, outcome: Result<(), String>) {
+        if let Err(what) = outcome {
+            self.accuse(what);
+        }
+    }
+
+    /// Writes a line, if anybody reads it.
+    pub fn note(&mut self, line: impl FnOnce() -> String) {
+        let at = self.at();
+        if let Some(log) = &mut self.log {
+            log.push(format!("{:>12.6} {}", at.as_secs_f64(), line()));
+        }
+    }
+
+    /// Lets something happen later.
+    pub fn later(&mut self, after: Duration, deed: Deed) {
+        self.due(self.now + after, deed);
+    }
+
+    pub(crate) fn due(&mut self, at: Instant, deed: Deed) {
+        self.number += 1;
+        self.queue.insert((at, self.number), deed);
+    }
+
+    /// Everything that is under way to or from these clients is lost.
+    pub(crate) fn lose_under_way(&mut self, of: usize) {
+        self.queue
+            .retain(|_, deed| !matches!(deed, Deed::Arrive(to, _) if *to == of));
+    }
+
+    /// The next thing that happens, if it happens before `until`: the first deed or deadline.
+    pub fn step(&mut self, until: Instant) -> bool {
+        let deed = self.queue.first_key_value().map(|((at, _), _)| *at);
+        let timer = self
+            .clients
+            .iter()
+            .enumerate()
+            .filter_map(|(at, client)| Some((client.router.poll_timeout()?.at, at)))
+            .chain(
+                self.mallory
+                    .as_ref()
+                    .and_then(Mallory::deadline)
+                    .map(|at| (at, MALLORY)),
+            )
+            .min();
+        let before = self.now;
+        match (deed, timer) {
+            (Some(deed), timer) if deed <= until && timer.is_none_or(|(at, _)| deed <= at) => {
+                self.now = self.now.max(deed);
+                if let Some((_, deed)) = self.queue.pop_first() {
+                    self.perform(deed);
+                }
+            }
+            (_, Some((at, client))) if at <= until => {
+                self.now = self.now.max(at);
+                self.expire(client);
+            }
+            _ => {
+                self.now = self.now.max(until);
+                return false;
+            }
+        }
+        self.totals.steps += 1;
+        self.same_moment = if before == self.now {
+            self.same_moment + 1
+        } else {
+            0
+        };
+        if self.same_moment > 200_000 {
+            self.accuse("I5: time stands still");
+        }
+        self.broken.is_none()
+    }
+
+    fn perform(&mut self, deed: Deed) {
+        match deed {
+            Deed::Arrive(to, xml) => self.arrive(to, xml),
+            Deed::Act(client, act) => self.act(client, act),
+            Deed::Forge => self.forge(),
+        }
+    }
+
+    fn expire(&mut self, client: usize) {
+        self.note(|| format!("{client} deadline"));
+        self.totals.deadlines += 1;
+        let now = self.now;
+        if client == MALLORY {
+            self.mallory_expires();
+            return;
+        }
+        self.clients[client].router.handle_timeout(now);
+        self.drain(client);
+    }
+
+    /// A stanza reaches a client, or the end of a link that is away.
+    pub fn arrive(&mut self, to: usize, xml: Bytes) {
+        self.trace.write_u64(self.at().as_micros() as u64);
+        self.trace.write_usize(to);
+        self.trace.write(&xml);
+        self.note(|| format!("-> {to} {}", short(&xml)));
+        if to == MALLORY {
+            self.mallory_hears(&xml);
+            return;
+        }
+        if let Some(waiting) = &mut self.clients[to].away {
+            waiting.push(xml);
+            return;
+        }
+        self.history.push_back((to, xml.clone()));
+        if self.history.len() > 64 {
+            self.history.pop_front();
+        }
+        self.totals.stanzas += 1;
+        let Ok(envelope) = Envelope::read(&xml) else {
+            // What no client can read its link answers, or drops.
+            self.totals.unreadable += 1;
+            return;
+        };
+        let now = self.now;
+        let client = &mut self.clients[to];
+        client.seen(&xml);
+        client.referee.delivered(&envelope, lawful(&xml));
+        client.router.handle(now, envelope);
+        self.drain(to);
+    }
+
+    /// What a client says, on its way to the server: judged, then routed.
+    pub(crate) fn say(&mut self, from: usize, envelope: Envelope) {
+        let outcome = self.clients[from].referee.sent(&envelope);
+        self.demand(outcome.map_err(|rule| format!("I7: {rule}")));
+        let mut xml = Vec::new();
+        envelope.write(&mut xml);
+        if self.canary.sings(&xml) {
+            self.accuse("I2: a server sees plaintext");
+        }
+        self.note(|| format!("<- {from} {}", short(&xml)));
+        self.route(from, envelope, xml.len());
+    }
+}
+
+/// Whether what stands in `<data/>` is base64 (RFC 4648 §4), and nothing else in between.
+fn lawful(xml: &[u8]) -> bool {
+    let Some(start) = memchr::memmem::find(xml, b"<data ") else {
+        return true;
+    };
+    let text = xml[start..]
+        .split(|byte| *byte == b'>')
+        .nth(1)
+        .unwrap_or_default();
+    let text = text.split(|byte| *byte == b'<').next().unwrap_or_default();
+    let letters = text
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'));
+    let letters = letters.count();
+    text.len() % 4 == 0
+        && text.len() - letters <= 2
+        && text[letters..].iter().all(|byte| *byte == b'=')
+}
+
+/// The beginning of a stanza, for people.
+pub(crate) fn short(xml: &[u8]) -> String {
+    let text = String::from_utf8_lossy(xml);
+    let text = text
+        .replace("xmlns='jabber:client' ", "")
+        .replace("http://jabber.org/protocol/ibb", "IBB");
+    text.chars().take(230).collect()
+}

@@ -1,0 +1,84 @@
+//! The simulated world: many seeds, one seed, planted bugs, or the model.
+
+use std::ffi::OsString;
+
+use anyhow::{Result, bail};
+use xshell::cmd;
+
+use crate::workspace::Workspace;
+
+/// What to simulate.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Options {
+    /// The world as it is, with these words for the program.
+    World(Vec<OsString>),
+    /// The same with bugs planted in it: all of them, or one.
+    Planted(Vec<OsString>),
+}
+
+impl Options {
+    pub(crate) fn parse(args: &[OsString]) -> Result<Self> {
+        for arg in args {
+            let word = arg.to_string_lossy();
+            let known = [
+                "--steps",
+                "--seeds",
+                "--seed",
+                "--from",
+                "--trace",
+                "--model",
+                "--planted",
+            ];
+            if word.starts_with('-') && !known.contains(&word.as_ref()) {
+                bail!("cargo xtask sim knows no {word}");
+            }
+        }
+        if args.iter().any(|arg| arg == "--planted") {
+            return Ok(Self::Planted(args.to_vec()));
+        }
+        Ok(Self::World(args.to_vec()))
+    }
+}
+
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let sh = &workspace.sh;
+    match options {
+        Options::World(args) => cmd!(
+            sh,
+            "cargo run --quiet --locked --profile sim -p xtls-sim --bin sim -- {args...}"
+        )
+        .run()?,
+        Options::Planted(args) => {
+            // Everything is built anew with the flag, so it has a folder of its own.
+            let target = workspace.target.join("planted");
+            cmd!(sh, "cargo run --quiet --locked --profile sim -p xtls-sim --bin sim --target-dir {target} -- {args...}")
+                .env("RUSTFLAGS", "--cfg planted")
+                .run()?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Options> {
+        let args: Vec<OsString> = words.iter().map(OsString::from).collect();
+        Options::parse(&args)
+    }
+
+    #[test]
+    fn an_unknown_flag_is_refused() {
+        assert!(parse(&["--sed", "4"]).is_err());
+    }
+
+    #[test]
+    fn bugs_are_planted_only_when_asked_for() {
+        let words = ["--planted", "no-seq-check"];
+        let options = Options::Planted(words.map(OsString::from).to_vec());
+        assert_eq!(parse(&words).unwrap(), options);
+        let options = Options::World(vec!["--seed".into(), "4".into()]);
+        assert_eq!(parse(&["--seed", "4"]).unwrap(), options);
+    }
+}
