@@ -6,6 +6,9 @@
 //! * [`plain`]: bytestreams without any of this, for peers that know no XTLS.
 //! * [`Home`], [`Pins`]: the account's key and the keys of its peers on disk.
 
+#[macro_use]
+mod planted;
+
 mod client;
 mod driver;
 mod home;

@@ -178,7 +178,9 @@ impl Stream {
             | Phase::Flushing { .. }
             | Phase::PeerClosing { .. } => {}
         }
-        self.release(outbox);
+        if !planted!("answers-lost") {
+            self.release(outbox);
+        }
         for id in self.sender.drop_all() {
             outbox.settle(&id);
         }
@@ -206,8 +208,10 @@ impl Stream {
             .into_iter()
             .chain(self.ack_deadline().map(|at| (at, "any answer")));
         let other = match &self.phase {
+            Phase::Opening { .. } if planted!("open-without-timer") => None,
             Phase::Opening { until, .. } => return Some((*until, "the answer to our open")),
             Phase::Incoming { until, .. } => return Some((*until, "the owner's word on an open")),
+            Phase::Closing { .. } if planted!("close-without-timer") => None,
             Phase::Closing { until, .. } => return Some((*until, "the answer to our close")),
             Phase::Open => None,
             Phase::Flushing { until } => Some((*until, "our data to be acknowledged")),

@@ -38,6 +38,9 @@ impl Stream {
         match self.receiver.take(seq, bytes, request.clone()) {
             Ok(Taken::Kept) => {
                 tracing::trace!(stream = %self.id, seq = seq.0, len, "chunk received");
+                if planted!("acknowledged-unread") {
+                    self.release(outbox);
+                }
                 if self.receiver.unread() > 0 && !self.readable_told {
                     self.readable_told = true;
                     outbox.event(Event::Readable { id: self.id });

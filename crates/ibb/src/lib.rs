@@ -76,6 +76,9 @@
 //! exactly the peer's, that was not delayed, stored, copied or forwarded. Some peers answer an open
 //! for messages with chunks in requests; those are taken as well, in the same numbering.
 
+#[macro_use]
+mod planted;
+
 mod accept;
 mod clock;
 mod config;

@@ -80,14 +80,18 @@ impl Receiver {
         bytes: Bytes,
         request: Option<String>,
     ) -> Result<Taken, Violation> {
-        if bytes.len() > self.block {
+        if bytes.len() > self.block && !planted!("block-unchecked") {
             return Err(Violation::TooLarge {
                 len: bytes.len(),
                 block: self.block,
             });
         }
         let digest = digest(&bytes);
-        if seq != self.expected {
+        #[cfg(planted)]
+        if crate::planted::is("duplicate-delivered") && self.recent.contains(&digest) {
+            return Ok(self.again(bytes));
+        }
+        if seq != self.expected && !planted!("no-seq-check") {
             return self.repeat(seq, digest, request);
         }
         let cost = bytes.len() + CHUNK_COST + request.as_ref().map_or(0, String::len);
@@ -142,7 +146,7 @@ impl Receiver {
             .len()
             .checked_sub(behind)
             .and_then(|at| self.recent.get(at));
-        if known != Some(&digest) {
+        if known != Some(&digest) && !planted!("altered-duplicate") {
             return Err(Violation::Reused { seq });
         }
         self.stats.duplicates += 1;
@@ -161,6 +165,17 @@ impl Receiver {
         chunk.cost += cost;
         chunk.requests.push(request);
         Ok(Taken::Kept)
+    }
+
+    #[cfg(planted)]
+    fn again(&mut self, bytes: Bytes) -> Taken {
+        self.unread += bytes.len();
+        self.chunks.push_back(Chunk {
+            bytes,
+            cost: 0,
+            requests: Vec::new(),
+        });
+        Taken::Kept
     }
 
     pub(crate) fn unread(&self) -> usize {

@@ -17,6 +17,9 @@ impl Mux {
     }
 
     pub(crate) fn find(&self, peer: &Address, sid: &Sid) -> Option<StreamId> {
+        if planted!("no-from-check") {
+            return self.keys.values().find_map(|sids| sids.get(sid).copied());
+        }
         self.keys.get(peer)?.get(sid).copied()
     }
 

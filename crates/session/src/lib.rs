@@ -61,6 +61,9 @@
 //! # }
 //! ```
 
+#[macro_use]
+mod planted;
+
 mod binding;
 mod config;
 mod event;

@@ -78,8 +78,13 @@ pub(crate) fn strip(stanza: &Stanza, binding: &Binding) -> Result<Stanza, SendEr
 /// # Errors
 /// A false address: a correct peer never sends one, so the session ends.
 pub(crate) fn restore(mut stanza: Stanza, binding: &Binding) -> Result<Arrival, Violation> {
-    is_truthful(&stanza, binding)?;
-    stanza.from = Some(binding.peer.clone());
+    if !planted!("false-address-believed") {
+        is_truthful(&stanza, binding)?;
+        stanza.from = None;
+    }
+    if stanza.from.is_none() && !planted!("not-stamped") {
+        stanza.from = Some(binding.peer.clone());
+    }
     stanza.to = Some(binding.own.clone());
 
     let type_ = stanza.type_.as_deref();
@@ -192,6 +197,9 @@ fn out_of_place(kind: &'static str, type_: &str) -> Arrival {
 /// Payloads that carry a server's authority, set up a stream, or nest a tunnel. What speaks for verification
 /// (`urn:xmpp:tmp:xtls#verify`) is the session's own and never the application's.
 fn forbidden(child: &Element) -> bool {
+    if planted!("authority-delivered") {
+        return false;
+    }
     let name = child.name.as_str();
     match child.ns.as_str() {
         "jabber:iq:roster"

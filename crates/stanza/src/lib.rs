@@ -30,6 +30,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[macro_use]
+mod planted;
+
 mod address;
 pub mod base64;
 mod condition;

@@ -244,7 +244,7 @@ impl fmt::Debug for Config {
 }
 
 fn names(alpn: &[u8]) -> Vec<Vec<u8>> {
-    if alpn.is_empty() {
+    if alpn.is_empty() || planted!("alpn-not-compared") {
         Vec::new()
     } else {
         vec![alpn.to_vec()]

@@ -58,6 +58,9 @@
 //! # }
 //! ```
 
+#[macro_use]
+mod planted;
+
 pub mod trust;
 pub mod verify;
 

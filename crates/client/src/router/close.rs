@@ -107,7 +107,7 @@ impl Router {
             peer: tunnel.peer.clone(),
             by,
             why,
-            clean: close.clean,
+            clean: close.clean || (planted!("forged-close-is-clean") && tunnel.dismissed),
             unconfirmed: close.unconfirmed,
         };
         let Some(stream) = tunnel.stream else {
@@ -211,7 +211,11 @@ impl Router {
         from: &Address,
         sid: Option<&Sid>,
     ) -> bool {
-        let mut ids = self.with_peer(from);
+        let mut ids = if planted!("closed-by-anybody") {
+            self.tunnels.keys().copied().collect()
+        } else {
+            self.with_peer(from)
+        };
         // Without a sid it is the one that is closing anyway.
         ids.sort_by_key(|id| self.tunnels.get(id).is_none_or(|tunnel| !tunnel.silent));
         let found = ids.into_iter().find(|id| {
@@ -413,6 +417,9 @@ impl Router {
         self.dirty.remove(&id);
         self.emptying.remove(&id);
         if !tunnel.hidden() {
+            if planted!("closed-twice") {
+                self.tell(id, What::Closed(closed.clone()));
+            }
             self.tell(id, What::Closed(closed));
         }
         self.after(id, &tunnel);

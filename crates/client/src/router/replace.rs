@@ -78,7 +78,7 @@ impl Router {
             return;
         };
         let key = self.tunnels.get(&rival).and_then(|tunnel| tunnel.key);
-        if key != Some(peer.key.fingerprint) {
+        if key != Some(peer.key.fingerprint) && !planted!("replaced-by-another-key") {
             self.expose(id);
             return;
         }

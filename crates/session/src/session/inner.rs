@@ -27,7 +27,9 @@ impl Session {
 
     /// The next stanza, or the end of the peer's direction.
     pub(super) fn poll_inner(&mut self) -> Option<Event> {
-        while matches!(self.phase, Phase::Open { .. }) && self.reading == Direction::Open {
+        let early = planted!("delivered-unverified") && matches!(self.phase, Phase::Judging { .. });
+        while (early || matches!(self.phase, Phase::Open { .. })) && self.reading == Direction::Open
+        {
             match self.binding.service.mode() {
                 Mode::Stanzas => match self.next_frame() {
                     Ok(Some(frame)) => match self.arrive(frame) {
@@ -46,7 +48,7 @@ impl Session {
             }
             if self.tls.peer_closed() {
                 self.verification_ends();
-                if self.cutter.finish(&self.plain).is_err() {
+                if self.cutter.finish(&self.plain).is_err() && !planted!("torn-is-clean") {
                     self.end(By::Peer, Why::Truncated);
                     return None;
                 }

@@ -64,6 +64,7 @@ impl Session {
         }
         match standing {
             Standing::Pinned(_) => self.open(),
+            Standing::New if planted!("verdict-skipped") => self.open(),
             Standing::New => {
                 let until = now.checked_add(self.config.judging);
                 self.phase = Phase::Judging { until };
@@ -80,7 +81,12 @@ impl Session {
             Role::Server => {
                 // The confirmation: one space, legal between stanzas, after our verdict on the client and never before.
                 // A connection that has failed meanwhile takes none, and the failure is what counts then.
-                if self.tls.write(b" ").is_err() && self.tls.failure().is_none() {
+                let confirmation: &[u8] = if planted!("confirmation-skipped") {
+                    b""
+                } else {
+                    b" "
+                };
+                if self.tls.write(confirmation).is_err() && self.tls.failure().is_none() {
                     self.end(By::Us, Why::Aborted);
                     return;
                 }
@@ -90,6 +96,9 @@ impl Session {
             Role::Client => {
                 self.phase = Phase::Open { confirmed: false };
                 self.events.push_back(Event::Ready);
+                if planted!("confirmed-by-itself") {
+                    self.confirm();
+                }
             }
         }
     }
