@@ -8,6 +8,7 @@ Each line of standard input is a JSON object {"do": …}, each line of standard 
     open TO BLOCK MODE  opens one ("iq" or "message")
     exchange SIZE       sends SIZE bytes and reads as many, at once
     send SIZE           sends SIZE bytes, and waits until the library says that they have gone
+    take SIZE           reads SIZE bytes
     wrap SIZE           the same in iqs made by hand, whose base64 is broken into lines (slixmpp only)
     close SIZE          sends SIZE bytes and closes the stream
     drain               reads until the other end has closed
@@ -20,6 +21,7 @@ import hashlib
 import json
 import random
 import sys
+import time
 
 
 class Inbox:
@@ -57,7 +59,7 @@ def digest(data):
 
 async def obey(peer, order, noise):
     what = order["do"]
-    data = noise.randbytes(order.get("size", 0))
+    data = b"" if what == "take" else noise.randbytes(order.get("size", 0))
     if what == "accept":
         return {"is": "open", **await peer.accept()}
     if what == "open":
@@ -66,8 +68,12 @@ async def obey(peer, order, noise):
         _, read = await asyncio.gather(peer.send(data), peer.inbox.take(len(data)))
         return {"is": "exchanged", "sent": digest(data), "read": digest(read)}
     if what == "send":
+        start = time.perf_counter()
         await peer.send(data)
-        return {"is": "sent", "sent": digest(data)}
+        seconds = time.perf_counter() - start
+        return {"is": "sent", "sent": digest(data), "seconds": seconds}
+    if what == "take":
+        return {"is": "taken", "read": digest(await peer.inbox.take(order["size"]))}
     if what == "wrap":
         await peer.wrap(data)
         return {"is": "sent", "sent": digest(data)}

@@ -1,5 +1,5 @@
 -- A throw-away server for tests: Debian's shipped module set without s2s, HTTP and administration,
--- on loopback, with a log of every stanza. @NAMES@ are filled in by `cargo xtask prosody`.
+-- on loopback, for tests with a log of every stanza. @NAMES@ are filled in by `cargo xtask prosody`.
 
 daemonize = false
 run_as_root = true
@@ -20,13 +20,12 @@ modules_enabled = {
 	"blocklist"; "bookmarks"; "carbons"; "pep"; "private"; "smacks"; "vcard4"; "vcard_legacy";
 	"csi_simple"; "ping"; "time"; "uptime"; "version";
 	"posix";
-	-- Writes each stanza to the log: a test can show what the server saw.
-	"stanza_debug";
+	-- Where `stanza_debug` is among them, each stanza is in the log: a test can show what the server saw.
 	@MORE_MODULES@
 }
 modules_disabled = { "s2s" }
 @MORE_SETTINGS@
 
-log = { { levels = { min = "debug" }, to = "file", filename = [[@FOLDER@/prosody.log]] } }
+log = { { levels = { min = "@LOG_LEVEL@" }, to = "file", filename = [[@FOLDER@/prosody.log]] } }
 
 VirtualHost "@DOMAIN@"

@@ -8,6 +8,8 @@ use anyhow::{Result, bail};
 use xshell::cmd;
 
 use crate::packages;
+use crate::python;
+use crate::server::{Kind, Server};
 use crate::workspace::Workspace;
 
 /// What of the benches package is built: nothing above stanzas.
@@ -22,6 +24,8 @@ pub(crate) enum Options {
     Check,
     /// The TLS adapter beside rustls; `check` fails below the bars.
     Tls { check: bool },
+    /// Bytestreams through a real server; `check` fails below the bars.
+    Ibb { check: bool },
 }
 
 impl Options {
@@ -31,11 +35,15 @@ impl Options {
             _ if check && args.len() == 1 => Ok(Self::Check),
             [layer] if layer == "tls" => Ok(Self::Tls { check }),
             [layer, flag] if layer == "tls" && flag == "--check" => Ok(Self::Tls { check }),
+            [layer] if layer == "ibb" => Ok(Self::Ibb { check }),
+            [layer, flag] if layer == "ibb" && flag == "--check" => Ok(Self::Ibb { check }),
             [] => Ok(Self::Groups(Vec::new())),
             [filter] if !filter.as_encoded_bytes().starts_with(b"-") => {
                 Ok(Self::Groups(vec![filter.clone()]))
             }
-            _ => bail!("cargo xtask bench takes --check, or tls [--check], or a FILTER"),
+            _ => bail!(
+                "cargo xtask bench takes --check, or tls [--check], or ibb [--check], or a FILTER"
+            ),
         }
     }
 }
@@ -53,7 +61,33 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             )
             .run()?)
         }
+        Options::Ibb { check } => ibb(workspace, *check),
     }
+}
+
+/// With the release profile, as users build the program.
+fn ibb(workspace: &Workspace, check: bool) -> Result<()> {
+    let sh = &workspace.sh;
+    let program = [
+        "--release",
+        "--locked",
+        "-p",
+        "xtls-benches",
+        "--example",
+        "ibb",
+        "--no-default-features",
+        "--features",
+        "live",
+    ];
+    cmd!(sh, "cargo build {program...}").run()?;
+    let python = python::ensure(workspace)?;
+    let server = Server::start(workspace, Kind::Quiet)?;
+    let flag = check.then_some("--check");
+    cmd!(sh, "cargo run --quiet {program...} -- {flag...}")
+        .env(Kind::Quiet.variable(), server.facts())
+        .env(python::VARIABLE, python)
+        .run()?;
+    server.discard()
 }
 
 fn groups(workspace: &Workspace, filter: &[OsString]) -> Result<()> {
@@ -122,6 +156,9 @@ mod tests {
         let checked = Options::Tls { check: true };
         assert_eq!(parse(&["tls", "--check"]).unwrap(), checked);
         assert!(parse(&["tls", "chat"]).is_err());
+        assert_eq!(parse(&["ibb"]).unwrap(), Options::Ibb { check: false });
+        let checked = Options::Ibb { check: true };
+        assert_eq!(parse(&["ibb", "--check"]).unwrap(), checked);
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, deny: Deny) -> Resul
     }
     steps.run("clippy", || {
         let features = features(workspace);
-        Ok(cmd!(sh, "cargo clippy --locked --workspace --features {features},xtls-tests/live --all-targets -- -D warnings").run()?)
+        Ok(cmd!(sh, "cargo clippy --locked --workspace --features {features},xtls-benches/live,xtls-tests/live --all-targets -- -D warnings").run()?)
     })?;
     steps.run("clippy, each crate alone", || {
         for &(package, flags) in ALONE {

@@ -5,10 +5,13 @@ mod bench;
 mod certificate;
 mod check;
 mod deny;
+mod ejabberd;
 mod fuzz;
 mod packages;
 mod prosody;
 mod python;
+mod running;
+mod server;
 mod sim;
 mod steps;
 mod test;
@@ -20,7 +23,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::prosody::Limits;
+use crate::server::Kind;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
 
@@ -31,12 +34,14 @@ cargo xtask check                            fmt, clippy, doc, licences and bans
 cargo xtask bench [--check | FILTER]         framer and stanza beside rxml, quick-xml, expat and bare base64; --check: only the
                                              ratios, which fail below their bars
 cargo xtask bench tls [--check]              the TLS adapter beside rustls alone: throughput, handshakes, heap
+cargo xtask bench ibb [--check]              bytestreams through a real server beside bare iqs and slixmpp
 cargo xtask tidy                             layer arrows and house rules
 cargo xtask fuzz TARGET [SECONDS] [--runs N] fuzz framer, stanza, differential, base64 or ibb for a minute; docs/FUZZING.md has the rest
 cargo xtask sim [--seed N [--trace]]         the simulated hostile world: ten million steps, or one seed line by line;
                 [--planted [BUG]] [--model]  bugs planted in it, which it must find; every interleaving of a small model
 cargo xtask prosody [--limits] [--then CMD…] a throw-away XMPP server on loopback with two accounts; --limits: as Debian ships it,
-                                             10 kB/s; --then: run CMD with the server, then stop it";
+                                             10 kB/s; --then: run CMD with the server, then stop it
+cargo xtask ejabberd [--then CMD…]           the same on ejabberd, without limits";
 
 fn main() -> ExitCode {
     run().unwrap_or_else(|error| {
@@ -75,8 +80,12 @@ fn run() -> Result<ExitCode> {
             sim::run(&Workspace::open()?, &sim::Options::parse(&args)?)?;
         }
         Some("prosody") => {
-            let (limits, then) = prosody_args(args)?;
-            return prosody::run(&Workspace::open()?, limits, &then);
+            let (kind, then) = prosody_args(args)?;
+            return server::run(&Workspace::open()?, kind, &then);
+        }
+        Some("ejabberd") => {
+            let then = ejabberd_args(args)?;
+            return server::run(&Workspace::open()?, Kind::Ejabberd, &then);
         }
         Some("help" | "--help" | "-h") => eprintln!("{USAGE}"),
         Some(_) | None => bail!("no chore named {}\n{USAGE}", command.display()),
@@ -91,7 +100,23 @@ fn none_left(args: &[OsString]) -> Result<()> {
     }
 }
 
-fn prosody_args(mut args: Vec<OsString>) -> Result<(Limits, Vec<OsString>)> {
+fn prosody_args(mut args: Vec<OsString>) -> Result<(Kind, Vec<OsString>)> {
+    let then = split_then(&mut args)?;
+    match args.as_slice() {
+        [] => Ok((Kind::Free, then)),
+        [flag] if flag == "--limits" => Ok((Kind::Stock, then)),
+        _ => bail!("cargo xtask prosody takes --limits and --then CMD…\n{USAGE}"),
+    }
+}
+
+fn ejabberd_args(mut args: Vec<OsString>) -> Result<Vec<OsString>> {
+    let then = split_then(&mut args)?;
+    none_left(&args)?;
+    Ok(then)
+}
+
+/// The command after `--then`, taken off the end.
+fn split_then(args: &mut Vec<OsString>) -> Result<Vec<OsString>> {
     let then = match args.iter().position(|arg| arg == "--then") {
         None => Vec::new(),
         Some(at) => {
@@ -103,11 +128,7 @@ fn prosody_args(mut args: Vec<OsString>) -> Result<(Limits, Vec<OsString>)> {
             then
         }
     };
-    match args.as_slice() {
-        [] => Ok((Limits::Off, then)),
-        [flag] if flag == "--limits" => Ok((Limits::Stock, then)),
-        _ => bail!("cargo xtask prosody takes --limits and --then CMD…\n{USAGE}"),
-    }
+    Ok(then)
 }
 
 #[cfg(test)]
@@ -130,8 +151,8 @@ mod tests {
 
     #[test]
     fn flags_after_then_belong_to_the_command() {
-        let (limits, then) = prosody_args(args(&["--then", "true", "--limits"])).unwrap();
-        assert_eq!(limits, Limits::Off);
+        let (kind, then) = prosody_args(args(&["--then", "true", "--limits"])).unwrap();
+        assert_eq!(kind, Kind::Free);
         assert_eq!(then, args(&["true", "--limits"]));
     }
 }

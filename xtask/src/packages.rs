@@ -42,6 +42,25 @@ pub(crate) const SERVER: &[Package] = &[
     },
 ];
 
+/// What a throw-away server of the other kind needs.
+pub(crate) const EJABBERD: &[Package] = &[
+    Package {
+        program: "ejabberdctl",
+        debian: "ejabberd",
+        elsewhere: "ejabberd 23.01 or later (https://www.ejabberd.im)",
+    },
+    Package {
+        program: "erl",
+        debian: "erlang-base",
+        elsewhere: "Erlang, which comes with ejabberd",
+    },
+    Package {
+        program: "openssl",
+        debian: "openssl",
+        elsewhere: "the openssl command, 3.0 or later",
+    },
+];
+
 /// A Python that can make environments. Whether it can is found out by asking it.
 pub(crate) const PYTHON: &[&Package] = &[&Package {
     program: "python3",
@@ -175,8 +194,10 @@ fn install(sh: &Shell, names: &[&str]) -> Result<()> {
     .run()?;
     drop(policy);
     // Ours is started by hand; the one of the distribution stays down after a restart, too.
-    if names.contains(&"prosody") && Path::new("/run/systemd/system").exists() {
-        cmd!(sh, "systemctl disable --now prosody").run()?;
+    for service in ["prosody", "ejabberd"] {
+        if names.contains(&service) && Path::new("/run/systemd/system").exists() {
+            cmd!(sh, "systemctl disable --now {service}").run()?;
+        }
     }
     Ok(())
 }

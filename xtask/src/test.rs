@@ -7,8 +7,8 @@ use xshell::{Cmd, cmd};
 
 use crate::check::{self, Deny};
 use crate::packages;
-use crate::prosody::{Limits, Prosody};
 use crate::python;
+use crate::server::{Kind, Server};
 use crate::steps::Steps;
 use crate::workspace::{Workspace, list, text};
 
@@ -46,6 +46,7 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, options: &Options) -
     if !options.quick {
         steps.run("packages", || {
             packages::ensure(sh, packages::SERVER)?;
+            packages::ensure(sh, packages::EJABBERD)?;
             packages::ensure_expat(sh)?;
             packages::ensure_stacks(sh)?;
             python::ensure(workspace).map(drop)
@@ -105,17 +106,20 @@ fn live(
     }
     let features = format!("{features},{LIVE}/live");
     let python = python::ensure(workspace)?;
-    let free = Prosody::start(workspace, Limits::Off)?;
-    let stock = Prosody::start(workspace, Limits::Stock)?;
+    let free = Server::start(workspace, Kind::Free)?;
+    let stock = Server::start(workspace, Kind::Stock)?;
+    let ejabberd = Server::start(workspace, Kind::Ejabberd)?;
     runner
         .command(workspace, &features, &targets, filter)
-        .env(Limits::Off.variable(), free.facts())
-        .env(Limits::Stock.variable(), stock.facts())
+        .env(Kind::Free.variable(), free.facts())
+        .env(Kind::Stock.variable(), stock.facts())
+        .env(Kind::Ejabberd.variable(), ejabberd.facts())
         .env(python::VARIABLE, python)
         .env("XTLS_BIN", workspace.target.join("debug").join("xtls"))
         .run()?;
     free.discard()?;
-    stock.discard()
+    stock.discard()?;
+    ejabberd.discard()
 }
 
 /// Names of the test targets that `cargo metadata` says require the feature `live`.

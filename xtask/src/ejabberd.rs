@@ -1,0 +1,71 @@
+//! ejabberd's configuration and accounts.
+//!
+//! It runs in a plain Erlang of ours: `ejabberdctl` insists on a user and on folders of the system, and on a daemon that
+//! tells Erlang nodes of each other.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::packages;
+use crate::server::{ACCOUNTS, DOMAIN, Ports, new_password};
+
+/// The file that says that the accounts are made.
+pub(crate) const REGISTERED: &str = "registered";
+
+/// Makes the accounts from their password files.
+const REGISTER: &str = r#"
+Register = fun(Account) ->
+    {ok, Password} = file:read_file(Account),
+    ok = ejabberd_auth:try_register(list_to_binary(Account), <<"@DOMAIN@">>, string:trim(Password))
+end,
+lists:foreach(Register, [@ACCOUNTS@]),
+ok = file:write_file("@REGISTERED@", <<>>).
+"#;
+
+/// Writes the configuration, and says what to run: the server, which then makes the accounts.
+pub(crate) fn command(folder: &Path, ports: Ports) -> Result<Command> {
+    let home = folder
+        .to_str()
+        .context("the target folder's name is not UTF-8")?;
+    let config = include_str!("../ejabberd/ejabberd.yml")
+        .replace("@FOLDER@", home)
+        .replace("@STARTTLS_PORT@", &ports.starttls.to_string())
+        .replace("@TLS_PORT@", &ports.tls.to_string())
+        .replace("@DOMAIN@", DOMAIN);
+    fs::write(folder.join("ejabberd.yml"), config)?;
+    for account in ACCOUNTS {
+        new_password(folder, account)?;
+    }
+    let accounts = ACCOUNTS.map(|account| format!("\"{account}\"")).join(", ");
+    let register = REGISTER
+        .replace("@DOMAIN@", DOMAIN)
+        .replace("@ACCOUNTS@", &accounts)
+        .replace("@REGISTERED@", REGISTERED);
+
+    let mut command = Command::new(packages::find("erl").context("erl is not installed")?);
+    command
+        .args(["-noinput", "-mnesia", "dir"])
+        .arg(format!("\"{home}/data\""))
+        .args(["-s", "ejabberd", "-eval", &register])
+        .env("EJABBERD_CONFIG_PATH", folder.join("ejabberd.yml"))
+        .env("EJABBERD_LOG_PATH", folder.join("ejabberd.log"))
+        .env("ERL_CRASH_DUMP", folder.join("erl_crash.dump"))
+        .env("HOME", home);
+    if let Some(libraries) = libraries()? {
+        command.env("ERL_LIBS", libraries);
+    }
+    Ok(command)
+}
+
+/// Where the distribution keeps ejabberd, as its own script says.
+fn libraries() -> Result<Option<String>> {
+    let script = packages::find("ejabberdctl").context("ejabberdctl is not installed")?;
+    let script = fs::read_to_string(script)?;
+    let line = script
+        .lines()
+        .find_map(|line| line.strip_prefix("ERL_LIBS="));
+    Ok(line.map(|path| path.trim_matches(['\'', '"']).to_owned()))
+}

@@ -1,0 +1,135 @@
+//! A server's process, and its end.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// How long a server may take to start, and then to stop.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at a server that starts or stops.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A running server. It ends when this is dropped, and also when this program is killed.
+pub(crate) struct Running {
+    name: &'static str,
+    folder: PathBuf,
+    process: Child,
+    /// Waits for the end of its input, which comes when this program ends in whatever way; then ends the server.
+    guard: Child,
+}
+
+impl Running {
+    /// Runs the command in `folder`. What it prints is in `console.log` there.
+    pub(crate) fn start(name: &'static str, mut command: Command, folder: &Path) -> Result<Self> {
+        let console = File::create(folder.join("console.log"))?;
+        // In groups of their own: an interrupt from the keyboard reaches this program only, and the guard does the rest.
+        let mut process = command
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(console.try_clone()?)
+            .stderr(console)
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot run {name}"))?;
+        let guard = Command::new("sh")
+            .args(["-c", "cat >/dev/null; kill \"$1\" 2>/dev/null", "guard"])
+            .arg(process.id().to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .process_group(0)
+            .spawn();
+        let guard = match guard {
+            Ok(guard) => guard,
+            Err(error) => {
+                process.kill()?;
+                process.wait()?;
+                return Err(error).context("cannot run sh");
+            }
+        };
+        Ok(Self {
+            name,
+            folder: folder.to_owned(),
+            process,
+            guard,
+        })
+    }
+
+    /// Waits until somebody answers on the port.
+    pub(crate) fn wait_for(&mut self, port: u16) -> Result<()> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        self.wait_until(&format!("does not answer on port {port}"), || {
+            TcpStream::connect_timeout(&address, PATIENCE).ok()
+        })?;
+        Ok(())
+    }
+
+    /// Looks until there is what is looked for; `else_says` what is wrong when it does not come.
+    pub(crate) fn wait_until<T>(
+        &mut self,
+        else_says: &str,
+        mut look: impl FnMut() -> Option<T>,
+    ) -> Result<T> {
+        let deadline = Instant::now() + PATIENCE;
+        let name = self.name;
+        loop {
+            if let Some(found) = look() {
+                return Ok(found);
+            }
+            if let Some(status) = self.process.try_wait()? {
+                bail!("{name} ended with {status}:\n{}", last_words(&self.folder));
+            }
+            if Instant::now() > deadline {
+                bail!("{name} {else_says}:\n{}", last_words(&self.folder));
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
+        Ok(self.process.wait()?)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        drop(self.guard.stdin.take());
+        while let Ok(None) = self.process.try_wait() {
+            if Instant::now() > deadline {
+                eprintln!("{} does not stop: killed", self.name);
+                if let Err(error) = self
+                    .process
+                    .kill()
+                    .and_then(|()| self.process.wait().map(drop))
+                {
+                    eprintln!("cannot kill {}: {error}", self.name);
+                }
+                break;
+            }
+            std::thread::sleep(LOOK);
+        }
+        if let Err(error) = self.guard.wait() {
+            eprintln!("cannot wait for the guard of {}: {error}", self.name);
+        }
+    }
+}
+
+/// The end of what the server in this folder wrote.
+pub(crate) fn last_words(folder: &Path) -> String {
+    let mut words = String::new();
+    for name in ["console.log", "prosody.log", "ejabberd.log"] {
+        let text = fs::read_to_string(folder.join(name)).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        for line in lines.iter().skip(lines.len().saturating_sub(20)) {
+            words.push_str(line);
+            words.push('\n');
+        }
+    }
+    words
+}

@@ -1,0 +1,284 @@
+//! A throw-away server on loopback: own ports, own data folder, own certification authority, two accounts.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+use crate::running::{self, Running};
+use crate::workspace::Workspace;
+use crate::{certificate, ejabberd, packages, prosody};
+
+pub(crate) const DOMAIN: &str = "localhost";
+pub(crate) const ACCOUNTS: [&str; 2] = ["romeo", "juliet"];
+/// How often other ports are tried when somebody took the chosen ones in between.
+pub(crate) const ATTEMPTS: u32 = 3;
+
+/// Which server, and how fast it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Prosody, as fast as it can.
+    Free,
+    /// The same, without a log of every stanza.
+    Quiet,
+    /// Prosody as Debian ships it: 10 kB/s from each client.
+    Stock,
+    /// ejabberd, as fast as it can.
+    Ejabberd,
+}
+
+impl Kind {
+    /// The variable that tells a test where the server's facts are.
+    pub(crate) fn variable(self) -> &'static str {
+        match self {
+            Self::Free => "XTLS_PROSODY_FREE",
+            Self::Quiet => "XTLS_PROSODY_QUIET",
+            Self::Stock => "XTLS_PROSODY_STOCK",
+            Self::Ejabberd => "XTLS_EJABBERD",
+        }
+    }
+
+    fn program(self) -> &'static str {
+        match self {
+            Self::Free | Self::Quiet | Self::Stock => "prosody",
+            Self::Ejabberd => "ejabberd",
+        }
+    }
+
+    fn packages(self) -> &'static [packages::Package] {
+        match self {
+            Self::Free | Self::Quiet | Self::Stock => packages::SERVER,
+            Self::Ejabberd => packages::EJABBERD,
+        }
+    }
+
+    fn log(self) -> &'static str {
+        match self {
+            Self::Free | Self::Quiet | Self::Stock => "prosody.log",
+            Self::Ejabberd => "ejabberd.log",
+        }
+    }
+}
+
+/// A running server. It ends when this is dropped, and also when this program is killed.
+pub(crate) struct Server {
+    kind: Kind,
+    running: Running,
+    folder: PathBuf,
+    ports: Ports,
+    /// Locked while the folder is in use.
+    _lock: File,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Ports {
+    pub(crate) starttls: u16,
+    pub(crate) tls: u16,
+}
+
+/// `cargo xtask prosody` and `ejabberd`: runs the server until it is interrupted, or as long as `then` runs.
+pub(crate) fn run(workspace: &Workspace, kind: Kind, then: &[OsString]) -> Result<ExitCode> {
+    let mut server = Server::start(workspace, kind)?;
+    let Some((program, args)) = then.split_first() else {
+        eprintln!("{}", server.usage(kind));
+        let status = server.running.wait()?;
+        bail!(
+            "the server ended by itself ({status}); its last words:\n{}",
+            server.last_words()
+        );
+    };
+    let status = Command::new(program)
+        .args(args)
+        .env(kind.variable(), server.facts())
+        .status();
+    let status = status.with_context(|| format!("cannot run {}", program.display()))?;
+    if status.success() {
+        server.discard()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!(
+        "{} ended with {status}; the server's log: {}",
+        program.display(),
+        server.file(kind.log()).display()
+    );
+    Ok(ExitCode::from(
+        status
+            .code()
+            .and_then(|code| u8::try_from(code).ok())
+            .unwrap_or(1),
+    ))
+}
+
+impl Server {
+    /// Installs what is missing, starts a server and waits until both its ports answer with its certificate.
+    pub(crate) fn start(workspace: &Workspace, kind: Kind) -> Result<Self> {
+        packages::ensure(&workspace.sh, kind.packages())?;
+        let mut tries = 1;
+        loop {
+            match Self::start_once(workspace, kind) {
+                Err(error) if tries < ATTEMPTS => eprintln!("{error:#}\nonce more, on other ports"),
+                outcome => return outcome,
+            }
+            tries += 1;
+        }
+    }
+
+    fn start_once(workspace: &Workspace, kind: Kind) -> Result<Self> {
+        let (folder, lock) = own_folder(&workspace.target.join(kind.program()))?;
+        let ports = Ports::choose()?;
+        certificate::issue(&folder, DOMAIN)?;
+        let command = match kind {
+            Kind::Free | Kind::Quiet | Kind::Stock => {
+                prosody::command(workspace, &folder, ports, kind)?
+            }
+            Kind::Ejabberd => ejabberd::command(&folder, ports)?,
+        };
+        let running = Running::start(kind.program(), command, &folder)?;
+        let mut server = Self {
+            kind,
+            running,
+            folder,
+            ports,
+            _lock: lock,
+        };
+        server.wait_until_ready()?;
+        server.write_facts()?;
+        Ok(server)
+    }
+
+    /// The file that tells a test all it needs, one `key=value` a line.
+    pub(crate) fn facts(&self) -> PathBuf {
+        self.file("facts")
+    }
+
+    /// Stops the server and removes its folder.
+    pub(crate) fn discard(self) -> Result<()> {
+        let folder = self.folder.clone();
+        drop(self);
+        Ok(fs::remove_dir_all(folder)?)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        for port in [self.ports.starttls, self.ports.tls] {
+            self.running.wait_for(port)?;
+        }
+        if self.kind == Kind::Ejabberd {
+            let accounts = self.file(ejabberd::REGISTERED);
+            self.running
+                .wait_until("makes no accounts", || accounts.exists().then_some(()))?;
+        }
+        // A port that answers may be somebody else's: only this server has this certificate.
+        let check = format!("-brief -CAfile ca.pem -verify_return_error -verify_hostname {DOMAIN}");
+        let Ports { starttls, tls } = self.ports;
+        certificate::openssl(
+            &self.folder,
+            &format!(
+                "s_client -connect 127.0.0.1:{starttls} -starttls xmpp -xmpphost {DOMAIN} {check}"
+            ),
+        )?;
+        certificate::openssl(
+            &self.folder,
+            &format!("s_client -connect 127.0.0.1:{tls} {check}"),
+        )?;
+        Ok(())
+    }
+
+    fn write_facts(&self) -> Result<()> {
+        let mut facts = format!(
+            "domain={DOMAIN}\nstarttls_port={}\ntls_port={}\nca_file={}\nlog_file={}\n",
+            self.ports.starttls,
+            self.ports.tls,
+            self.file("ca.pem").display(),
+            self.file(self.kind.log()).display(),
+        );
+        for account in ACCOUNTS {
+            let file = self.file(account);
+            facts.push_str(&format!("{account}_password_file={}\n", file.display()));
+        }
+        Ok(fs::write(self.facts(), facts)?)
+    }
+
+    fn usage(&self, kind: Kind) -> String {
+        let Ports { starttls, tls } = self.ports;
+        let common = format!(
+            "--server 127.0.0.1:{starttls} --ca-file {}",
+            self.file("ca.pem").display()
+        );
+        let account = |name: &str| {
+            format!(
+                "--account {name}@{DOMAIN} --password-file {} {common}",
+                self.file(name).display()
+            )
+        };
+        format!(
+            "\n{} runs on 127.0.0.1: STARTTLS on port {starttls}, direct TLS on port {tls}. Ctrl-C stops it.\n\
+             \n  one terminal     xtls stanzas --listen --accept romeo@{DOMAIN} --trust ask {}\
+             \n  another          xtls stanzas juliet@{DOMAIN} --trust ask {}\
+             \n  what it saw      tail -f {}\
+             \n  for tests        export {}={}\n",
+            self.kind.program(),
+            account("juliet"),
+            account("romeo"),
+            self.file(self.kind.log()).display(),
+            kind.variable(),
+            self.facts().display(),
+        )
+    }
+
+    fn last_words(&self) -> String {
+        running::last_words(&self.folder)
+    }
+}
+
+impl Ports {
+    /// Two ports that are free now.
+    pub(crate) fn choose() -> Result<Self> {
+        let any = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let (starttls, tls) = (any()?, any()?);
+        Ok(Self {
+            starttls: starttls.local_addr()?.port(),
+            tls: tls.local_addr()?.port(),
+        })
+    }
+}
+
+/// An empty folder under `home` that no other run uses, for this user's eyes only, and the lock that says so.
+pub(crate) fn own_folder(home: &Path) -> Result<(PathBuf, File)> {
+    fs::create_dir_all(home)?;
+    for number in 1..=64 {
+        let lock = File::create(home.join(format!("{number}.lock")))?;
+        if lock.try_lock().is_err() {
+            continue;
+        }
+        let folder = home.join(number.to_string());
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::DirBuilder::new().mode(0o700).create(&folder)?;
+        fs::create_dir(folder.join("data"))?;
+        return Ok((folder, lock));
+    }
+    bail!("64 servers run already, says {}", home.display())
+}
+
+/// A password for the account, also in a file named for it.
+pub(crate) fn new_password(folder: &Path, account: &str) -> Result<String> {
+    let password = certificate::openssl(folder, "rand -hex 16")?;
+    let password = password.trim();
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(folder.join(account))?;
+    writeln!(file, "{password}")?;
+    Ok(password.to_owned())
+}
