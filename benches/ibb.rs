@@ -7,6 +7,7 @@
 #![allow(
     clippy::cast_precision_loss,
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -38,8 +39,8 @@ const SWEEPS: usize = 3;
 const BLOCKS: [usize; 5] = [4096, 8192, 16_384, 32_768, 65_535];
 const WINDOWS: [usize; 5] = [1, 2, 4, 8, 16];
 /// Bytes of one run: of the sweep, of the fast contenders, with one chunk under way, of slixmpp.
-const SWEEP: usize = 2 << 20;
-const BULK: usize = 8 << 20;
+const SWEEP: usize = 1 << 20;
+const BULK: usize = 4 << 20;
 const ONE_CHUNK: usize = 1 << 20;
 const SLIXMPP: usize = 512 << 10;
 

@@ -52,12 +52,11 @@ impl Ours {
     /// How long `size` bytes take through a new stream, from the first write until all were acknowledged, and how
     /// the stream was set then.
     async fn run(&mut self, size: usize, options: OpenOptions) -> (Duration, Stats) {
-        let (opened, incoming) =
-            tokio::join!(self.near.open(&self.to, options), self.listener.next());
-        let mut far = incoming
-            .expect("the link holds")
-            .accept(None)
-            .expect("it is open");
+        let accepting = async {
+            let incoming = self.listener.next().await.expect("the link holds");
+            incoming.accept(None).expect("it is open")
+        };
+        let (opened, mut far) = tokio::join!(self.near.open(&self.to, options), accepting);
         let mut near = opened.expect("it is accepted");
         let reading = tokio::spawn(async move {
             let (mut taken, mut buffer) = (0, vec![0; 65_536]);
