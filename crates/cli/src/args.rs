@@ -206,6 +206,8 @@ pub(crate) enum Transport {
     Iq,
     /// In-Band Bytestream in messages: no acknowledgements.
     Message,
+    /// The flow before the letter, without a bytestream: slow, one tunnel with each peer. Both ends must choose it.
+    Original,
 }
 
 /// A value of `--accept`.

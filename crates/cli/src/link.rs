@@ -141,7 +141,7 @@ pub(crate) fn config(
         });
     }
     let carrier = match tunnel.transport {
-        Transport::Iq => Carrier::Iq,
+        Transport::Iq | Transport::Original => Carrier::Iq,
         Transport::Message => Carrier::Message,
     };
     Ok(Config::new(tls, pins.store())
@@ -149,6 +149,7 @@ pub(crate) fn config(
         .accept(accept(&tunnel.accept))
         .carrier(carrier)
         .early(!tunnel.no_early_hello)
+        .original(tunnel.transport == Transport::Original)
         .ibb(ibb))
 }
 

@@ -12,6 +12,7 @@ mod planted;
 mod client;
 mod driver;
 mod home;
+pub mod original;
 mod pins;
 pub mod plain;
 mod private;

@@ -10,6 +10,7 @@ mod close;
 mod config;
 mod early;
 mod event;
+mod legs;
 mod opening;
 mod replace;
 mod tunnel;
@@ -21,7 +22,6 @@ use std::time::Instant;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
-use xtls_ibb::{Mux, StreamId};
 use xtls_session::{Session, Verdict};
 use xtls_stanza::{Address, Content, Envelope, Stanza};
 use xtls_tls::trust::Store;
@@ -30,6 +30,7 @@ pub use config::{Accept, Config};
 pub use event::{Closed, Event, Gone, OpenError, SendError, TunnelId, What, Why};
 
 use clock::Clock;
+use legs::{Leg, Legs};
 use tunnel::{Phase, Tunnel};
 
 /// When a router next wants [`Router::handle_timeout`], and what for.
@@ -45,12 +46,12 @@ pub struct Deadline {
 #[derive(Debug)]
 pub struct Router {
     config: Config,
-    mux: Mux,
+    legs: Legs,
     clock: Clock,
     tunnels: BTreeMap<TunnelId, Tunnel>,
     /// The tunnels of each peer's address.
     peers: BTreeMap<Address, BTreeSet<TunnelId>>,
-    streams: BTreeMap<StreamId, TunnelId>,
+    streams: BTreeMap<Leg, TunnelId>,
     /// Requests of ours outside the streams: the tunnel whose `<close/>` it is.
     requests: BTreeMap<String, TunnelId>,
     /// Tunnels in which something may move.
@@ -65,23 +66,15 @@ pub struct Router {
     next: u64,
 }
 
-/// Every open comes to the router: who may ask is its `accept`, not the mux's.
-fn new_mux(own: Address, config: &Config, seed: [u8; 32]) -> Mux {
-    let mut mux = Mux::new(own, config.ibb.clone(), seed);
-    mux.allow(xtls_ibb::Allow::Anybody);
-    mux
-}
-
 impl Router {
     /// A router for one bound address. The seed makes its ids and sids; it must be secret and never used twice.
     #[must_use]
     pub fn new(own: Address, config: Config, seed: [u8; 32]) -> Self {
         let mut random = ChaCha20Rng::from_seed(seed);
-        let seed = answers::fresh_seed(&mut random);
-        let mux = new_mux(own, &config, seed);
+        let legs = Legs::new(own, &config, &mut random);
         Self {
             config,
-            mux,
+            legs,
             clock: Clock::default(),
             tunnels: BTreeMap::new(),
             peers: BTreeMap::new(),
@@ -101,7 +94,7 @@ impl Router {
     /// Our own address.
     #[must_use]
     pub fn own(&self) -> &Address {
-        self.mux.own()
+        self.legs.own()
     }
 
     /// The pins that sessions begun from now on are judged by.
@@ -122,7 +115,7 @@ impl Router {
         if request && !self.acquainted(envelope.from.as_ref()) {
             // Before the streams, whose answers differ from those of a client that has never heard of them.
             self.refuse_stranger(&envelope);
-        } else if let Some(envelope) = self.mux.handle(now, envelope) {
+        } else if let Some(envelope) = self.legs.handle(now, envelope) {
             self.answer(now, envelope);
         }
         self.pump(now);
@@ -224,7 +217,7 @@ impl Router {
         for id in self.tunnels.keys().copied().collect::<Vec<_>>() {
             self.swallow(now, id);
         }
-        self.mux.lost(now);
+        self.legs.lost(now);
         self.pump(now);
         self.end_yielding();
         self.out.clear();
@@ -245,8 +238,7 @@ impl Router {
     /// The server has bound another address: every tunnel of the old one is cut.
     pub fn rebind(&mut self, now: Instant, own: Address) {
         self.lost(now);
-        let seed = answers::fresh_seed(&mut self.random);
-        self.mux = new_mux(own, &self.config, seed);
+        self.legs = Legs::new(own, &self.config, &mut self.random);
         // The names of the old streams begin anew.
         self.streams.clear();
     }
@@ -259,12 +251,12 @@ impl Router {
         let now = self.clock.read(now);
         loop {
             // The streams first: their windows bound what they have, and a `<close/>` follows what it closes.
-            let envelope = self.mux.poll_transmit(now);
+            let envelope = self.legs.poll_transmit(now);
             if let Some(envelope) = envelope.or_else(|| self.out.pop_front()) {
                 return Some(envelope);
             }
             // Where messages carry a stream no answer makes room, but the sending itself.
-            let event = self.mux.poll_event()?;
+            let event = self.legs.poll_event()?;
             self.on_stream(now, event);
             self.pump(now);
         }
@@ -297,7 +289,7 @@ impl Router {
                 .map_or("tunnel", |d| d.1);
             (at, why)
         });
-        let stream = self.mux.poll_timeout().map(|d| (d.at, d.why));
+        let stream = self.legs.poll_timeout();
         let (at, why) = [own, stream].into_iter().flatten().min()?;
         let at = self.clock.outer(at)?;
         Some(Deadline { at, why })
@@ -306,7 +298,7 @@ impl Router {
     /// Tells the time when a deadline has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.clock.read(now);
-        self.mux.handle_timeout(now);
+        self.legs.handle_timeout(now);
         while let Some(&(at, id)) = self.deadlines.first()
             && at <= now
         {
@@ -331,16 +323,16 @@ impl Router {
 
     /// Moves bytes between the layers until nothing moves. Read this first.
     fn pump(&mut self, now: Instant) {
-        let mux = &self.mux;
+        let legs = &self.legs;
         let empty = |id: &&TunnelId| {
             self.tunnels
                 .get(id)
                 .and_then(|tunnel| tunnel.stream)
-                .is_none_or(|stream| is_empty(mux, stream))
+                .is_none_or(|stream| legs.is_empty(stream))
         };
         self.dirty.extend(self.emptying.iter().filter(empty));
         loop {
-            while let Some(event) = self.mux.poll_event() {
+            while let Some(event) = self.legs.poll_event() {
                 self.on_stream(now, event);
             }
             let Some(id) = self.dirty.pop_first() else {
@@ -364,20 +356,20 @@ impl Router {
         let mut hungry = stream.is_some();
         if let Some(stream) = stream {
             while session.wants_wire() {
-                let Some(wire) = self.mux.read(now, stream, PIECE) else {
+                let Some(wire) = self.legs.read(now, stream, PIECE) else {
                     hungry = false;
                     break;
                 };
                 session.handle_wire(now, &wire);
             }
-            send_wire(&mut self.mux, now, stream, session);
+            send_wire(&mut self.legs, now, stream, session);
         }
         self.collect(now, id);
         // What was heard may have been answered, without a word to the owner.
         if let Some(tunnel) = self.tunnels.get_mut(&id)
             && let Some(stream) = tunnel.stream
             && let Some(session) = tunnel.session()
-            && send_wire(&mut self.mux, now, stream, session)
+            && send_wire(&mut self.legs, now, stream, session)
         {
             self.dirty.insert(id);
         }
@@ -419,7 +411,7 @@ impl Router {
         if let Some(stream) = tunnel.stream
             && let Some(session) = tunnel.session()
         {
-            while let Some(wire) = self.mux.read(now, stream, usize::MAX) {
+            while let Some(wire) = self.legs.read(now, stream, usize::MAX) {
                 session.handle_wire(now, &wire);
             }
         }
@@ -456,26 +448,21 @@ impl Router {
 }
 
 /// Moves what a session has for the wire into the stream beneath, as far as there is room; says whether anything moved.
-fn send_wire(mux: &mut Mux, now: Instant, stream: StreamId, session: &mut Session) -> bool {
+fn send_wire(legs: &mut Legs, now: Instant, stream: Leg, session: &mut Session) -> bool {
     let mut moved = false;
     loop {
-        let room = mux.room(stream);
+        let room = legs.room(stream);
         if room == 0 {
             return moved;
         }
         let Some(wire) = session.poll_wire(room) else {
             return moved;
         };
-        if mux.write(now, stream, wire).is_err() {
+        if legs.write(now, stream, wire).is_err() {
             return moved;
         }
         moved = true;
     }
-}
-
-/// Whether all that was written to a stream has been acknowledged.
-fn is_empty(mux: &Mux, stream: StreamId) -> bool {
-    mux.is_flushed(stream) && mux.stats(stream).is_none_or(|stats| stats.in_flight == 0)
 }
 
 /// Weight of one tunnel's events that may wait for the owner, in bytes; one stanza may exceed it.

@@ -3,37 +3,37 @@
 use std::time::Instant;
 
 use tracing::debug;
-use xtls_ibb::{Event as Stream, StreamId};
 use xtls_session::{By, Why as Inner};
 use xtls_stanza::ibb::Sid;
 use xtls_stanza::{Address, Content, Envelope, Payload, xtls};
 use xtls_tls::Role;
 
 use super::event::{Closed, TunnelId, What, Why};
+use super::legs::{Event as Stream, Leg};
 use super::tunnel::Phase;
 use super::{Router, answers};
 
 impl Router {
     pub(super) fn on_stream(&mut self, now: Instant, event: Stream) {
         match event {
-            Stream::Incoming { id, from, open } => self.on_open(now, id, from, &open),
-            Stream::Opened { id, answer } => self.on_opened(now, id, answer),
-            Stream::Readable { id } | Stream::Writable { id } => self.wake(id),
+            Stream::Incoming { leg, from, start } => self.on_open(now, leg, from, start),
+            Stream::Opened { leg, answer } => self.on_opened(now, leg, answer),
+            Stream::Moved(leg) => self.wake(leg),
             // A tunnel closes each direction inside of TLS.
-            Stream::PeerClosed { id } => self.mux.close(now, id),
-            Stream::Closed { id, close } => self.on_stream_closed(now, id, close.why),
-            _ => {}
+            Stream::PeerClosed(leg) => self.legs.close(now, leg),
+            Stream::Closed { leg, why } => self.on_stream_closed(now, leg, why),
+            Stream::Nothing => {}
         }
     }
 
-    fn wake(&mut self, stream: StreamId) {
+    fn wake(&mut self, stream: Leg) {
         if let Some(&id) = self.streams.get(&stream) {
             self.dirty.insert(id);
         }
     }
 
     /// The stream beneath a tunnel has gone, in order or not.
-    fn on_stream_closed(&mut self, now: Instant, stream: StreamId, why: xtls_ibb::Why) {
+    fn on_stream_closed(&mut self, now: Instant, stream: Leg, why: xtls_ibb::Why) {
         let Some(id) = self.streams.remove(&stream) else {
             return;
         };
@@ -117,7 +117,7 @@ impl Router {
         if orderly && tunnel.silent && !tunnel.bound {
             // The letter's `<close/>` names no tunnel, and its successor stands already.
             tunnel.phase = Phase::Ending { closed };
-            self.mux.close(now, stream);
+            self.legs.close(now, stream);
         } else if orderly {
             tunnel.phase = Phase::Emptying {
                 closed,
@@ -129,9 +129,9 @@ impl Router {
             // No xtls `<close/>`: orderly and abortive ends stay distinguishable. What was said is flushed first.
             tunnel.phase = Phase::Ending { closed };
             if told {
-                self.mux.close(now, stream);
+                self.legs.close(now, stream);
             } else {
-                self.mux.abort(now, stream);
+                self.legs.abort(now, stream);
             }
         }
         self.dirty.insert(id);
@@ -146,9 +146,9 @@ impl Router {
             return;
         };
         // What still arrives is acknowledged and discarded: TLS has said that nothing follows.
-        while self.mux.read(now, stream, usize::MAX).is_some() {}
+        while self.legs.read(now, stream, usize::MAX).is_some() {}
         if let Phase::Emptying { closed, first, .. } = &tunnel.phase
-            && super::is_empty(&self.mux, stream)
+            && self.legs.is_empty(stream)
         {
             self.emptying.remove(&id);
             let closed = closed.clone();
@@ -171,7 +171,7 @@ impl Router {
         let sid = tunnel
             .stream
             .filter(|_| tunnel.bound)
-            .and_then(|stream| self.mux.sid(stream).cloned());
+            .and_then(|stream| self.legs.sid(stream).cloned());
         let request = answers::fresh_id(&mut self.random);
         self.out.push_back(Envelope {
             from: None,
@@ -222,8 +222,9 @@ impl Router {
             let Some(tunnel) = self.tunnels.get(id).filter(|tunnel| tunnel.begun()) else {
                 return false;
             };
-            let own = tunnel.stream.and_then(|stream| self.mux.sid(stream));
-            own.is_some() && (sid.is_none() || sid == own)
+            let own = tunnel.stream.and_then(|stream| self.legs.sid(stream));
+            // The original flow has no sid.
+            tunnel.stream.is_some() && (sid.is_none() || sid == own)
         });
         let Some(id) = found else { return false };
         let until = now + self.config.close;
@@ -237,7 +238,14 @@ impl Router {
             }
             // The close_notify that should have come first may still be on its way. We end our direction, and wait no
             // longer than for any close; the peer's close_notify alone decides whether this was a truncation.
-            Phase::Running(session) => session.close(now),
+            Phase::Running(session) => {
+                session.close(now);
+                // Where nothing can follow, it is the end.
+                if let Some(stream) = tunnel.stream {
+                    self.swallow(now, id);
+                    self.legs.peer_closed(stream);
+                }
+            }
             Phase::Emptying { closed, .. } | Phase::Closing { closed, .. } => {
                 // Both were first. The initiator closes the stream; the other does if that does not happen in time.
                 let closed = closed.clone();
@@ -312,7 +320,7 @@ impl Router {
         let closed = closed.clone();
         tunnel.phase = Phase::Ending { closed };
         if let Some(stream) = tunnel.stream {
-            self.mux.close(now, stream);
+            self.legs.close(now, stream);
         }
         self.dirty.insert(id);
     }
@@ -320,7 +328,7 @@ impl Router {
     /// Ends what is closing at once.
     pub(super) fn cut_short(&mut self, now: Instant, id: TunnelId) {
         if let Some(stream) = self.tunnels.get(&id).and_then(|tunnel| tunnel.stream) {
-            self.mux.abort(now, stream);
+            self.legs.abort(now, stream);
             self.dirty.insert(id);
         }
     }
@@ -342,7 +350,7 @@ impl Router {
         let closed = tunnel.closed(by, why);
         if let Some(stream) = tunnel.stream.take() {
             self.streams.remove(&stream);
-            self.mux.abort(now, stream);
+            self.legs.abort(now, stream);
         }
         self.finish_tunnel(id, closed);
     }
@@ -370,7 +378,7 @@ impl Router {
             && let Some(stream) = tunnel.stream.take()
         {
             self.streams.remove(&stream);
-            self.mux.abort(now, stream);
+            self.legs.abort(now, stream);
             session.handle_wire_end(now);
             tunnel.cut = Some(xtls_ibb::Why::Aborted);
             tunnel.verdict = why;

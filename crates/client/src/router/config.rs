@@ -59,6 +59,7 @@ pub struct Config {
     pub(super) queue: usize,
     pub(super) carrier: Carrier,
     pub(super) early: bool,
+    pub(super) original: bool,
 }
 
 impl Config {
@@ -80,6 +81,7 @@ impl Config {
             queue: 64,
             carrier: Carrier::Iq,
             early: true,
+            original: false,
         }
     }
 
@@ -148,6 +150,14 @@ impl Config {
     #[must_use]
     pub fn early(mut self, yes: bool) -> Self {
         self.early = yes;
+        self
+    }
+
+    /// Whether tunnels are opened by the original flow (`<start/>`, `<proceed/>`, `<data/>`), and such opens of peers are
+    /// brought to the policy; those of the letter are as ever. Default `false`: they are answered `not-acceptable`.
+    #[must_use]
+    pub fn original(mut self, yes: bool) -> Self {
+        self.original = yes;
         self
     }
 

@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tracing::debug;
-use xtls_ibb::{OpenOptions, StreamId};
 use xtls_session::{By, Close, Session, Why as Inner};
 use xtls_stanza::{Address, Payload, xtls};
 use xtls_tls::{Role, TlsError};
 
 use super::Router;
 use super::event::{OpenError, TunnelId, Why};
+use super::legs::Leg;
 use super::tunnel::{Hello, Phase, Tunnel};
 
 impl Router {
@@ -24,9 +24,9 @@ impl Router {
         now: Instant,
         peer: &Address,
         early: bool,
-    ) -> Result<(StreamId, Phase), OpenError> {
-        let sid = self.mux.fresh_sid(peer);
-        let client = || self.session(now, peer.clone(), sid.to_string(), Role::Client);
+    ) -> Result<(Leg, Phase), OpenError> {
+        let name = self.legs.fresh_name(peer);
+        let client = || self.session(now, peer.clone(), name.as_str().to_owned(), Role::Client);
         // What cannot be set up now cannot be later either, and is reported then.
         let session = early
             .then(client)
@@ -35,22 +35,16 @@ impl Router {
         let hello = session
             .as_ref()
             .map(|session| Bytes::copy_from_slice(session.peek_wire()));
-        let start = |hello| xtls::Control::Start { hello }.to_element();
-        let options = OpenOptions::default()
-            .carrier(self.config.carrier)
-            .sid(sid)
-            .extension(start(hello))
-            .extensions_later(vec![start(None)]);
-        let stream = self.mux.open(now, peer, options)?;
+        let stream = self.legs.open(now, peer, name, hello)?;
         Ok((stream, Phase::Opening { early: session }))
     }
 
     /// Our open has been accepted: the stream stands, TLS begins.
-    pub(super) fn on_opened(&mut self, now: Instant, stream: StreamId, answer: Option<Payload>) {
+    pub(super) fn on_opened(&mut self, now: Instant, stream: Leg, answer: Option<Payload>) {
         let Some(&id) = self.streams.get(&stream) else {
             return;
         };
-        let sid = self.mux.sid(stream).map(ToString::to_string);
+        let sid = self.legs.name(stream).map(ToOwned::to_owned);
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
@@ -79,7 +73,7 @@ impl Router {
                 debug!("a flight that answers nothing of ours");
                 let closed = tunnel.closed(By::Us, Why::Unasked);
                 tunnel.phase = Phase::Ending { closed };
-                self.mux.abort(now, stream);
+                self.legs.abort(now, stream);
             }
             (early, None) => {
                 if early.is_some() {
@@ -103,13 +97,13 @@ impl Router {
     pub(super) fn say_yes(
         &mut self,
         now: Instant,
-        stream: StreamId,
+        stream: Leg,
         peer: &Address,
         hello: Option<Bytes>,
     ) -> Option<Option<Box<Session>>> {
         let fits = |hello: &Bytes| self.config.early && (1..=MAX_EARLY).contains(&hello.len());
         let early = hello.filter(fits).and_then(|hello| {
-            let sid = self.mux.sid(stream)?.to_string();
+            let sid = self.legs.name(stream)?.to_owned();
             let mut session = self.session(now, peer.clone(), sid, Role::Server).ok()?;
             session.handle_wire(now, &hello);
             // What does not fit goes on as data. A hello that cannot be read is answered by its alert.
@@ -117,11 +111,7 @@ impl Router {
             Some((session, flight))
         });
         let (session, flight) = early.unzip();
-        let answer = flight.map(|flight| {
-            let hello = Some(flight);
-            Payload::Xtls(xtls::Control::Proceed { hello })
-        });
-        self.mux.accept(now, stream, answer).ok()?;
+        self.legs.accept(now, stream, flight).ok()?;
         Some(session)
     }
 
@@ -172,7 +162,7 @@ impl Router {
             (tunnel.cut, tunnel.over) = (None, false);
             if let Some(old) = tunnel.stream.replace(stream) {
                 self.streams.remove(&old);
-                self.mux.close(now, old);
+                self.legs.close(now, old);
             }
         }
         self.streams.insert(stream, id);

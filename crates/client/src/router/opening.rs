@@ -4,14 +4,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tracing::debug;
-use xtls_ibb::StreamId;
 use xtls_session::{Binding, By, Event as Inner, Glare, Session, glare};
-use xtls_stanza::{Address, Condition, ErrorType, StanzaError, ibb, xtls};
+use xtls_stanza::{Address, Condition, ErrorType, PayloadError, StanzaError, xtls};
 use xtls_tls::{Role, Tls};
 
 use super::Router;
 use super::config::Welcome;
 use super::event::{OpenError, TunnelId, What, Why};
+use super::legs::Leg;
 use super::tunnel::{Hello, Phase, Tunnel};
 
 impl Router {
@@ -39,9 +39,9 @@ impl Router {
     pub(super) fn on_open(
         &mut self,
         now: Instant,
-        stream: StreamId,
+        stream: Leg,
         from: Address,
-        open: &ibb::Open,
+        start: Result<Option<xtls::Control>, PayloadError>,
     ) {
         let ours = self.with_peer(&from).into_iter().find(|id| {
             self.tunnels
@@ -61,7 +61,7 @@ impl Router {
                 ErrorType::Cancel,
             );
         }
-        let hello = match xtls::Control::in_open(open) {
+        let hello = match start {
             Ok(Some(xtls::Control::Start { hello })) => hello,
             // A plain bytestream: nobody here wants one.
             Ok(_) => {
@@ -69,7 +69,7 @@ impl Router {
             }
             Err(_) => return self.decline(now, stream, Condition::BadRequest, ErrorType::Modify),
         };
-        match (ours, glare(self.mux.own(), &from)) {
+        match (ours, glare(self.legs.own(), &from)) {
             (_, Glare::Same) => {
                 self.decline(now, stream, Condition::NotAcceptable, ErrorType::Cancel);
             }
@@ -120,7 +120,7 @@ impl Router {
         &mut self,
         now: Instant,
         id: TunnelId,
-        stream: StreamId,
+        stream: Leg,
         peer: Address,
         hello: Option<Bytes>,
     ) {
@@ -132,7 +132,8 @@ impl Router {
             if let Some(lost) = tunnel.stream.replace(stream) {
                 self.streams.remove(&lost);
                 // Its answer does not matter any more. Should it have been accepted after all, this closes it.
-                self.mux.abort(now, lost);
+                // In the original flow it has ended already.
+                self.legs.abort(now, lost);
             }
             tunnel.role = Role::Server;
             tunnel.hello = Hello::Stream;
@@ -147,7 +148,7 @@ impl Router {
     fn accept(
         &mut self,
         now: Instant,
-        stream: StreamId,
+        stream: Leg,
         peer: Address,
         hello: Option<Bytes>,
         ask: bool,
@@ -212,16 +213,12 @@ impl Router {
         &mut self,
         now: Instant,
         id: TunnelId,
-        stream: StreamId,
+        stream: Leg,
         peer: Address,
         role: Role,
         early: Option<Box<Session>>,
     ) {
-        let sid = self
-            .mux
-            .sid(stream)
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let sid = self.legs.name(stream).unwrap_or_default().to_owned();
         let session = match early {
             Some(session) => Ok(session),
             None => self.session(now, peer, sid, role),
@@ -234,7 +231,7 @@ impl Router {
                 self.dirty.insert(id);
             }
             Err(error) => {
-                self.mux.abort(now, stream);
+                self.legs.abort(now, stream);
                 if let Some(tunnel) = self.tunnels.get_mut(&id) {
                     let closed = tunnel.closed(By::Us, Why::Setup(error.to_string()));
                     tunnel.phase = Phase::Ending { closed };
@@ -252,7 +249,7 @@ impl Router {
         role: Role,
     ) -> Result<Box<Session>, xtls_tls::ConfigError> {
         let binding = Binding {
-            own: self.mux.own().clone(),
+            own: self.legs.own().clone(),
             peer,
             sid,
             service: self.config.service.clone(),
@@ -316,10 +313,10 @@ impl Router {
         half.count() >= self.config.half_open || of_peer.count() >= self.config.half_open_per_peer
     }
 
-    fn decline(&mut self, now: Instant, stream: StreamId, condition: Condition, kind: ErrorType) {
+    fn decline(&mut self, now: Instant, stream: Leg, condition: Condition, kind: ErrorType) {
         // A stream that has gone meanwhile needs no refusal.
         let _ = self
-            .mux
+            .legs
             .refuse(now, stream, StanzaError::new(kind, condition));
     }
 

@@ -14,6 +14,7 @@ use xtls_tls::Role;
 
 use super::Router;
 use super::event::{TunnelId, What, Why};
+use super::legs::Leg;
 use super::tunnel::{Phase, Tunnel};
 
 impl Router {
@@ -207,8 +208,13 @@ impl Router {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
-        let ours =
-            tunnel.role == Role::Client && tunnel.bound && !tunnel.finished && !tunnel.hidden();
+        // The original flow has room for one session only.
+        let bytestream = matches!(tunnel.stream, Some(Leg::Ibb(_)));
+        let ours = tunnel.role == Role::Client
+            && bytestream
+            && tunnel.bound
+            && !tunnel.finished
+            && !tunnel.hidden();
         let peer = tunnel.peer.clone();
         if let Some(session) = tunnel.session() {
             // In any case, so that the count begins anew and the next attempt comes in its time.

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use xtls_ibb::StreamId;
 use xtls_session::{By, Peer, Session};
 use xtls_stanza::{Address, Stanza};
 use xtls_tls::{Fingerprint, Role};
 
 use super::event::{Closed, TunnelId, Why};
+use super::legs::Leg;
 
 /// A tunnel's place in its life. What is in a phase exists in that phase only.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub(super) struct Tunnel {
     pub(super) peer: Address,
     pub(super) role: Role,
     /// The stream beneath, until it has ended.
-    pub(super) stream: Option<StreamId>,
+    pub(super) stream: Option<Leg>,
     pub(super) phase: Phase,
     /// Where our ClientHello has travelled.
     pub(super) hello: Hello,
@@ -94,7 +94,7 @@ pub(super) struct Tunnel {
 }
 
 impl Tunnel {
-    pub(super) fn new(peer: Address, role: Role, stream: StreamId) -> Self {
+    pub(super) fn new(peer: Address, role: Role, stream: Leg) -> Self {
         Self {
             peer,
             role,

@@ -11,6 +11,7 @@ mod crossing;
 mod early;
 mod endings;
 mod opens;
+mod original;
 mod pauses;
 mod pressure;
 mod renewing;

@@ -1,0 +1,578 @@
+//! The flow before the letter: `<start/>` → `<proceed/>`, and the bytes in `<data xmlns='urn:xmpp:tmp:xtls'/>`.
+//!
+//! The outline to which the letter answers has no bytestream beneath: no sid, no numbers, no block size. So there is one
+//! flow for each pair of addresses, one request under way in each direction (XMPP keeps the order of what two addresses
+//! say, RFC 6120 §10.1), and no close but xtls's own. It is here because it is the proof that a session needs nothing of
+//! its transport but bytes in order. No I/O; the time is an argument.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use xtls_ibb::{Awaited, Gone, OpenError, Refusal, Why, WriteError};
+use xtls_stanza::{Address, Condition, Content, Envelope, ErrorType, Payload, StanzaError, xtls};
+
+/// Names one flow. Never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowId(u64);
+
+/// Something happened to a flow.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A peer asks for one: [`accept`](Original::accept) or [`refuse`](Original::refuse) within 50 s.
+    Incoming {
+        /// The flow.
+        id: FlowId,
+        /// Who asks.
+        from: Address,
+        /// The ClientHello that came with it.
+        hello: Option<Bytes>,
+    },
+    /// The peer has accepted ours.
+    Opened {
+        /// The flow.
+        id: FlowId,
+        /// The server's flight that came with it.
+        hello: Option<Bytes>,
+    },
+    /// There are bytes to read.
+    Readable(FlowId),
+    /// There is room again.
+    Writable(FlowId),
+    /// It has ended, and nothing more comes of it.
+    Closed(FlowId, Why),
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Our `<start/>` has no answer yet.
+    Opening {
+        until: Instant,
+    },
+    /// The peer's waits for the owner.
+    Incoming {
+        until: Instant,
+    },
+    Open,
+    /// The owner has closed it: what was written goes out and is acknowledged.
+    Flushing {
+        until: Instant,
+    },
+}
+
+#[derive(Debug)]
+struct Flow {
+    id: FlowId,
+    /// The id of the `<start/>`, which names the flow.
+    start: String,
+    phase: Phase,
+    out: BytesMut,
+    /// The request under way, how many bytes it has, and until when its answer is awaited.
+    flight: Option<(String, usize, Instant)>,
+    /// What has come, with the requests that are answered when it has been read.
+    unread: VecDeque<(Bytes, String)>,
+    starved: bool,
+}
+
+/// All flows of one full address.
+#[derive(Debug)]
+pub struct Original {
+    own: Address,
+    flows: BTreeMap<Address, Flow>,
+    names: BTreeMap<FlowId, Address>,
+    /// Opens of the last minute.
+    recent: VecDeque<Instant>,
+    deadlines: BTreeSet<(Instant, FlowId)>,
+    out: VecDeque<Envelope>,
+    events: VecDeque<Event>,
+    random: ChaCha20Rng,
+    next: u64,
+}
+
+impl Original {
+    /// No flows yet, for `own`, the full address that the server bound. All ids come from `seed`, which has to be random.
+    #[must_use]
+    pub fn new(own: Address, seed: [u8; 32]) -> Self {
+        Self {
+            own,
+            flows: BTreeMap::new(),
+            names: BTreeMap::new(),
+            recent: VecDeque::new(),
+            deadlines: BTreeSet::new(),
+            out: VecDeque::new(),
+            events: VecDeque::new(),
+            random: ChaCha20Rng::from_seed(seed),
+            next: 0,
+        }
+    }
+
+    /// An id that nobody can guess, for [`open`](Self::open).
+    #[must_use]
+    pub fn fresh_id(&mut self) -> String {
+        let mut bytes = [0_u8; 16];
+        self.random.fill_bytes(&mut bytes);
+        format!("o{:032x}", u128::from_be_bytes(bytes))
+    }
+
+    /// Asks `to` for a flow, with `start` as the id of the request.
+    ///
+    /// # Errors
+    /// An address without resource, the own address, a flow with it that stands already, too many flows.
+    pub fn open(
+        &mut self,
+        now: Instant,
+        to: &Address,
+        start: String,
+        hello: Option<Bytes>,
+    ) -> Result<FlowId, OpenError> {
+        if !to.is_full() {
+            return Err(OpenError::NotFull);
+        }
+        if *to == self.own {
+            return Err(OpenError::OwnAddress);
+        }
+        if self.flows.len() >= FLOWS || self.flows.contains_key(to) {
+            return Err(OpenError::TooMany { max: FLOWS });
+        }
+        let control = xtls::Control::Start { hello };
+        self.ask(to, start.clone(), Payload::Xtls(control));
+        let until = now + OPEN;
+        Ok(self.file(to, start, Phase::Opening { until }, until))
+    }
+
+    /// Accepts what [`Event::Incoming`] asked for; `hello` goes into `<proceed/>`.
+    ///
+    /// # Errors
+    /// The flow is not waiting for this any more.
+    pub fn accept(&mut self, id: FlowId, hello: Option<Bytes>) -> Result<(), Gone> {
+        let (peer, flow) = self.flow(id).ok_or(Gone)?;
+        if !matches!(flow.phase, Phase::Incoming { .. }) {
+            return Err(Gone);
+        }
+        flow.phase = Phase::Open;
+        let request = flow.start.clone();
+        let proceed = Payload::Xtls(xtls::Control::Proceed { hello });
+        self.answer(&peer, request, Content::Result(Some(proceed)));
+        Ok(())
+    }
+
+    /// Refuses what [`Event::Incoming`] asked for.
+    ///
+    /// # Errors
+    /// The flow is not waiting for this any more.
+    pub fn refuse(&mut self, id: FlowId, with: StanzaError) -> Result<(), Gone> {
+        self.turn_down(id, with, Why::Declined)
+    }
+
+    fn turn_down(&mut self, id: FlowId, with: StanzaError, why: Why) -> Result<(), Gone> {
+        let (peer, flow) = self.flow(id).ok_or(Gone)?;
+        if !matches!(flow.phase, Phase::Incoming { .. }) {
+            return Err(Gone);
+        }
+        let request = flow.start.clone();
+        self.answer(&peer, request, Content::Error(with));
+        self.end(id, why);
+        Ok(())
+    }
+
+    /// The id of a flow's `<start/>`.
+    #[must_use]
+    pub fn start(&self, id: FlowId) -> Option<&str> {
+        let flow = self.flows.get(self.names.get(&id)?)?;
+        Some(&flow.start)
+    }
+
+    /// Bytes that [`write`](Self::write) takes now. When it is 0, [`Event::Writable`] follows.
+    #[must_use]
+    pub fn room(&self, id: FlowId) -> usize {
+        let flow = self.names.get(&id).and_then(|peer| self.flows.get(peer));
+        flow.filter(|flow| matches!(flow.phase, Phase::Open))
+            .map_or(0, |flow| ROOM.saturating_sub(flow.out.len()))
+    }
+
+    /// Gives bytes to the flow; says how many it took.
+    ///
+    /// # Errors
+    /// The flow is not open.
+    pub fn write(&mut self, id: FlowId, bytes: &[u8]) -> Result<usize, WriteError> {
+        let room = self.room(id);
+        let (_, flow) = self.flow(id).ok_or(WriteError::Closed)?;
+        match flow.phase {
+            Phase::Open => {}
+            Phase::Opening { .. } | Phase::Incoming { .. } => return Err(WriteError::NotAccepted),
+            Phase::Flushing { .. } => return Err(WriteError::Closed),
+        }
+        let taken = bytes.get(..room).unwrap_or(bytes);
+        flow.out.extend_from_slice(taken);
+        flow.starved |= taken.len() == room;
+        Ok(taken.len())
+    }
+
+    /// Whether all that was written has been acknowledged. True for a flow that is gone.
+    #[must_use]
+    pub fn is_flushed(&self, id: FlowId) -> bool {
+        let flow = self.names.get(&id).and_then(|peer| self.flows.get(peer));
+        flow.is_none_or(|flow| flow.out.is_empty() && flow.flight.is_none())
+    }
+
+    /// Takes up to `max` bytes. A request whose bytes have all been taken is answered: a reader that does not read holds
+    /// the writer back.
+    pub fn read(&mut self, id: FlowId, max: usize) -> Option<Bytes> {
+        let (peer, flow) = self.flow(id)?;
+        let (bytes, _) = flow.unread.front_mut().filter(|_| max > 0)?;
+        let taken = bytes.split_to(bytes.len().min(max));
+        if bytes.is_empty()
+            && let Some((_, request)) = flow.unread.pop_front()
+        {
+            self.answer(&peer, request, Content::Result(None));
+        }
+        Some(taken)
+    }
+
+    /// Ends a flow when all that was written has been acknowledged, or 60 s have passed. Nothing is said on the wire: this
+    /// flow has no close but xtls's own, which is the owner's.
+    pub fn close(&mut self, now: Instant, id: FlowId) {
+        let refusal = StanzaError::new(ErrorType::Cancel, Condition::NotAcceptable);
+        if self.refuse(id, refusal).is_ok() {
+            return;
+        }
+        let Some((_, flow)) = self.flow(id) else {
+            return;
+        };
+        if flow.out.is_empty() && flow.flight.is_none() {
+            self.end(id, Why::Done);
+        } else if !matches!(flow.phase, Phase::Flushing { .. }) {
+            let until = now + FLUSH;
+            flow.phase = Phase::Flushing { until };
+            self.deadlines.insert((until, id));
+        }
+    }
+
+    /// Drops what was written and what was not read, and tells the peer with xtls `<close/>`.
+    pub fn abort(&mut self, id: FlowId) {
+        let refusal = StanzaError::new(ErrorType::Cancel, Condition::NotAcceptable);
+        if self.refuse(id, refusal).is_ok() {
+            return;
+        }
+        let Some((peer, flow)) = self.flow(id) else {
+            return;
+        };
+        let unread: Vec<_> = flow.unread.drain(..).map(|(_, request)| request).collect();
+        for request in unread {
+            self.answer(&peer, request, Content::Error(unknown()));
+        }
+        let request = self.fresh_id();
+        let close = Payload::Xtls(xtls::Control::Close { sid: None });
+        self.ask(&peer, request, close);
+        self.end(id, Why::Aborted);
+    }
+
+    /// The peer has sent xtls `<close/>`: nothing follows what it said before.
+    pub fn peer_closed(&mut self, id: FlowId) {
+        self.end(id, Why::Done);
+    }
+
+    /// Takes in a stanza. `None`: it was ours, and is dealt with. Ours are a bare `<start/>`, `<data/>`, and answers whose
+    /// id and sender match a request of ours.
+    pub fn handle(&mut self, now: Instant, envelope: Envelope) -> Option<Envelope> {
+        let to_us = envelope.to.as_ref() == Some(&self.own);
+        let Some(from) = envelope.from.clone().filter(Address::is_full) else {
+            return Some(envelope);
+        };
+        match envelope.content {
+            Content::Set(Payload::Xtls(xtls::Control::Start { hello })) if to_us => {
+                self.on_start(now, from, envelope.id, hello);
+                None
+            }
+            Content::Set(Payload::Xtls(xtls::Control::Data(bytes))) if to_us => {
+                self.on_data(&from, envelope.id, bytes);
+                None
+            }
+            Content::Result(_) | Content::Error(_) => self.on_answer(&from, envelope),
+            Content::Set(_)
+            | Content::Get(_)
+            | Content::Message { .. }
+            | Content::Presence { .. } => Some(envelope),
+        }
+    }
+
+    fn on_start(&mut self, now: Instant, from: Address, request: String, hello: Option<Bytes>) {
+        let ours = self.flows.get(&from);
+        let crossing = ours.is_some_and(|flow| matches!(flow.phase, Phase::Opening { .. }));
+        while self.recent.front().is_some_and(|at| *at + MINUTE <= now) {
+            self.recent.pop_front();
+        }
+        let refusal = if crossing {
+            // The same rule as for crossing opens of bytestreams, and here it can be decided at once: there is one flow.
+            (self.own.as_str().as_bytes() < from.as_str().as_bytes())
+                .then_some((ErrorType::Cancel, Condition::Conflict))
+        } else if ours.is_some() || from == self.own {
+            Some((ErrorType::Cancel, Condition::NotAcceptable))
+        } else if self.flows.len() >= FLOWS || self.recent.len() >= STARTS {
+            Some((ErrorType::Wait, Condition::PolicyViolation))
+        } else {
+            None
+        };
+        if let Some((kind, condition)) = refusal {
+            self.answer(
+                &from,
+                request,
+                Content::Error(StanzaError::new(kind, condition)),
+            );
+            return;
+        }
+        if let Some(lost) = ours.map(|flow| flow.id) {
+            // Ours lost, and its answer means nothing any more.
+            let error = StanzaError::new(ErrorType::Cancel, Condition::Conflict);
+            let refusal = Refusal::of(&error);
+            self.end(lost, Why::Refused { refusal, error });
+        }
+        self.recent.push_back(now);
+        let until = now + ACCEPT;
+        let id = self.file(&from, request, Phase::Incoming { until }, until);
+        self.events.push_back(Event::Incoming { id, from, hello });
+    }
+
+    fn on_data(&mut self, from: &Address, request: String, bytes: Bytes) {
+        let open = |flow: &&mut Flow| matches!(flow.phase, Phase::Open | Phase::Flushing { .. });
+        let Some(flow) = self.flows.get_mut(from).filter(open) else {
+            self.answer(from, request, Content::Error(unknown()));
+            return;
+        };
+        let held: usize = flow.unread.iter().map(|(bytes, _)| bytes.len()).sum();
+        if bytes.len() > CHUNK_MOST
+            || held.saturating_add(bytes.len()) > HELD
+            || flow.unread.len() >= CHUNKS
+        {
+            let id = flow.id;
+            let error = StanzaError::new(ErrorType::Cancel, Condition::BadRequest);
+            self.answer(from, request, Content::Error(error.clone()));
+            self.end(id, Why::Rejected(error));
+            return;
+        }
+        if bytes.is_empty() {
+            self.answer(from, request, Content::Result(None));
+            return;
+        }
+        flow.unread.push_back((bytes, request));
+        let id = flow.id;
+        self.events.push_back(Event::Readable(id));
+    }
+
+    fn on_answer(&mut self, from: &Address, envelope: Envelope) -> Option<Envelope> {
+        let Some(flow) = self.flows.get_mut(from) else {
+            return Some(envelope);
+        };
+        let id = flow.id;
+        if matches!(flow.phase, Phase::Opening { .. }) && flow.start == envelope.id {
+            match envelope.content {
+                Content::Result(Some(Payload::Xtls(xtls::Control::Proceed { hello }))) => {
+                    flow.phase = Phase::Open;
+                    self.events.push_back(Event::Opened { id, hello });
+                }
+                Content::Error(error) => {
+                    let refusal = Refusal::of(&error);
+                    self.end(id, Why::Refused { refusal, error });
+                }
+                // A result without `<proceed/>` is no yes in this flow.
+                _ => {
+                    let error =
+                        StanzaError::new(ErrorType::Cancel, Condition::FeatureNotImplemented);
+                    let refusal = Refusal::of(&error);
+                    self.end(id, Why::Refused { refusal, error });
+                }
+            }
+            return None;
+        }
+        if flow
+            .flight
+            .as_ref()
+            .is_none_or(|(request, ..)| *request != envelope.id)
+        {
+            return Some(envelope);
+        }
+        flow.flight = None;
+        if let Content::Error(error) = envelope.content {
+            self.end(id, Why::Rejected(error));
+            return None;
+        }
+        if matches!(flow.phase, Phase::Flushing { .. }) && flow.out.is_empty() {
+            self.end(id, Why::Done);
+        }
+        None
+    }
+
+    /// The next stanza to send: answers and questions first, then the next bytes of each flow that has none under way.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Envelope> {
+        if let Some(envelope) = self.out.pop_front() {
+            return Some(envelope);
+        }
+        let ready = |(_, flow): &(&Address, &Flow)| {
+            let open = matches!(flow.phase, Phase::Open | Phase::Flushing { .. });
+            open && flow.flight.is_none() && !flow.out.is_empty()
+        };
+        let peer = self
+            .flows
+            .iter()
+            .find(ready)
+            .map(|(peer, _)| peer.clone())?;
+        let request = self.fresh_id();
+        let flow = self.flows.get_mut(&peer)?;
+        let bytes = flow.out.split_to(flow.out.len().min(CHUNK)).freeze();
+        let until = now + ANSWER;
+        flow.flight = Some((request.clone(), bytes.len(), until));
+        self.deadlines.insert((until, flow.id));
+        if std::mem::take(&mut flow.starved) {
+            self.events.push_back(Event::Writable(flow.id));
+        }
+        self.ask(&peer, request, Payload::Xtls(xtls::Control::Data(bytes)));
+        self.out.pop_front()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(&(at, id)) = self.deadlines.first()
+            && at <= now
+        {
+            self.deadlines.pop_first();
+            let Some((_, flow)) = self.flow(id) else {
+                continue;
+            };
+            let late = flow
+                .flight
+                .as_ref()
+                .is_some_and(|(.., until)| *until <= now);
+            match flow.phase {
+                Phase::Opening { until } if until <= now => {
+                    self.end(id, Why::TimedOut(Awaited::Open))
+                }
+                Phase::Incoming { until } if until <= now => {
+                    let refusal = StanzaError::new(ErrorType::Cancel, Condition::NotAcceptable);
+                    let _ = self.turn_down(id, refusal, Why::Expired);
+                }
+                Phase::Flushing { until } if until <= now => {
+                    let flying = flow.flight.as_ref().map_or(0, |(_, bytes, _)| *bytes);
+                    let bytes = flow.out.len().saturating_add(flying);
+                    self.end(id, Why::Unfinished { bytes });
+                }
+                Phase::Open | Phase::Flushing { .. } if late => {
+                    self.end(id, Why::TimedOut(Awaited::Chunk));
+                }
+                Phase::Opening { .. }
+                | Phase::Incoming { .. }
+                | Phase::Open
+                | Phase::Flushing { .. } => {}
+            }
+        }
+    }
+
+    /// The connection to the server is gone, and all flows with it.
+    pub fn lost(&mut self) {
+        for id in self.names.keys().copied().collect::<Vec<_>>() {
+            self.end(id, Why::LinkLost);
+        }
+        self.out.clear();
+    }
+
+    fn flow(&mut self, id: FlowId) -> Option<(Address, &mut Flow)> {
+        let peer = self.names.get(&id)?;
+        let flow = self.flows.get_mut(peer)?;
+        Some((peer.clone(), flow))
+    }
+
+    fn file(&mut self, peer: &Address, start: String, phase: Phase, until: Instant) -> FlowId {
+        self.next = self.next.saturating_add(1);
+        let id = FlowId(self.next);
+        let flow = Flow {
+            id,
+            start,
+            phase,
+            out: BytesMut::new(),
+            flight: None,
+            unread: VecDeque::new(),
+            starved: false,
+        };
+        self.flows.insert(peer.clone(), flow);
+        self.names.insert(id, peer.clone());
+        self.deadlines.insert((until, id));
+        id
+    }
+
+    /// What was not read is answered as if nobody were here: it was not taken.
+    fn end(&mut self, id: FlowId, why: Why) {
+        let Some(peer) = self.names.remove(&id) else {
+            return;
+        };
+        if let Some(flow) = self.flows.remove(&peer) {
+            for (_, request) in flow.unread {
+                self.answer(&peer, request, Content::Error(unknown()));
+            }
+        }
+        self.deadlines.retain(|(_, other)| *other != id);
+        self.events.push_back(Event::Closed(id, why));
+    }
+
+    fn ask(&mut self, to: &Address, id: String, payload: Payload) {
+        self.out.push_back(Envelope {
+            from: None,
+            to: Some(to.clone()),
+            id,
+            content: Content::Set(payload),
+        });
+    }
+
+    fn answer(&mut self, to: &Address, id: String, content: Content) {
+        if self.out.len() >= ANSWERS {
+            tracing::warn!("too many answers wait for the link: one is dropped");
+            return;
+        }
+        self.out.push_back(Envelope {
+            from: None,
+            to: Some(to.clone()),
+            id,
+            content,
+        });
+    }
+}
+
+fn unknown() -> StanzaError {
+    StanzaError::new(ErrorType::Cancel, Condition::ItemNotFound)
+}
+
+/// Bytes in one request of ours, before base64.
+const CHUNK: usize = 4096;
+/// Most bytes in one of the peer's.
+const CHUNK_MOST: usize = 65_535;
+/// Most bytes, and requests, that are held unread of a peer that does not wait for answers.
+const HELD: usize = 262_144;
+const CHUNKS: usize = 64;
+/// Bytes that wait to be sent.
+const ROOM: usize = 16_384;
+/// Most flows at a time.
+const FLOWS: usize = 64;
+/// Most starts of peers in a minute.
+const STARTS: usize = 60;
+const MINUTE: Duration = Duration::from_secs(60);
+/// How long our `<start/>` waits for its answer.
+const OPEN: Duration = Duration::from_secs(60);
+/// How long the peer's waits for the owner.
+const ACCEPT: Duration = Duration::from_secs(50);
+/// How long a request of ours waits for its answer.
+const ANSWER: Duration = Duration::from_secs(60);
+/// How long what was written may take at the end.
+const FLUSH: Duration = Duration::from_secs(60);
+/// Stanzas that wait for the link; more answers are dropped.
+const ANSWERS: usize = 4096;

@@ -1,0 +1,243 @@
+//! The original flow: the same tunnels, with nothing beneath them but requests and answers.
+
+use xtls_session::By;
+use xtls_stanza::Condition;
+
+use super::*;
+
+fn originals() -> World {
+    World::with(config(A).original(true), config(B).original(true))
+}
+
+/// Whether anything of a bytestream was sent.
+fn bytestreams(world: &World) -> bool {
+    let of_stream =
+        |(_, envelope): &(usize, Envelope)| matches!(word(envelope), "open" | "data" | "ibb close");
+    world.log.iter().any(of_stream)
+}
+
+#[test]
+fn a_tunnel_begins_speaks_and_ends_without_a_bytestream() {
+    for (opener, early) in [(A, true), (B, true), (A, false), (B, false)] {
+        let mut world = World::with(
+            config(A).original(true).early(early),
+            config(B).original(true).early(early),
+        );
+        let ids = world.establish(opener);
+        for number in 0..20 {
+            world.say(A, ids[A], &format!("a{number}"));
+            world.say(B, ids[B], &format!("b{number}"));
+        }
+        world.settle();
+        assert_eq!(world.received(A, ids[A]).len(), 20);
+        assert_eq!(world.received(B, ids[B]).len(), 20);
+        let now = world.now;
+        world.router(A).finish(now, ids[A]);
+        world.settle();
+        world.say(B, ids[B], "late");
+        world.settle();
+        assert_eq!(
+            world.received(A, ids[A]).last().map(String::as_str),
+            Some("late")
+        );
+        let now = world.now;
+        world.router(B).finish(now, ids[B]);
+        world.wait(Duration::from_secs(100));
+        world.assert_clean(ids);
+        assert!(!bytestreams(&world));
+        // And again: nothing is left of the first.
+        world.establish(opener);
+    }
+}
+
+#[test]
+fn one_request_is_under_way_in_each_direction() {
+    let mut world = originals();
+    let ids = world.establish(A);
+    let from = world.log.len();
+    world.say_all(A, ids[A], 100, 1000);
+    world.settle();
+    let (mut waiting, mut most) = (0, 0);
+    for (end, envelope) in &world.log[from..] {
+        match &envelope.content {
+            Content::Set(Payload::Xtls(xtls::Control::Data(bytes))) if *end == A => {
+                assert!(bytes.len() <= 4096);
+                waiting += 1;
+                most = most.max(waiting);
+            }
+            Content::Result(None) if *end == B => waiting -= 1,
+            _ => {}
+        }
+    }
+    assert_eq!((waiting, most), (0, 1));
+    assert_eq!(world.received(B, ids[B]).len(), 100);
+}
+
+#[test]
+fn a_slow_reader_holds_the_writer_back() {
+    let mut world = originals();
+    let ids = world.establish(A);
+    let now = world.now;
+    world.router(B).hold(now, ids[B], true);
+    let body = "x".repeat(2000);
+    let mut sent = 0;
+    for number in 0..1000 {
+        let stanza = message(&format!("m{number}"), &body);
+        if world.router(A).send(now, ids[A], &stanza).is_err() {
+            break;
+        }
+        sent += 1;
+        world.settle();
+    }
+    assert!(
+        sent < 200,
+        "{sent} stanzas of 2 kB for a reader that reads nothing"
+    );
+    world.router(B).hold(now, ids[B], false);
+    world.settle();
+    assert_eq!(world.received(B, ids[B]).len(), sent);
+}
+
+#[test]
+fn crossing_starts_become_one_tunnel() {
+    for order in interleavings(6) {
+        let mut world = originals();
+        let ids = [world.open(A), world.open(B)];
+        for end in order {
+            world.deliver(end);
+        }
+        world.settle();
+        assert!(world.established(A, ids[A]) && world.established(B, ids[B]));
+        world.say(B, ids[B], "m1");
+        world.settle();
+        assert_eq!(world.received(A, ids[A]), ["m1"]);
+    }
+}
+
+#[test]
+fn it_is_not_acceptable_where_it_is_off() {
+    let mut world = World::with(config(A).original(true), config(B));
+    let a = world.open(A);
+    world.settle();
+    let Why::Declined(error) = world.closed(A, a).why else {
+        panic!("{:?}", world.closed(A, a));
+    };
+    assert_eq!(error.condition, Condition::NotAcceptable);
+    assert!(world.ends[B].events.is_empty());
+}
+
+#[test]
+fn whoever_is_not_accepted_learns_nothing() {
+    let closed_to_all = config(B).original(true).accept(Accept::Nobody);
+    let mut world = World::with(config(A).original(true), closed_to_all);
+    let a = world.open(A);
+    world.settle();
+    assert!(matches!(world.closed(A, a).why, Why::Unavailable(_)));
+    assert!(world.ends[B].events.is_empty());
+}
+
+#[test]
+fn it_opens_to_the_letter_all_the_same() {
+    let mut world = World::with(config(A), config(B).original(true));
+    let ids = world.establish(A);
+    world.say(A, ids[A], "m1");
+    world.settle();
+    assert_eq!(world.received(B, ids[B]), ["m1"]);
+    assert!(bytestreams(&world));
+}
+
+#[test]
+fn a_close_before_its_close_notify_is_a_truncation() {
+    let mut world = originals();
+    let ids = world.establish(A);
+    world.say(B, ids[B], "m1");
+    world.settle();
+    let close = "<iq type='set' id='c1'><close xmlns='urn:xmpp:tmp:xtls'/></iq>";
+    let answers = world.inject(A, Some(NAMES[B]), close);
+    assert!(answers.iter().any(|answer| word(answer) == "xtls closed"));
+    world.settle();
+    assert_eq!(world.received(A, ids[A]), ["m1"]);
+    let closed = world.closed(A, ids[A]);
+    assert!(!closed.clean, "{closed:?}");
+}
+
+#[test]
+fn data_without_a_flow_finds_nothing() {
+    let mut world = originals();
+    let data =
+        "<iq type='set' id='d1'><data xmlns='urn:xmpp:tmp:xtls' method='x509'>AAAA</data></iq>";
+    let answers = world.inject(A, Some(NAMES[B]), data);
+    let Content::Error(error) = &answers[0].content else {
+        panic!("{answers:?}");
+    };
+    assert_eq!(error.condition, Condition::ItemNotFound);
+}
+
+#[test]
+fn a_second_start_does_not_touch_the_first() {
+    let mut world = originals();
+    let ids = world.establish(A);
+    let start = "<iq type='set' id='s1'><start xmlns='urn:xmpp:tmp:xtls'/></iq>";
+    let answers = world.inject(B, Some(NAMES[A]), start);
+    let Content::Error(error) = &answers[0].content else {
+        panic!("{answers:?}");
+    };
+    assert_eq!(error.condition, Condition::NotAcceptable);
+    world.say(A, ids[A], "m1");
+    world.settle();
+    assert_eq!(world.received(B, ids[B]), ["m1"]);
+}
+
+#[test]
+fn an_unanswered_request_ends_the_tunnel() {
+    let mut world = originals();
+    let ids = world.establish(A);
+    world.filter = Some(Box::new(|end, _| end == A));
+    world.say(A, ids[A], "m1");
+    world.wait(Duration::from_secs(61));
+    let closed = world.closed(A, ids[A]);
+    assert_eq!((closed.by, closed.clean), (By::Transport, false));
+}
+
+#[test]
+fn an_error_to_data_ends_the_tunnel() {
+    let mut world = originals();
+    let ids = world.establish(A);
+    world.filter = Some(Box::new(|end, envelope| {
+        end == A || word(envelope) != "xtls close"
+    }));
+    let now = world.now;
+    world.router(B).abort(now, ids[B]);
+    world.settle();
+    world.say(A, ids[A], "m1");
+    world.settle();
+    assert!(!world.closed(A, ids[A]).clean);
+    assert_eq!(world.ends[A].router.tunnels.len(), 0);
+}
+
+#[test]
+fn a_prompt_expires_in_this_flow_too() {
+    let asking = config(B).original(true).accept(Accept::Ask([].into()));
+    let mut world = World::with(config(A).original(true), asking);
+    let a = world.open(A);
+    world.wait(Duration::from_secs(51));
+    assert!(matches!(world.closed(A, a).why, Why::Declined(_)));
+    let a = world.open(A);
+    world.settle();
+    let (b, now) = (world.last_id(B), world.now);
+    world.router(B).admit(now, b, true);
+    world.settle();
+    assert!(world.established(A, a) && world.established(B, b));
+}
+
+#[test]
+fn keys_are_renewed_in_place() {
+    let mut world = originals();
+    let ids = world.establish(A);
+    world.wait(Duration::from_secs(25 * 3600));
+    world.say(A, ids[A], "m1");
+    world.say(B, ids[B], "m2");
+    world.settle();
+    assert_eq!(world.received(B, ids[B]), ["m1"]);
+    assert_eq!(world.received(A, ids[A]), ["m2"]);
+}

@@ -1,0 +1,285 @@
+//! A session knows only bytes in order: the same scenarios over In-Band Bytestreams, over the data requests of the original
+//! flow, over a plain pipe and over a TCP socket.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that cannot go on says so by failing"
+)]
+
+#[path = "swap/lines.rs"]
+mod lines;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use lines::{Bytestream, Flow, Line, Pipe, Socket};
+use xtls_session::{Binding, By, Config, Event, Service, Session, Verdict, Why};
+use xtls_stanza::Stanza;
+use xtls_tests::keys::{self, JULIET, ROMEO};
+use xtls_tests::pair::message;
+use xtls_tls::trust::{Level, Method, Policy, Store};
+use xtls_tls::{Role, Tls};
+
+const R: usize = 0;
+const J: usize = 1;
+
+/// Two sessions and what lies between them.
+struct Both<L> {
+    line: L,
+    ends: [Session; 2],
+    events: [Vec<Event>; 2],
+    now: Instant,
+}
+
+impl<L: Line> Both<L> {
+    /// `known`: whether the two have verified each other.
+    fn new(line: L, known: bool) -> Self {
+        let now = Instant::now();
+        let end = |own: &str, peer: &str, number: u8, role| {
+            let (own, peer) = (keys::address(own), keys::address(peer));
+            let tls = keys::seeded_tls(keys::identity(own.bare(), number), [number; 32]);
+            let mut store = Store::new();
+            if known {
+                let key = keys::fingerprint(peer.bare(), 3 - number);
+                let level = Level::Verified(Method::Fingerprint);
+                store.pin(peer.bare(), key, level, keys::LETTER).unwrap();
+            }
+            let sid = "s1".to_owned();
+            let service = Service::stanzas();
+            let binding = Binding {
+                own,
+                peer,
+                sid,
+                service,
+                role,
+            };
+            let expect = binding.expect(Arc::new(store), Policy::Ask);
+            let tls = Tls::new(role, &tls, expect).unwrap();
+            Session::new(binding, tls, Config::default(), now)
+        };
+        let ends = [
+            end(ROMEO, JULIET, 1, Role::Client),
+            end(JULIET, ROMEO, 2, Role::Server),
+        ];
+        Self {
+            line,
+            ends,
+            events: [Vec::new(), Vec::new()],
+            now,
+        }
+    }
+
+    fn established(line: L) -> Self {
+        let mut both = Self::new(line, true);
+        both.run();
+        for end in [R, J] {
+            let established =
+                |event: &Event| matches!(event, Event::Established(peer) if peer.bound);
+            assert!(
+                both.events[end].iter().any(established),
+                "{:?}",
+                both.events[end]
+            );
+        }
+        both
+    }
+
+    /// Until nothing moves.
+    fn run(&mut self) {
+        loop {
+            let mut moved = false;
+            for end in [R, J] {
+                let session = &mut self.ends[end];
+                while let Some(event) = session.poll_event() {
+                    moved = true;
+                    self.events[end].push(event);
+                }
+                while let room @ 1.. = self.line.room(end)
+                    && let Some(wire) = session.poll_wire(room)
+                {
+                    moved = true;
+                    self.line.write(end, wire);
+                }
+                while session.wants_wire()
+                    && let Some(wire) = self.line.read(end)
+                {
+                    moved = true;
+                    session.handle_wire(self.now, &wire);
+                }
+            }
+            moved |= self.line.step();
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn heard(&self, end: usize) -> Vec<Stanza> {
+        let stanza = |event: &Event| match event {
+            Event::Stanza(stanza) => Some(stanza.clone()),
+            _ => None,
+        };
+        self.events[end].iter().filter_map(stanza).collect()
+    }
+
+    /// The end of one side: there, once, and last.
+    fn closed(&self, end: usize) -> xtls_session::Close {
+        let closed = |event: &&Event| matches!(event, Event::Closed(_));
+        assert_eq!(
+            self.events[end].iter().filter(closed).count(),
+            1,
+            "{:?}",
+            self.events[end]
+        );
+        match self.events[end].last() {
+            Some(Event::Closed(close)) => close.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn has_finished(&self, end: usize) -> bool {
+        self.events[end].contains(&Event::PeerFinished)
+    }
+}
+
+fn handshake<L: Line>(line: L) {
+    Both::established(line);
+}
+
+fn stanzas<L: Line>(line: L) {
+    let mut both = Both::established(line);
+    let long = "O, speak again, bright angel! ".repeat(1500);
+    for number in 0..100 {
+        for end in [R, J] {
+            let body = if number == 50 {
+                &long
+            } else {
+                "Call me but love"
+            };
+            both.ends[end]
+                .send(&message(&format!("m{number}"), body))
+                .unwrap();
+        }
+        if number % 7 == 0 {
+            both.run();
+        }
+    }
+    both.run();
+    for (end, peer) in [(R, JULIET), (J, ROMEO)] {
+        let heard = both.heard(end);
+        assert_eq!(heard.len(), 100);
+        for (number, stanza) in heard.iter().enumerate() {
+            assert_eq!(stanza.id.as_deref(), Some(&*format!("m{number}")));
+            assert_eq!(stanza.from, Some(keys::address(peer)));
+        }
+        assert!(heard[50].children.len() > long.len());
+    }
+}
+
+fn half_close<L: Line>(line: L) {
+    let mut both = Both::established(line);
+    both.ends[R].send(&message("last", "word")).unwrap();
+    both.ends[R].finish(both.now);
+    both.run();
+    assert!(both.has_finished(J) && !both.has_finished(R));
+    for number in 0..50 {
+        both.ends[J]
+            .send(&message(&format!("m{number}"), "I will go on"))
+            .unwrap();
+        both.run();
+    }
+    assert_eq!(both.heard(R).len(), 50);
+    both.ends[J].finish(both.now);
+    both.run();
+    for end in [R, J] {
+        let close = both.closed(end);
+        assert_eq!((&close.why, close.clean), (&Why::Finished, true));
+    }
+    assert_eq!((both.closed(R).by, both.closed(J).by), (By::Us, By::Peer));
+}
+
+fn close<L: Line>(line: L) {
+    let mut both = Both::established(line);
+    both.ends[R].close(both.now);
+    both.ends[J].close(both.now);
+    both.run();
+    for end in [R, J] {
+        let close = both.closed(end);
+        assert_eq!((&close.why, close.clean), (&Why::Finished, true));
+    }
+}
+
+fn truncation<L: Line>(line: L) {
+    let mut both = Both::established(line);
+    both.ends[R].send(&message("m1", "word")).unwrap();
+    both.run();
+    both.line.cut();
+    for end in [R, J] {
+        both.ends[end].handle_wire_end(both.now);
+    }
+    both.run();
+    assert_eq!(both.heard(J).len(), 1, "what came before is handed out");
+    for end in [R, J] {
+        let close = both.closed(end);
+        assert_eq!(
+            (close.by, &close.why, close.clean),
+            (By::Transport, &Why::Truncated, false)
+        );
+    }
+}
+
+fn refusal<L: Line>(line: L) {
+    let mut both = Both::new(line, false);
+    both.run();
+    let asked = |event: &Event| matches!(event, Event::Judge(_));
+    assert!(both.events[R].iter().any(asked) && both.events[J].iter().any(asked));
+    both.ends[R].judge(both.now, Verdict::Accept);
+    both.ends[R]
+        .send(&message("m1", "for nobody's ears"))
+        .unwrap();
+    both.run();
+    both.ends[J].judge(both.now, Verdict::Refuse);
+    both.run();
+    assert_eq!(
+        (both.closed(J).by, both.closed(J).why),
+        (By::Us, Why::Refused)
+    );
+    assert_eq!(both.heard(J).len(), 0);
+    both.line.cut();
+    both.ends[R].handle_wire_end(both.now);
+    both.run();
+    let close = both.closed(R);
+    assert_eq!((close.clean, close.unconfirmed), (false, 1));
+}
+
+macro_rules! over {
+    ($($name:ident: $line:expr;)*) => {$(
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn a_handshake() { handshake($line); }
+            #[test]
+            fn stanzas_both_ways() { stanzas($line); }
+            #[test]
+            fn a_half_close() { half_close($line); }
+            #[test]
+            fn a_close() { close($line); }
+            #[test]
+            fn a_truncation() { truncation($line); }
+            #[test]
+            fn a_refusal() { refusal($line); }
+        }
+    )*};
+}
+
+over! {
+    in_band_bytestream: Bytestream::new();
+    original_flow: Flow::new();
+    pipe: Pipe::default();
+    socket: Socket::new();
+}
