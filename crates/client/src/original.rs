@@ -377,7 +377,11 @@ impl Original {
                     self.end(id, Why::Refused { refusal, error });
                 }
                 // A result without `<proceed/>` is no yes in this flow.
-                _ => {
+                Content::Result(_)
+                | Content::Get(_)
+                | Content::Set(_)
+                | Content::Message { .. }
+                | Content::Presence { .. } => {
                     let error =
                         StanzaError::new(ErrorType::Cancel, Condition::FeatureNotImplemented);
                     let refusal = Refusal::of(&error);
