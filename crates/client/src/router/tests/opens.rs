@@ -108,7 +108,7 @@ fn unfinished_tunnels_are_few_in_all_and_for_each_account() {
     assert_error(&mut world, "e@north.example/1", &open, refused.0, refused.1);
     // An unfinished handshake ends in time, and makes room.
     world.wait(Duration::from_secs(61));
-    assert!(accepted(&mut world, "e@north.example/1"));
+    assert!(accepted(&mut world, "e@north.example/2"));
 }
 
 #[test]
