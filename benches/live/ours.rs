@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use xtls_client::ibb::io::{Endpoint, Listener};
-use xtls_client::ibb::{Config, OpenOptions, Stats, Window};
+use xtls_client::ibb::{Allow, Config, OpenOptions, Stats, Window};
 use xtls_client::plain;
 use xtls_client::uplink::Uplink as _;
 use xtls_stanza::Address;
@@ -29,6 +29,7 @@ impl Ours {
         let to = other.bound().clone();
         let (near, _, _) = plain::start(link, config()).expect("random bytes");
         let (far, listener, _) = plain::start(other, config()).expect("random bytes");
+        far.with_mux(|mux| mux.allow(Allow::Anybody));
         Self {
             near,
             _far: far,

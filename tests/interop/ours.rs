@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 use xtls_client::plain;
 use xtls_client::uplink::{Inbound, LinkError, Uplink};
 use xtls_client::xmpp::XmppLink;
-use xtls_ibb::Config;
 use xtls_ibb::io::{Endpoint, Listener, Stream};
+use xtls_ibb::{Allow, Config};
 use xtls_stanza::{Address, Content, Envelope, Payload};
 use xtls_tests::live::person::Person;
 use xtls_tests::live::soon;
@@ -42,6 +42,7 @@ impl Ours {
             seen: Arc::clone(&seen),
         };
         let (streams, listener, _task) = plain::start(watched, config).expect("random bytes");
+        streams.with_mux(|mux| mux.allow(Allow::Anybody));
         Self {
             own,
             streams,

@@ -6,7 +6,7 @@
 use std::error::Error;
 
 use tokio::io::{AsyncWriteExt as _, copy, split, stdin, stdout};
-use xtls_client::ibb::{Config, OpenOptions};
+use xtls_client::ibb::{Allow, Config, OpenOptions};
 use xtls_client::uplink::{Uplink as _, normalise};
 use xtls_client::xmpp::{self, Options};
 use xtls_client::{plain, unix_now};
@@ -30,6 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     eprintln!("this is {}", link.bound());
 
     let (streams, mut listener, task) = plain::start(link, Config::default())?;
+    streams.with_mux(|mux| mux.allow(Allow::Anybody));
     let stream = match peer {
         Some(peer) => {
             streams

@@ -13,8 +13,9 @@
 //! let relay = Relay::start(Limits::default());
 //! let (romeo, juliet) = (normalise("romeo@montague.example/orchard")?, normalise("juliet@capulet.example/balcony")?);
 //! // In earnest a link is `xmpp::connect(…)`.
-//! let (streams, _, _) = plain::start(relay.attach(romeo).await?, ibb::Config::default())?;
-//! let (_streams, mut listener, _) = plain::start(relay.attach(juliet.clone()).await?, ibb::Config::default())?;
+//! let (streams, _, _) = plain::start(relay.attach(romeo.clone()).await?, ibb::Config::default())?;
+//! let (hers, mut listener, _) = plain::start(relay.attach(juliet.clone()).await?, ibb::Config::default())?;
+//! hers.with_mux(|mux| mux.allow(ibb::Allow::Only([romeo.to_bare()].into())));
 //! tokio::spawn(async move {
 //!     let mut stream = streams.open(&juliet, ibb::OpenOptions::default()).await?;
 //!     stream.write_all(b"wherefore art thou?").await?;
@@ -48,6 +49,8 @@ const QUEUE: usize = 4;
 const STALL: Duration = Duration::from_millis(50);
 
 /// Starts the one task that owns the link and its streams.
+///
+/// Nobody may open a stream to us until [`Mux::allow`] says who, by way of [`Endpoint::with_mux`].
 ///
 /// It ends, with a good-bye to the server, when every handle is dropped and every stream has ended; or when the link is
 /// lost, or bound anew, which ends all streams. A request that is not about streams is answered `service-unavailable`.

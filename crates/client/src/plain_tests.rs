@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use xtls_ibb::OpenOptions;
 use xtls_ibb::io::Stream;
+use xtls_ibb::{Allow, OpenOptions};
 use xtls_stanza::{Address, Condition, Content, Payload};
 
 use super::*;
@@ -75,12 +75,14 @@ async fn world(stuck: bool) -> World {
         closed: Arc::clone(&closed),
     };
     let there = relay.attach(address(B)).await.unwrap();
+    let theirs = start(there, Config::default()).unwrap();
+    theirs.0.with_mux(|mux| mux.allow(Allow::Anybody));
     World {
         relay,
         news,
         closed,
         ours: start(frail, Config::default()).unwrap(),
-        theirs: start(there, Config::default()).unwrap(),
+        theirs,
     }
 }
 
