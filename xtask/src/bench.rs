@@ -26,6 +26,8 @@ pub(crate) enum Options {
     Tls { check: bool },
     /// Bytestreams through a real server; `check` fails below the bars.
     Ibb { check: bool },
+    /// The whole stack in memory, and what sessions hold; `check` fails below the bars.
+    Session { check: bool },
 }
 
 impl Options {
@@ -37,12 +39,14 @@ impl Options {
             [layer, flag] if layer == "tls" && flag == "--check" => Ok(Self::Tls { check }),
             [layer] if layer == "ibb" => Ok(Self::Ibb { check }),
             [layer, flag] if layer == "ibb" && flag == "--check" => Ok(Self::Ibb { check }),
+            [layer] if layer == "session" => Ok(Self::Session { check }),
+            [layer, flag] if layer == "session" && flag == "--check" => Ok(Self::Session { check }),
             [] => Ok(Self::Groups(Vec::new())),
             [filter] if !filter.as_encoded_bytes().starts_with(b"-") => {
                 Ok(Self::Groups(vec![filter.clone()]))
             }
             _ => bail!(
-                "cargo xtask bench takes --check, or tls [--check], or ibb [--check], or a FILTER"
+                "cargo xtask bench takes --check, or tls, ibb or session with or without --check, or a FILTER"
             ),
         }
     }
@@ -52,15 +56,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     match options {
         Options::Groups(filter) => groups(workspace, filter),
         Options::Check => check(workspace),
-        Options::Tls { check } => {
-            let sh = &workspace.sh;
-            let flag = check.then_some("--check");
-            Ok(cmd!(
-                sh,
-                "cargo run --quiet --locked --profile bench -p xtls-benches --example tls --no-default-features --features tls -- {flag...}"
-            )
-            .run()?)
-        }
+        Options::Tls { check } => layer(workspace, "tls", *check),
+        Options::Session { check } => layer(workspace, "session", *check),
         Options::Ibb { check } => ibb(workspace, *check),
     }
 }
@@ -88,6 +85,16 @@ fn ibb(workspace: &Workspace, check: bool) -> Result<()> {
         .env(python::VARIABLE, python)
         .run()?;
     server.discard()
+}
+
+fn layer(workspace: &Workspace, name: &str, check: bool) -> Result<()> {
+    let sh = &workspace.sh;
+    let flag = check.then_some("--check");
+    Ok(cmd!(
+        sh,
+        "cargo run --quiet --locked --profile bench -p xtls-benches --example {name} --no-default-features --features {name} -- {flag...}"
+    )
+    .run()?)
 }
 
 fn groups(workspace: &Workspace, filter: &[OsString]) -> Result<()> {

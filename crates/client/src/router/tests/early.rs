@@ -427,3 +427,47 @@ fn a_prompt_ends_after_50_s() {
     world.settle();
     assert_eq!(world.ends[B].router.leftovers(), 0);
 }
+
+/// A config of one end that offers and accepts this key exchange only.
+fn with_group(end: usize, group: xtls_tls::rustls::NamedGroup) -> Config {
+    let number = u8::try_from(end).unwrap() + 1;
+    let mut crypto = xtls_tls::rustls::crypto::CryptoProvider::clone(&xtls_tls::default_provider());
+    crypto.kx_groups.retain(|offered| offered.name() == group);
+    assert_eq!(crypto.kx_groups.len(), 1);
+    let identity = identity(NAMES[end], number);
+    let tls =
+        xtls_tls::Config::new(identity, Arc::new(crypto), Arc::new(DefaultTimeProvider)).unwrap();
+    Config::new(tls, verified(&[(NAMES[1 - end], 3 - number)]))
+        .policy(Policy::Pinned)
+        .accept(Accept::Anyone)
+}
+
+/// Bytes of all carrying stanzas, in both directions, until both ends are established and at rest.
+fn set_up(group: xtls_tls::rustls::NamedGroup, early: bool) -> usize {
+    let mut world = World::with(
+        with_group(A, group).early(early),
+        with_group(B, group).early(early),
+    );
+    world.establish(A);
+    let mut xml = Vec::new();
+    for (_, envelope) in &world.log {
+        envelope.write(&mut xml);
+    }
+    xml.len()
+}
+
+#[test]
+fn a_whole_set_up_takes_at_most_6500_bytes_of_carrying_stanzas() {
+    use xtls_tls::rustls::NamedGroup::{X25519, X25519MLKEM768};
+    for (group, early, most) in [
+        (X25519MLKEM768, true, 6500),
+        (X25519MLKEM768, false, 6700),
+        (X25519, true, 6500),
+        (X25519, false, 6500),
+    ] {
+        let bytes = set_up(group, early);
+        println!("{group:?}, early hello {early}: {bytes} bytes of carrying stanzas");
+        assert!(bytes <= most, "{group:?} {early}: {bytes}");
+    }
+    assert!(set_up(X25519, true) < set_up(X25519MLKEM768, true));
+}

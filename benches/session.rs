@@ -1,0 +1,182 @@
+//! The whole stack in memory: `cargo xtask bench session` runs this. With `--check` it fails below the bars.
+//!
+//! One thread, both ends counted: bytes or stanzas → TLS → bytestream → carrying stanzas as text, and all the way back,
+//! acknowledgements too. Beside it tokio-rustls over `tokio::io::duplex`, with the same keys and provider.
+
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    reason = "a benchmark that cannot go on says so by failing, and prints a table"
+)]
+
+#[path = "session/keys.rs"]
+mod keys;
+#[path = "session/many.rs"]
+mod many;
+#[path = "session/stack.rs"]
+mod stack;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use peak_alloc::PeakAlloc;
+use xtls_benches::bars::{Table, bar, now, timed};
+use xtls_session::Mode;
+use xtls_stanza::{Element, Kind, Stanza};
+use xtls_tls::{Role, Tls};
+
+use crate::keys::context;
+use crate::many::Many;
+use crate::stack::{Stack, TURN, Tokio, WRITE};
+
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
+
+fn main() -> ExitCode {
+    let check = std::env::args().skip(1).any(|arg| arg == "--check");
+    let mut met = true;
+    for (block, least) in [(4096, 0.30), (65_535, 0.45)] {
+        met &= throughput(block, least);
+    }
+    met &= memory();
+    met &= idle();
+    println!("\n{} bars are met", if met { "all" } else { "not all" });
+    if met || !check {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn throughput(block: u16, least: f64) -> bool {
+    let bytes = vec![0x5a; WRITE];
+    let body = Element::new("body", "jabber:client").with_text("x".repeat(1000));
+    let stanza = Stanza::new(Kind::Message).with_id("m1").with_child(&body);
+    let count = TURN / stanza.children.len();
+    let mut tokio = Tokio::connected();
+    let mut in_bytes = Stack::connected(Mode::Bytes, block);
+    let mut in_stanzas = Stack::connected(Mode::Stanzas, block);
+    let name = format!("block {block}");
+    let table = Table {
+        name: &name,
+        items: TURN / WRITE,
+        bytes: TURN,
+    };
+    table.run(
+        vec![
+            ("tokio-rustls", timed(|| tokio.carry(&bytes))),
+            ("bytes", timed(|| in_bytes.carry_bytes(&bytes))),
+            (
+                "stanzas of 1 kB",
+                timed(|| in_stanzas.carry_stanzas(&stanza, count)),
+            ),
+        ],
+        &[
+            bar("bytes", least, "tokio-rustls"),
+            bar("stanzas of 1 kB", 0.0, "tokio-rustls"),
+        ],
+    )
+}
+
+/// Memory of one end that has been used and is idle.
+fn memory() -> bool {
+    const ENDS: usize = 1000;
+    let before = HEAP.current_usage();
+    let mut many = Many::connected(ENDS);
+    many.spokes = Vec::new();
+    let each = (HEAP.current_usage() - before) / ENDS;
+    drop(many);
+
+    // TLS alone, after the same.
+    let before = HEAP.current_usage();
+    let ends: Vec<Tls> = (0..ENDS).map(|_| tls_alone()).collect();
+    let alone = (HEAP.current_usage() - before) / ENDS;
+    drop(ends);
+    println!("\nheap of an idle established end after traffic");
+    let mut met = limit("everything", each, 28 << 10, "bytes");
+    met &= limit("without TLS", each.saturating_sub(alone), 6 << 10, "bytes");
+    met
+}
+
+fn tls_alone() -> Tls {
+    let end = |role| {
+        let (_, config, expect) = context(role, Mode::Stanzas);
+        Tls::new(role, &config, expect).expect("TLS")
+    };
+    let (mut client, mut server) = (end(Role::Client), end(Role::Server));
+    for round in 0..8 {
+        let mut plain = bytes::BytesMut::new();
+        while let Some(wire) = client.poll_wire(usize::MAX) {
+            server.handle_wire(&wire, &mut plain);
+        }
+        while let Some(wire) = server.poll_wire(usize::MAX) {
+            client.handle_wire(&wire, &mut plain);
+        }
+        if round == 4 {
+            client.write(&[0x5a; 20_000]).expect("room");
+            server.write(&[0x5a; 20_000]).expect("room");
+        }
+    }
+    client
+}
+
+/// Many idle ends in one process.
+fn idle() -> bool {
+    const ENDS: usize = 10_000;
+    const PROBED: usize = 500;
+    println!("\n{ENDS} idle ends");
+    let before = resident();
+    let mut many = Many::connected(ENDS);
+    many.spokes = Vec::new();
+    let held = resident().saturating_sub(before);
+    let mut met = limit(
+        "resident memory, in all of the process",
+        resident() >> 20,
+        320,
+        "MiB",
+    );
+    println!("  of it theirs {:>38} MiB", held >> 20);
+    let start = now();
+    // Short of the first sign of life that is asked for.
+    let fired = many.wait(Duration::from_secs(290));
+    let used = (now() - start).as_secs_f64() / 290.0 * 100.0;
+    println!("  {fired} timers; {used:.4} % of a core while nothing happens");
+    drop(many);
+
+    let mut many = Many::connected(PROBED);
+    let start = now();
+    let fired = many.wait(Duration::from_secs(3600));
+    let each = (now() - start).as_secs_f64() / 3600.0 / PROBED as f64;
+    let used = each * ENDS as f64 * 100.0;
+    println!("  {fired} timers of {PROBED} ends in an hour, both ends counted");
+    let hundredths = (used * 100.0).ceil();
+    met &= hundredths < 100.0;
+    println!(
+        "  {:<44} {used:>10.2} %      below 1.00 %  {}",
+        "of a core, signs of life included",
+        if hundredths < 100.0 { "met" } else { "MISSED" }
+    );
+    met
+}
+
+fn limit(name: &str, found: usize, most: usize, unit: &str) -> bool {
+    let met = found <= most;
+    let verdict = if met { "met" } else { "MISSED" };
+    println!("  {name:<44} {found:>10} {unit}  at most {most}  {verdict}");
+    met
+}
+
+/// Resident memory of this process in bytes (Linux).
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line
+        .and_then(|line| line.split_whitespace().next())
+        .and_then(|n| n.parse::<usize>().ok());
+    number.unwrap_or_default() << 10
+}
