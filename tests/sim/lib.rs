@@ -1,7 +1,7 @@
 //! The simulated world: whole routers with real TLS between hostile servers, on a clock that only jumps.
 //!
 //! A seed draws who is against us, what fails and how everybody is configured ([`setup`]). Owners act by a script
-//! ([`run`]), servers route ([`server`]), the adversary does what it does ([`storm`], [`forge`], [`mallory`]), and after
+//! ([`run`]), servers route (`server`), the adversary does what it does (`storm`, `forge`, [`mallory`]), and after
 //! every step what happened is held against what may happen ([`oracle`], [`referee`], [`canary`]). At the end the faults
 //! stop, everything is closed, and two who can trust each other must be able to talk again.
 //!
