@@ -131,8 +131,13 @@ impl Referee {
                         (open.sid.clone(), open.block_size.get(), open.carrier),
                     );
                 }
-                if let Payload::Data(data) = payload {
-                    self.chunks.insert(key.clone(), data.bytes.len());
+                match payload {
+                    Payload::Data(data) => {
+                        self.chunks.insert(key.clone(), data.bytes.len());
+                    }
+                    // Nothing more can come, so nothing is held back any more; what is unread is a window at most.
+                    Payload::Close(_) => self.chunks.retain(|(peer, _), _| *peer != from),
+                    _ => {}
                 }
                 self.owe(key, must_fail);
             }
