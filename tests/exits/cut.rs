@@ -51,9 +51,12 @@ async fn a_stream_cut_in_the_handshake_has_no_peer() {
     let stage = Stage::new("cut-4");
     let mut puppet = stage.puppet().await;
     let program = stage.initiator(&[]);
-    let stream = puppet.accept().await;
-    assert!(puppet.read(stream).await.is_some());
-    puppet.close(stream).await;
+    // The first cut may mean that an early flight was taken out on the way: the program opens once more, without one.
+    for _ in 0..2 {
+        let stream = puppet.accept().await;
+        assert!(puppet.read(stream).await.is_some());
+        puppet.close(stream).await;
+    }
     let ended = program.end().await;
     ended.expect(6).silent();
     assert!(ended.event("established").is_none());
