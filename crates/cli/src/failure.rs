@@ -59,7 +59,12 @@ impl Failure {
         let peer = &closed.peer;
         let (code, hint): (Code, Option<String>) = match &closed.why {
             Why::Session(Session::Finished) if closed.clean => return None,
-            Why::Replaced | Why::Superseded => return None,
+            Why::Superseded => return None,
+            // One that was drained goes on under its old name, and has no end.
+            Why::Replaced => (
+                Code::Corrupt,
+                Some("the peer came back before this had ended: ask what it said last".to_owned()),
+            ),
             Why::Unavailable(_) => (
                 Code::Peer,
                 Some(format!(
@@ -195,5 +200,34 @@ impl From<OpenError> for Failure {
             OpenError::Already(_) | OpenError::Stream(_) | _ => Code::Failed,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xtls_client::session::By;
+    use xtls_client::uplink::normalise;
+
+    use super::*;
+
+    fn code(why: Why) -> Option<Code> {
+        let closed = Closed {
+            peer: normalise("juliet@capulet.example/balcony").unwrap(),
+            by: By::Us,
+            why,
+            clean: false,
+            unconfirmed: 0,
+        };
+        Failure::of_close(&closed).map(|failure| failure.code)
+    }
+
+    #[test]
+    fn a_tunnel_replaced_before_its_end_is_truncated() {
+        assert_eq!(code(Why::Replaced), Some(Code::Corrupt));
+    }
+
+    #[test]
+    fn a_handshake_that_the_peer_began_anew_has_not_failed() {
+        assert_eq!(code(Why::Superseded), None);
     }
 }
