@@ -119,6 +119,8 @@ impl Stream {
                 self.end(now, Close::new(By::Us, why), Last::Silent, outbox);
                 outbox.result(&self.peer, request, None);
             }
+            // The same stanza twice: its answer goes when our tail is out, and would cut that off now.
+            Phase::PeerClosing { request: first, .. } if *first == request => {}
             Phase::PeerClosing { .. } | Phase::Ended { .. } => {
                 outbox.result(&self.peer, request, None);
             }

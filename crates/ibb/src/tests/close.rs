@@ -1,6 +1,6 @@
 //! Every way to end, and that each one does.
 
-use xtls_stanza::{Condition, Content, ErrorType, Payload};
+use xtls_stanza::{Condition, Content, ErrorType, Payload, ibb};
 
 use super::support::*;
 use crate::{Awaited, By, Close, Config, Event, OpenOptions, Why, WriteError};
@@ -148,6 +148,22 @@ fn what_was_written_before_the_peers_close_goes_out_before_its_answer() {
     hand.answer(&chunk, Content::Result(None));
     let answer = hand.one();
     assert!(is_result(&answer) && answer.id == close);
+    assert_eq!(hand.closed(), Some(DONE_BY_PEER));
+}
+
+#[test]
+fn the_peers_close_that_arrives_twice_is_answered_once_and_not_before_our_tail_is_out() {
+    let (mut hand, id) = Hand::with_stream(Config::default());
+    hand.mux.write(hand.now, id, "tail".into()).unwrap();
+    let request = hand.close();
+    let xml = Content::Set(Payload::Close(ibb::Close { sid: sid("s") }));
+    let again = hand.envelope(ROMEO, request.clone(), xml);
+    assert_eq!(hand.mux.handle(hand.now, again), None);
+    let chunk = hand.one();
+    assert_eq!(data_in(&chunk).bytes, "tail");
+    hand.answer(&chunk, Content::Result(None));
+    let answer = hand.one();
+    assert!(is_result(&answer) && answer.id == request);
     assert_eq!(hand.closed(), Some(DONE_BY_PEER));
 }
 

@@ -61,15 +61,16 @@ struct Told {
 
 #[derive(Clone, Debug, Default)]
 struct Asked {
-    open: bool,
+    /// An open or a close.
+    once: bool,
     asked: u8,
     answered: u8,
 }
 
 impl Asked {
-    /// One answer serves an open that comes again while its stream is known.
+    /// One answer serves an open or a close that comes again while its stream is known.
     fn is_served(&self) -> bool {
-        self.answered == self.asked || self.open && self.answered > 0
+        self.answered == self.asked || self.once && self.answered > 0
     }
 }
 
@@ -163,7 +164,7 @@ impl World {
         if let Content::Set(payload) = &envelope.content {
             let asked = end.asked.entry(envelope.id.clone()).or_default();
             asked.asked += 1;
-            asked.open |= matches!(payload, Payload::Open(_));
+            asked.once |= matches!(payload, Payload::Open(_) | Payload::Close(_));
         }
         end.mux.handle(self.now, envelope);
     }

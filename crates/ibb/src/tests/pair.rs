@@ -62,8 +62,10 @@ pub(crate) struct End {
     /// What the reader takes at once.
     pub(crate) read_size: usize,
     readable: BTreeSet<StreamId>,
-    /// Opens that arrived.
-    opens: BTreeSet<String>,
+    /// Opens and closes that arrived.
+    asked: BTreeSet<String>,
+    /// Closes that arrived twice.
+    spare: BTreeSet<String>,
     /// Requests that arrived, less their answers, by id; without those that come to 0.
     pub(crate) owed: BTreeMap<String, i64>,
 }
@@ -83,7 +85,8 @@ impl End {
             stuck: false,
             read_size: usize::MAX,
             readable: BTreeSet::new(),
-            opens: BTreeSet::new(),
+            asked: BTreeSet::new(),
+            spare: BTreeSet::new(),
             owed: BTreeMap::new(),
         }
     }
@@ -94,7 +97,12 @@ impl End {
 
     fn handle(&mut self, now: Instant, envelope: Envelope) {
         let open = matches!(envelope.content, Content::Set(Payload::Open(_)));
-        if open && !self.opens.insert(envelope.id.clone()) {
+        let close = matches!(envelope.content, Content::Set(Payload::Close(_)));
+        let again = (open || close) && !self.asked.insert(envelope.id.clone());
+        if again && close {
+            // One answer serves both, and there may be two.
+            self.spare.insert(envelope.id.clone());
+        } else if again {
             // The same open once more: one answer serves both.
         } else if matches!(envelope.content, Content::Set(_) | Content::Get(_)) {
             self.owe(&envelope.id, 1);
@@ -273,7 +281,11 @@ impl Pair {
 
     fn post(&mut self, from: usize, envelope: Envelope) {
         if matches!(envelope.content, Content::Result(_) | Content::Error(_)) {
-            self.ends[from].owe(&envelope.id, -1);
+            let end = &mut self.ends[from];
+            let spare = !end.owed.contains_key(&envelope.id) && end.spare.remove(&envelope.id);
+            if !spare {
+                end.owe(&envelope.id, -1);
+            }
         }
         let (copies, extra) = match (self.fate)(&envelope) {
             Fate::Pass => (1, Duration::ZERO),
