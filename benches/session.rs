@@ -38,7 +38,12 @@ use crate::stack::{Stack, TURN, Tokio, WRITE};
 static HEAP: PeakAlloc = PeakAlloc;
 
 fn main() -> ExitCode {
-    let check = std::env::args().skip(1).any(|arg| arg == "--check");
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [mode, block] = &args[..] {
+        profile(mode, block.parse().expect("a block"));
+        return ExitCode::SUCCESS;
+    }
+    let check = args.iter().any(|arg| arg == "--check");
     let mut met = true;
     for (block, least) in [(4096, 0.30), (65_535, 0.45)] {
         met &= throughput(block, least);
@@ -81,6 +86,35 @@ fn throughput(block: u16, least: f64) -> bool {
             bar("stanzas of 1 kB", 0.0, "tokio-rustls"),
         ],
     )
+}
+
+/// One contender alone, for a profiler: `bytes 4096`, `stanzas 65535` or `tokio 0`.
+fn profile(mode: &str, block: u16) {
+    const TURNS: usize = 3000;
+    let bytes = vec![0x5a; WRITE];
+    let mut tokio = Tokio::connected();
+    let start = now();
+    match mode {
+        "tokio" => (0..TURNS).for_each(|_| {
+            let _carried = tokio.carry(&bytes);
+        }),
+        "bytes" => {
+            let mut stack = Stack::connected(Mode::Bytes, block);
+            (0..TURNS).for_each(|_| {
+                let _carried = stack.carry_bytes(&bytes);
+            });
+        }
+        _ => {
+            let body = Element::new("body", "jabber:client").with_text("x".repeat(1000));
+            let stanza = Stanza::new(Kind::Message).with_id("m1").with_child(&body);
+            let mut stack = Stack::connected(Mode::Stanzas, block);
+            let count = TURN / stanza.children.len();
+            (0..TURNS / 4).for_each(|_| {
+                let _carried = stack.carry_stanzas(&stanza, count);
+            });
+        }
+    }
+    println!("{:?}", now() - start);
 }
 
 /// Memory of one end that has been used and is idle.

@@ -1,10 +1,10 @@
 //! The receiving half of a stream: order, limits, and answers withheld until the bytes are read.
 
 use std::collections::VecDeque;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::Hasher;
+use std::hash::BuildHasher as _;
 
 use bytes::Bytes;
+use foldhash::quality::FixedState;
 use xtls_stanza::ibb::Seq;
 
 use crate::event::Violation;
@@ -239,7 +239,5 @@ impl Receiver {
 /// Tells a repetition from other bytes under the same number. Not a defence: whoever could make a
 /// collision gains an acknowledgement of bytes that are never delivered.
 fn digest(bytes: &Bytes) -> (usize, u64) {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(bytes);
-    (bytes.len(), hasher.finish())
+    (bytes.len(), FixedState::default().hash_one(bytes))
 }

@@ -3,6 +3,7 @@
 mod children;
 mod error;
 mod kinds;
+mod quick;
 #[cfg(test)]
 mod tests;
 
@@ -91,6 +92,13 @@ impl Envelope {
     /// What [`Stanza::read`] refuses, and a stanza against the rules of RFC 6120 §8.2; ask
     /// [`EnvelopeError::reply`] for the answer that it deserves.
     pub fn read(frame: &Bytes) -> Result<Self, EnvelopeError> {
+        match quick::read(frame) {
+            Some(envelope) => Ok(envelope),
+            None => Self::read_strictly(frame),
+        }
+    }
+
+    fn read_strictly(frame: &Bytes) -> Result<Self, EnvelopeError> {
         let mut reader = Reader::new(frame, ns::CLIENT);
         let start = Start::read(&mut reader)?;
         let payloads = children::read(&mut reader)?;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::element::Attr;
+use crate::read::word;
 use crate::{name, ns};
 
 /// Appends the parts as they are.
@@ -80,6 +81,10 @@ enum Place {
 }
 
 fn escape(out: &mut Vec<u8>, text: &str, place: Place) {
+    if word::needs_no_escape(text.as_bytes()) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
     let mut rest = text;
     while let Some(at) = rest.bytes().position(|b| needs_escape(b, place)) {
         let (plain, found) = rest.split_at_checked(at).unwrap_or((rest, ""));

@@ -1,6 +1,7 @@
 //! Tests of envelopes.
 
 mod laws;
+mod quick;
 
 use super::*;
 use crate::ErrorType;

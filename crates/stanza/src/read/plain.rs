@@ -139,18 +139,27 @@ pub(super) fn reference(text: &str) -> Option<(usize, &'static str)> {
 }
 
 /// What is left of a text.
-struct Rest<'a> {
+pub(super) struct Rest<'a> {
     text: &'a str,
-    pos: usize,
+    pub(super) pos: usize,
 }
 
 impl<'a> Rest<'a> {
-    fn byte(&self) -> Option<u8> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, pos: 0 }
+    }
+
+    /// Goes over this ASCII character.
+    pub(super) fn skip(&mut self, char: char) -> Option<()> {
+        (char::from(self.byte()?) == char).then(|| self.pos += 1)
+    }
+
+    pub(super) fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.pos).copied()
     }
 
     #[inline]
-    fn name(&mut self) -> Option<QName<'a>> {
+    pub(super) fn name(&mut self) -> Option<QName<'a>> {
         let start = self.pos;
         self.part()?;
         let mut local_at = 0;
@@ -178,7 +187,8 @@ impl<'a> Rest<'a> {
     }
 
     /// Reads `='…'`.
-    fn value(&mut self) -> Option<&'a str> {
+    #[inline]
+    pub(super) fn value(&mut self) -> Option<&'a str> {
         if self.byte()? != b'=' {
             return None;
         }

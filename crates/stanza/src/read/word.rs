@@ -19,6 +19,15 @@ pub(super) fn text_len(bytes: &[u8]) -> usize {
     first(bytes, marks, |b| matches!(b, b'<' | b'&' | b']'))
 }
 
+/// Whether it can be written as it is, in text and between `'`: no `&`, `<`, `>`, `'`, no control, all ASCII.
+#[inline]
+pub(crate) fn needs_no_escape(bytes: &[u8]) -> bool {
+    // `<` and `>`, and `&` and `'`, differ in one bit each.
+    let marks = |word| odd(word) | is(word | (ONES * 0x02), b'>') | is(word | ONES, b'\'');
+    let ends = |b| matches!(b, b'&' | b'<' | b'>' | b'\'');
+    first(bytes, marks, ends) == bytes.len()
+}
+
 /// Where the first byte is whose mark is set. What is left after the last whole word is judged by `ends`.
 #[inline]
 fn first(bytes: &[u8], marks: impl Fn(u64) -> u64, ends: impl Fn(u8) -> bool) -> usize {
@@ -106,6 +115,17 @@ mod tests {
                 |b| !(0x20..0x80).contains(&b) || [quote, b'<', b'&'].contains(&b),
             );
         }
+    }
+
+    #[test]
+    fn what_needs_an_escape_is_found_everywhere() {
+        everywhere(
+            |bytes| {
+                let plain = |len: &usize| needs_no_escape(&bytes[..*len]);
+                (0..=bytes.len()).take_while(plain).last().unwrap()
+            },
+            |b| !(0x20..0x80).contains(&b) || b"&<>'".contains(&b),
+        );
     }
 
     #[test]

@@ -1,0 +1,84 @@
+//! Start tags of which it is known what they may hold, read attribute by attribute without keeping any.
+//!
+//! As in the hot path of the reader, nothing is refused: what is not plain is `None`.
+
+use super::chars;
+use super::plain::Rest;
+
+/// Start tags that do not end within so many bytes are left to the reader.
+const REACH: usize = 512;
+
+/// A start tag of which the name was read.
+pub(crate) struct Known<'a> {
+    frame: &'a [u8],
+    /// As much of the frame as is looked at.
+    rest: Rest<'a>,
+    end: End,
+}
+
+/// How a start tag ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It goes on.
+    NotYet,
+    /// With `>`.
+    Open,
+    /// With `/>`.
+    Empty,
+}
+
+impl<'a> Known<'a> {
+    /// The tag that the frame begins with, if it has this name, which has no prefix.
+    pub(crate) fn first(frame: &'a [u8], name: &str) -> Option<Self> {
+        let head = frame.get(..REACH).unwrap_or(frame);
+        let rest = Rest::new(chars::utf8_prefix(head));
+        Self::at(frame, rest, name)
+    }
+
+    /// The tag right behind this one, which was read and is not empty.
+    pub(crate) fn next(self, name: &str) -> Option<Self> {
+        (self.end == End::Open)
+            .then(|| Self::at(self.frame, self.rest, name))
+            .flatten()
+    }
+
+    fn at(frame: &'a [u8], mut rest: Rest<'a>, name: &str) -> Option<Self> {
+        rest.skip('<')?;
+        let end = End::NotYet;
+        (rest.name()?.raw == name).then_some(Self { frame, rest, end })
+    }
+
+    /// The next attribute; `Some(None)` at the end of the tag.
+    #[inline]
+    pub(crate) fn attribute(&mut self) -> Option<Option<(&'a str, &'a str)>> {
+        match self.rest.byte()? {
+            b' ' => {
+                self.rest.skip(' ')?;
+                let name = self.rest.name()?.raw;
+                Some(Some((name, self.rest.value()?)))
+            }
+            b'>' => {
+                self.rest.skip('>')?;
+                self.end = End::Open;
+                Some(None)
+            }
+            b'/' => {
+                self.rest.skip('/')?;
+                self.rest.skip('>')?;
+                self.end = End::Empty;
+                Some(None)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it is `<a/>`, once it was read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.end == End::Empty
+    }
+
+    /// What stands behind it, unchecked, once it was read.
+    pub(crate) fn after(&self) -> &'a [u8] {
+        self.frame.get(self.rest.pos..).unwrap_or_default()
+    }
+}
