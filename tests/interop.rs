@@ -1,4 +1,5 @@
-//! Bytestreams with other people's clients, through a real Prosody: slixmpp and aioxmpp at the other end.
+//! Bytestreams with other people's clients, through a real Prosody: slixmpp and aioxmpp at the other end. Some through
+//! ejabberd as well.
 //!
 //! Each cell is a test of its own: who opens, iq or message, which block. In each, both ends send at once, and then the
 //! stream is closed from either side, right behind the closer's last bytes. The hashes of all that was sent and read are
@@ -57,17 +58,17 @@ macro_rules! cells {
 
             #[tokio::test]
             async fn block_1() {
-                cell($name, $side, $carrier, 1, 24).await;
+                cell(&Server::free(), $name, $side, $carrier, 1, 24).await;
             }
 
             #[tokio::test]
             async fn block_4096() {
-                cell($name, $side, $carrier, 4096, 50_000).await;
+                cell(&Server::free(), $name, $side, $carrier, 4096, 50_000).await;
             }
 
             #[tokio::test]
             async fn block_65535() {
-                cell($name, $side, $carrier, 65_535, 300_000).await;
+                cell(&Server::free(), $name, $side, $carrier, 65_535, 300_000).await;
             }
         }
     };
@@ -76,12 +77,45 @@ macro_rules! cells {
 cells!(slixmpp, Library::Slixmpp);
 cells!(aioxmpp, Library::Aioxmpp);
 
+/// What another server may do differently: each library, opening and opened to, iq and message.
+mod ejabberd {
+    use super::*;
+
+    #[tokio::test]
+    async fn carries_iqs_to_slixmpp() {
+        let server = Server::ejabberd();
+        let (side, carrier) = (Side::We, Carrier::Iq);
+        cell(&server, Library::Slixmpp, side, carrier, 4096, 50_000).await;
+    }
+
+    #[tokio::test]
+    async fn carries_messages_from_slixmpp() {
+        let server = Server::ejabberd();
+        let (side, carrier) = (Side::They, Carrier::Message);
+        cell(&server, Library::Slixmpp, side, carrier, 4096, 50_000).await;
+    }
+
+    #[tokio::test]
+    async fn carries_messages_to_aioxmpp() {
+        let server = Server::ejabberd();
+        let (side, carrier) = (Side::We, Carrier::Message);
+        cell(&server, Library::Aioxmpp, side, carrier, 4096, 50_000).await;
+    }
+
+    #[tokio::test]
+    async fn carries_the_largest_blocks_from_aioxmpp() {
+        let server = Server::ejabberd();
+        let (side, carrier) = (Side::They, Carrier::Iq);
+        cell(&server, Library::Aioxmpp, side, carrier, 65_535, 300_000).await;
+    }
+}
+
 fn people() -> (Person, Person) {
-    let server = Server::free();
-    (
-        Person::new(&server, "romeo"),
-        Person::new(&server, "juliet"),
-    )
+    people_on(&Server::free())
+}
+
+fn people_on(server: &Server) -> (Person, Person) {
+    (Person::new(server, "romeo"), Person::new(server, "juliet"))
 }
 
 /// An open that nobody expects here.

@@ -7,11 +7,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use xtls_ibb::io::Stream;
 use xtls_ibb::{By, Config, OpenOptions, Why, Window};
 use xtls_stanza::ibb::{BlockSize, Carrier};
+use xtls_tests::live::server::Server;
 use xtls_tests::live::soon;
 
 use super::ours::{Ours, hash, noise};
 use super::peer::{Library, Peer};
-use super::{open, people};
+use super::{open, people_on};
 
 /// Blocks under way at a time.
 const WINDOW: u32 = 4;
@@ -26,13 +27,14 @@ pub(crate) enum Side {
 
 /// Both ends send `size` bytes; then the stream is closed, in one round from our side and in one from theirs.
 pub(crate) async fn cell(
+    server: &Server,
     library: Library,
     opener: Side,
     carrier: Carrier,
     block: u16,
     size: usize,
 ) {
-    let (we, they) = people();
+    let (we, they) = people_on(server);
     let config = Config::default()
         .messages(true)
         .opens_per_minute(1000)

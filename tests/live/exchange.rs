@@ -229,6 +229,22 @@ async fn stanzas_each_way_over_direct_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ejabberd_carries_stanzas_each_way() {
+    let (romeo, juliet) = Person::pair(&Server::ejabberd());
+    Course::new(200, 50_000)
+        .run(&romeo, &juliet, starttls)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ejabberd_carries_stanzas_each_way_over_direct_tls() {
+    let (romeo, juliet) = Person::pair(&Server::ejabberd());
+    Course::new(50, 20_000)
+        .run(&romeo, &juliet, direct_tls)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_throttling_server_is_no_reason_to_give_up() {
     let (romeo, juliet) = Person::pair(&Server::stock());
     Course::new(20, 10_000).run(&romeo, &juliet, starttls).await;

@@ -35,6 +35,25 @@ async fn a_wrong_password_is_tried_once() {
 }
 
 #[tokio::test]
+async fn ejabberd_refuses_a_wrong_password_and_takes_the_right_one() {
+    let romeo = Person::new(&Server::ejabberd(), "romeo");
+    let file = romeo.file("password");
+    std::fs::write(&file, "wherefore\n").unwrap();
+    let program = romeo
+        .online(&["stanzas", "--listen"])
+        .without("--password-file");
+    let ended = program.arg("--password-file").arg(file).run().await;
+    ended
+        .expect(3)
+        .silent()
+        .saying("could not log in: not-authorized");
+    // The right one: nobody is there, says the server.
+    let to = romeo.at("nobody");
+    let ended = romeo.online(&["stanzas", to.as_str()]).run().await;
+    ended.expect(4).silent();
+}
+
+#[tokio::test]
 async fn the_password_may_come_from_the_environment() {
     let romeo = Person::new(&Server::free(), "romeo");
     let password = std::fs::read_to_string(romeo.server().password_file("romeo")).unwrap();

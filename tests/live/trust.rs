@@ -30,7 +30,16 @@ fn standing(ended: &Ended) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_contact_is_pinned_and_then_required() {
-    let (romeo, juliet) = Person::strangers(&Server::free());
+    first_contact(&Server::free()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ejabberd_carries_a_first_contact() {
+    first_contact(&Server::ejabberd()).await;
+}
+
+async fn first_contact(server: &Server) {
+    let (romeo, juliet) = Person::strangers(server);
     for ended in meet(&romeo, &juliet, "tofu", "tofu").await {
         ended.expect(0);
         assert_eq!(standing(&ended), "unverified");

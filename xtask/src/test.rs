@@ -46,6 +46,7 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, options: &Options) -
     if !options.quick {
         steps.run("packages", || {
             packages::ensure(sh, packages::SERVER)?;
+            packages::ensure(sh, packages::EJABBERD)?;
             packages::ensure_expat(sh)?;
             packages::ensure_stacks(sh)?;
             python::ensure(workspace).map(drop)
@@ -107,15 +108,18 @@ fn live(
     let python = python::ensure(workspace)?;
     let free = Server::start(workspace, Kind::Free)?;
     let stock = Server::start(workspace, Kind::Stock)?;
+    let ejabberd = Server::start(workspace, Kind::Ejabberd)?;
     runner
         .command(workspace, &features, &targets, filter)
         .env(Kind::Free.variable(), free.facts())
         .env(Kind::Stock.variable(), stock.facts())
+        .env(Kind::Ejabberd.variable(), ejabberd.facts())
         .env(python::VARIABLE, python)
         .env("XTLS_BIN", workspace.target.join("debug").join("xtls"))
         .run()?;
     free.discard()?;
-    stock.discard()
+    stock.discard()?;
+    ejabberd.discard()
 }
 
 /// Names of the test targets that `cargo metadata` says require the feature `live`.

@@ -20,6 +20,11 @@ impl Server {
         Self::described_in("XTLS_PROSODY_STOCK")
     }
 
+    /// ejabberd, without limits.
+    pub fn ejabberd() -> Self {
+        Self::described_in("XTLS_EJABBERD")
+    }
+
     fn described_in(variable: &str) -> Self {
         let path = std::env::var(variable).unwrap_or_else(|_| {
             panic!("{variable} is not set: run `cargo xtask test`, which starts the servers")

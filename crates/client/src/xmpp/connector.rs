@@ -1,6 +1,7 @@
 //! One whole attempt: from the name look-up to a stream that is logged in and has no resource yet.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -69,6 +70,7 @@ impl Connector {
                 domain,
                 password: options.password.clone(),
                 allow_plain: options.allow_plain,
+                bound: Arc::default(),
             },
             identity,
             numbers: Numbers::default(),

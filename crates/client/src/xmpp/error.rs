@@ -92,6 +92,15 @@ pub enum ConnectError {
         /// What was wrong with its proof.
         why: String,
     },
+    /// Log-ins were bound to the TLS connection before, and now the server offers that no more (RFC 5802 §6): somebody may
+    /// stand in between.
+    #[error(
+        "{domain} bound the log-in to the TLS connection before and does not offer it now; somebody may be tampering with the connection"
+    )]
+    Unbound {
+        /// The account's domain.
+        domain: String,
+    },
     /// The resource is in use by another client.
     #[error(
         "the resource of {address} is in use by another client; choose another one with --resource"
@@ -167,6 +176,7 @@ impl ConnectError {
             | Self::Certificate { .. }
             | Self::NoMechanism { .. }
             | Self::Impostor { .. }
+            | Self::Unbound { .. }
             | Self::Conflict { .. }
             | Self::Bind { .. }
             | Self::Protocol { .. } => true,
@@ -196,6 +206,7 @@ impl From<ConnectError> for LinkError {
             ConnectError::Authentication { .. }
             | ConnectError::NoMechanism { .. }
             | ConnectError::Impostor { .. }
+            | ConnectError::Unbound { .. }
             | ConnectError::Bind { .. }
             | ConnectError::Address(_)
             | ConnectError::NoLocalPart { .. } => Self::Refused(error.to_string()),

@@ -1,5 +1,8 @@
 //! Logging in (RFC 6120 §6): SCRAM, bound to the TLS channel where the server can.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use sasl::client::mechanisms::{Plain, Scram};
 use sasl::client::{Mechanism, MechanismError};
@@ -34,6 +37,8 @@ pub(super) struct Login {
     pub(super) domain: String,
     pub(super) password: Zeroizing<String>,
     pub(super) allow_plain: bool,
+    /// A log-in of this link was bound: from then on none goes without.
+    pub(super) bound: Arc<AtomicBool>,
 }
 
 /// What is used of what a server offers.
@@ -42,6 +47,18 @@ enum Choice {
     Sha256(ChannelBinding),
     Sha1(ChannelBinding),
     Plain,
+}
+
+impl Choice {
+    fn binds(&self) -> bool {
+        match self {
+            Self::Sha256(binding) | Self::Sha1(binding) => match binding {
+                ChannelBinding::TlsExporter(_) | ChannelBinding::TlsUnique(_) => true,
+                ChannelBinding::None | ChannelBinding::Unsupported => false,
+            },
+            Self::Plain => false,
+        }
+    }
 }
 
 /// Logs in on a stream whose features have come.
@@ -57,6 +74,13 @@ pub(super) async fn log_in<T: AsyncRead + AsyncWrite + Unpin>(
             offered: mechanisms(features).join(", "),
         });
     };
+    let binds = choice.binds();
+    if !binds && login.bound.load(Ordering::Relaxed) {
+        return Err(ConnectError::Unbound {
+            domain: login.domain.clone(),
+        });
+    }
+    tracing::debug!(binds, "logging in");
     // The `sasl` crate does not wipe its copy, which lives as long as the exchange.
     // The user name is what SCRAM escapes (RFC 5802 §5.1) and PLAIN does not.
     let escaped = login.local.replace('=', "=3D").replace(',', "=2C");
@@ -79,17 +103,26 @@ pub(super) async fn log_in<T: AsyncRead + AsyncWrite + Unpin>(
             )
             .await
         }
+    }?;
+    if binds {
+        login.bound.store(true, Ordering::Relaxed);
     }
+    Ok(())
 }
 
-/// The best that both ends can do. Binding is asked for when a `-PLUS` mechanism is there for it; where none is, we say
-/// that we could have, which a server that can as well takes for tampering (RFC 5802 §6).
+/// The best that both ends can do. It is tried once: what fails bound is not tried again without.
+///
+/// We bind where the server says that it knows our way of binding, `tls-exporter`, and offers a `-PLUS` mechanism for
+/// it (RFC 9266, XEP-0440). Where it should and does not offer one, we say that we could have: to a server that can, this
+/// is a sign of tampering (flag `y`, RFC 5802 §6). One that binds only in ways unknown to us would take it for the
+/// same, so it hears that we cannot (flag `n`, XEP-0440 §3).
 fn choose(features: &Element, exporter: Option<Exporter>, allow_plain: bool) -> Option<Choice> {
     let offered = mechanisms(features);
     let has = |name: &str| offered.iter().any(|mechanism| mechanism == name);
     let offers_binding = offered.iter().any(|mechanism| mechanism.ends_with("-PLUS"));
+    let binds = binds_to_exporter(features);
     if let Some(data) = exporter
-        && binds_to_exporter(features)
+        && binds
     {
         let binding = || ChannelBinding::TlsExporter(data.to_vec());
         if has("SCRAM-SHA-256-PLUS") {
@@ -99,7 +132,7 @@ fn choose(features: &Element, exporter: Option<Exporter>, allow_plain: bool) -> 
             return Some(Choice::Sha1(binding()));
         }
     }
-    let binding = if exporter.is_some() && !offers_binding {
+    let binding = if exporter.is_some() && (binds || !offers_binding) {
         ChannelBinding::Unsupported
     } else {
         ChannelBinding::None
@@ -125,11 +158,12 @@ fn mechanisms(features: &Element) -> Vec<String> {
     names.map(|child| child.text().trim().to_owned()).collect()
 }
 
-/// XEP-0440 says which bindings a server knows; one that says nothing is taken at RFC 9266's word for TLS 1.3.
+/// XEP-0440 says which bindings a server knows. One that says nothing may know `tls-unique` alone (ejabberd 23.01 does,
+/// even with TLS 1.3), and to guess wrong is to be refused.
 fn binds_to_exporter(features: &Element) -> bool {
     features
         .child("sasl-channel-binding", NS_BINDING)
-        .is_none_or(|types| {
+        .is_some_and(|types| {
             types.elements().any(|child| {
                 child.is("channel-binding", NS_BINDING)
                     && child.attr("type") == Some("tls-exporter")
@@ -318,26 +352,15 @@ mod tests {
     }
 
     #[test]
-    fn binding_is_used_only_with_a_plus_mechanism() {
+    fn a_server_that_names_no_binding_is_not_guessed_at() {
+        // What ejabberd 23.01 says, which then refuses tls-exporter.
         assert_eq!(
             choose(&features(ALL, None), EXPORTER, false),
-            Some(Choice::Sha256(bound()))
+            Some(Choice::Sha256(ChannelBinding::None))
         );
         assert_eq!(
-            choose(
-                &features("SCRAM-SHA-256 SCRAM-SHA-1-PLUS", None),
-                EXPORTER,
-                false
-            ),
-            Some(Choice::Sha1(bound()))
-        );
-        assert_eq!(
-            choose(
-                &features("SCRAM-SHA-256 SCRAM-SHA-1", None),
-                EXPORTER,
-                false
-            ),
-            Some(Choice::Sha256(ChannelBinding::Unsupported))
+            choose(&features(ALL, Some("")), EXPORTER, false),
+            Some(Choice::Sha256(ChannelBinding::None))
         );
     }
 
@@ -347,6 +370,37 @@ mod tests {
         assert_eq!(
             choose(&features, EXPORTER, false),
             Some(Choice::Sha256(ChannelBinding::None))
+        );
+    }
+
+    #[test]
+    fn a_server_that_should_offer_binding_and_does_not_is_told() {
+        for stripped in [
+            features("SCRAM-SHA-256 SCRAM-SHA-1", None),
+            features("SCRAM-SHA-256 SCRAM-SHA-1", Some("tls-exporter")),
+            features("SCRAM-SHA-256 SCRAM-SHA-512-PLUS", Some("tls-exporter")),
+        ] {
+            assert_eq!(
+                choose(&stripped, EXPORTER, false),
+                Some(Choice::Sha256(ChannelBinding::Unsupported))
+            );
+        }
+    }
+
+    #[test]
+    fn binding_is_used_where_the_server_knows_it() {
+        let types = Some("tls-server-end-point tls-exporter");
+        assert_eq!(
+            choose(&features(ALL, types), EXPORTER, false),
+            Some(Choice::Sha256(bound()))
+        );
+        assert_eq!(
+            choose(
+                &features("SCRAM-SHA-256 SCRAM-SHA-1-PLUS", types),
+                EXPORTER,
+                false
+            ),
+            Some(Choice::Sha1(bound()))
         );
     }
 

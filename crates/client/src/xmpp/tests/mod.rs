@@ -44,6 +44,17 @@ fn mechanisms(names: &[&str]) -> String {
     )
 }
 
+/// The same from a server that also names the ways of channel binding that it knows (XEP-0440).
+fn mechanisms_and_bindings(names: &[&str], bindings: &[&str]) -> String {
+    let types: String = bindings
+        .iter()
+        .map(|name| format!("<channel-binding type='{name}'/>"))
+        .collect();
+    let bindings =
+        format!("<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>{types}</sasl-channel-binding>");
+    mechanisms(names).replace("</stream:features>", &(bindings + "</stream:features>"))
+}
+
 /// An authority made for one test, and a file with its certificate.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -176,6 +187,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Script<T> {
             self.heard
                 .push_str(std::str::from_utf8(&buffer[..read]).unwrap());
         }
+    }
+
+    /// What comes up to the end of an element; nothing if the client hangs up instead.
+    async fn element(&mut self, end: &str) -> Option<String> {
+        let mut buffer = [0; 4096];
+        while !self.heard.contains(end) {
+            let read = self.io.read(&mut buffer).await.unwrap_or_default();
+            if read == 0 {
+                return None;
+            }
+            self.heard
+                .push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+        }
+        Some(self.hear(end).await)
     }
 
     /// Everything until the client hangs up.
