@@ -54,7 +54,14 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "xtls-ibb",
         ours: &["xtls-stanza"],
-        theirs: Theirs::Only(&["bytes", "rand_chacha", "thiserror", "tokio", "tracing"]),
+        theirs: Theirs::Only(&[
+            "bytes",
+            "foldhash",
+            "rand_chacha",
+            "thiserror",
+            "tokio",
+            "tracing",
+        ]),
     },
     Layer {
         name: "xtls-tls",
