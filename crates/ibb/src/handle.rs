@@ -23,29 +23,37 @@ impl Mux {
     /// stream in message mode, and their bounces.
     pub fn handle(&mut self, now: Instant, envelope: Envelope) -> Option<Envelope> {
         let to_us = envelope.to.as_ref() == Some(self.own());
-        let Some(from) = envelope.from.clone().filter(Address::is_full) else {
+        if !envelope.from.as_ref().is_some_and(Address::is_full) {
             return Some(envelope);
-        };
-        let id = envelope.id.clone();
-        match envelope.content {
-            Content::Set(payload) if to_us && is_bytestream(&payload) => {
+        }
+        match envelope {
+            Envelope {
+                from: Some(from),
+                id,
+                content: Content::Set(payload),
+                ..
+            } if to_us && is_bytestream(&payload) => {
                 self.on_request(now, &from, id, payload);
                 None
             }
-            Content::Get(payload) if to_us && is_bytestream(&payload) => {
+            Envelope {
+                from: Some(from),
+                id,
+                content: Content::Get(payload),
+                ..
+            } if to_us && is_bytestream(&payload) => {
                 self.outbox.error(&from, id, answer::not_for_requests());
                 None
             }
-            Content::Result(_) | Content::Error(_) if to_us || envelope.to.is_none() => {
-                self.on_answer(now, &from, envelope)
-            }
-            Content::Message { .. } if to_us => self.on_message(now, &from, envelope),
-            Content::Set(_)
-            | Content::Get(_)
-            | Content::Result(_)
-            | Content::Error(_)
-            | Content::Message { .. }
-            | Content::Presence { .. } => Some(envelope),
+            Envelope {
+                content: Content::Result(_) | Content::Error(_),
+                ..
+            } if to_us || envelope.to.is_none() => self.on_answer(now, envelope),
+            Envelope {
+                content: Content::Message { .. },
+                ..
+            } if to_us => self.on_message(now, envelope),
+            other @ Envelope { .. } => Some(other),
         }
     }
 
@@ -152,11 +160,13 @@ impl Mux {
         self.outbox.error(from, request, error);
     }
 
-    fn on_answer(&mut self, now: Instant, from: &Address, envelope: Envelope) -> Option<Envelope> {
+    fn on_answer(&mut self, now: Instant, envelope: Envelope) -> Option<Envelope> {
         let Some(Awaiting { stream: id, what }) = self.outbox.awaiting(&envelope.id) else {
             return Some(envelope);
         };
-        let theirs = |stream: &Stream| stream.peer == *from || planted!("answer-of-anybody");
+        let theirs = |stream: &Stream| {
+            envelope.from.as_ref() == Some(&stream.peer) || planted!("answer-of-anybody")
+        };
         if !self.get(id).is_some_and(theirs) {
             return Some(envelope);
         }
@@ -179,8 +189,8 @@ impl Mux {
                     stream.on_acknowledged(now, &envelope.id, outbox);
                 });
                 let fastest = self.get(id).and_then(|stream| stream.sender.fastest());
-                if fastest != before {
-                    self.share_path(from, fastest);
+                if let Some(from) = envelope.from.filter(|_| fastest != before) {
+                    self.share_path(&from, fastest);
                 }
             }
             (Asked::Open | Asked::Close, _) => {
@@ -211,8 +221,10 @@ impl Mux {
         });
     }
 
-    fn on_message(&mut self, now: Instant, from: &Address, envelope: Envelope) -> Option<Envelope> {
-        let Content::Message { kind, payloads, .. } = &envelope.content else {
+    fn on_message(&mut self, now: Instant, envelope: Envelope) -> Option<Envelope> {
+        let (Some(from), Content::Message { kind, payloads, .. }) =
+            (&envelope.from, &envelope.content)
+        else {
             return Some(envelope);
         };
         if *kind == MessageKind::Error {

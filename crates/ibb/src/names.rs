@@ -35,12 +35,13 @@ impl Names {
     fn name(&mut self, first: char) -> String {
         let mut bytes = [0; LENGTH];
         self.rng.fill_bytes(&mut bytes);
-        let symbols = bytes
-            .iter()
-            .filter_map(|b| SYMBOLS.get(usize::from(b % 32)));
-        std::iter::once(first)
-            .chain(symbols.map(|&s| char::from(s)))
-            .collect()
+        let mut name = String::with_capacity(1 + LENGTH);
+        name.push(first);
+        name.extend(bytes.iter().filter_map(|b| {
+            let symbol = SYMBOLS.get(usize::from(b % 32));
+            symbol.map(|&symbol| char::from(symbol))
+        }));
+        name
     }
 }
 

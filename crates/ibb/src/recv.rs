@@ -45,8 +45,9 @@ struct Counters {
 struct Chunk {
     bytes: Bytes,
     cost: usize,
-    /// Requests to answer when the bytes have been taken: the chunk's own and its repetitions'.
-    requests: Vec<String>,
+    /// Requests to answer when the bytes have been taken: the chunk's own, and its repetitions'.
+    request: Option<String>,
+    repeated: Vec<String>,
 }
 
 /// What became of a chunk that is no violation.
@@ -121,7 +122,8 @@ impl Receiver {
         self.chunks.push_back(Chunk {
             bytes,
             cost,
-            requests: request.into_iter().collect(),
+            request,
+            repeated: Vec::new(),
         });
         Ok(Taken::Kept)
     }
@@ -163,7 +165,7 @@ impl Receiver {
         }
         self.held += cost;
         chunk.cost += cost;
-        chunk.requests.push(request);
+        chunk.repeated.push(request);
         Ok(Taken::Kept)
     }
 
@@ -173,7 +175,8 @@ impl Receiver {
         self.chunks.push_back(Chunk {
             bytes,
             cost: 0,
-            requests: Vec::new(),
+            request: None,
+            repeated: Vec::new(),
         });
         Taken::Kept
     }
@@ -182,8 +185,8 @@ impl Receiver {
         self.unread
     }
 
-    /// Takes at most `max` bytes; `answered` gets the requests whose chunks have been taken whole.
-    pub(crate) fn read(&mut self, max: usize, answered: &mut Vec<String>) -> Option<Bytes> {
+    /// Takes at most `max` bytes; `answered` is told the requests whose chunks have been taken whole.
+    pub(crate) fn read(&mut self, max: usize, mut answered: impl FnMut(String)) -> Option<Bytes> {
         let front = self.chunks.front_mut()?;
         let len = front.bytes.len().min(max);
         if len == 0 {
@@ -200,7 +203,8 @@ impl Receiver {
                 break;
             };
             self.held -= chunk.cost;
-            answered.extend(chunk.requests);
+            chunk.request.into_iter().for_each(&mut answered);
+            chunk.repeated.into_iter().for_each(&mut answered);
         }
         Some(bytes)
     }
@@ -209,7 +213,10 @@ impl Receiver {
     pub(crate) fn withheld(&mut self) -> impl Iterator<Item = String> {
         self.chunks
             .iter_mut()
-            .flat_map(|chunk| std::mem::take(&mut chunk.requests))
+            .flat_map(|chunk| {
+                let repeated = std::mem::take(&mut chunk.repeated);
+                chunk.request.take().into_iter().chain(repeated)
+            })
     }
 
     /// Drops what was not read; says how many bytes.
@@ -224,7 +231,8 @@ impl Receiver {
         dump.word((self.expected, self.unread, self.held, self.empty_in_row));
         for chunk in &self.chunks {
             dump.word(&chunk.bytes);
-            chunk.requests.iter().for_each(|id| dump.name(id));
+            let requests = chunk.request.iter().chain(&chunk.repeated);
+            requests.for_each(|id| dump.name(id));
         }
     }
 

@@ -257,12 +257,8 @@ impl Stream {
     }
 
     pub(crate) fn read(&mut self, max: usize, outbox: &mut Outbox) -> Option<Bytes> {
-        let mut answered = Vec::new();
-        let bytes = self.receiver.read(max, &mut answered);
-        for request in answered {
-            outbox.result(&self.peer, request, None);
-        }
-        bytes
+        let Self { receiver, peer, .. } = self;
+        receiver.read(max, |request| outbox.result(peer, request, None))
     }
 
     pub(crate) fn close(&mut self, now: Instant, outbox: &mut Outbox) {

@@ -19,7 +19,7 @@ use crate::condition::{Condition, StanzaError};
 use crate::payload::Payload;
 use crate::read::Reader;
 use crate::stanza::{Head, Kind, Stanza, Start};
-use crate::{disco, ns, write};
+use crate::{disco, ns};
 
 /// A stanza with its payload decoded.
 ///
@@ -205,7 +205,7 @@ impl Envelope {
         }
         .write(out);
         let before = out.len();
-        write::all(out, &[">"]);
+        out.push(b'>');
         match &self.content {
             Content::Get(payload) | Content::Set(payload) | Content::Result(Some(payload)) => {
                 payload.write(out)
@@ -228,9 +228,13 @@ impl Envelope {
         }
         if out.len() == before + 1 {
             out.truncate(before);
-            write::all(out, &["/>"]);
-        } else {
-            write::all(out, &["</", kind.name(), ">"]);
+            out.extend_from_slice(b"/>");
+            return;
+        }
+        match kind {
+            Kind::Iq => out.extend_from_slice(b"</iq>"),
+            Kind::Message => out.extend_from_slice(b"</message>"),
+            Kind::Presence => out.extend_from_slice(b"</presence>"),
         }
     }
 

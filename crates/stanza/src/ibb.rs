@@ -1,6 +1,7 @@
 //! In-Band Bytestreams (XEP-0047 2.0.1 §2).
 
 use std::fmt;
+use std::io::Write as _;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
@@ -284,16 +285,17 @@ impl Data {
 
     /// Appends what [`Data::to_element`] would write, without a tree and a second copy of the text.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        write::all(out, &["<data"]);
-        write::attribute(out, "xmlns", NS);
-        write::attribute(out, "seq", &self.seq.to_string());
-        write::attribute(out, "sid", self.sid.as_str());
+        out.extend_from_slice(b"<data xmlns='http://jabber.org/protocol/ibb' seq='");
+        // Writing to memory cannot fail.
+        let _ = write!(out, "{}", self.seq.0);
+        out.push(b'\'');
+        write::quoted(out, b" sid='", self.sid.as_str());
         if self.bytes.is_empty() {
-            write::all(out, &["/>"]);
+            out.extend_from_slice(b"/>");
         } else {
-            write::all(out, &[">"]);
+            out.push(b'>');
             base64::encode(&self.bytes, out);
-            write::all(out, &["</data>"]);
+            out.extend_from_slice(b"</data>");
         }
     }
 }

@@ -393,19 +393,25 @@ pub(crate) struct Head<'a> {
 impl Head<'_> {
     /// Appends the start tag up to where more attributes may follow.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        write::all(out, &["<", self.kind.name()]);
-        write::attribute(out, "xmlns", ns::CLIENT);
-        let attributes = [
-            ("from", self.from.map(Address::as_str)),
-            ("to", self.to.map(Address::as_str)),
-            ("id", self.id),
-            ("type", self.type_),
-            ("xml:lang", self.lang),
-        ];
-        for (name, value) in attributes {
-            if let Some(value) = value {
-                write::attribute(out, name, value);
-            }
+        match self.kind {
+            Kind::Iq => out.extend_from_slice(b"<iq xmlns='jabber:client'"),
+            Kind::Message => out.extend_from_slice(b"<message xmlns='jabber:client'"),
+            Kind::Presence => out.extend_from_slice(b"<presence xmlns='jabber:client'"),
+        }
+        if let Some(from) = self.from {
+            write::quoted(out, b" from='", from.as_str());
+        }
+        if let Some(to) = self.to {
+            write::quoted(out, b" to='", to.as_str());
+        }
+        if let Some(id) = self.id {
+            write::quoted(out, b" id='", id);
+        }
+        if let Some(type_) = self.type_ {
+            write::quoted(out, b" type='", type_);
+        }
+        if let Some(lang) = self.lang {
+            write::quoted(out, b" xml:lang='", lang);
         }
     }
 }

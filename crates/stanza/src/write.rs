@@ -21,6 +21,14 @@ pub(crate) fn attribute(out: &mut Vec<u8>, name: &str, value: &str) {
     out.push(b'\'');
 }
 
+/// The same with ` name='` as one piece, which costs less than three.
+#[inline]
+pub(crate) fn quoted<const N: usize>(out: &mut Vec<u8>, start: &[u8; N], value: &str) {
+    out.extend_from_slice(start);
+    escape(out, value, Place::Value);
+    out.push(b'\'');
+}
+
 /// Appends attributes with the declarations that they need.
 pub(crate) fn attributes(out: &mut Vec<u8>, attrs: &[Attr]) {
     let mut seen = BTreeSet::new();
