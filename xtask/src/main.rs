@@ -8,6 +8,7 @@ mod deny;
 mod ejabberd;
 mod fuzz;
 mod packages;
+mod properties;
 mod prosody;
 mod python;
 mod running;
@@ -38,6 +39,7 @@ cargo xtask bench session [--check]          the whole stack in memory beside to
 cargo xtask bench ibb [--check]              bytestreams through a real server beside bare iqs and slixmpp
 cargo xtask tidy                             layer arrows and house rules
 cargo xtask fuzz TARGET [SECONDS] [--runs N] fuzz framer, stanza, differential, base64 or ibb for a minute; docs/FUZZING.md has the rest
+cargo xtask properties [SEED] [--rounds N]   every property test with cases of another seed, ten times as many as usual
 cargo xtask sim [--seed N [--trace]]         the simulated hostile world: ten million steps, or one seed line by line;
                 [--planted [BUG]] [--model]  bugs planted in it, which it must find; every interleaving of a small model
 cargo xtask prosody [--limits] [--then CMD…] a throw-away XMPP server on loopback with two accounts; --limits: as Debian ships it,
@@ -79,6 +81,9 @@ fn run() -> Result<ExitCode> {
         }
         Some("sim") => {
             sim::run(&Workspace::open()?, &sim::Options::parse(&args)?)?;
+        }
+        Some("properties") => {
+            properties::run(&Workspace::open()?, &properties::Options::parse(&args)?)?;
         }
         Some("prosody") => {
             let (kind, then) = prosody_args(args)?;

@@ -134,13 +134,13 @@ fn live_targets(metadata: &serde_json::Value) -> Vec<String> {
 }
 
 /// What runs the tests.
-enum Runner {
+pub(crate) enum Runner {
     Nextest,
     Cargo,
 }
 
 impl Runner {
-    fn installed(workspace: &Workspace) -> Self {
+    pub(crate) fn installed(workspace: &Workspace) -> Self {
         let sh = &workspace.sh;
         match cmd!(sh, "cargo nextest --version")
             .quiet()
@@ -193,6 +193,30 @@ impl Runner {
                     "cargo test {common...} {selection...} --no-fail-fast -- {threads...} {filter...}"
                 )
             }
+        }
+    }
+}
+
+impl Runner {
+    /// Runs the tests of exactly these names in any module, all of them even if some fail.
+    pub(crate) fn only<'a>(
+        &self,
+        workspace: &'a Workspace,
+        features: &str,
+        names: &[String],
+    ) -> Cmd<'a> {
+        let sh = &workspace.sh;
+        let common = ["--locked", "--workspace", "--tests", "--features", features];
+        match self {
+            Self::Nextest => {
+                let named = format!("test(/(^|::)({})$/)", names.join("|"));
+                cmd!(
+                    sh,
+                    "cargo nextest run {common...} --no-fail-fast --status-level fail --final-status-level slow -E {named}"
+                )
+            }
+            // By parts of names: it may run some more.
+            Self::Cargo => cmd!(sh, "cargo test {common...} --no-fail-fast -- {names...}"),
         }
     }
 }

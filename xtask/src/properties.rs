@@ -1,0 +1,208 @@
+//! Every property test of the workspace, with cases that nobody has seen yet.
+//!
+//! How many cases a property has is said beside it, and cannot be said from outside; so they run in rounds, each with
+//! the next seed.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::Read;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use xshell::cmd;
+
+use crate::check;
+use crate::test::Runner;
+use crate::workspace::Workspace;
+
+/// The variable by which proptest takes a seed; `.cargo/config.toml` gives the one of ordinary runs.
+const SEED: &str = "PROPTEST_RNG_SEED";
+
+/// Ten times the cases of an ordinary run.
+const ROUNDS: u64 = 10;
+
+/// What begins a block of properties.
+const BLOCKS: [&str; 2] = ["proptest! {", "prop_state_machine! {"];
+
+/// What `cargo xtask properties` was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// Drawn if it is not given.
+    seed: Option<u64>,
+    rounds: u64,
+}
+
+impl Options {
+    pub(crate) fn parse(args: &[OsString]) -> Result<Self> {
+        let mut options = Self {
+            seed: None,
+            rounds: ROUNDS,
+        };
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            let arg = arg.to_str().context("an argument is not UTF-8")?;
+            match arg {
+                "--rounds" => {
+                    let rounds = args.next().and_then(|rounds| rounds.to_str());
+                    let rounds = rounds.context("--rounds needs a number")?;
+                    options.rounds = rounds.parse().context("--rounds needs a number")?;
+                    ensure!(options.rounds > 0, "no round proves nothing");
+                }
+                _ if arg.starts_with('-') => bail!("cargo xtask properties knows no {arg}"),
+                _ if options.seed.is_some() => bail!("cargo xtask properties takes one seed"),
+                _ => options.seed = Some(arg.parse().context("a seed is a number of 64 bits")?),
+            }
+        }
+        Ok(options)
+    }
+}
+
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let properties = properties(workspace)?;
+    let features = check::features(workspace);
+    let runner = Runner::installed(workspace);
+    let first = options.seed.map_or_else(drawn, Ok)?;
+    eprintln!(
+        "{} properties, {} rounds from seed {first}",
+        properties.len(),
+        options.rounds
+    );
+    let mut broken = Vec::new();
+    for round in 0..options.rounds {
+        let seed = first.wrapping_add(round);
+        eprintln!(
+            "\n== round {} of {}: seed {seed}",
+            round + 1,
+            options.rounds
+        );
+        let start = Instant::now();
+        let outcome = runner
+            .only(workspace, &features, &properties)
+            .env(SEED, seed.to_string())
+            .quiet()
+            .run();
+        eprintln!("{:>7.1} s", start.elapsed().as_secs_f64());
+        if outcome.is_err() {
+            broken.push(seed);
+        }
+    }
+    if broken.is_empty() {
+        return Ok(());
+    }
+    for seed in &broken {
+        eprintln!("again: cargo xtask properties {seed} --rounds 1");
+    }
+    bail!(
+        "{} of {} rounds found a case that breaks a property (or one did not build)",
+        broken.len(),
+        options.rounds
+    );
+}
+
+/// The names of all properties, as the sources write them.
+fn properties(workspace: &Workspace) -> Result<Vec<String>> {
+    let sh = &workspace.sh;
+    let files = cmd!(
+        sh,
+        "git ls-files --cached --others --exclude-standard crates tests"
+    )
+    .quiet()
+    .read()?;
+    let mut names = Vec::new();
+    for file in files.lines().filter(|file| file.ends_with(".rs")) {
+        // Listed, and deleted since.
+        if let Ok(source) = fs::read_to_string(workspace.root.join(file)) {
+            names.extend(named_in(&source).with_context(|| file.to_owned())?);
+        }
+    }
+    names.sort();
+    names.dedup();
+    ensure!(!names.is_empty(), "there is no property to test");
+    Ok(names)
+}
+
+/// The tests in the blocks of a source. rustfmt sees to it that a block ends where it begins, one step to the left of them.
+fn named_in(source: &str) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    let mut end = None;
+    for line in source.lines() {
+        let indent = line.len() - line.trim_start().len();
+        match end {
+            None if BLOCKS.contains(&line.trim()) => end = Some((indent, names.len())),
+            Some((column, before)) if indent == column && line.trim() == "}" => {
+                ensure!(names.len() > before, "a block of properties without any");
+                end = None;
+            }
+            Some((column, _)) if indent == column + 4 => {
+                let name = line.trim().strip_prefix("fn ");
+                let name = name.and_then(|rest| rest.split('(').next());
+                names.extend(name.map(str::to_owned));
+            }
+            None | Some(_) => {}
+        }
+    }
+    ensure!(end.is_none(), "a block of properties without an end");
+    Ok(names)
+}
+
+fn drawn() -> Result<u64> {
+    let mut bytes = [0; 8];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    // Short enough to be typed again.
+    Ok(u64::from_le_bytes(bytes) >> 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Options> {
+        Options::parse(&words.iter().map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_is_no_seed_is_refused() {
+        for words in [
+            &["one"][..],
+            &["1", "2"],
+            &["-1"],
+            &["--rounds"],
+            &["--rounds", "0"],
+            &["--rounds", "many"],
+        ] {
+            assert!(parse(words).is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_seed_and_rounds_are_taken() {
+        let options = Options {
+            seed: Some(7),
+            rounds: 2,
+        };
+        assert_eq!(parse(&["7", "--rounds", "2"]).unwrap(), options);
+        assert_eq!(parse(&[]).unwrap().seed, None);
+    }
+
+    /// A source; the names of macros in two parts, so that this file holds no block itself.
+    fn source(body: &str) -> String {
+        format!("fn helper() {{\n}}\n\nprop{}\n", body)
+    }
+
+    #[test]
+    fn properties_are_found_by_name_and_helpers_are_not() {
+        let body = "test! {\n    #![proptest_config(X)]\n\n    #[test]\n    fn one(a in 0..1) {\n        fn inner() {}\n    }\n\n    \
+            #[test]\n    fn two(\n        a in 0..1,\n    ) {\n    }\n}\n\nfn later() {}";
+        assert_eq!(named_in(&source(body)).unwrap(), ["one", "two"]);
+        let body = "_state_machine! {\n    #[test]\n    fn model(sequential 1..9 => M);\n}";
+        assert_eq!(named_in(&source(body)).unwrap(), ["model"]);
+        let nested = "mod x {}\nmod tests {\n    proptest! {\n        #[test]\n        fn deep(a in 0..1) {\n        }\n    }\n}\n";
+        assert_eq!(named_in(nested).unwrap(), ["deep"]);
+    }
+
+    #[test]
+    fn a_block_that_cannot_be_read_is_an_error() {
+        assert!(named_in(&source("test! {\n}")).is_err());
+        assert!(named_in(&source("test! {\n    fn one() {}\n")).is_err());
+    }
+}
