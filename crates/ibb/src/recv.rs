@@ -211,12 +211,10 @@ impl Receiver {
 
     /// All withheld requests, for a stream that has ended.
     pub(crate) fn withheld(&mut self) -> impl Iterator<Item = String> {
-        self.chunks
-            .iter_mut()
-            .flat_map(|chunk| {
-                let repeated = std::mem::take(&mut chunk.repeated);
-                chunk.request.take().into_iter().chain(repeated)
-            })
+        self.chunks.iter_mut().flat_map(|chunk| {
+            let repeated = std::mem::take(&mut chunk.repeated);
+            chunk.request.take().into_iter().chain(repeated)
+        })
     }
 
     /// Drops what was not read; says how many bytes.
