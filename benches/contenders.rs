@@ -132,6 +132,7 @@ fn ours(role: Role, config: &Config, own: &str, peer: &str) -> Tls {
         peer: peer.to_owned(),
         alpn: ALPN.to_vec(),
         alpn_required: true,
+        also: Vec::new(),
         trust: Arc::new(trust::Store::new()),
         policy: trust::Policy::Tofu,
     };

@@ -8,6 +8,8 @@
     reason = "a test that cannot go on says so by failing"
 )]
 
+#[path = "client/bytes.rs"]
+mod bytes;
 #[path = "client/flow.rs"]
 mod flow;
 #[path = "client/lifetime.rs"]
@@ -16,6 +18,8 @@ mod lifetime;
 mod links;
 #[path = "client/log.rs"]
 mod log;
+#[path = "client/services.rs"]
+mod services;
 #[path = "client/trust.rs"]
 mod trust;
 #[path = "client/world.rs"]

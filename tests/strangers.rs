@@ -132,6 +132,7 @@ proptest! {
             own: keys::address(own).bare().to_owned(),
             alpn: b"xtls-stanza;test".to_vec(),
             alpn_required: false,
+            also: Vec::new(),
             trust: Store::new().into(),
             policy: Policy::Ask,
         };

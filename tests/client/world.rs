@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use xtls_client::relay::Limits;
 use xtls_client::router::{Closed, Config, What};
 use xtls_client::{Accept, Client, Incoming, Pins, Relay, Task, Tunnel, Uplink};
-use xtls_session::Peer;
+use xtls_session::{Peer, Service};
 use xtls_stanza::Stanza;
 use xtls_tests::keys::{self, JULIET, ROMEO};
 use xtls_tests::pair::message;
@@ -30,6 +30,9 @@ pub(crate) struct Maker {
     key: u8,
     pins: Pins,
     policy: Policy,
+    services: Vec<Service>,
+    session: xtls_session::Config,
+    ibb: Option<xtls_ibb::Config>,
 }
 
 pub(crate) fn romeo() -> Maker {
@@ -48,7 +51,26 @@ impl Maker {
             key,
             pins: Pins::memory(),
             policy: Policy::Pinned,
+            services: vec![Service::stanzas()],
+            session: xtls_session::Config::default(),
+            ibb: None,
         }
+    }
+
+    /// The first is what it opens.
+    pub(crate) fn serving(mut self, services: &[Service]) -> Self {
+        self.services = services.to_vec();
+        self
+    }
+
+    pub(crate) fn session(mut self, session: xtls_session::Config) -> Self {
+        self.session = session;
+        self
+    }
+
+    pub(crate) fn ibb(mut self, ibb: xtls_ibb::Config) -> Self {
+        self.ibb = Some(ibb);
+        self
     }
 
     fn knows(mut self, key: u8) -> Self {
@@ -85,9 +107,15 @@ impl Maker {
         let identity = keys::identity(self.own, self.key);
         let tls = keys::seeded_tls(identity, [self.key; 32]);
         let peer = keys::address(self.peer).to_bare();
-        let config = Config::new(tls, self.pins.store())
+        let mut config = Config::new(tls, self.pins.store())
             .policy(self.policy)
+            .service(self.services[0].clone())
+            .also_serve(self.services[1..].iter().cloned())
+            .session(self.session)
             .accept(Accept::Only(BTreeSet::from([peer])));
+        if let Some(ibb) = self.ibb {
+            config = config.ibb(ibb);
+        }
         let (client, incoming, task) =
             Client::seeded(link, config, self.pins, [self.key + 100; 32]);
         Party {

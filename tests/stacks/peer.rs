@@ -207,6 +207,7 @@ fn expect() -> Expect {
         own: OURS.to_owned(),
         alpn: ALPN.as_bytes().to_vec(),
         alpn_required: true,
+        also: Vec::new(),
         trust: Arc::new(trust::Store::new()),
         policy: trust::Policy::Tofu,
     }

@@ -267,6 +267,7 @@ impl Duel {
                     own: self.tls_config.identity().jid().to_owned(),
                     alpn: binding.alpn(),
                     alpn_required: false,
+                    also: Vec::new(),
                     trust: Arc::new(Store::new()),
                     policy: Policy::Ask,
                 };

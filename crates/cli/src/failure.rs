@@ -79,7 +79,7 @@ impl Failure {
                 Code::Peer,
                 Some("try again when the peer is online".to_owned()),
             ),
-            Why::HandshakeAborted | Why::Stream(_) => (Code::Peer, None),
+            Why::HandshakeAborted | Why::Stream(_) | Why::Second => (Code::Peer, None),
             Why::NoAnswer => (
                 Code::Timeout,
                 Some("is the peer online under this resource?".to_owned()),

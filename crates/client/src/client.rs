@@ -1,17 +1,21 @@
 //! Handles: what an application holds.
 
+mod io;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use xtls_session::{Compare, Verdict, VerifyError};
+use xtls_session::{Compare, Service, Verdict, VerifyError};
 use xtls_stanza::verify::Reason;
 use xtls_stanza::{Address, Stanza};
+use zeroize::Zeroizing;
 
 use crate::driver::{Command, Driver, HEAVY, Handles, Life, Note};
 use crate::pins::{Pins, PinsError};
-use crate::router::{Config, Gone, OpenError, Router, SendError, TunnelId, What};
+use crate::pipe::Pipe;
+use crate::router::{Config, Gone, OpenError, Router, SendError, Stats, TunnelId, What};
 use crate::uplink::{LinkError, Uplink};
 
 pub(crate) type Shared = mpsc::Sender<Command>;
@@ -93,9 +97,23 @@ impl Client {
     /// # Errors
     /// The caller's faults: see [`OpenError`].
     pub async fn open(&self, peer: &Address) -> Result<Tunnel, OpenError> {
+        self.ask(peer, None).await
+    }
+
+    /// As [`open`](Self::open), for a service of its own instead of [`Config::service`]: one of bytes, say, in a client that
+    /// carries stanzas otherwise. The peer must serve the same.
+    ///
+    /// # Errors
+    /// The caller's faults: see [`OpenError`].
+    pub async fn open_for(&self, peer: &Address, service: Service) -> Result<Tunnel, OpenError> {
+        self.ask(peer, Some(service)).await
+    }
+
+    async fn ask(&self, peer: &Address, service: Option<Service>) -> Result<Tunnel, OpenError> {
         let (done, opened) = oneshot::channel();
         let command = Command::Open {
             peer: peer.clone(),
+            service,
             done,
         };
         if self.commands.send(command).await.is_err() {
@@ -104,14 +122,22 @@ impl Client {
         opened.await.unwrap_or(Err(OpenError::Stopped))
     }
 
-    /// Closes every tunnel in order, then the link.
+    /// Closes every tunnel in order, then the link. Byte tunnels whose writer has not shut down are cut instead: the peer
+    /// must not take what it has for the whole.
     pub async fn stop(&self) {
         // A client that has ended has stopped.
         let _ = self.commands.send(Command::Stop).await;
     }
 }
 
-/// One tunnel. Dropping it closes the tunnel in order.
+/// One tunnel: of stanzas, or of bytes, as the service says that it was opened for.
+///
+/// * A tunnel of stanzas is written by [`send`](Sender::send) and read by [`next`](Self::next). Dropping it closes it in
+///   order.
+/// * A tunnel of bytes is `AsyncRead + AsyncWrite`, and [`next`](Self::next) tells what else happens: questions about a key,
+///   say. Each direction ends by itself: shutting down is TLS's close_notify, after which the other direction goes on.
+///   Dropping it closes it in order if it was shut down, and otherwise cuts it: a program that dies in the middle never
+///   looks like one that has said everything.
 #[derive(Debug)]
 pub struct Tunnel {
     events: mpsc::UnboundedReceiver<What>,
@@ -119,6 +145,7 @@ pub struct Tunnel {
     notes: mpsc::UnboundedSender<Note>,
     sender: Sender,
     ended: bool,
+    pipe: Option<Arc<Pipe>>,
 }
 
 /// The writing side of a [`Tunnel`], for another task.
@@ -137,6 +164,7 @@ impl Tunnel {
         backlog: Arc<AtomicUsize>,
         notes: mpsc::UnboundedSender<Note>,
         commands: Shared,
+        pipe: Option<Arc<Pipe>>,
     ) -> Self {
         Self {
             events,
@@ -144,6 +172,7 @@ impl Tunnel {
             notes,
             sender: Sender { id, peer, commands },
             ended: false,
+            pipe,
         }
     }
 
@@ -266,6 +295,40 @@ impl Sender {
     pub async fn verify_cancel(&self, reason: Reason) {
         let command = Command::Compared(self.id, Some(reason));
         let _ = self.commands.send(command).await;
+    }
+
+    /// Keying material that only the two ends of this tunnel know (RFC 8446 §7.5), `length` bytes of it, while its session is
+    /// open. It covers addresses, sid and service, but not the initiator's key: bind that separately.
+    ///
+    /// # Errors
+    /// Before our verdict and after the end.
+    pub async fn export(
+        &self,
+        label: &str,
+        context: &[u8],
+        length: usize,
+    ) -> Result<Zeroizing<Vec<u8>>, SendError> {
+        let (done, exported) = oneshot::channel();
+        let command = Command::Export {
+            id: self.id,
+            label: label.to_owned(),
+            context: context.to_vec(),
+            out: Zeroizing::new(vec![0; length]),
+            done,
+        };
+        self.commands.send(command).await.map_err(|_| Gone)?;
+        exported.await.map_err(|_| Gone)?
+    }
+
+    /// What the tunnel has done so far.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub async fn stats(&self) -> Result<Stats, Gone> {
+        let (done, counted) = oneshot::channel();
+        let command = Command::Stats { id: self.id, done };
+        self.commands.send(command).await.map_err(|_| Gone)?;
+        counted.await.ok().flatten().ok_or(Gone)
     }
 
     /// Ends our direction; the peer's stays open.

@@ -1,79 +1,28 @@
 //! The one task that owns everything: the router, the link to the server, the pins.
 
+mod bytes;
+mod command;
+mod handle;
 mod trust;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info};
-use xtls_session::{Compare, Introduction, Verdict, VerifyError};
-use xtls_stanza::verify::Reason;
+use xtls_session::Service;
 use xtls_stanza::{Address, Content, Envelope, Payload, Stanza};
 use xtls_tls::trust::Policy;
 
 use crate::client::Tunnel;
-use crate::pins::{Pins, PinsError};
+use crate::pins::Pins;
 use crate::router::{Event, Gone, OpenError, Router, SendError, TunnelId, What};
 use crate::uplink::{Inbound, LinkError, Uplink};
-
-/// What handles ask of the driver.
-pub(crate) enum Command {
-    Open {
-        peer: Address,
-        done: oneshot::Sender<Result<Tunnel, OpenError>>,
-    },
-    Send {
-        id: TunnelId,
-        stanza: Box<Stanza>,
-        done: oneshot::Sender<Result<(), SendError>>,
-    },
-    Judge {
-        id: TunnelId,
-        verdict: Verdict,
-        done: oneshot::Sender<Result<(), PinsError>>,
-    },
-    Admit(TunnelId, bool),
-    Verify {
-        id: TunnelId,
-        compare: Compare,
-        done: oneshot::Sender<Result<(), VerifyError>>,
-    },
-    /// The words are the same, or the verification ends for this reason.
-    Compared(TunnelId, Option<Reason>),
-    Finish(TunnelId),
-    Close(TunnelId),
-    Abort(TunnelId),
-    Stop,
-}
-
-/// What handles tell the driver without waiting for room: at most one a drop, and one for many events taken.
-pub(crate) enum Note {
-    /// The handle has taken events and has room again.
-    Room(TunnelId),
-    /// Nobody reads this tunnel's events any more.
-    Dropped(TunnelId),
-}
-
-/// The driver's side of one tunnel.
-struct Handle {
-    peer: Address,
-    events: mpsc::UnboundedSender<What>,
-    /// What events weigh that were sent and not yet taken, in bytes.
-    backlog: Arc<AtomicUsize>,
-    /// Stanzas whose senders wait for room, oldest first: one for each waiting call.
-    waiting: VecDeque<(Stanza, oneshot::Sender<Result<(), SendError>>)>,
-    introduction: Option<Introduction>,
-    /// Stanzas may be sent.
-    open: bool,
-    /// The owner has said everything; our direction ends when that has been sent.
-    finishing: bool,
-}
+pub(crate) use command::{Command, Note};
+pub(crate) use handle::Handles;
 
 pub(crate) struct Driver<U> {
     pub(crate) uplink: U,
@@ -102,10 +51,6 @@ pub(crate) enum Life {
     Ended,
 }
 
-/// The handles by tunnel.
-#[derive(Default)]
-pub(crate) struct Handles(BTreeMap<TunnelId, Handle>);
-
 impl<U: Uplink> Driver<U> {
     /// Runs until the link is lost for good, or until it is told to stop and every tunnel has ended.
     pub(crate) async fn run(mut self) -> Result<(), LinkError> {
@@ -116,6 +61,9 @@ impl<U: Uplink> Driver<U> {
             self.router.hold(now(), *id, false);
         }
         self.router.lost(now());
+        for id in self.handles.0.keys().copied().collect::<Vec<_>>() {
+            self.on_moved(id);
+        }
         self.give_out();
         ended?;
         self.uplink.close().await
@@ -229,9 +177,13 @@ impl<U: Uplink> Driver<U> {
     fn on_command(&mut self, command: Command) {
         let now = now();
         match command {
-            Command::Open { peer, done } => {
+            Command::Open {
+                peer,
+                service,
+                done,
+            } => {
                 // Whoever does not wait for the answer any more hears of it by dropping the tunnel.
-                let _ = done.send(self.open(peer));
+                let _ = done.send(self.open(peer, service));
             }
             Command::Send { id, stanza, done } => self.send(id, *stanza, done),
             Command::Judge { id, verdict, done } => {
@@ -246,12 +198,26 @@ impl<U: Uplink> Driver<U> {
             Command::Compared(id, Some(reason)) => self.router.verify_cancel(now, id, reason),
             Command::Finish(id) => {
                 if let Some(handle) = self.handles.0.get_mut(&id) {
-                    handle.finishing = true;
+                    handle.finish();
                 }
                 self.retry(id);
             }
-            Command::Close(id) => self.router.close(now, id),
+            Command::Close(id) => match self.pipe(id) {
+                Some(pipe) => self.close_bytes(id, &pipe),
+                None => self.router.close(now, id),
+            },
             Command::Abort(id) => self.router.abort(now, id),
+            Command::Export {
+                id,
+                label,
+                context,
+                mut out,
+                done,
+            } => {
+                let exported = self.router.export(id, &label, &context, &mut out);
+                let _ = done.send(exported.map(|()| out));
+            }
+            Command::Stats { id, done } => drop(done.send(self.router.stats(id))),
             Command::Stop => self.stop(),
         }
     }
@@ -259,19 +225,23 @@ impl<U: Uplink> Driver<U> {
     fn on_note(&mut self, note: Note) {
         match note {
             Note::Room(id) => self.router.hold(now(), id, false),
+            Note::Moved(id) => self.on_moved(id),
             Note::Dropped(id) => {
                 self.router.hold(now(), id, false);
-                self.router.close(now(), id);
+                self.leave(id);
             }
         }
     }
 
-    fn open(&mut self, peer: Address) -> Result<Tunnel, OpenError> {
+    fn open(&mut self, peer: Address, service: Option<Service>) -> Result<Tunnel, OpenError> {
         if self.life != Life::Running {
             return Err(OpenError::Stopped);
         }
         self.refresh_pins();
-        let id = self.router.open(now(), &peer)?;
+        let id = match service {
+            Some(service) => self.router.open_for(now(), &peer, service)?,
+            None => self.router.open(now(), &peer)?,
+        };
         self.handle(id, peer).ok_or_else(|| {
             self.router.abort(now(), id);
             OpenError::Stopped
@@ -280,8 +250,15 @@ impl<U: Uplink> Driver<U> {
 
     fn stop(&mut self) {
         self.life = self.life.max(Life::Stopping);
-        for id in self.handles.0.keys() {
-            self.router.close(now(), *id);
+        for id in self.handles.0.keys().copied().collect::<Vec<_>>() {
+            self.leave(id);
+        }
+    }
+
+    fn leave(&mut self, id: TunnelId) {
+        match self.pipe(id) {
+            Some(pipe) => self.leave_bytes(id, &pipe),
+            None => self.router.close(now(), id),
         }
     }
 
@@ -304,6 +281,9 @@ impl<U: Uplink> Driver<U> {
     }
 
     fn retry(&mut self, id: TunnelId) {
+        if let Some(pipe) = self.pipe(id) {
+            self.push(id, &pipe);
+        }
         while let Some(handle) = self.handles.0.get_mut(&id)
             && let Some((stanza, done)) = handle.waiting.pop_front()
         {
@@ -329,6 +309,9 @@ impl<U: Uplink> Driver<U> {
     /// Hands the router's events to their tunnels.
     fn give_out(&mut self) {
         while let Some(Event { id, what }) = self.router.poll_event(now()) {
+            if let Some(pipe) = self.pipe(id) {
+                self.on_bytes(id, &what, &pipe);
+            }
             match &what {
                 What::Incoming(peer) | What::Asked(peer) => {
                     let tunnel = self
@@ -356,6 +339,7 @@ impl<U: Uplink> Driver<U> {
                     self.retry(id);
                     continue;
                 }
+                What::Readable => continue,
                 // What waited for the session to open leaves with the last flight of the handshake.
                 What::Ready | What::Established(_) => {
                     if let What::Established(peer) = &what {
@@ -404,24 +388,6 @@ impl<U: Uplink> Driver<U> {
                 self.router.hold(now(), id, false);
             }
         }
-    }
-
-    fn handle(&mut self, id: TunnelId, peer: Address) -> Option<Tunnel> {
-        let commands = self.shared.upgrade()?;
-        let (events, receiver) = mpsc::unbounded_channel();
-        let backlog = Arc::new(AtomicUsize::new(0));
-        let handle = Handle {
-            peer: peer.clone(),
-            events,
-            backlog: Arc::clone(&backlog),
-            waiting: VecDeque::new(),
-            introduction: None,
-            open: false,
-            finishing: false,
-        };
-        self.handles.0.insert(id, handle);
-        let notes = self.notes_end.clone();
-        Some(Tunnel::new(id, peer, receiver, backlog, notes, commands))
     }
 }
 

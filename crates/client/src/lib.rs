@@ -5,6 +5,65 @@
 //! * [`Client`], [`Incoming`], [`Tunnel`]: handles on the one task that drives both.
 //! * [`plain`]: bytestreams without any of this, for peers that know no XTLS.
 //! * [`Home`], [`Pins`]: the account's key and the keys of its peers on disk.
+//!
+//! A tunnel of bytes is `AsyncRead + AsyncWrite`. Here two clients on a relay in the process meet for the first time; with
+//! `xmpp::connect` in place of [`Relay::attach`] they meet through their servers:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! use xtls_client::relay::Limits;
+//! use xtls_client::session::{Mode, Service};
+//! use xtls_client::stanza::Address;
+//! use xtls_client::tls::{self, Identity, rustls::time_provider::DefaultTimeProvider, trust::Policy};
+//! use xtls_client::{Accept, Client, Config, Incoming, Pins, Relay};
+//! use zeroize::Zeroizing;
+//!
+//! # type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+//! async fn client(relay: &Relay, address: &Address, seed: u8) -> Result<(Client, Incoming)> {
+//!     // In earnest: `Home::identity` and `Home::pins`.
+//!     let identity = Identity::generate(address.bare(), &Zeroizing::new([seed; 32]), 1_767_225_600)?;
+//!     let pins = Pins::memory();
+//!     let time = Arc::new(DefaultTimeProvider);
+//!     let tls = tls::Config::new(Arc::new(identity), tls::default_provider(), time)?;
+//!     let config = Config::new(tls, pins.store())
+//!         .service(Service::new("shout", Mode::Bytes))
+//!         .policy(Policy::Tofu)
+//!         .accept(Accept::Anyone);
+//!     let (client, incoming, _task) = Client::start(relay.attach(address.clone()).await?, config, pins)?;
+//!     Ok((client, incoming))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<()> {
+//! let relay = Relay::start(Limits::default());
+//! let (romeo, juliet) = ("romeo@montague.example/orchard", "juliet@capulet.example/balcony");
+//! let (romeo, juliet) = (Address::new(romeo)?, Address::new(juliet)?);
+//! let (opener, _) = client(&relay, &romeo, 1).await?;
+//! let (listener, mut incoming) = client(&relay, &juliet, 2).await?;
+//!
+//! let server = tokio::spawn(async move {
+//!     let mut tunnel = incoming.next().await.ok_or("the client has ended")?;
+//!     let peer = tunnel.established().await?;        // address, key, trust, service
+//!     let mut heard = String::new();
+//!     tunnel.read_to_string(&mut heard).await?;      // to the peer's close_notify; a cut stream is an error
+//!     tunnel.write_all(heard.to_uppercase().as_bytes()).await?;
+//!     tunnel.shutdown().await?;
+//!     Ok::<_, Box<dyn std::error::Error + Send + Sync>>(peer.address)
+//! });
+//! let mut tunnel = opener.open(&juliet).await?;
+//! tunnel.write_all(b"call me but love").await?;      // leaves with the last flight of the handshake
+//! tunnel.shutdown().await?;                          // our direction only
+//! let mut answer = String::new();
+//! tunnel.read_to_string(&mut answer).await?;
+//! assert_eq!(answer, "CALL ME BUT LOVE");
+//! # let Ok(peer) = server.await? else { panic!("the server has failed") };
+//! # assert_eq!(peer, romeo);
+//! # drop(listener);
+//! # Ok(())
+//! # }
+//! ```
 
 #[macro_use]
 mod planted;
@@ -14,6 +73,7 @@ mod driver;
 mod home;
 pub mod original;
 mod pins;
+mod pipe;
 pub mod plain;
 mod private;
 pub mod relay;

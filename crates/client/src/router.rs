@@ -5,6 +5,7 @@
 //! executor ends here.
 
 mod answers;
+mod bytes;
 mod clock;
 mod close;
 mod config;
@@ -26,6 +27,7 @@ use xtls_session::{Session, Verdict};
 use xtls_stanza::{Address, Content, Envelope, Stanza};
 use xtls_tls::trust::Store;
 
+pub use bytes::Stats;
 pub use config::{Accept, Config};
 pub use event::{Closed, Event, Gone, OpenError, SendError, TunnelId, What, Why};
 
@@ -139,7 +141,7 @@ impl Router {
         // While a tunnel is replaced, the new session carries what is said already.
         let id = self.writer(id);
         let tunnel = self.tunnels.get_mut(&id).ok_or(Gone)?;
-        tunnel.send(stanza)?;
+        tunnel.speaking()?.send(stanza)?;
         self.touch(now, id);
         Ok(())
     }

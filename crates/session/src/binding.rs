@@ -17,10 +17,10 @@ pub enum Mode {
     Bytes,
 }
 
-/// A named use of the tunnel: what both ends expect to travel inside.
+/// A named use of the tunnel: what both ends expect to travel inside. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Service {
-    name: String,
+    name: Arc<str>,
     mode: Mode,
 }
 
@@ -35,7 +35,7 @@ impl Service {
     #[must_use]
     pub fn new(name: &str, mode: Mode) -> Self {
         Self {
-            name: name.to_owned(),
+            name: name.into(),
             mode,
         }
     }
@@ -97,12 +97,17 @@ impl Binding {
     /// makes the two ends compute different names, and the handshake fails.
     #[must_use]
     pub fn alpn(&self) -> Vec<u8> {
+        self.alpn_of(&self.service)
+    }
+
+    /// The name that fits this context with another service.
+    pub(crate) fn alpn_of(&self, service: &Service) -> Vec<u8> {
         let mut hash = Sha256::new();
         let fields = [
             self.initiator().as_str(),
             self.responder().as_str(),
             &self.sid,
-            self.service.name(),
+            service.name(),
         ];
         for field in fields {
             // A field is never near 4 GiB: addresses end at 3 071 bytes and sids at 256.
@@ -110,7 +115,7 @@ impl Binding {
             hash.update(length.to_be_bytes());
             hash.update(field.as_bytes());
         }
-        let prefix = match self.service.mode() {
+        let prefix = match service.mode() {
             Mode::Stanzas => "xtls-stanza;",
             Mode::Bytes => "xtls-bytes;",
         };
@@ -123,11 +128,20 @@ impl Binding {
     /// requires.
     #[must_use]
     pub fn expect(&self, trust: Arc<Store>, policy: Policy) -> Expect {
+        self.expect_one_of(&[], trust, policy)
+    }
+
+    /// As [`expect`](Self::expect), for a responder that takes any of these services beside its own: see
+    /// [`Session::serving`](crate::Session::serving). A peer without ALPN is refused if none of them is of stanzas.
+    #[must_use]
+    pub fn expect_one_of(&self, also: &[Service], trust: Arc<Store>, policy: Policy) -> Expect {
+        let mut services = std::iter::once(&self.service).chain(also);
         Expect {
             peer: self.peer.bare().to_owned(),
             own: self.own.bare().to_owned(),
             alpn: self.alpn(),
-            alpn_required: self.service.mode() == Mode::Bytes,
+            also: also.iter().map(|service| self.alpn_of(service)).collect(),
+            alpn_required: services.all(|service| service.mode() == Mode::Bytes),
             trust,
             policy,
         }

@@ -4,6 +4,7 @@ use xtls_framer::FrameError;
 use xtls_stanza::{Address, ReadError, Stanza};
 use xtls_tls::{Fingerprint, PeerKey, TlsError};
 
+use crate::Service;
 use crate::routing::{FalseAddress, Violation};
 use crate::verify::Verify;
 
@@ -73,6 +74,8 @@ pub struct Peer {
     /// Whether the context (addresses, sid, service) was bound by our ALPN. A session without it never authorises
     /// anything beyond talking.
     pub bound: bool,
+    /// What travels inside: of the services that a responder takes, the one that the initiator named.
+    pub service: Service,
 }
 
 /// How a session ended.

@@ -77,5 +77,5 @@ pub use config::Config;
 pub use event::{By, Close, Event, Introduction, Peer, SendError, Verdict, Why};
 pub use glare::{Glare, glare};
 pub use routing::{FalseAddress, Violation};
-pub use session::{Deadline, Session};
+pub use session::{Deadline, Session, Traffic};
 pub use verify::{Broken, Compare, Verify, VerifyError};

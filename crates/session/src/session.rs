@@ -16,7 +16,7 @@ use xtls_framer::{Cutter, Limits};
 use xtls_tls::Tls;
 
 use crate::event::{By, Close, Event, SendError, Verdict, Why};
-use crate::{Binding, Config, Mode};
+use crate::{Binding, Config, Mode, Service};
 
 use keys::Keys;
 use probe::Probe;
@@ -41,6 +41,8 @@ pub struct Session {
     config: Config,
     tls: Tls,
     phase: Phase,
+    /// Until the peer has named one: the services that we take beside that of the binding.
+    also: Vec<Service>,
     /// Decrypted bytes that the application has not taken. Stanzas are cut off its front.
     plain: BytesMut,
     cutter: Cutter,
@@ -73,6 +75,26 @@ pub struct Session {
     probe: Probe,
     /// The ids of our requests that wait for their answers.
     pending: BTreeSet<Box<str>>,
+    traffic: Traffic,
+}
+
+/// What has passed between a session and its application, in bytes of plaintext.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Written by the application: of stanzas the text without routing data, padding included.
+    pub written: u64,
+    /// Read by the application.
+    pub read: u64,
+}
+
+impl Traffic {
+    fn wrote(&mut self, bytes: usize) {
+        self.written = self.written.saturating_add(bytes as u64);
+    }
+
+    fn read(&mut self, bytes: usize) {
+        self.read = self.read.saturating_add(bytes as u64);
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -114,6 +136,7 @@ impl Session {
                 since: now,
                 progress: now,
             },
+            also: Vec::new(),
             plain: BytesMut::new(),
             cutter: Cutter::new(limits),
             ahead: VecDeque::new(),
@@ -135,7 +158,16 @@ impl Session {
             keys: Keys::default(),
             probe: Probe::default(),
             pending: BTreeSet::new(),
+            traffic: Traffic::default(),
         }
+    }
+
+    /// A responder that takes other services too, as [`Binding::expect_one_of`] has told TLS. Which one it is, the
+    /// [`Peer`](crate::Peer) of [`Event::Established`] says.
+    #[must_use]
+    pub fn serving(mut self, also: Vec<Service>) -> Self {
+        self.also = also;
+        self
     }
 
     /// The context of this session.
@@ -347,6 +379,19 @@ impl Session {
         }
     }
 
+    /// As [`close`](Self::close), with last bytes (byte mode) that may exceed the queue by as much as TLS holds
+    /// ([`xtls_tls::Config::max_pending`]).
+    ///
+    /// # Errors
+    /// See [`SendError`]. The session goes on then.
+    pub fn close_after(&mut self, now: Instant, last: &[u8]) -> Result<(), SendError> {
+        if !last.is_empty() {
+            self.write_last(last)?;
+        }
+        self.close(now);
+        Ok(())
+    }
+
     /// Ends the session at once, without close_notify: the peer will see a truncation. What was not handed out yet is
     /// dropped.
     pub fn abort(&mut self) {
@@ -366,6 +411,18 @@ impl Session {
         self.tls
             .export(label, context, out)
             .map_err(|_| SendError::NotOpen)
+    }
+
+    /// What has passed in and out so far.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// Whether the key exchange resists quantum computers; `None` until the handshake is finished.
+    #[must_use]
+    pub fn is_post_quantum(&self) -> Option<bool> {
+        self.tls.is_post_quantum()
     }
 
     /// What runs out next while the session is open.

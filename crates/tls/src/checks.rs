@@ -14,18 +14,23 @@ use crate::{
 pub struct Checks {
     role: Role,
     verifier: Arc<Verifier>,
-    alpn: Vec<u8>,
+    /// The names that fit.
+    alpn: Vec<Vec<u8>>,
     alpn_required: bool,
 }
 
 impl Checks {
     pub(crate) fn new(role: Role, verifier: Arc<Verifier>, expect: &Expect) -> Self {
-        let (alpn, alpn_required) = (expect.alpn.clone(), expect.alpn_required);
+        let also: &[Vec<u8>] = match role {
+            Role::Client => &[],
+            Role::Server => &expect.also,
+        };
+        let alpn = std::iter::once(&expect.alpn).chain(also).cloned().collect();
         Self {
             role,
             verifier,
             alpn,
-            alpn_required,
+            alpn_required: expect.alpn_required,
         }
     }
 
@@ -46,7 +51,7 @@ impl Checks {
             return Err(TlsError::NoCertificate);
         }
         let fits = match connection.alpn_protocol() {
-            Some(name) => name == self.alpn,
+            Some(name) => self.alpn.iter().any(|fits| fits == name),
             None => !self.alpn_required,
         };
         if !fits {

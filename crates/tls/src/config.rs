@@ -60,6 +60,8 @@ pub struct Expect {
     pub own: String,
     /// The one ALPN name that is offered or accepted; empty for none (RFC 7301).
     pub alpn: Vec<u8>,
+    /// Further names that a server accepts; a client offers the one only.
+    pub also: Vec<Vec<u8>>,
     /// Whether a peer that knows no ALPN is refused. A peer that names another protocol always is.
     pub alpn_required: bool,
     /// The pins.
@@ -148,6 +150,10 @@ impl Config {
         if len > 255 || (len == 0 && expect.alpn_required) {
             return Err(ConfigError::Alpn { len });
         }
+        let mut also = expect.also.iter().map(Vec::len);
+        if let Some(len) = also.find(|len| !(1..=255).contains(len)) {
+            return Err(ConfigError::Alpn { len });
+        }
         if !(MIN_RECORD..=MAX_RECORD).contains(&self.max_record) {
             return Err(ConfigError::Record {
                 given: self.max_record,
@@ -205,6 +211,7 @@ impl Config {
                 alpn_required: expect.alpn_required,
             }));
         config.alpn_protocols = names(&expect.alpn);
+        config.alpn_protocols.extend(expect.also.iter().cloned());
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.max_tls13_tickets = 0;

@@ -28,6 +28,7 @@
 //!     peer: peer.to_owned(),
 //!     alpn: b"example".to_vec(),
 //!     alpn_required: true,
+//!     also: Vec::new(),
 //!     trust: Arc::new(trust::Store::new()),
 //!     policy: trust::Policy::Tofu,
 //! };

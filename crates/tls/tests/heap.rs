@@ -29,6 +29,7 @@ fn end(role: Role, seed: u8, own: &str, peer: &str) -> Tls {
         peer: peer.to_owned(),
         alpn: b"heap".to_vec(),
         alpn_required: true,
+        also: Vec::new(),
         trust: Arc::new(trust::Store::new()),
         policy: trust::Policy::Tofu,
     };

@@ -51,6 +51,7 @@ pub struct Config {
     pub(super) policy: Policy,
     pub(super) accept: Accept,
     pub(super) service: Service,
+    pub(super) also: Arc<[Service]>,
     pub(super) session: xtls_session::Config,
     pub(super) ibb: xtls_ibb::Config,
     pub(super) close: Duration,
@@ -73,6 +74,7 @@ impl Config {
             policy: Policy::Ask,
             accept: Accept::Nobody,
             service: Service::stanzas(),
+            also: Arc::new([]),
             session: xtls_session::Config::default(),
             ibb: xtls_ibb::Config::default().block_size(BlockSize::MAX),
             close: Duration::from_secs(10),
@@ -99,10 +101,19 @@ impl Config {
         self
     }
 
-    /// What travels inside. Default [`Service::stanzas`].
+    /// What travels inside: what our opens are for unless they say otherwise, and what peers may open tunnels to us for.
+    /// Default [`Service::stanzas`].
     #[must_use]
     pub fn service(mut self, service: Service) -> Self {
         self.service = service;
+        self
+    }
+
+    /// Further services that peers may open tunnels to us for. An initiator names one, and a name that is not among ours
+    /// fails in TLS. Default none.
+    #[must_use]
+    pub fn also_serve(mut self, services: impl IntoIterator<Item = Service>) -> Self {
+        self.also = services.into_iter().collect();
         self
     }
 

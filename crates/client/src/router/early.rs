@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tracing::debug;
-use xtls_session::{By, Close, Session, Why as Inner};
+use xtls_session::{By, Close, Service, Session, Why as Inner};
 use xtls_stanza::{Address, Payload, xtls};
 use xtls_tls::{Role, TlsError};
 
@@ -23,10 +23,14 @@ impl Router {
         &mut self,
         now: Instant,
         peer: &Address,
+        service: &Service,
         early: bool,
     ) -> Result<(Leg, Phase), OpenError> {
         let name = self.legs.fresh_name(peer);
-        let client = || self.session(now, peer.clone(), name.as_str().to_owned(), Role::Client);
+        let client = || {
+            let sid = name.as_str().to_owned();
+            self.session(now, peer.clone(), sid, Some(service), Role::Client)
+        };
         // What cannot be set up now cannot be later either, and is reported then.
         let session = early
             .then(client)
@@ -99,12 +103,14 @@ impl Router {
         now: Instant,
         stream: Leg,
         peer: &Address,
+        service: Option<&Service>,
         hello: Option<Bytes>,
     ) -> Option<Option<Box<Session>>> {
         let fits = |hello: &Bytes| self.config.early && (1..=MAX_EARLY).contains(&hello.len());
         let early = hello.filter(fits).and_then(|hello| {
             let sid = self.legs.name(stream)?.to_owned();
-            let mut session = self.session(now, peer.clone(), sid, Role::Server).ok()?;
+            let session = self.session(now, peer.clone(), sid, service, Role::Server);
+            let mut session = session.ok()?;
             session.handle_wire(now, &hello);
             // What does not fit goes on as data. A hello that cannot be read is answered by its alert.
             let flight = session.poll_wire(MAX_EARLY).unwrap_or_default();
@@ -150,10 +156,16 @@ impl Router {
 
     /// Opens once more, without an early hello, under the same tunnel.
     pub(super) fn ask_again(&mut self, now: Instant, id: TunnelId) -> bool {
-        let Some(peer) = self.tunnels.get(&id).map(|tunnel| tunnel.peer.clone()) else {
+        let Some(tunnel) = self.tunnels.get(&id) else {
             return false;
         };
-        let Ok((stream, phase)) = self.ask(now, &peer, false) else {
+        let peer = tunnel.peer.clone();
+        let service = tunnel
+            .service
+            .as_ref()
+            .unwrap_or(&self.config.service)
+            .clone();
+        let Ok((stream, phase)) = self.ask(now, &peer, &service, false) else {
             return false;
         };
         debug!("once more without the early hello");

@@ -55,6 +55,9 @@ pub enum What {
     NotVerified(String),
     /// There is room again after `Full`.
     Writable,
+    /// Bytes can be read ([`Router::read`](super::Router::read)). Told when bytes come, not for what is left of them: read
+    /// until there are none.
+    Readable,
     /// The key should have been pinned on first use and could not be, so it was refused. Said by the client, which
     /// owns the store.
     NotPinned(String),
@@ -77,6 +80,7 @@ impl What {
             | Self::Renewed(_)
             | Self::Refused(_)
             | Self::Writable
+            | Self::Readable
             | Self::NotPinned(_)
             | Self::Verify(_)
             | Self::NotVerified(_)
@@ -153,6 +157,10 @@ pub enum Why {
     /// A newer tunnel to the same address proved another key than the established one; it was not let in.
     #[error("a second tunnel of the same peer did not prove the same key")]
     Impostor,
+    /// Two opens without knowledge of each other: the other tunnel was established first, and this one cannot take its
+    /// place, because it carries bytes or another service.
+    #[error("there is an established tunnel with this peer already")]
+    Second,
     /// TLS could not be set up with this configuration.
     #[error("TLS could not be set up: {0}")]
     Setup(String),

@@ -160,6 +160,13 @@ impl Legs {
         }
     }
 
+    pub(super) fn stats(&self, leg: Leg) -> Option<xtls_ibb::Stats> {
+        match leg {
+            Leg::Ibb(id) => self.mux.stats(id),
+            Leg::Original(_) => None,
+        }
+    }
+
     pub(super) fn room(&self, leg: Leg) -> usize {
         match leg {
             Leg::Ibb(id) => self.mux.room(id),

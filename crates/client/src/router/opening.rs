@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tracing::debug;
-use xtls_session::{Binding, By, Event as Inner, Glare, Session, glare};
+use xtls_session::{Binding, By, Event as Inner, Glare, Service, Session, glare};
 use xtls_stanza::{Address, Condition, ErrorType, PayloadError, StanzaError, xtls};
 use xtls_tls::{Role, Tls};
 
@@ -20,6 +20,21 @@ impl Router {
     /// # Errors
     /// The caller's faults: see [`OpenError`]. The peer's refusal arrives as [`What::Closed`].
     pub fn open(&mut self, now: Instant, peer: &Address) -> Result<TunnelId, OpenError> {
+        let service = self.config.service.clone();
+        self.open_for(now, peer, service)
+    }
+
+    /// As [`open`](Self::open), for a service of its own.
+    ///
+    /// # Errors
+    /// The caller's faults: see [`OpenError`]. A peer that does not serve it arrives as [`What::Closed`]: TLS finds no
+    /// application protocol.
+    pub fn open_for(
+        &mut self,
+        now: Instant,
+        peer: &Address,
+        service: Service,
+    ) -> Result<TunnelId, OpenError> {
         let now = self.clock.read(now);
         if peer == self.own() {
             return Err(OpenError::Own(peer.clone()));
@@ -27,8 +42,9 @@ impl Router {
         if self.knows(peer) {
             return Err(OpenError::Already(peer.clone()));
         }
-        let (stream, phase) = self.ask(now, peer, self.config.early)?;
+        let (stream, phase) = self.ask(now, peer, &service, self.config.early)?;
         let mut tunnel = Tunnel::new(peer.clone(), Role::Client, stream);
+        tunnel.service = Some(service);
         tunnel.set_out(phase);
         let id = self.adopt(tunnel);
         self.touch(now, id);
@@ -125,7 +141,12 @@ impl Router {
         hello: Option<Bytes>,
     ) {
         debug!("crossing opens: the peer's stands");
-        let Some(early) = self.say_yes(now, stream, &peer, hello) else {
+        // For what ours was to be, or for nothing.
+        let service = self
+            .tunnels
+            .get(&id)
+            .and_then(|tunnel| tunnel.service.clone());
+        let Some(early) = self.say_yes(now, stream, &peer, service.as_ref(), hello) else {
             return;
         };
         if let Some(tunnel) = self.tunnels.get_mut(&id) {
@@ -174,7 +195,11 @@ impl Router {
             self.tell(id, What::Asked(peer));
             return;
         }
-        let Some(early) = self.say_yes(now, stream, &peer, hello) else {
+        // A newer session carries on what the older one was for.
+        let service = rival
+            .and_then(|rival| self.tunnels.get(&rival))
+            .and_then(|rival| rival.service.clone());
+        let Some(early) = self.say_yes(now, stream, &peer, service.as_ref(), hello) else {
             return;
         };
         for id in older {
@@ -182,6 +207,7 @@ impl Router {
         }
         let mut tunnel = Tunnel::new(peer.clone(), Role::Server, stream);
         tunnel.rival = rival;
+        tunnel.service = service;
         let id = self.adopt(tunnel);
         self.tell(id, What::Incoming(peer.clone()));
         self.begin(now, id, stream, peer, Role::Server, early);
@@ -202,7 +228,7 @@ impl Router {
             self.give_up(now, id);
         } else if self.too_many(&peer, &[]) {
             self.decline(now, stream, Condition::PolicyViolation, ErrorType::Wait);
-        } else if let Some(early) = self.say_yes(now, stream, &peer, hello) {
+        } else if let Some(early) = self.say_yes(now, stream, &peer, None, hello) {
             self.begin(now, id, stream, peer, Role::Server, early);
         }
         self.touch(now, id);
@@ -221,7 +247,11 @@ impl Router {
         let sid = self.legs.name(stream).unwrap_or_default().to_owned();
         let session = match early {
             Some(session) => Ok(session),
-            None => self.session(now, peer, sid, role),
+            None => {
+                let tunnel = self.tunnels.get(&id);
+                let service = tunnel.and_then(|tunnel| tunnel.service.as_ref());
+                self.session(now, peer, sid, service, role)
+            }
         };
         match session {
             Ok(session) => {
@@ -240,29 +270,30 @@ impl Router {
         }
     }
 
-    /// A session that knows its context and nothing else yet.
+    /// A session that knows its context and nothing else yet: for this service, or for any that we serve.
     pub(super) fn session(
         &self,
         now: Instant,
         peer: Address,
         sid: String,
+        service: Option<&Service>,
         role: Role,
     ) -> Result<Box<Session>, xtls_tls::ConfigError> {
+        let also = match service {
+            Some(_) => Vec::new(),
+            None => self.config.also.to_vec(),
+        };
         let binding = Binding {
             own: self.legs.own().clone(),
             peer,
             sid,
-            service: self.config.service.clone(),
+            service: service.unwrap_or(&self.config.service).clone(),
             role,
         };
-        let expect = binding.expect(self.config.trust.clone(), self.config.policy);
+        let expect = binding.expect_one_of(&also, self.config.trust.clone(), self.config.policy);
         let tls = Tls::new(role, &self.config.tls, expect)?;
-        Ok(Box::new(Session::new(
-            binding,
-            tls,
-            self.config.session,
-            now,
-        )))
+        let session = Session::new(binding, tls, self.config.session, now).serving(also);
+        Ok(Box::new(session))
     }
 
     /// What a session says, turned into what a tunnel says.
@@ -285,8 +316,7 @@ impl Router {
             Inner::Writable => self.tell(id, What::Writable),
             Inner::PeerFinished => self.on_peer_finished(now, id),
             Inner::Closed(close) => self.on_session_closed(now, id, close),
-            // Byte mode has no application here yet, and the session never says it in stanza mode.
-            Inner::Readable => {}
+            Inner::Readable => self.tell(id, What::Readable),
             _ => {}
         }
     }

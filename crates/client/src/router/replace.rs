@@ -33,7 +33,9 @@ impl Router {
 
     /// Byte sessions are never replaced, and nothing is while it is being replaced.
     pub(super) fn replaceable(&self, id: TunnelId) -> bool {
-        self.config.service.mode() == Mode::Stanzas && self.heir(id).is_none()
+        let tunnel = self.tunnels.get(&id);
+        let stanzas = tunnel.is_some_and(|tunnel| tunnel.mode() == Some(Mode::Stanzas));
+        stanzas && self.heir(id).is_none()
     }
 
     /// The tunnel that carries what is said on this one.
@@ -74,13 +76,21 @@ impl Router {
         };
         tunnel.key = Some(peer.key.fingerprint);
         tunnel.bound = peer.bound;
+        tunnel.service = Some(peer.service.clone());
         let Some(rival) = rival else {
             self.tell(id, What::Established(peer));
             return;
         };
-        let key = self.tunnels.get(&rival).and_then(|tunnel| tunnel.key);
+        let standing = self.tunnels.get(&rival);
+        let key = standing.and_then(|tunnel| tunnel.key);
         if key != Some(peer.key.fingerprint) && !planted!("replaced-by-another-key") {
             self.expose(id);
+            return;
+        }
+        // A stream of bytes has no borders at which another could take over, and neither have two services.
+        let service = standing.and_then(|tunnel| tunnel.service.as_ref());
+        if peer.service.mode() == Mode::Bytes || service != Some(&peer.service) {
+            self.drop_session(id, By::Us, Why::Second);
             return;
         }
         self.drain(now, rival, id, peer);
@@ -216,6 +226,7 @@ impl Router {
             && !tunnel.finished
             && !tunnel.hidden();
         let peer = tunnel.peer.clone();
+        let service = tunnel.service.clone();
         if let Some(session) = tunnel.session() {
             // In any case, so that the count begins anew and the next attempt comes in its time.
             session.refresh_keys(now);
@@ -223,8 +234,10 @@ impl Router {
         if !ours || !self.replaceable(id) || !self.newcomers(id).is_empty() {
             return;
         }
-        if let Ok((stream, phase)) = self.ask(now, &peer, self.config.early) {
+        let service = service.unwrap_or_else(|| self.config.service.clone());
+        if let Ok((stream, phase)) = self.ask(now, &peer, &service, self.config.early) {
             let mut newcomer = Tunnel::new(peer, Role::Client, stream);
+            newcomer.service = Some(service);
             newcomer.set_out(phase);
             newcomer.rival = Some(id);
             let newcomer = self.adopt(newcomer);

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use xtls_session::{By, Peer, Session};
-use xtls_stanza::{Address, Stanza};
+use xtls_session::{By, Mode, Peer, SendError, Service, Session};
+use xtls_stanza::Address;
 use xtls_tls::{Fingerprint, Role};
 
 use super::event::{Closed, TunnelId, Why};
@@ -52,6 +52,8 @@ pub(super) enum Hello {
 pub(super) struct Tunnel {
     pub(super) peer: Address,
     pub(super) role: Role,
+    /// What travels inside. A responder knows it when the session is established, and takes whatever it serves before.
+    pub(super) service: Option<Service>,
     /// The stream beneath, until it has ended.
     pub(super) stream: Option<Leg>,
     pub(super) phase: Phase,
@@ -98,6 +100,7 @@ impl Tunnel {
         Self {
             peer,
             role,
+            service: None,
             stream: Some(stream),
             phase: Phase::Opening { early: None },
             hello: Hello::Stream,
@@ -135,17 +138,36 @@ impl Tunnel {
         }
     }
 
-    pub(super) fn send(&mut self, stanza: &Stanza) -> Result<(), xtls_session::SendError> {
+    /// The same, to look at only.
+    pub(super) fn running(&self) -> Option<&Session> {
+        match &self.phase {
+            Phase::Running(session) => Some(session),
+            Phase::Opening { .. }
+            | Phase::Asking { .. }
+            | Phase::Yielding { .. }
+            | Phase::Emptying { .. }
+            | Phase::Closing { .. }
+            | Phase::Awaiting { .. }
+            | Phase::Ending { .. } => None,
+        }
+    }
+
+    /// The session, to say something in it.
+    pub(super) fn speaking(&mut self) -> Result<&mut Session, SendError> {
         match &mut self.phase {
-            Phase::Running(session) => session.send(stanza),
+            Phase::Running(session) => Ok(session),
             Phase::Opening { .. } | Phase::Asking { .. } | Phase::Yielding { .. } => {
-                Err(xtls_session::SendError::NotOpen)
+                Err(SendError::NotOpen)
             }
             Phase::Emptying { .. }
             | Phase::Closing { .. }
             | Phase::Awaiting { .. }
-            | Phase::Ending { .. } => Err(xtls_session::SendError::Finished),
+            | Phase::Ending { .. } => Err(SendError::Finished),
         }
+    }
+
+    pub(super) fn mode(&self) -> Option<Mode> {
+        self.service.as_ref().map(Service::mode)
     }
 
     /// Whether the owner hears nothing of it.

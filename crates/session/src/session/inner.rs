@@ -22,6 +22,7 @@ impl Session {
             return None;
         }
         let length = self.plain.len().min(max);
+        self.traffic.read(length);
         (length > 0).then(|| self.plain.split_to(length).freeze())
     }
 
@@ -77,6 +78,7 @@ impl Session {
     }
 
     fn arrive(&mut self, frame: Bytes) -> Option<Event> {
+        self.traffic.read(frame.len());
         let stanza = match Stanza::read(&frame) {
             Ok(stanza) => stanza,
             Err(error) => {

@@ -56,6 +56,7 @@ impl Session {
     fn meet(&mut self, now: Instant) {
         let Some(peer) = self.tls.peer() else { return };
         let (standing, fingerprint) = (peer.standing, peer.fingerprint);
+        self.settle_service();
         // rustls accepts a handshake in which no name was selected, and an owner may have forgotten to require it.
         if self.binding.service.mode() == Mode::Bytes && !self.is_bound() {
             self.end(By::Us, Why::Tls(TlsError::Alpn));
@@ -72,6 +73,22 @@ impl Session {
                 let introduction = Introduction { peer, fingerprint };
                 self.events.push_back(Event::Judge(introduction));
             }
+        }
+    }
+
+    /// Of the services that we take, the peer has named one; a peer that knows the letter only gets stanzas.
+    fn settle_service(&mut self) {
+        let also = std::mem::take(&mut self.also);
+        if self.is_bound() {
+            return;
+        }
+        let alpn = self.tls.alpn();
+        let named = also.into_iter().find(|service| match alpn {
+            Some(name) => name == self.binding.alpn_of(service),
+            None => self.binding.service.mode() == Mode::Bytes && service.mode() == Mode::Stanzas,
+        });
+        if let Some(service) = named {
+            self.binding.service = service;
         }
     }
 
@@ -130,6 +147,7 @@ impl Session {
             address,
             key,
             bound,
+            service: self.binding.service.clone(),
         };
         self.events.push_back(Event::Established(peer));
     }

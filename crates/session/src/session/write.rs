@@ -34,6 +34,7 @@ impl Session {
             xml = padded.into();
         }
         self.write_plain(&xml)?;
+        self.traffic.wrote(xml.len());
         self.asked(stanza);
         self.count_early(1);
         Ok(())
@@ -50,8 +51,21 @@ impl Session {
         self.may_write()?;
         let taken = bytes.get(..self.room()).unwrap_or(bytes);
         self.write_plain(taken)?;
+        self.traffic.wrote(taken.len());
         self.count_early(taken.len() as u64);
         Ok(taken.len())
+    }
+
+    /// Bytes for which there need not be room in the queue: the session's last ones.
+    pub(super) fn write_last(&mut self, bytes: &[u8]) -> Result<(), SendError> {
+        if self.binding.service.mode() == Mode::Stanzas {
+            return Err(SendError::Mode("stanzas, not bytes"));
+        }
+        self.may_speak()?;
+        self.write_plain(bytes)?;
+        self.traffic.wrote(bytes.len());
+        self.count_early(bytes.len() as u64);
+        Ok(())
     }
 
     /// One TLS write, so that the length of the stanza shows nowhere.
@@ -60,6 +74,15 @@ impl Session {
     }
 
     fn may_write(&mut self) -> Result<(), SendError> {
+        self.may_speak()?;
+        if self.room() == 0 {
+            self.said_full = true;
+            return Err(SendError::Full);
+        }
+        Ok(())
+    }
+
+    fn may_speak(&self) -> Result<(), SendError> {
         match self.phase {
             Phase::Handshaking { .. } | Phase::Judging { .. } => return Err(SendError::NotOpen),
             Phase::Ending(_) | Phase::Closed => return Err(SendError::Finished),
@@ -67,10 +90,6 @@ impl Session {
         }
         if self.writing == Direction::Ended || self.last.is_some() || self.gone {
             return Err(SendError::Finished);
-        }
-        if self.room() == 0 {
-            self.said_full = true;
-            return Err(SendError::Full);
         }
         Ok(())
     }

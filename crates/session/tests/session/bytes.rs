@@ -178,6 +178,28 @@ fn no_more_is_written_than_there_is_room_for() {
 }
 
 #[test]
+fn the_last_bytes_need_no_room_and_an_end_in_order_follows_them() {
+    let config = Config::default().queue(1_000);
+    let (mut romeo, mut juliet) = Setup::bytes().with(config).connected();
+    assert_eq!(romeo.session.write(&[7; 5_000]), Ok(1_000));
+    assert_eq!(romeo.session.close_after(romeo.now, &[8; 5_000]), Ok(()));
+    assert_eq!(romeo.session.traffic().written, 6_000);
+    settle(&mut romeo, &mut juliet);
+    juliet.session.finish(juliet.now);
+    let heard = read(&mut juliet);
+    assert_eq!(heard, [vec![7; 1_000], vec![8; 5_000]].concat());
+    assert_eq!(juliet.session.traffic().read, 6_000);
+    settle(&mut romeo, &mut juliet);
+    assert_eq!(juliet.closed().why, Why::Finished);
+    // There is nothing after the end.
+    let late = romeo.session.close_after(romeo.now, b"x");
+    assert_eq!(late, Err(SendError::Finished));
+    let (mut romeo, _) = Setup::stanzas().connected();
+    let wrong = romeo.session.close_after(romeo.now, b"x");
+    assert!(matches!(wrong, Err(SendError::Mode(_))));
+}
+
+#[test]
 fn no_more_is_written_than_tls_holds() {
     let setup = Setup::bytes();
     let store = setup.store(Role::Client).into();

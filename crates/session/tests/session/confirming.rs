@@ -2,14 +2,14 @@
 
 use std::io::Write as _;
 
-use xtls_session::{By, Config, SendError, Service, Why};
+use xtls_session::{By, Config, Mode, SendError, Service, Why};
 use xtls_tls::rustls::server::ServerSessionMemoryCache;
 use xtls_tls::rustls::{Connection, ServerConnection};
 use xtls_tls::trust::Policy;
-use xtls_tls::{Role, TlsError};
+use xtls_tls::{Role, Tls, TlsError};
 
 use super::support::{
-    End, JULIET, ROMEO, Setup, address, bodies, message, settle, settle_cut, stanza,
+    End, JULIET, Ours, ROMEO, Setup, address, bodies, message, settle, settle_cut, stanza,
 };
 
 /// A server that is rustls itself, so that it can send what `Tls` never does.
@@ -289,7 +289,7 @@ fn another_sid_or_service_is_another_session() {
     let mut other_sid = here.clone();
     other_sid.sid = "s2";
     let mut other_service = here.clone();
-    other_service.service = Service::new("chess", xtls_session::Mode::Stanzas);
+    other_service.service = Service::new("chess", Mode::Stanzas);
     for there in [other_sid, other_service, Setup::bytes()] {
         let (mut romeo, mut juliet) = (here.romeo(), there.juliet());
         settle(&mut romeo, &mut juliet);
@@ -298,6 +298,64 @@ fn another_sid_or_service_is_another_session() {
             assert_eq!(end.names(), ["closed"]);
         }
     }
+}
+
+/// A responder that takes all of these, the first before the others.
+fn serving(services: &[Service]) -> Ours {
+    let mut setup = Setup::stanzas();
+    setup.service = services[0].clone();
+    let (binding, also) = (setup.binding(Role::Server), services[1..].to_vec());
+    let store = setup.store(Role::Server).into();
+    let expect = binding.expect_one_of(&also, store, Policy::Ask);
+    let tls = Tls::new(Role::Server, &setup.tls_config(Role::Server), expect).unwrap();
+    let mut juliet = setup.end_over(Role::Server, tls);
+    juliet.session = juliet.session.serving(also);
+    juliet
+}
+
+#[test]
+fn a_responder_takes_the_service_that_is_named_and_no_other() {
+    let pipe = Setup::bytes().service;
+    let (chess, stanzas) = (Service::new("chess", Mode::Stanzas), Service::stanzas());
+    for serves in [
+        [pipe.clone(), chess.clone(), stanzas.clone()],
+        [stanzas.clone(), pipe.clone(), chess.clone()],
+    ] {
+        for service in &serves {
+            let mut setup = Setup::stanzas();
+            setup.service = service.clone();
+            let (mut romeo, mut juliet) = (setup.romeo(), serving(&serves));
+            settle(&mut romeo, &mut juliet);
+            for end in [&romeo, &juliet] {
+                let peer = end.established().unwrap();
+                assert!(peer.bound && peer.service == *service);
+            }
+        }
+        let mut setup = Setup::stanzas();
+        setup.service = Service::new("chess", Mode::Bytes);
+        let (mut romeo, mut juliet) = (setup.romeo(), serving(&serves));
+        settle(&mut romeo, &mut juliet);
+        for end in [&mut romeo, &mut juliet] {
+            assert_eq!(end.closed().why, Why::Tls(TlsError::Alpn));
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_knows_the_letter_only_gets_the_stanzas_among_several_services() {
+    let pipe = Setup::bytes().service;
+    let setup = Setup::stanzas();
+    let letter = || setup.end_over(Role::Client, setup.tls_with(Role::Client, Some(Vec::new())));
+    let (mut romeo, mut juliet) = (letter(), serving(&[pipe.clone(), Service::stanzas()]));
+    settle(&mut romeo, &mut juliet);
+    let peer = juliet.established().unwrap();
+    assert_eq!(
+        (peer.bound, peer.service.clone()),
+        (false, Service::stanzas())
+    );
+    let (mut romeo, mut juliet) = (letter(), serving(&[pipe, Service::new("tar", Mode::Bytes)]));
+    settle(&mut romeo, &mut juliet);
+    assert_eq!(juliet.closed().why, Why::Tls(TlsError::Alpn));
 }
 
 #[test]

@@ -85,6 +85,37 @@ fn a_peer_that_speaks_both_speaks_tls_1_3() {
 }
 
 #[test]
+fn a_server_may_take_several_names_and_a_client_offers_one() {
+    let several = || Expect {
+        also: vec![OTHER.to_vec()],
+        ..expect(BOB, ALICE)
+    };
+    for name in [ALPN, OTHER] {
+        let (bob, raw) = meet(Role::Server, &config(BOB, 2), alice(&[name]), several());
+        assert_eq!((bob.tls.failure(), &raw.error), (None, &None));
+        assert_eq!(bob.tls.alpn(), Some(name));
+    }
+    let third: &[u8] = b"xtls-stanza;third";
+    let (bob, _) = meet(Role::Server, &config(BOB, 2), alice(&[third]), several());
+    failed(&bob, &TlsError::Alpn);
+    let (bob, raw) = meet(Role::Client, &config(BOB, 2), alice(&[OTHER]), several());
+    failed(&bob, &TlsError::Alpn);
+    assert_eq!(raw.error, Some(Error::NoApplicationProtocol));
+}
+
+#[test]
+fn a_name_of_no_or_too_many_bytes_is_refused_before_anything_is_sent() {
+    for (name, len) in [(Vec::new(), 0), (vec![b'x'; 256], 256)] {
+        let several = Expect {
+            also: vec![name],
+            ..expect(BOB, ALICE)
+        };
+        let refused = Tls::new(Role::Server, &config(BOB, 2), several);
+        assert!(matches!(refused, Err(ConfigError::Alpn { len: found }) if found == len));
+    }
+}
+
+#[test]
 fn another_name_is_fatal_whether_one_is_required_or_not() {
     for expect in [expect(BOB, ALICE), optional()] {
         let (bob, raw) = meet(

@@ -58,6 +58,7 @@ pub(crate) fn expect(own: &str, peer: &str) -> Expect {
         peer: peer.to_owned(),
         alpn: ALPN.to_vec(),
         alpn_required: true,
+        also: Vec::new(),
         trust: Arc::new(trust::Store::new()),
         policy: trust::Policy::Tofu,
     }

@@ -16,6 +16,7 @@ mod pauses;
 mod pressure;
 mod renewing;
 mod replacing;
+mod streams;
 mod verifying;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -1,0 +1,225 @@
+//! Byte tunnels among others of the same pair.
+
+use xtls_session::{By, Mode, SendError as Session, Service, Why as Ended};
+use xtls_tls::TlsError;
+
+use super::super::SendError;
+use super::*;
+
+fn pipe() -> Service {
+    Service::new("pipe", Mode::Bytes)
+}
+
+fn world() -> World {
+    World::with(config(A).service(pipe()), config(B).service(pipe()))
+}
+
+/// All that can be read now.
+fn read(world: &mut World, end: usize, id: TunnelId) -> Vec<u8> {
+    let now = world.now;
+    let mut read = Vec::new();
+    while let Some(bytes) = world.router(end).read(now, id, 1000) {
+        read.extend_from_slice(&bytes);
+    }
+    world.settle();
+    read
+}
+
+fn write(world: &mut World, end: usize, id: TunnelId, bytes: &[u8]) {
+    let now = world.now;
+    let written = world.router(end).write(now, id, bytes);
+    assert_eq!(written, Ok(bytes.len()));
+}
+
+#[test]
+fn bytes_go_both_ways_and_end_in_order() {
+    let mut world = world();
+    let ids @ [a, b] = world.establish(A);
+    write(&mut world, A, a, b"there");
+    write(&mut world, B, b, b"back");
+    world.settle();
+    assert!(world.whats(B, b).any(|what| *what == What::Readable));
+    assert_eq!(read(&mut world, B, b), b"there");
+    assert_eq!(read(&mut world, A, a), b"back");
+    assert_eq!(world.router(A).mode(a), Some(Mode::Bytes));
+    let now = world.now;
+    let stanza = world.router(A).send(now, a, &message("m1", "word"));
+    assert!(matches!(stanza, Err(SendError::Session(Session::Mode(_)))));
+    world.router(A).finish(now, a);
+    let last = world.router(B).close_after(now, b, b"last");
+    assert_eq!(last, Ok(()));
+    world.settle();
+    assert_eq!(read(&mut world, A, a), b"last");
+    world.settle();
+    world.assert_clean(ids);
+    let late = world.router(A).write(now, a, b"x");
+    assert!(matches!(late, Err(SendError::Gone(_))));
+}
+
+#[test]
+fn white_space_around_the_tunnel_is_no_part_of_it() {
+    let mut world = world();
+    let [a, b] = world.establish(A);
+    // A server may put white space anywhere: into the base64, and between the children of a stanza.
+    let spaces = |text: &str| {
+        let text = text.replacen("'>", "'> \n\t", 2);
+        text.replace("</data>", " \r\n</data> \n")
+            .replace("</iq>", " </iq>")
+    };
+    world.alter = Some(Box::new(move |_, envelope| {
+        let mut xml = Vec::new();
+        envelope.write(&mut xml);
+        let xml = spaces(&String::from_utf8(xml).unwrap());
+        Envelope::read(&xml.into_bytes().into()).unwrap()
+    }));
+    write(&mut world, A, a, b" there ");
+    world.settle();
+    write(&mut world, A, a, b"\n");
+    world.settle();
+    assert_eq!(read(&mut world, B, b), b" there \n");
+    // And stanzas of white space only, or bare text, are none of the stream's.
+    for xml in [
+        "<message type='chat'><body> </body></message>",
+        "<message> </message>",
+        "<presence> </presence>",
+    ] {
+        world.inject(B, Some(NAMES[A]), xml);
+    }
+    assert_eq!(read(&mut world, B, b), b"");
+    write(&mut world, B, b, b"back");
+    world.settle();
+    assert_eq!(read(&mut world, A, a), b"back");
+}
+
+#[test]
+fn a_byte_tunnel_is_never_replaced() {
+    let mut world = world();
+    let [_, old] = world.establish(A);
+    world.restart(A, config(A).service(pipe()));
+    let a = world.open(A);
+    world.settle();
+    assert!(matches!(world.closed(A, a).why, Why::Declined(_)));
+    assert!(world.ended(B, old).is_none());
+    assert_eq!(world.last_id(B), old);
+}
+
+#[test]
+fn of_two_that_were_admitted_at_once_the_first_to_be_established_stays() {
+    for service in [pipe(), Service::stanzas()] {
+        // The owner of B is asked; two of A's programs hold the same address and key.
+        let config_a = || config(A).service(service.clone());
+        let config_b = config(B)
+            .accept(Accept::Ask([].into()))
+            .service(pipe())
+            .also_serve([Service::stanzas(), Service::new("chess", Mode::Stanzas)]);
+        let mut world = World::with(config_a(), config_b);
+        let mut second = Router::new(
+            address(NAMES[A]),
+            config(A).service(match service.mode() {
+                Mode::Bytes => pipe(),
+                Mode::Stanzas => Service::new("chess", Mode::Stanzas),
+            }),
+            [77; 32],
+        );
+        world.open(A);
+        world.settle();
+        let one = world.last_id(B);
+        std::mem::swap(&mut world.ends[A].router, &mut second);
+        world.open(A);
+        world.settle();
+        let two = world.last_id(B);
+        assert_ne!(one, two);
+        let now = world.now;
+        std::mem::swap(&mut world.ends[A].router, &mut second);
+        world.router(B).admit(now, one, true);
+        world.settle();
+        assert!(world.established(B, one));
+        std::mem::swap(&mut world.ends[A].router, &mut second);
+        world.router(B).admit(now, two, true);
+        world.settle();
+        assert_eq!(
+            (world.closed(B, two).by, world.closed(B, two).why),
+            (By::Us, Why::Second)
+        );
+        assert!(world.ended(B, one).is_none());
+    }
+}
+
+#[test]
+fn a_newer_session_is_for_what_the_older_one_was() {
+    let chess = Service::new("chess", Mode::Stanzas);
+    let serving = config(B).also_serve([chess.clone(), pipe()]);
+    let mut world = World::with(config(A), serving);
+    let [_, old] = world.establish(A);
+    for other in [chess, pipe()] {
+        world.restart(A, config(A).service(other));
+        let a = world.open(A);
+        world.settle();
+        let alpn = Why::Session(Ended::Tls(TlsError::Alpn));
+        assert_eq!(world.closed(A, a).why, alpn);
+        assert!(world.ended(B, old).is_none());
+        assert_eq!(world.last_id(B), old, "the owner never heard of it");
+    }
+    world.restart(A, config(A));
+    world.establish(A);
+    assert_eq!(world.closed(B, old).why, Why::Replaced);
+}
+
+#[test]
+fn crossing_opens_for_different_services_make_no_tunnel_and_say_why() {
+    for (there, back) in [(pipe(), Service::stanzas()), (Service::stanzas(), pipe())] {
+        let serve = |end, service: &Service| {
+            let both = [pipe(), Service::stanzas()];
+            config(end).service(service.clone()).also_serve(both)
+        };
+        let mut world = World::with(serve(A, &there), serve(B, &back));
+        let (a, b) = (world.open(A), world.open(B));
+        world.settle();
+        assert!(matches!(
+            world.closed(A, a).why,
+            Why::Session(Ended::Tls(_))
+        ));
+        assert_eq!(
+            world.closed(B, b).why,
+            Why::Session(Ended::Tls(TlsError::Alpn))
+        );
+        for end in [A, B] {
+            assert_eq!(world.router(end).leftovers(), 0);
+        }
+    }
+}
+
+#[test]
+fn crossing_opens_for_one_service_make_one_tunnel_of_it() {
+    let mut world = world();
+    let (a, b) = (world.open(A), world.open(B));
+    world.settle();
+    assert!(world.established(A, a) && world.established(B, b));
+    write(&mut world, A, a, b"there");
+    world.settle();
+    assert_eq!(read(&mut world, B, b), b"there");
+}
+
+#[test]
+fn a_byte_tunnel_in_the_original_flow_is_one_too() {
+    let original = |end| config(end).service(pipe()).original(true);
+    let mut world = World::with(original(A), original(B));
+    let ids @ [a, b] = world.establish(A);
+    let data: Vec<u8> = (0..20_000_u32).flat_map(u32::to_be_bytes).collect();
+    let (mut rest, mut heard) = (&data[..], Vec::new());
+    while !rest.is_empty() {
+        let now = world.now;
+        let taken = world.router(A).write(now, a, rest).unwrap_or(0);
+        rest = &rest[taken..];
+        world.settle();
+        heard.extend(read(&mut world, B, b));
+    }
+    assert!(heard == data);
+    let stats = world.router(A).stats(a).unwrap();
+    assert_eq!((stats.written, stats.stream), (data.len() as u64, None));
+    let now = world.now;
+    world.router(A).close(now, a);
+    world.router(B).close(now, b);
+    world.wait(Duration::from_secs(60));
+    world.assert_clean(ids);
+}
