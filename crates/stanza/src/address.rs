@@ -40,6 +40,7 @@ impl Address {
     /// # Errors
     ///
     /// A part that is empty, longer than 1023 bytes, or holds a character that RFC 7622 forbids in it.
+    #[inline]
     pub fn new(text: &str) -> Result<Self, AddressError> {
         match plain(text.as_bytes()) {
             Some((domain, bare)) => Ok(Self {

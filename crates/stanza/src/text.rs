@@ -63,6 +63,7 @@ impl Hash for Text {
 }
 
 impl From<&str> for Text {
+    #[inline]
     fn from(text: &str) -> Self {
         let mut bytes = [0; MAX_SHORT];
         match bytes.get_mut(..text.len()) {

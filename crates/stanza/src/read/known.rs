@@ -28,24 +28,27 @@ enum End {
 }
 
 impl<'a> Known<'a> {
-    /// The tag that the frame begins with, if it has this name, which has no prefix.
-    pub(crate) fn first(frame: &'a [u8], name: &str) -> Option<Self> {
+    /// The tag that the frame begins with, and its name as it is written.
+    #[inline]
+    pub(crate) fn first(frame: &'a [u8]) -> Option<(Self, &'a str)> {
         let head = frame.get(..REACH).unwrap_or(frame);
-        let rest = Rest::new(chars::utf8_prefix(head));
-        Self::at(frame, rest, name)
+        Self::at(frame, Rest::new(chars::utf8_prefix(head)))
     }
 
     /// The tag right behind this one, which was read and is not empty.
-    pub(crate) fn next(self, name: &str) -> Option<Self> {
+    #[inline]
+    pub(crate) fn next(self) -> Option<(Self, &'a str)> {
         (self.end == End::Open)
-            .then(|| Self::at(self.frame, self.rest, name))
+            .then(|| Self::at(self.frame, self.rest))
             .flatten()
     }
 
-    fn at(frame: &'a [u8], mut rest: Rest<'a>, name: &str) -> Option<Self> {
+    #[inline]
+    fn at(frame: &'a [u8], mut rest: Rest<'a>) -> Option<(Self, &'a str)> {
         rest.skip('<')?;
+        let name = rest.name()?.raw;
         let end = End::NotYet;
-        (rest.name()?.raw == name).then_some(Self { frame, rest, end })
+        Some((Self { frame, rest, end }, name))
     }
 
     /// The next attribute; `Some(None)` at the end of the tag.
@@ -80,5 +83,10 @@ impl<'a> Known<'a> {
     /// What stands behind it, unchecked, once it was read.
     pub(crate) fn after(&self) -> &'a [u8] {
         self.frame.get(self.rest.pos..).unwrap_or_default()
+    }
+
+    /// As much of that as was looked at.
+    pub(crate) fn after_known(&self) -> &'a str {
+        self.rest.left()
     }
 }

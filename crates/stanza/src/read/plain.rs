@@ -149,6 +149,10 @@ impl<'a> Rest<'a> {
         Self { text, pos: 0 }
     }
 
+    pub(super) fn left(&self) -> &'a str {
+        self.text.get(self.pos..).unwrap_or_default()
+    }
+
     /// Goes over this ASCII character.
     pub(super) fn skip(&mut self, char: char) -> Option<()> {
         (char::from(self.byte()?) == char).then(|| self.pos += 1)
@@ -187,7 +191,7 @@ impl<'a> Rest<'a> {
     }
 
     /// Reads `='…'`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn value(&mut self) -> Option<&'a str> {
         if self.byte()? != b'=' {
             return None;

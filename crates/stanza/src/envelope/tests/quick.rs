@@ -5,10 +5,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::envelope::quick;
+use crate::stanza::tests as stanza;
 use crate::{Envelope, ns};
 
 const CHUNK: &str = "<iq xmlns='jabber:client' from='romeo@montague.example/orchard' to='juliet@capulet.example/balcony' \
      id='q1' type='set'><data xmlns='http://jabber.org/protocol/ibb' seq='0' sid='s'>QUJD</data></iq>";
+const CHAT: &str = "<message from='romeo@montague.example' type='chat' xml:lang='en'><body>a &amp; b</body> c \
+     <active xmlns='http://jabber.org/protocol/chatstates'/></message>";
 const RESULT: &str = "<iq from='romeo@montague.example/orchard' id='q1' type='result'/>";
 
 fn quick(document: &str) -> Option<Envelope> {
@@ -18,9 +21,12 @@ fn quick(document: &str) -> Option<Envelope> {
 /// Read in one pass, if at all, then as the strict reader does.
 fn agrees(document: &[u8]) -> Result<(), TestCaseError> {
     let frame = Bytes::copy_from_slice(document);
+    let text = String::from_utf8_lossy(document);
     if let Some(envelope) = quick::read(&frame) {
-        let text = String::from_utf8_lossy(document);
         prop_assert_eq!(Ok(envelope), Envelope::read_strictly(&frame), "{}", text);
+    }
+    if let Some(stanza) = stanza::quick(&frame) {
+        prop_assert_eq!(Ok(stanza), stanza::strictly(&frame), "{}", text);
     }
     Ok(())
 }
@@ -35,7 +41,7 @@ fn what_is_not_plain_is_left_to_the_strict_reader() {
     };
     assert!(quick(&iq("")).is_some());
     for attributes in [
-        " xml:lang='en'",
+        " xml:space='preserve'",
         " id='j'",
         " xmlns='jabber:server'",
         " from='@'",
@@ -84,6 +90,64 @@ fn what_is_not_plain_is_left_to_the_strict_reader() {
 }
 
 #[test]
+fn a_message_is_read_in_one_pass_up_to_its_children() {
+    let frame = Bytes::from_static(CHAT.as_bytes());
+    let read = stanza::quick(&frame).unwrap();
+    assert_eq!(stanza::strictly(&frame), Ok(read));
+    for (from, to) in [
+        ("<message", "<note"),
+        ("<message", "<x:message"),
+        ("<message ", "<message xmlns='jabber:server' "),
+        ("<message ", "<message a='' "),
+        ("romeo@", "@"),
+        ("</body>", ""),
+        ("<active", "</message><message"),
+        (" &amp;", " &b;"),
+        (" c ", " c ]]> "),
+        (" c ", " \u{1} "),
+        ("<body>", "<b:body>"),
+        ("</message>", "</message> "),
+        ("</message>", "</iq>"),
+    ] {
+        let document = CHAT.replacen(from, to, 1);
+        assert_ne!(document, CHAT);
+        let frame = Bytes::from(document.clone());
+        assert_eq!(stanza::quick(&frame), None, "{document}");
+    }
+}
+
+#[test]
+fn declarations_count_in_one_pass_as_they_do_in_the_strict_reader() {
+    // Elements inside each other, each with as many declarations as it may have.
+    for (outer, depth) in [
+        ("", 3),
+        (" xmlns='jabber:client'", 3),
+        ("", 4),
+        (" xmlns='jabber:client'", 4),
+    ] {
+        for last in 28..=32 {
+            let declared = |count: usize| {
+                (0..count)
+                    .map(|n| format!(" xmlns:a{n}='b'"))
+                    .collect::<String>()
+            };
+            let inner = format!("<a{}>", declared(32)).repeat(depth - 1)
+                + &format!("<a{}>", declared(last));
+            let document = format!("<message{outer}>{inner}{}</message>", "</a>".repeat(depth));
+            agrees(document.as_bytes()).unwrap();
+        }
+    }
+    for depth in 62..=65 {
+        let document = format!(
+            "<message>{}{}</message>",
+            "<a>".repeat(depth),
+            "</a>".repeat(depth)
+        );
+        agrees(document.as_bytes()).unwrap();
+    }
+}
+
+#[test]
 fn the_stanzas_of_a_bytestream_are_read_in_one_pass() {
     for document in [CHUNK, RESULT] {
         let frame = Bytes::copy_from_slice(document.as_bytes());
@@ -95,6 +159,13 @@ fn the_stanzas_of_a_bytestream_are_read_in_one_pass() {
 /// The pieces that the two consist of, and others that could stand there.
 const PIECES: &[&str] = &[
     "<iq",
+    "<message",
+    "<presence",
+    "</message>",
+    "<body>",
+    "</body>",
+    "<a:b/>",
+    "]]>",
     "<data",
     "</data>",
     "</iq>",
@@ -142,10 +213,10 @@ proptest! {
 
     #[test]
     fn one_pass_over_a_changed_stanza_agrees(
-        which in any::<bool>(),
+        which in proptest::sample::select(&[CHUNK, RESULT, CHAT]),
         changes in vec((any::<prop::sample::Index>(), 0..3u8, proptest::sample::select(PIECES), any::<u8>()), 1..4),
     ) {
-        let mut document = if which { CHUNK } else { RESULT }.as_bytes().to_vec();
+        let mut document = which.as_bytes().to_vec();
         for (at, what, piece, byte) in changes {
             let at = at.index(document.len());
             match what {
