@@ -87,6 +87,10 @@ impl Uplink for Watched {
         self.link.bound()
     }
 
+    fn stanza_limit(&self) -> Option<usize> {
+        self.link.stanza_limit()
+    }
+
     async fn next(&mut self) -> Result<Inbound, LinkError> {
         let inbound = self.link.next().await?;
         let mut seen = self.seen.lock().expect("nobody has panicked");

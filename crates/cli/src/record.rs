@@ -133,6 +133,10 @@ impl<U: Uplink> Uplink for Recorded<U> {
         self.inner.bound()
     }
 
+    fn stanza_limit(&self) -> Option<usize> {
+        self.inner.stanza_limit()
+    }
+
     async fn next(&mut self) -> Result<Inbound, LinkError> {
         let inbound = self.inner.next().await?;
         if let (Some(recorder), Inbound::Envelope(envelope)) = (&self.recorder, &inbound) {

@@ -70,9 +70,11 @@ impl Client {
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let (notes_end, notes) = mpsc::unbounded_channel();
         let (incoming, tunnels) = mpsc::channel(INCOMING);
+        let mut router = Router::new(own.clone(), config, seed);
+        router.set_server_limit(uplink.stanza_limit());
         let driver = Driver {
             uplink,
-            router: Router::new(own.clone(), config, seed),
+            router,
             pins,
             commands: receiver,
             shared: commands.downgrade(),

@@ -170,6 +170,7 @@ impl<U: Uplink> Driver<U> {
                 debug!("bound anew");
                 *next = None;
                 self.router.rebind(now(), address);
+                self.router.set_server_limit(self.uplink.stanza_limit());
             }
         }
     }

@@ -63,7 +63,8 @@ pub fn start<U: Uplink + 'static>(
 ) -> Result<(Endpoint, Listener, Task), LinkError> {
     let mut seed = [0; 32];
     crate::random(&mut seed)?;
-    let mux = Mux::new(uplink.bound().clone(), config, seed);
+    let mut mux = Mux::new(uplink.bound().clone(), config, seed);
+    mux.set_server_limit(uplink.stanza_limit());
     let (into, incoming) = mpsc::channel(QUEUE);
     let (outgoing, out) = mpsc::channel(QUEUE);
     let (endpoint, listener, driver) = io::endpoint(mux, incoming, outgoing);

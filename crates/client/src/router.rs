@@ -245,6 +245,12 @@ impl Router {
         self.streams.clear();
     }
 
+    /// The longest stanza in bytes that this server says it takes (XEP-0478), for tunnels opened from now on, until it
+    /// [binds another address](Self::rebind). Default: it says nothing.
+    pub fn set_server_limit(&mut self, max_bytes: Option<usize>) {
+        self.legs.set_server_limit(max_bytes);
+    }
+
     /// The next stanza for one's own server.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Envelope> {
         if self.clock.paused() {

@@ -12,6 +12,13 @@ pub trait Uplink: Send {
     /// The full address under which the server knows us. It changes only by [`Inbound::Rebound`].
     fn bound(&self) -> &Address;
 
+    /// The longest stanza in bytes that the server says it takes (XEP-0478). It changes only by [`Inbound::Rebound`].
+    ///
+    /// A link around another one hands this on. By default nothing is said.
+    fn stanza_limit(&self) -> Option<usize> {
+        None
+    }
+
     /// The next thing that happened.
     ///
     /// Cancel-safe: nothing is lost when the future is dropped before it is ready.

@@ -16,6 +16,8 @@ pub struct Config {
     pub(crate) patient: bool,
     pub(crate) messages: bool,
     pub(crate) stanza_limit: Option<usize>,
+    /// What the server announced, not the owner's to set.
+    pub(crate) server_limit: Option<usize>,
     pub(crate) receive_cap: usize,
     pub(crate) max_streams: usize,
     pub(crate) max_streams_per_peer: usize,
@@ -43,6 +45,7 @@ impl Default for Config {
             patient: false,
             messages: false,
             stanza_limit: None,
+            server_limit: None,
             receive_cap: 2 << 20,
             max_streams: 64,
             max_streams_per_peer: 4,
@@ -107,8 +110,9 @@ impl Config {
         self
     }
 
-    /// Largest stanza in bytes that one's own server takes, where it announces that (XEP-0478).
-    /// Offers and chunks then stay at or below ¾ of it, less 1024 bytes for the envelope.
+    /// Largest stanza in bytes that one's own server takes, where that is known. What it announces by
+    /// XEP-0478 goes to [`Mux::set_server_limit`](crate::Mux::set_server_limit); the smaller one
+    /// holds. Offers and chunks then stay at or below ¾ of it, less 1024 bytes for the envelope.
     #[must_use]
     pub fn stanza_limit(mut self, max_bytes: usize) -> Self {
         self.stanza_limit = Some(max_bytes);
@@ -241,7 +245,8 @@ impl Config {
 
     /// `block`, or less where a stanza with it would pass the server's limit.
     pub(crate) fn fitting(&self, block: u16) -> u16 {
-        let Some(limit) = self.stanza_limit else {
+        let limits = self.stanza_limit.into_iter().chain(self.server_limit);
+        let Some(limit) = limits.min() else {
             return block;
         };
         let most = limit.saturating_sub(1024) / 4 * 3;

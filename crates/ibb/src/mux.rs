@@ -70,6 +70,12 @@ impl Mux {
         self.door.allow = allow;
     }
 
+    /// The longest stanza in bytes that one's own server says it takes (XEP-0478), for streams opened
+    /// from now on. Beside [`Config::stanza_limit`] the smaller one holds.
+    pub fn set_server_limit(&mut self, max_bytes: Option<usize>) {
+        self.config.server_limit = max_bytes;
+    }
+
     /// Announces that `peer` will open `sid`, as agreed elsewhere: its open is brought to the owner
     /// whatever [`allow`](Self::allow) says, once. The last 256 announcements are remembered.
     pub fn expect(&mut self, peer: Address, sid: Sid) {

@@ -85,6 +85,10 @@ impl Legs {
         }
     }
 
+    pub(super) fn set_server_limit(&mut self, max_bytes: Option<usize>) {
+        self.mux.set_server_limit(max_bytes);
+    }
+
     pub(super) fn own(&self) -> &Address {
         self.mux.own()
     }

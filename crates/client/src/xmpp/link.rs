@@ -23,6 +23,7 @@ const FLUSH: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct XmppLink {
     bound: Address,
+    stanza_limit: Option<usize>,
     news: mpsc::Receiver<News>,
     outgoing: mpsc::Sender<Outgoing>,
     bridge: Bridge,
@@ -75,7 +76,8 @@ pub async fn connect(options: Options) -> Result<XmppLink, ConnectError> {
             why: ended().to_string(),
         })??;
     Ok(XmppLink {
-        bound,
+        bound: bound.address,
+        stanza_limit: bound.stanza_limit,
         news,
         outgoing,
         bridge: Bridge::default(),
@@ -148,6 +150,10 @@ impl Uplink for XmppLink {
         &self.bound
     }
 
+    fn stanza_limit(&self) -> Option<usize> {
+        self.stanza_limit
+    }
+
     async fn next(&mut self) -> Result<Inbound, LinkError> {
         loop {
             let Some(news) = self.news.recv().await else {
@@ -161,9 +167,10 @@ impl Uplink for XmppLink {
                 }
                 News::Suspended => return Ok(Inbound::Suspended),
                 News::Resumed => return Ok(Inbound::Resumed),
-                News::Rebound(address) => {
-                    self.bound = address.clone();
-                    return Ok(Inbound::Rebound(address));
+                News::Rebound(bound) => {
+                    self.bound = bound.address.clone();
+                    self.stanza_limit = bound.stanza_limit;
+                    return Ok(Inbound::Rebound(bound.address));
                 }
             }
         }

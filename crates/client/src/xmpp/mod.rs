@@ -15,6 +15,7 @@ mod connector;
 mod dial;
 mod error;
 mod header;
+mod limits;
 mod link;
 mod options;
 mod owner;
@@ -25,6 +26,7 @@ mod socket;
 mod starttls;
 mod talk;
 mod tls;
+mod wait;
 
 #[cfg(test)]
 mod tests;

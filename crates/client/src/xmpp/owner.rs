@@ -20,6 +20,7 @@ use super::connector::{Connector, farewell};
 use super::error::ConnectError;
 use super::options::Retry;
 use super::screen::Sighting;
+use super::wait::{jittered, some, taken};
 use crate::uplink::{LinkError, normalise};
 
 /// Stanzas in each queue: to tokio-xmpp, from it, and between this task and the link, both ways.
@@ -40,7 +41,15 @@ pub(super) enum News {
     Stanza(Bytes),
     Suspended,
     Resumed,
-    Rebound(Address),
+    Rebound(Bound),
+}
+
+/// What a server gave us.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) address: Address,
+    /// The longest stanza that it says it takes, in bytes.
+    pub(super) stanza_limit: Option<usize>,
 }
 
 /// What the task hears from the link. An end of the queue is a good-bye.
@@ -60,7 +69,7 @@ pub(super) struct Owner {
     saw: mpsc::UnboundedSender<Sighting>,
     outgoing: mpsc::Receiver<Outgoing>,
     news: mpsc::Sender<News>,
-    first: Option<oneshot::Sender<Result<Address, ConnectError>>>,
+    first: Option<oneshot::Sender<Result<Bound, ConnectError>>>,
     state: State,
     /// Stanzas set aside by the screen whose place in the stream has not come yet.
     aside: BTreeMap<u64, Bytes>,
@@ -71,6 +80,8 @@ pub(super) struct Owner {
     hail: bool,
     /// The address that we have, or had last; until the first binding the one that is asked for.
     address: String,
+    /// What the server of the last connection says it takes.
+    stanza_limit: Option<usize>,
 }
 
 /// Where the connection stands.
@@ -111,7 +122,7 @@ impl Owner {
         retry: Retry,
         outgoing: mpsc::Receiver<Outgoing>,
         news: mpsc::Sender<News>,
-        first: oneshot::Sender<Result<Address, ConnectError>>,
+        first: oneshot::Sender<Result<Bound, ConnectError>>,
     ) -> Self {
         let (ask, slots) = mpsc::unbounded_channel();
         let (saw, sightings) = mpsc::unbounded_channel();
@@ -136,6 +147,7 @@ impl Owner {
             queued: VecDeque::new(),
             notes: Notes::default(),
             hail: false,
+            stanza_limit: None,
         }
     }
 
@@ -284,6 +296,11 @@ impl Owner {
                 }
                 tracing::debug!(%bound, "bound");
                 self.address = bound.to_string();
+                self.take_notes();
+                let bound = Bound {
+                    address: bound,
+                    stanza_limit: self.stanza_limit,
+                };
                 self.ready();
                 self.hail = true;
                 Ok(match self.first.take() {
@@ -299,9 +316,7 @@ impl Owner {
 
     /// The stanza in whose place this one came. Those before it are of a lost connection.
     fn stanza_for(&mut self, stanza: &Stanza) -> Option<News> {
-        while let Ok(sighting) = self.sightings.try_recv() {
-            self.note(sighting);
-        }
+        self.take_notes();
         let number = match stanza {
             Stanza::Message(message) => message.id.as_ref().and_then(|id| id.0.parse().ok()),
             Stanza::Iq(_) | Stanza::Presence(_) => None,
@@ -314,11 +329,18 @@ impl Owner {
         self.aside.remove(&number).map(News::Stanza)
     }
 
+    fn take_notes(&mut self) {
+        while let Ok(sighting) = self.sightings.try_recv() {
+            self.note(sighting);
+        }
+    }
+
     fn note(&mut self, sighting: Sighting) {
         match sighting {
             Sighting::Stanza(number, stanza) => {
                 self.aside.insert(number, stanza);
             }
+            Sighting::StanzaLimit(limit) => self.stanza_limit = limit,
             Sighting::StreamError(condition, text) => {
                 tracing::debug!(condition, text, "the server ends the stream");
                 self.notes.ended = Some(ConnectError::Stream { condition, text });
@@ -349,9 +371,7 @@ impl Owner {
 
     /// tokio-xmpp wants a connection, because it has none yet or has lost the last one.
     fn reconnect(&mut self, slot: Slot) -> Result<(), ConnectError> {
-        while let Ok(sighting) = self.sightings.try_recv() {
-            self.note(sighting);
-        }
+        self.take_notes();
         let now = Instant::now();
         let ended = self.notes.ended.take();
         let State::Connected { ready } = self.state else {
@@ -468,30 +488,4 @@ impl Owner {
             tracing::debug!("the server does not answer the good-bye");
         }
     }
-}
-
-/// The future if there is one, or none that ever ends.
-async fn some<F: Future>(future: Option<F>) -> F::Output {
-    match future {
-        Some(future) => future.await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn taken(token: Option<&mut StanzaToken>) {
-    match token {
-        Some(token) => drop(token.wait_for(StanzaStage::Sent).await),
-        None => std::future::pending().await,
-    }
-}
-
-/// Between half of it and the whole.
-fn jittered(wait: Duration) -> Duration {
-    let mut random = [0; 4];
-    // Without random numbers all wait for the whole.
-    let share = match getrandom::fill(&mut random) {
-        Ok(()) => f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX),
-        Err(_) => 1.0,
-    };
-    wait.mul_f64(0.5 + share / 2.0)
 }

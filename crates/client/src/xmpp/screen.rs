@@ -7,7 +7,8 @@
 //!
 //! So whole stanzas are set aside here for our own strict reader, and tokio-xmpp gets an empty `<message/>` with a
 //! number in the place of each: enough to count what it acknowledges (XEP-0198) and to hold back when nobody reads.
-//! What is not a stanza passes as it is, and so does everything before the resource is bound.
+//! What is not a stanza passes as it is, and so does everything before the resource is bound; except the limits among the
+//! server's features, for which tokio-xmpp has no use, and over one number of which it would refuse them all.
 //!
 //! A pure state machine: bytes in, bytes and [`Sighting`]s out.
 
@@ -15,7 +16,8 @@ use bytes::{Bytes, BytesMut};
 use xtls_framer::{Frame, FrameError, Framer, Limits};
 use xtls_stanza::{Condition, ErrorType, Kind, Stanza, StanzaError};
 
-use super::header::{Header, condition, is_stream_error};
+use super::header::{Header, condition, is_features, is_stream_error};
+use super::limits;
 
 /// The longest stanza that is taken: above what servers let through, below what hurts.
 const MAX_STANZA: usize = 4 * 1024 * 1024;
@@ -31,6 +33,8 @@ const BIND_ID: &str = "resource-binding";
 pub(super) enum Sighting {
     /// A stanza that was set aside under this number.
     Stanza(u64, Bytes),
+    /// The server's features came: the longest stanza that it takes, if it says so (XEP-0478).
+    StanzaLimit(Option<usize>),
     /// The server ends the stream: the condition and its text.
     StreamError(String, String),
     /// The server gives us no resource.
@@ -160,7 +164,13 @@ impl Screen {
                         return Err(Fault::TooLong { name, len });
                     }
                     *bound |= look(header, &frame, *bound, see);
-                    out.extend_from_slice(frame.as_bytes());
+                    match features(header, &frame) {
+                        None => out.extend_from_slice(frame.as_bytes()),
+                        Some((limit, rest)) => {
+                            see(Sighting::StanzaLimit(limit));
+                            out.extend_from_slice(&rest);
+                        }
+                    }
                 }
                 Ok(None) => break,
                 Err(FrameError::StrayEndTag { .. }) => {
@@ -213,6 +223,26 @@ fn look(header: &Header, frame: &Frame, bound: bool, see: &mut impl FnMut(Sighti
         }
         _ => false,
     }
+}
+
+/// The limit in stream features, and what is left of them without it.
+fn features(header: &Header, frame: &Frame) -> Option<(Option<usize>, Vec<u8>)> {
+    let name = name(frame);
+    if name != b"features" && !name.ends_with(b":features") {
+        return None;
+    }
+    let mut features = header.read(frame.as_bytes()).ok()?;
+    if !is_features(&features) {
+        return None;
+    }
+    let children = features.children.len();
+    let limit = limits::take(&mut features);
+    if features.children.len() == children {
+        return Some((limit, frame.as_bytes().to_vec()));
+    }
+    let mut rest = Vec::new();
+    features.write("", &mut rest);
+    Some((limit, rest))
 }
 
 fn is_stanza(frame: &Frame) -> bool {

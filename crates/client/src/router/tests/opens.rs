@@ -59,6 +59,26 @@ fn an_open_with_too_large_a_block_is_refused_for_that() {
 }
 
 #[test]
+fn what_the_server_says_it_takes_holds_until_another_server_says_nothing() {
+    let mut world = World::new();
+    let offered = |world: &mut World| {
+        let now = world.now;
+        world.router(A).open(now, &address(NAMES[B])).unwrap();
+        let open = world.router(A).poll_transmit(now).unwrap();
+        let Content::Set(Payload::Open(open)) = open.content else {
+            panic!("{open:?}")
+        };
+        open.block_size.get()
+    };
+    world.router(A).set_server_limit(Some(10_000));
+    assert_eq!(offered(&mut world), 6732);
+    let now = world.now;
+    world.router(A).rebind(now, address(NAMES[A]));
+    while world.router(A).poll_event(now).is_some() {}
+    assert_eq!(offered(&mut world), 65_535);
+}
+
+#[test]
 fn an_unknown_start_is_a_start() {
     let mut world = World::new();
     let start = format!("<start {XTLS} version='9'><offer xmlns='urn:xmpp:tmp:c2ctls'/></start>");

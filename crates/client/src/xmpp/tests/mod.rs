@@ -1,6 +1,7 @@
 //! Scripted servers over loopback, one for each thing that a server can do to us.
 
 mod handshake;
+mod limits;
 mod link;
 mod login;
 mod reconnect;
