@@ -33,7 +33,8 @@ impl Owner {
     fn step(&mut self, cut: usize, to: &mut Vec<u8>, pipe: usize) -> bool {
         let session: &mut Session = &mut self.end.session;
         let mut moved = false;
-        if session.wants_wire() && !self.inbox.is_empty() {
+        let wanted = session.wants_wire();
+        if wanted && !self.inbox.is_empty() {
             let length = self.inbox.len().min(cut);
             let piece: Vec<_> = self.inbox.drain(..length).collect();
             session.handle_wire(self.end.now, &piece);
@@ -62,7 +63,8 @@ impl Owner {
             self.end.events.push(event);
             moved = true;
         }
-        moved
+        // Asked for an event that it has not all of yet, a session wants wire beyond the backlog.
+        moved || (!wanted && session.wants_wire() && !self.inbox.is_empty())
     }
 }
 
@@ -105,6 +107,14 @@ fn a_stanza_larger_than_backlog_queue_and_pipe_gets_through() {
     let setup = Setup::stanzas().with(config);
     let lengths = [250_000, 20, 250_000];
     converse(&setup, numbered(&lengths), numbered(&lengths), 997, 500);
+}
+
+#[test]
+fn a_stanza_whose_beginning_fills_the_backlog_behind_another_gets_through() {
+    let config = Config::default().backlog(1_400).queue(57_603);
+    let setup = Setup::stanzas().with(config);
+    let lengths = numbered(&[28_286, 50_331]);
+    converse(&setup, Vec::new(), lengths, 100_000, 28_377);
 }
 
 #[test]
