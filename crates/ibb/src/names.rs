@@ -4,12 +4,15 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use xtls_stanza::ibb::Sid;
 
-/// 32 symbols, five bits each; none of them is mistaken for another.
-const SYMBOLS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-/// 26 symbols hold 130 random bits.
-const LENGTH: usize = 26;
+/// 64 symbols, six bits each, all of them allowed in an NMTOKEN; the first 32 are letters.
+const SYMBOLS: &[u8; 64] = b"abcdefghijkmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789l-_";
+/// How many of them a name may begin with, as an XML name would.
+const LETTERS: u8 = 32;
+/// One symbol of five bits and 16 of six hold 101 random bits.
+const LENGTH: usize = 17;
 
-/// Whoever can guess an id can answer in the peer's place: 130 bits from ChaCha20, in `[a-z0-9]`.
+/// Whoever can guess an id can answer in the peer's place. 101 bits from ChaCha20 are out of reach of anybody who has to
+/// try them one request at a time, and every stanza carries one or two such names.
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Names {
     rng: ChaCha20Rng,
@@ -22,26 +25,26 @@ impl Names {
         }
     }
 
-    /// An id for a request: it starts with a letter, as an XML name would.
+    /// An id for a request.
     pub(crate) fn request(&mut self) -> String {
-        self.name('q')
+        self.name()
     }
 
     /// An id for a stream. `None` cannot happen: the text is a valid NMTOKEN by its making.
     pub(crate) fn sid(&mut self) -> Option<Sid> {
-        Sid::new(&self.name('s')).ok()
+        Sid::new(&self.name()).ok()
     }
 
-    fn name(&mut self, first: char) -> String {
+    fn name(&mut self) -> String {
         let mut bytes = [0; LENGTH];
         self.rng.fill_bytes(&mut bytes);
-        let mut name = String::with_capacity(1 + LENGTH);
-        name.push(first);
-        name.extend(bytes.iter().filter_map(|b| {
-            let symbol = SYMBOLS.get(usize::from(b % 32));
+        let mut count = LETTERS;
+        let symbols = bytes.iter().filter_map(|byte| {
+            let of = std::mem::replace(&mut count, 64);
+            let symbol = SYMBOLS.get(usize::from(byte % of));
             symbol.map(|&symbol| char::from(symbol))
-        }));
-        name
+        });
+        symbols.collect()
     }
 }
 
@@ -50,18 +53,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sid_starts_with_a_letter_and_holds_130_bits() {
+    fn a_name_is_17_characters_of_a_name_token_and_begins_with_a_letter() {
         let mut names = Names::new([7; 32]);
-        for _ in 0..100 {
+        for _ in 0..1000 {
             let sid = names.sid().unwrap();
-            assert!(sid.as_str().starts_with(|c: char| c.is_ascii_lowercase()));
-            assert_eq!(sid.as_str().len(), 27);
-            assert!(
-                sid.as_str()
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-            );
+            assert!(sid.as_str().starts_with(|c: char| c.is_ascii_alphabetic()));
+            assert_eq!(sid.as_str().len(), 17);
+            let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+            assert!(sid.as_str().bytes().all(fits));
         }
+    }
+
+    #[test]
+    fn it_holds_101_random_bits() {
+        let (mut names, mut seen) = (Names::new([9; 32]), vec![[0_u32; 256]; LENGTH]);
+        for _ in 0..20_000 {
+            for (place, byte) in names.request().bytes().enumerate() {
+                seen[place][usize::from(byte)] += 1;
+            }
+        }
+        let mut bits = 0.0;
+        for (place, counts) in seen.iter().enumerate() {
+            let symbols = if place == 0 { 32 } else { 64 };
+            let found: Vec<u32> = counts.iter().copied().filter(|count| *count > 0).collect();
+            assert_eq!(found.len(), symbols);
+            // None is preferred: each comes as often as chance has it, give or take five times the usual distance.
+            let (mean, distance) = (
+                20_000.0 / symbols as f64,
+                (20_000.0 / symbols as f64).sqrt(),
+            );
+            let fair = |count: &u32| (f64::from(*count) - mean).abs() < 5.0 * distance;
+            assert!(found.iter().all(fair), "place {place}: {found:?}");
+            bits += (symbols as f64).log2();
+        }
+        assert_eq!(bits, 101.0);
     }
 
     #[test]

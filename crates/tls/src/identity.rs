@@ -2,10 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use rcgen::{
-    CertificateParams, DistinguishedName, DnType, KeyUsagePurpose, OtherNameValue, SanType,
-    SerialNumber,
-};
+use rcgen::{CertificateParams, DistinguishedName, DnType, OtherNameValue, SanType, SerialNumber};
 use rustls::{
     SignatureAlgorithm, SignatureScheme,
     crypto::CryptoProvider,
@@ -307,7 +304,6 @@ fn self_signed(
     params.serial_number = Some(serial(jid, &signer.spki, created));
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "xtls");
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     let xmpp_addr = (
         vec![1, 3, 6, 1, 5, 5, 7, 8, 5],
         OtherNameValue::Utf8String(jid.to_owned()),
@@ -319,14 +315,14 @@ fn self_signed(
     Ok(certificate.der().clone())
 }
 
-/// A positive number of 16 bytes (RFC 5280 §4.1.2.2) that depends on everything in the certificate.
+/// A positive number of 8 bytes (RFC 5280 §4.1.2.2) that depends on everything in the certificate.
 fn serial(jid: &str, spki: &[u8], created: i64) -> SerialNumber {
     let mut hash = Sha256::new();
     hash.update(b"xtls serial");
     hash.update(spki);
     hash.update(created.to_be_bytes());
     hash.update(jid);
-    let mut number: Vec<u8> = hash.finalize().iter().copied().take(16).collect();
+    let mut number: Vec<u8> = hash.finalize().iter().copied().take(8).collect();
     if let Some(first) = number.first_mut() {
         *first = *first & 0x7f | 0x40;
     }

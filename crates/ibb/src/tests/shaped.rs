@@ -230,12 +230,12 @@ fn possible(rate: u64, chunk: u64) -> f64 {
     let of_one = |len: u64| {
         let data = data_of("s", 0, b"");
         let bytes = vec![7; usize::try_from(len).unwrap()].into();
-        let sid = sid(&"s".repeat(27));
+        let sid = sid(&"s".repeat(17));
         let data = xtls_stanza::ibb::Data { bytes, sid, ..data };
         let envelope = Envelope {
             from: Some(address(ROMEO)),
             to: Some(address(JULIET)),
-            id: "q".repeat(27),
+            id: "q".repeat(17),
             content: Content::Set(xtls_stanza::Payload::Data(data)),
         };
         weight(&envelope)
