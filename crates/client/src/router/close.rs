@@ -93,6 +93,13 @@ impl Router {
         if tunnel.heir.is_some() && !orderly && tunnel.verdict.is_none() {
             tunnel.verdict = Some((By::Us, Why::Replaced));
         }
+        let parted = tunnel.parted && self.may_have_moved(id);
+        if !parted && orderly {
+            self.has_not_moved(id);
+        }
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
         // An alert, or a last step of a verification: the peer is told why.
         let told = matches!(close.why, Inner::Tls(_) | Inner::Refused);
         let (by, why) = match (tunnel.verdict.take(), tunnel.cut.take()) {
@@ -103,11 +110,19 @@ impl Router {
             }
             _ => (close.by, Why::Session(close.why)),
         };
+        // Where the peer may have moved on, its close_notify was not its last word.
+        let (by, why) = if parted {
+            (By::Transport, Why::Session(Inner::Truncated))
+        } else {
+            (by, why)
+        };
+        let cut_off = matches!(why, Why::Replaced | Why::Session(Inner::Truncated));
         let closed = Closed {
             peer: tunnel.peer.clone(),
             by,
             why,
-            clean: close.clean || (planted!("forged-close-is-clean") && tunnel.dismissed),
+            clean: close.clean && !cut_off
+                || (planted!("forged-close-is-clean") && tunnel.dismissed),
             unconfirmed: close.unconfirmed,
         };
         let Some(stream) = tunnel.stream else {
@@ -142,6 +157,10 @@ impl Router {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
+        if tunnel.silent && tunnel.awaits_open() {
+            self.withdraw(now, id, By::Us, Why::Replaced);
+            return;
+        }
         let Some(stream) = tunnel.stream else {
             return;
         };
@@ -274,7 +293,7 @@ impl Router {
             return;
         }
         if tunnel.heir.is_some_and(|(_, until)| until <= now) {
-            self.cut_replaced(now, id);
+            self.await_rest(now, id);
             return;
         }
         match &mut tunnel.phase {
@@ -406,6 +425,7 @@ impl Router {
     }
 
     pub(super) fn finish_tunnel(&mut self, id: TunnelId, closed: Closed) {
+        let orderly = closed.clean && matches!(closed.why, Why::Session(Inner::Finished));
         let Some(tunnel) = self.tunnels.remove(&id) else {
             return;
         };
@@ -430,6 +450,6 @@ impl Router {
             }
             self.tell(id, What::Closed(closed));
         }
-        self.after(id, &tunnel);
+        self.after(id, &tunnel, orderly);
     }
 }

@@ -214,6 +214,19 @@ impl Legs {
         }
     }
 
+    /// Bytes that have come, and bytes of ours that were acknowledged. The original flow does not count.
+    pub(super) fn moved(&self, leg: Leg) -> u64 {
+        let stats = match leg {
+            Leg::Ibb(id) => self.mux.stats(id),
+            Leg::Original(_) => None,
+        };
+        stats.map_or(0, |stats| {
+            stats
+                .bytes_received
+                .saturating_add(stats.bytes_acknowledged)
+        })
+    }
+
     pub(super) fn close(&mut self, now: Instant, leg: Leg) {
         match (leg, &mut self.original) {
             (Leg::Ibb(id), _) => self.mux.close(now, id),

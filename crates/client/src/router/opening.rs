@@ -184,7 +184,7 @@ impl Router {
             return;
         }
         let rival = self.standing(&peer);
-        if rival.is_some_and(|rival| !self.replaceable(rival)) {
+        if rival.is_some_and(|rival| !self.replaceable(rival)) || self.moving(&peer) {
             return self.decline(now, stream, Condition::NotAcceptable, ErrorType::Cancel);
         }
         // Whom we talk to already is not asked about again.
@@ -301,15 +301,19 @@ impl Router {
         match event {
             Inner::Judge(introduction) => {
                 self.heard_of(id);
+                self.is_ready(id);
                 self.on_judge(now, id, introduction);
             }
             Inner::Ready => {
                 self.heard_of(id);
+                self.is_ready(id);
                 self.tell(id, What::Ready);
             }
             Inner::Established(peer) => self.on_established(now, id, peer),
             Inner::Unanswered(stanza) => self.tell(id, What::Unanswered(stanza)),
             Inner::KeysOld => self.renew(now, id),
+            // As after a close_notify: whoever has ended its direction has nothing more to say.
+            Inner::Stanza(_) if self.tunnels.get(&id).is_some_and(|tunnel| tunnel.mute) => {}
             Inner::Stanza(stanza) => self.tell(id, What::Stanza(stanza)),
             Inner::Refused(violation) => self.tell(id, What::Refused(violation)),
             Inner::Verify(verify) => self.tell(id, What::Verify(verify)),
@@ -318,6 +322,12 @@ impl Router {
             Inner::Closed(close) => self.on_session_closed(now, id, close),
             Inner::Readable => self.tell(id, What::Readable),
             _ => {}
+        }
+    }
+
+    fn is_ready(&mut self, id: TunnelId) {
+        if let Some(tunnel) = self.tunnels.get_mut(&id) {
+            tunnel.ready = true;
         }
     }
 

@@ -31,6 +31,13 @@ impl Router {
         })
     }
 
+    /// Whether a newer session with this address is taking over already. What it takes over from may have lost its stream
+    /// and wait for the owner only.
+    pub(super) fn moving(&self, peer: &Address) -> bool {
+        let mut ids = self.with_peer(peer).into_iter();
+        ids.any(|id| self.heir(id).is_some())
+    }
+
     /// Byte sessions are never replaced, and nothing is while it is being replaced.
     pub(super) fn replaceable(&self, id: TunnelId) -> bool {
         let tunnel = self.tunnels.get(&id);
@@ -99,21 +106,25 @@ impl Router {
     /// The newcomer has proven the same key.
     fn drain(&mut self, now: Instant, old: TunnelId, new: TunnelId, peer: Peer) {
         debug!("a newer session takes over");
+        let mut late = false;
         if let Some(tunnel) = self.tunnels.get_mut(&new) {
             tunnel.rival = Some(old);
             tunnel.waiting = Some(peer);
+            late = tunnel.late;
         }
         let until = now + self.config.close;
+        let moved = self.moved(old);
         let Some(tunnel) = self.tunnels.get_mut(&old) else {
             return;
         };
         tunnel.heir = Some((new, until));
-        let parted = tunnel.parted;
+        tunnel.moved = moved;
+        let over = tunnel.parted || late;
         if let Some(session) = tunnel.session() {
             session.finish(now);
         }
         self.dirty.insert(old);
-        if parted {
+        if over {
             self.promote(now, old, new);
         }
     }
@@ -125,6 +136,9 @@ impl Router {
 
     /// The peer has ended its direction, and all it said has been handed out.
     pub(super) fn on_peer_finished(&mut self, now: Instant, id: TunnelId) {
+        if self.tunnels.get(&id).is_some_and(|tunnel| tunnel.mute) {
+            return;
+        }
         if let Some(heir) = self.heir(id) {
             self.promote(now, id, heir);
         } else if self.newcomers(id).iter().any(|new| self.is_ours(*new)) {
@@ -134,8 +148,22 @@ impl Router {
                 tunnel.parted = true;
             }
         } else {
-            self.tell(id, What::PeerFinished);
+            self.peer_finished(id);
         }
+    }
+
+    /// The owner hears that the peer has ended its direction. A newcomer that began before can only be a renewal that this
+    /// end has overtaken; one that begins later is a conversation of its own.
+    fn peer_finished(&mut self, id: TunnelId) {
+        for newcomer in self.newcomers(id) {
+            if let Some(tunnel) = self.tunnels.get_mut(&newcomer) {
+                tunnel.late = true;
+            }
+        }
+        if let Some(tunnel) = self.tunnels.get_mut(&id) {
+            tunnel.mute = true;
+        }
+        self.tell(id, What::PeerFinished);
     }
 
     /// The conversation goes on in the new session, under the old one's name; the new name is left for what has to be
@@ -156,7 +184,7 @@ impl Router {
         let peer = fresh.waiting.take();
         // What the owner has not taken yet belongs to the name.
         (fresh.held, fresh.queued, fresh.weight) = (rest.held, rest.queued, rest.weight);
-        (fresh.finished, fresh.hurry) = (finished, rest.hurry);
+        (fresh.finished, fresh.hurry, fresh.mute) = (finished, rest.hurry, fresh.late);
         (rest.held, rest.queued, rest.weight, rest.stalled) = (false, 0, 0, false);
         for (stream, id) in [(rest.stream, new), (fresh.stream, old)] {
             self.streams.extend(stream.map(|stream| (stream, id)));
@@ -172,8 +200,28 @@ impl Router {
         }
     }
 
+    fn moved(&self, id: TunnelId) -> u64 {
+        let stream = self.tunnels.get(&id).and_then(|tunnel| tunnel.stream);
+        stream.map_or(0, |stream| self.legs.moved(stream))
+    }
+
+    /// The rest of a replaced tunnel takes long. It may, while it moves, and while the owner lets it wait.
+    pub(super) fn await_rest(&mut self, now: Instant, id: TunnelId) {
+        let (moved, until) = (self.moved(id), now + self.config.close);
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
+        let slow = tunnel.stream.is_some() && (tunnel.held || tunnel.stalled);
+        if slow || moved > tunnel.moved {
+            tunnel.moved = moved;
+            tunnel.heir = tunnel.heir.map(|(heir, _)| (heir, until));
+        } else {
+            self.cut_replaced(now, id);
+        }
+    }
+
     /// The time to read the rest of a replaced tunnel is over.
-    pub(super) fn cut_replaced(&mut self, now: Instant, id: TunnelId) {
+    fn cut_replaced(&mut self, now: Instant, id: TunnelId) {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
@@ -184,13 +232,17 @@ impl Router {
         self.cut(now, id, None);
     }
 
-    /// A tunnel has ended: those that were to replace it stand for themselves.
-    pub(super) fn after(&mut self, id: TunnelId, ended: &Tunnel) {
+    /// A tunnel has ended: those that were to replace it stand for themselves, unless nothing is left to be said in them.
+    pub(super) fn after(&mut self, id: TunnelId, ended: &Tunnel, orderly: bool) {
         for newcomer in self.rivals_of(&ended.peer, id) {
             let Some(tunnel) = self.tunnels.get_mut(&newcomer) else {
                 continue;
             };
             tunnel.rival = None;
+            if tunnel.late || (orderly && tunnel.role == Role::Client) {
+                self.discard(newcomer);
+                continue;
+            }
             let (peer, waiting) = (tunnel.peer.clone(), tunnel.waiting.take());
             self.tell(newcomer, What::Incoming(peer));
             if let Some(waiting) = waiting {
@@ -205,11 +257,43 @@ impl Router {
             if tunnel.heir.is_some_and(|(heir, _)| heir == id) {
                 tunnel.heir = None;
             }
-            if std::mem::take(&mut tunnel.parted) {
-                self.tell(rival, What::PeerFinished);
-            }
             self.dirty.insert(rival);
+            if !tunnel.parted {
+                return;
+            }
+            if ended.ready && ended.role == Role::Client {
+                // The peer may have gone on where we have heard nothing, and only it knows.
+                let why = Why::Session(xtls_session::Why::Truncated);
+                self.drop_session(rival, By::Transport, why);
+            } else if !self.newcomers(rival).iter().any(|new| self.is_ours(*new))
+                && let Some(tunnel) = self.tunnels.get_mut(&rival)
+            {
+                tunnel.parted = false;
+                self.peer_finished(rival);
+            }
         }
+    }
+
+    /// Both directions have ended here: a renewal of ours has nothing left to carry, and the peer has finished.
+    pub(super) fn has_not_moved(&mut self, id: TunnelId) {
+        for newcomer in self.newcomers(id) {
+            let ready = self.tunnels.get(&newcomer).is_some_and(|new| new.ready);
+            if self.is_ours(newcomer) && !ready {
+                self.discard(newcomer);
+            }
+        }
+        if let Some(tunnel) = self.tunnels.get_mut(&id)
+            && std::mem::take(&mut tunnel.parted)
+        {
+            self.peer_finished(id);
+        }
+    }
+
+    /// Whether the peer can have accepted a newcomer of ours of which we do not know it yet.
+    pub(super) fn may_have_moved(&self, id: TunnelId) -> bool {
+        let newcomers = self.newcomers(id);
+        let mut ours = newcomers.iter().filter(|new| self.is_ours(**new));
+        ours.any(|new| self.tunnels.get(new).is_some_and(|tunnel| tunnel.ready))
     }
 
     /// The keys of a stanza session are old. The initiator replaces the session; the responder, and whoever talks to a
@@ -225,7 +309,7 @@ impl Router {
             && tunnel.bound
             && !tunnel.finished
             && !tunnel.hidden();
-        let peer = tunnel.peer.clone();
+        let (peer, late) = (tunnel.peer.clone(), tunnel.mute);
         let service = tunnel.service.clone();
         if let Some(session) = tunnel.session() {
             // In any case, so that the count begins anew and the next attempt comes in its time.
@@ -240,6 +324,7 @@ impl Router {
             newcomer.service = Some(service);
             newcomer.set_out(phase);
             newcomer.rival = Some(id);
+            newcomer.late = late;
             let newcomer = self.adopt(newcomer);
             self.dirty.insert(newcomer);
         }
@@ -248,12 +333,18 @@ impl Router {
     /// Ends whatever was about to replace a tunnel, unheard.
     pub(super) fn drop_newcomers(&mut self, id: TunnelId) {
         for newcomer in self.newcomers(id) {
-            if let Some(tunnel) = self.tunnels.get_mut(&newcomer) {
-                tunnel.silent = true;
-                tunnel.waiting = None;
-            }
-            self.drop_session(newcomer, By::Us, Why::Replaced);
+            self.discard(newcomer);
         }
+    }
+
+    /// Ends a newcomer that nobody has heard of, and will not. One whose open is unanswered withdraws it in its turn.
+    fn discard(&mut self, id: TunnelId) {
+        if let Some(tunnel) = self.tunnels.get_mut(&id) {
+            tunnel.silent = true;
+            tunnel.waiting = None;
+        }
+        self.dirty.insert(id);
+        self.drop_session(id, By::Us, Why::Replaced);
     }
 
     /// A newcomer holds another key than the tunnel that it would replace. The owner hears of it, and of its end.

@@ -83,14 +83,22 @@ pub(super) struct Tunnel {
     pub(super) cut: Option<xtls_ibb::Why>,
     /// The established tunnel that this one is about to replace: until then the owner hears nothing of it.
     pub(super) rival: Option<TunnelId>,
-    /// The newer tunnel to which this one's conversation is moving, and how long the rest may take.
+    /// The newer tunnel to which this one's conversation is moving, and when the rest has to have gone on.
     pub(super) heir: Option<(TunnelId, Instant)>,
+    /// Bytes that the stream beneath had moved when we looked last, while the rest is awaited.
+    pub(super) moved: u64,
     /// It is established, and waits until its rival has been read to the end.
     pub(super) waiting: Option<Peer>,
     /// Its conversation has moved on under its name; the rest is closing only.
     pub(super) silent: bool,
-    /// The peer has ended its direction while a successor of ours was on its way.
+    /// The peer has ended its direction while a successor of ours was on its way: it has moved there, or has finished.
     pub(super) parted: bool,
+    /// The peer has ended its direction of the rival, and this is no conversation of its own: it has nothing to say here.
+    pub(super) late: bool,
+    /// The owner knows that the peer has ended its direction, be it of the session before this one.
+    pub(super) mute: bool,
+    /// Our handshake is complete, so the peer may have accepted us, whether we hear of it or not.
+    pub(super) ready: bool,
     /// What the router ended the session for, when it is the router that did.
     pub(super) verdict: Option<(By, Why)>,
 }
@@ -117,9 +125,13 @@ impl Tunnel {
             cut: None,
             rival: None,
             heir: None,
+            moved: 0,
             waiting: None,
             silent: false,
             parted: false,
+            late: false,
+            mute: false,
+            ready: false,
             verdict: None,
         }
     }

@@ -251,6 +251,224 @@ fn a_replaced_tunnel_whose_end_never_comes_is_cut_after_10_s() {
     assert_eq!(world.received(B, new), ["m1"]);
 }
 
+/// One stanza each way a second, for so long.
+fn creep(world: &mut World, seconds: u64) {
+    for _ in 0..seconds {
+        world.now += Duration::from_secs(1);
+        let now = world.now;
+        for end in [A, B] {
+            world.router(end).handle_timeout(now);
+            world.deliver(end);
+        }
+    }
+}
+
+#[test]
+fn a_renewal_on_a_slow_path_loses_nothing_while_anything_moves() {
+    let ibb = || {
+        xtls_ibb::Config::default()
+            .block_size(xtls_stanza::ibb::BlockSize::new(256).unwrap())
+            .window(xtls_ibb::Window::OneChunk)
+    };
+    let session = keys(HOUR, u64::MAX);
+    let mut world = World::with(
+        config(A).session(session).ibb(ibb()),
+        config(B).session(session).ibb(ibb()),
+    );
+    let ids = world.establish(A);
+    world.wait(HOUR - Duration::from_secs(1));
+    let body = "x".repeat(300);
+    for number in 0..30 {
+        for end in [A, B] {
+            let now = world.now;
+            let stanza = message(&format!("m{number}"), &body);
+            world.router(end).send(now, ids[end], &stanza).unwrap();
+        }
+    }
+    creep(&mut world, 400);
+    let all: Vec<_> = (0..30).map(|number| format!("m{number}")).collect();
+    for end in [A, B] {
+        assert_eq!(world.ended(end, ids[end]), None);
+        assert_eq!(world.renewals(end, ids[end]), 1);
+        assert_eq!(world.received(end, ids[end]), all, "{end}");
+    }
+}
+
+#[test]
+fn a_slow_owner_is_waited_for_when_its_session_is_replaced() {
+    let mut world = with(keys(HOUR, u64::MAX), true);
+    let ids = world.establish(A);
+    world.wait(HOUR - Duration::from_secs(1));
+    let now = world.now;
+    world.router(A).hold(now, ids[A], true);
+    for number in 0..200 {
+        let stanza = message(&format!("m{number}"), &"x".repeat(1000));
+        if world.router(B).send(now, ids[B], &stanza).is_err() {
+            break;
+        }
+        world.deliver(B);
+    }
+    world.wait(Duration::from_secs(50));
+    let now = world.now;
+    world.router(A).hold(now, ids[A], false);
+    world.wait(Duration::from_secs(60));
+    for end in [A, B] {
+        assert_eq!(world.last_id(end), ids[end]);
+        assert_eq!(world.ended(end, ids[end]), None);
+        assert_eq!(world.renewals(end, ids[end]), 1);
+    }
+}
+
+/// A renews its keys. What B says in the new session is lost on the way, its sign that it has moved there included.
+fn withheld() -> (World, [TunnelId; 2]) {
+    let mut world = World::new();
+    let ids = world.establish(A);
+    let first = sid(&world);
+    world.filter = Some(Box::new(move |end, envelope| match &envelope.content {
+        Content::Set(Payload::Data(data)) => end == A || data.sid == first,
+        _ => true,
+    }));
+    world.wait(HOUR * 24);
+    (world, ids)
+}
+
+fn sid(world: &World) -> xtls_stanza::ibb::Sid {
+    let opened = |(_, envelope): &(usize, Envelope)| match &envelope.content {
+        Content::Set(Payload::Open(open)) => Some(open.sid.clone()),
+        _ => None,
+    };
+    world.log.iter().find_map(opened).unwrap()
+}
+
+#[test]
+fn an_end_that_may_have_been_a_move_to_a_session_that_never_stood_is_not_clean() {
+    let (mut world, ids) = withheld();
+    world.say(B, ids[B], "m1");
+    world.wait(Duration::from_secs(1));
+    assert_eq!(world.received(A, ids[A]), [""; 0], "it went the new way");
+    world.wait(HOUR);
+    let closed = world.closed(A, ids[A]);
+    assert!(!closed.clean, "{closed:?}");
+    let finished = |what: &What| matches!(what, What::PeerFinished);
+    assert!(!world.whats(A, ids[A]).any(finished), "nobody has said so");
+}
+
+#[test]
+fn an_end_is_the_peers_when_the_newer_session_cannot_have_stood() {
+    let mut world = World::new();
+    let ids = world.establish(A);
+    // The renewal's open is never answered.
+    world.filter = Some(Box::new(|end, envelope| {
+        end == A || !matches!(envelope.content, Content::Result(Some(_)))
+    }));
+    world.wait(HOUR * 24);
+    let now = world.now;
+    world.router(B).finish(now, ids[B]);
+    world.wait(HOUR);
+    assert!(
+        world
+            .whats(A, ids[A])
+            .any(|what| matches!(what, What::PeerFinished))
+    );
+    let now = world.now;
+    world.router(A).finish(now, ids[A]);
+    world.wait(HOUR);
+    assert!(world.closed(A, ids[A]).clean);
+}
+
+#[test]
+fn an_end_that_overtakes_a_renewal_leaves_one_tunnel_and_is_told_once() {
+    for finish_at in 0..12 {
+        let mut world = with(keys(HOUR, u64::MAX), true);
+        let ids = world.establish(A);
+        world.now += HOUR;
+        let now = world.now;
+        world.router(A).handle_timeout(now);
+        // So much of the new session's beginning has gone over the wire.
+        for _ in 0..finish_at {
+            world.deliver(A);
+            world.deliver(B);
+        }
+        // What A says on the new stream comes late from here on.
+        let first = sid(&world);
+        world.filter = Some(Box::new(move |end, envelope| match &envelope.content {
+            Content::Set(Payload::Data(data)) => end == B || data.sid == first,
+            _ => true,
+        }));
+        world.say(A, ids[A], "m1");
+        let (now, before) = (world.now, world.log.len());
+        world.router(A).finish(now, ids[A]);
+        world.settle();
+        world.filter = None;
+        let late: Vec<_> = world.log[before..]
+            .iter()
+            .filter(|(end, envelope)| match &envelope.content {
+                Content::Set(Payload::Data(data)) => *end == A && data.sid != sid(&world),
+                _ => false,
+            })
+            .map(|(_, envelope)| envelope.clone())
+            .collect();
+        for envelope in late {
+            world.router(B).handle(now, envelope);
+        }
+        world.settle();
+        world.say(B, ids[B], "m2");
+        let now = world.now;
+        world.router(B).finish(now, ids[B]);
+        world.wait(Duration::from_secs(300));
+        assert_eq!(world.received(B, ids[B]), ["m1"], "{finish_at}");
+        assert_eq!(world.received(A, ids[A]), ["m2"], "{finish_at}");
+        for end in [A, B] {
+            assert_eq!(world.last_id(end), ids[end], "{finish_at} {end}");
+            let finished = world
+                .whats(end, ids[end])
+                .filter(|what| matches!(what, What::PeerFinished));
+            assert_eq!(finished.count(), 1, "{finish_at} {end}");
+            assert!(world.closed(end, ids[end]).clean, "{finish_at} {end}");
+        }
+    }
+}
+
+#[test]
+fn half_a_conversation_gets_new_keys_too() {
+    let mut world = with(keys(HOUR, u64::MAX), true);
+    let ids = world.establish(A);
+    let now = world.now;
+    world.router(B).finish(now, ids[B]);
+    world.wait(HOUR + Duration::from_secs(100));
+    world.say(A, ids[A], "m1");
+    world.wait(Duration::from_secs(100));
+    assert_eq!(world.renewals(A, ids[A]), 1);
+    assert_eq!(world.received(B, ids[B]), ["m1"]);
+    let now = world.now;
+    world.router(A).finish(now, ids[A]);
+    world.wait(Duration::from_secs(100));
+    world.assert_clean(ids);
+    let finished = |what: &&What| matches!(what, What::PeerFinished);
+    assert_eq!(world.whats(A, ids[A]).filter(finished).count(), 1);
+}
+
+#[test]
+fn an_abort_takes_back_a_renewal_that_is_on_its_way() {
+    let mut world = with(keys(HOUR, u64::MAX), true);
+    let ids = world.establish(A);
+    // Its open is not answered yet.
+    world.filter = Some(Box::new(|end, envelope| {
+        end == A || !matches!(envelope.content, Content::Result(Some(_)))
+    }));
+    world.wait(HOUR);
+    assert_eq!(sids(&world), 2);
+    world.filter = None;
+    let now = world.now;
+    world.router(A).abort(now, ids[A]);
+    world.wait(HOUR);
+    for end in [A, B] {
+        assert!(world.ended(end, ids[end]).is_some());
+        assert_eq!(world.ends[end].router.tunnels.len(), 0, "{end}");
+    }
+    assert_eq!(world.last_id(A), ids[A]);
+}
+
 #[test]
 fn a_third_session_waits_until_the_second_stands() {
     let mut world = World::new();
