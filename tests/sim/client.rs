@@ -38,6 +38,12 @@ pub enum Act {
     Release(TunnelId),
     /// Meets a key in another program, which pins keys on first use.
     Meet,
+    /// Wants to verify the peer.
+    Verify(xtls_tls::verify::Method),
+    /// Has been told by the other person what is on the other screen.
+    Look,
+    /// The friend who breaks rules takes the next step of a verification.
+    Cheat(u8),
     /// Says no more, once all is said.
     Finish,
     /// Ends all tunnels in order.
@@ -83,6 +89,10 @@ pub struct Client {
     pub held: Option<(TunnelId, usize)>,
     /// Tunnels in the order of their being.
     pub tunnels: Vec<TunnelId>,
+    /// The words on the screen, and of which tunnel they are.
+    pub shown: Option<(TunnelId, [u16; 4])>,
+    /// Keys about which the owner decides once the peer is verified, or is not.
+    pub deciding: BTreeMap<TunnelId, (Fingerprint, Address)>,
 }
 
 impl Client {
@@ -160,7 +170,9 @@ impl Client {
         let config = Config::new(tls, Arc::new(store.clone()))
             .policy(setup.policy)
             .accept(Accept::Only(friends))
-            .session(xtls_session::Config::default().backlog(setup.backlog))
+            .session(session(setup))
+            .early(setup.early[usize::from(!romeo)])
+            .original(setup.original)
             .carrier(if setup.messages {
                 Carrier::Message
             } else {
@@ -190,6 +202,8 @@ impl Client {
             finishing: BTreeSet::new(),
             held: None,
             tunnels: Vec::new(),
+            shown: None,
+            deciding: BTreeMap::new(),
         }
     }
 
@@ -244,6 +258,16 @@ impl Client {
         if self.recent_in.len() > 8 {
             self.recent_in.pop_front();
         }
+    }
+}
+
+fn session(setup: &Setup) -> xtls_session::Config {
+    let config = xtls_session::Config::default()
+        .backlog(setup.backlog)
+        .padding(setup.padding);
+    match setup.keys {
+        Some((age, bytes)) => config.keys(age, bytes),
+        None => config,
     }
 }
 

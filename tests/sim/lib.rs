@@ -49,4 +49,5 @@ mod server;
 pub mod setup;
 mod storm;
 pub mod totals;
+mod verify;
 pub mod world;

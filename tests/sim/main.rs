@@ -21,7 +21,7 @@ use xtls_sim::totals::Totals;
 mod planted;
 
 const USAGE: &str =
-    "sim [--steps N] [--seed N [--trace]] [--from N] [--seeds N] [--threads N] | --model";
+    "sim [--steps N] [--seed N [--trace]] [--from N] [--seeds N] [--threads N] [--all] | --model";
 
 /// Steps that a full run takes at least.
 const STEPS: u64 = 10_000_000;
@@ -57,6 +57,7 @@ fn main() -> ExitCode {
         seeds.unwrap_or(u64::MAX),
         steps,
         threads,
+        args.iter().any(|arg| arg == "--all"),
     )
 }
 
@@ -106,7 +107,8 @@ fn model() -> ExitCode {
     }
 }
 
-fn many(from: u64, seeds: u64, steps: u64, workers: u64) -> ExitCode {
+/// Until a rule is broken, or with `all` until the end.
+fn many(from: u64, seeds: u64, steps: u64, workers: u64, all: bool) -> ExitCode {
     let started = Instant::now();
     let next = AtomicU64::new(from);
     let totals = Mutex::new(Totals::default());
@@ -115,7 +117,7 @@ fn many(from: u64, seeds: u64, steps: u64, workers: u64) -> ExitCode {
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                while !failed.load(Ordering::Relaxed) {
+                while all || !failed.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     let enough = totals.lock().expect("no panic").steps >= steps;
                     if seed - from >= seeds || enough {

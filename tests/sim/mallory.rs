@@ -1,22 +1,25 @@
 //! A friend of Juliet's with a key that she trusts, who breaks every rule inside the tunnel and beneath it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use xtls_client::router::TunnelId;
 use xtls_ibb::{Mux, OpenOptions, StreamId};
 use xtls_session::{Binding, Service};
+use xtls_stanza::verify::{self, Step};
 use xtls_stanza::xtls::Control;
 use xtls_stanza::{Address, Content, Envelope, Payload};
 use xtls_tls::trust::{Policy, Store};
+use xtls_tls::verify::{Message, Method, Run};
 use xtls_tls::{Fingerprint, Role, Tls, default_provider, seeded};
 
-use crate::client::{self, MALLORY as MALLORY_ADDRESS, NURSE};
+use crate::client::{self, Act, MALLORY as MALLORY_ADDRESS, NURSE};
 use crate::dice::Dice;
 use crate::keys;
 use crate::oracle::{RAW, id};
 use crate::setup::{Adversary, Setup, Trust};
-use crate::world::{MALLORY, World};
+use crate::world::{Deed, MALLORY, World};
 
 /// Streams and TLS without anything above.
 pub struct Mallory {
@@ -34,6 +37,15 @@ pub struct Mallory {
     oversize: bool,
     /// She says that she is somebody else, by the mouth of a server, and shows her own certificate.
     liar: bool,
+    cheat: Option<Cheat>,
+}
+
+/// A verification in which she lies.
+struct Cheat {
+    nonce: [u8; 32],
+    /// She reveals another nonce than she has promised; else only her proof is none.
+    promise: bool,
+    broken: bool,
 }
 
 impl Mallory {
@@ -67,6 +79,7 @@ impl Mallory {
             said: 0,
             oversize: dice.permille(300),
             liar,
+            cheat: None,
         })
     }
 
@@ -144,6 +157,7 @@ impl World {
             mallory.torn = false;
             mallory.guilty = false;
             mallory.said = 0;
+            mallory.cheat = None;
             return self.mallory_moves();
         };
         let number = mallory.said;
@@ -201,6 +215,60 @@ impl World {
         }
         self.totals.fault("broken by the peer");
         self.mallory_moves();
+    }
+
+    /// She pretends to compare words: wants it, promises a nonce, reveals that or another, and proves nothing.
+    pub(crate) fn mallory_cheats(&mut self, step: u8) {
+        let (nonce, other, lie) = (self.dice.seed(), self.dice.seed(), self.dice.permille(500));
+        let Some(mallory) = &mut self.mallory else {
+            return;
+        };
+        let Some(tls) = &mut mallory.tls else {
+            return;
+        };
+        let said = match (step, &mut mallory.cheat) {
+            (0, _) => Step::Ready(verify::Method::Words),
+            (1, cheat) => {
+                let Ok(context) = tls.verification(Method::Words) else {
+                    return;
+                };
+                let (_, Some(Message::Commit(commit))) = Run::words(context, nonce.into()) else {
+                    return;
+                };
+                *cheat = Some(Cheat {
+                    nonce,
+                    promise: lie,
+                    broken: false,
+                });
+                Step::Commit(commit)
+            }
+            (2, Some(cheat)) => {
+                cheat.broken = cheat.promise;
+                Step::Reveal(if cheat.promise { other } else { cheat.nonce })
+            }
+            (3, Some(_)) => Step::Confirm(other),
+            _ => return,
+        };
+        let mut text = Vec::new();
+        said.to_stanza().write(&mut text);
+        if tls.write(&text).is_ok() {
+            self.totals.fault("false step of a verification");
+            let next = Duration::from_secs(8);
+            self.later(next, Deed::Act(MALLORY, Act::Cheat(step + 1)));
+        }
+        self.mallory_moves();
+    }
+
+    /// I8: words that a broken promise has led to are not shown.
+    pub(crate) fn judge_promise(&mut self, at: usize, id: TunnelId) {
+        let peer = self.oracle.end((at, id)).peer.clone();
+        let broken = self.mallory.as_ref().is_some_and(|mallory| {
+            Some(mallory.address()) == peer
+                && mallory.cheat.as_ref().is_some_and(|cheat| cheat.broken)
+        });
+        if broken {
+            self.accuse("I8: words are shown although the nonce is not the promised one");
+        }
     }
 
     pub(crate) fn mallory_expires(&mut self) {

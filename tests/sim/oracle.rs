@@ -76,6 +76,23 @@ impl Oracle {
         Ok(())
     }
 
+    /// I3: a newer session carries on, which belongs to the same peer by the same key.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn renewed(&mut self, end: End, peer: &Peer) -> Result<(), String> {
+        let record = self.end(end);
+        let before = record.established.as_ref();
+        let same = before.is_some_and(|before| {
+            before.address == peer.address && before.key.fingerprint == peer.key.fingerprint
+        });
+        if same && record.closed.is_none() && peer.bound {
+            Ok(())
+        } else {
+            Err("I3: renewed with somebody else, unbound, or after the end".to_owned())
+        }
+    }
+
     /// I1, I3: a stanza comes out of a tunnel. `key_of` tells whose key a client holds, and where it is.
     ///
     /// # Errors
@@ -136,6 +153,13 @@ impl Oracle {
                 ));
             }
         }
+        let moved = self.moved_from(end, sender);
+        let record = self.end(end);
+        if record.source.is_none() && moved.is_some_and(|before| number >= before) {
+            // What is missing was said to be missing.
+            record.received = number;
+            self.taken.insert(sender, end);
+        }
         let record = self.end(end);
         if *record.source.get_or_insert(sender) != sender || record.received != number {
             return Err(format!(
@@ -148,6 +172,15 @@ impl Oracle {
             return Err(format!("I1: what {sender:?} said comes out at two ends"));
         }
         Ok(())
+    }
+
+    /// How much of what `sender` said had come out at another end of the same client, which was cut as a newer session took
+    /// over, so that what follows comes out here.
+    fn moved_from(&self, end: End, sender: End) -> Option<usize> {
+        let before = *self.taken.get(&sender)?;
+        let record = self.ends.get(&before).filter(|_| before.0 == end.0)?;
+        let closed = record.closed.as_ref()?;
+        (!closed.clean && before != end).then_some(record.received)
     }
 
     /// The end of a tunnel: once, last, and clean only if all was read that the peer has said.

@@ -21,7 +21,10 @@ impl World {
             return;
         }
         if at == crate::world::MALLORY {
-            return self.mallory_acts();
+            return match act {
+                Act::Cheat(step) => self.mallory_cheats(step),
+                _ => self.mallory_acts(),
+            };
         }
         match act {
             Act::Open => self.open(at),
@@ -68,7 +71,12 @@ impl World {
                     self.clients[at].router.abort(now, id);
                 }
             }
+            Act::Verify(method) => self.verify(at, method),
+            Act::Look | Act::Cheat(_) => {}
             Act::Judge(id, key, peer) => {
+                if self.verifies_first(at, id, key, &peer) {
+                    return self.drain(at);
+                }
                 let verdict = if self.accepts(at, &peer, &key) {
                     match self.clients[at].pin(&peer, key) {
                         Ok(verdict) => verdict,
@@ -83,6 +91,20 @@ impl World {
             Act::Back(same) => self.back(at, same),
         }
         self.drain(at);
+    }
+
+    /// Whether the owner compares words before a verdict; once for each tunnel.
+    fn verifies_first(
+        &mut self,
+        at: usize,
+        id: TunnelId,
+        key: xtls_tls::Fingerprint,
+        peer: &xtls_stanza::Address,
+    ) -> bool {
+        let client = &mut self.clients[at];
+        let asks = self.setup.verify && client.honest && client.policy == Policy::Ask;
+        asks && client.deciding.insert(id, (key, peer.clone())).is_none()
+            && self.wish(at, id, xtls_tls::verify::Method::Words)
     }
 
     fn open(&mut self, at: usize) {
@@ -270,7 +292,10 @@ impl World {
             }
             What::Closed(closed) => {
                 self.totals.clean += u64::from(closed.clean);
-                self.clients[at].tunnels.retain(|id| *id != event.id);
+                let client = &mut self.clients[at];
+                client.tunnels.retain(|id| *id != event.id);
+                client.deciding.remove(&event.id);
+                client.shown = client.shown.take().filter(|(id, _)| *id != event.id);
                 let unsaid = self.clients[at].mind.remove(&event.id);
                 // A malicious peer may listen to nothing of what is said to it.
                 let malicious =
@@ -284,6 +309,12 @@ impl World {
                 }
                 self.judge_mallory(&closed);
                 let outcome = self.oracle.closed(end, closed);
+                self.demand(outcome);
+            }
+            What::Verify(verify) => self.told_verify(at, event.id, verify),
+            What::Renewed(peer) => {
+                self.totals.renewed += 1;
+                let outcome = self.oracle.renewed(end, &peer);
                 self.demand(outcome);
             }
             What::Refused(_) | What::NotPinned(_) => {}

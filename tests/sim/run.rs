@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use xtls_client::router::Why;
 use xtls_tls::TlsError;
+use xtls_tls::verify::Method;
 
 use crate::client::Act;
 use crate::dice::Dice;
@@ -169,12 +170,23 @@ impl World {
             let (at, who) = (seconds(&mut dice, 0, 100), dice.pick(&[ROMEO, JULIET]));
             self.later(at, Deed::Act(who, Act::Meet));
         }
+        if self.setup.verify {
+            for who in [ROMEO, JULIET] {
+                let at = seconds(&mut dice, 1, 100);
+                let method = dice.pick(&[Method::Words, Method::Words, Method::Code]);
+                self.later(at, Deed::Act(who, Act::Verify(method)));
+            }
+        }
         match self.setup.adversary {
             Adversary::Outsider => self.later(Duration::from_millis(1), Deed::Forge),
             Adversary::Peer => {
                 for _ in 0..2 + dice.below(20) {
                     let at = seconds(&mut dice, 0, 100);
                     self.later(at, Deed::Act(MALLORY, Act::Open));
+                }
+                if dice.permille(400) {
+                    let at = seconds(&mut dice, 5, 60);
+                    self.later(at, Deed::Act(MALLORY, Act::Cheat(0)));
                 }
             }
             _ => {}

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use xtls_stanza::ibb::{BlockSize, Sid};
+use xtls_stanza::xtls::Control;
 use xtls_stanza::{
     Address, Condition, Content, Envelope, ErrorType, Payload, PresenceKind, StanzaError,
 };
@@ -115,7 +116,7 @@ impl World {
             Content::Set(Payload::Open(open)) => Some(&open.sid),
             Content::Set(Payload::Data(data)) => Some(&data.sid),
             Content::Set(Payload::Close(close)) => Some(&close.sid),
-            Content::Set(Payload::Xtls(xtls_stanza::xtls::Control::Close { sid })) => sid.as_ref(),
+            Content::Set(Payload::Xtls(Control::Close { sid })) => sid.as_ref(),
             _ => None,
         };
         let names = [Some(envelope.id.clone()), sid.map(ToString::to_string)];
@@ -336,13 +337,18 @@ fn rename(envelope: &mut Envelope) {
         Sid::new(&text).unwrap_or_else(|_| sid.clone())
     };
     let (Content::Set(payload) | Content::Get(payload)) = &mut envelope.content else {
+        // What names a flow without a sid is the id of its beginning.
+        if let Some(id) = envelope.id.strip_prefix("renamed") {
+            envelope.id = id.to_owned();
+        }
         return;
     };
     match payload {
         Payload::Open(open) => open.sid = other(&open.sid),
         Payload::Data(data) => data.sid = other(&data.sid),
         Payload::Close(close) => close.sid = other(&close.sid),
-        Payload::Xtls(xtls_stanza::xtls::Control::Close { sid: Some(sid) }) => *sid = other(sid),
+        Payload::Xtls(Control::Close { sid: Some(sid) }) => *sid = other(sid),
+        Payload::Xtls(Control::Start { .. }) => envelope.id = format!("renamed{}", envelope.id),
         _ => {}
     }
 }

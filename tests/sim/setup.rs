@@ -137,6 +137,18 @@ pub struct Setup {
     pub bulk: bool,
     /// So much is said in such small chunks that their numbers wrap.
     pub long: bool,
+    /// Romeo, and Juliet, send and answer hellos early.
+    pub early: [bool; 2],
+    /// Tunnels are opened by the flow before the letter.
+    pub original: bool,
+    /// How long keys serve, and for how many bytes.
+    pub keys: Option<(Duration, u64)>,
+    /// Stanzas inside are padded to a multiple of this many bytes.
+    pub padding: usize,
+    /// In so many of 1000 cases a message comes once more, as a copy of some kind.
+    pub copies: u64,
+    /// The owners verify each other.
+    pub verify: bool,
 }
 
 /// How links to the servers fail.
@@ -260,6 +272,38 @@ impl Setup {
             crossing: dice.permille(250),
             bulk,
             long,
+            ..Self::calm_weather(seed)
+        }
+        .more()
+    }
+
+    /// What came into the world later has dice of its own, so that seeds of before draw what they drew.
+    fn more(mut self) -> Self {
+        let mut dice = Dice::new(self.seed, 4);
+        let early = [dice.permille(850), dice.permille(850)];
+        let original = dice.permille(80);
+        let age = Duration::from_secs(10 + dice.below(120));
+        let keys = (age, dice.pick(&[20_000, 200_000, u64::MAX]));
+        let renewed = dice.permille(150);
+        let padding = dice.pick(&[1, 1, 1, 256]);
+        let copies = dice.pick(&[0, 50, 300]);
+        let verify = dice.permille(250);
+        if self.long {
+            return self;
+        }
+        // The original flow has no names by which the one beside could be told apart.
+        self.original = original && !self.bulk && !self.messages && !self.adversary.beside();
+        self.keys = renewed.then_some(keys);
+        self.copies = if self.messages { copies } else { 0 };
+        self.verify = verify && !self.bulk;
+        if self.verify {
+            // What is said before a verdict must not stand in the way of the steps to it.
+            self.backlog = 65_536;
+        }
+        Self {
+            early,
+            padding,
+            ..self
         }
     }
 
@@ -285,6 +329,12 @@ impl Setup {
             crossing: false,
             bulk: false,
             long: false,
+            early: [true; 2],
+            original: false,
+            keys: None,
+            padding: 1,
+            copies: 0,
+            verify: false,
         }
     }
 
@@ -294,7 +344,9 @@ impl Setup {
             self.adversary,
             Adversary::None | Adversary::Outsider | Adversary::Peer
         );
-        honest && self.cuts != Cuts::Any && self.limit.is_none()
+        // The original flow has no numbers: what comes twice breaks it. And who renews keys waits for 10 s only.
+        let resumed = self.cuts == Cuts::Resumed && (self.original || self.keys.is_some());
+        honest && self.cuts != Cuts::Any && self.limit.is_none() && !resumed
     }
 
     /// Most bytes that one stream may have under way.

@@ -26,6 +26,12 @@ pub struct Totals {
     pub clean: u64,
     /// Stanzas that came out of tunnels.
     pub delivered: u64,
+    /// Tunnels whose session was replaced by a newer one, counted at each end.
+    pub renewed: u64,
+    /// Words that were shown to people.
+    pub compared: u64,
+    /// Verifications that succeeded, counted at each end.
+    pub verified: u64,
     /// Virtual time.
     pub time: Duration,
     /// Faults by kind.
@@ -51,6 +57,9 @@ impl Totals {
         self.established += other.established;
         self.clean += other.clean;
         self.delivered += other.delivered;
+        self.renewed += other.renewed;
+        self.compared += other.compared;
+        self.verified += other.verified;
         self.time += other.time;
         for (kind, count) in &other.faults {
             *self.faults.entry(kind).or_default() += count;
@@ -78,6 +87,11 @@ impl std::fmt::Display for Totals {
             f,
             "{:>12} ends of tunnels, {} established, {} clean; {} stanzas out of them",
             self.tunnels, self.established, self.clean, self.delivered
+        )?;
+        writeln!(
+            f,
+            "{:>12} renewed; words shown {} times, {} verified",
+            self.renewed, self.compared, self.verified
         )?;
         write!(f, "adversaries:")?;
         for (adversary, count) in &self.adversaries {

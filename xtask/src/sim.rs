@@ -26,6 +26,8 @@ impl Options {
                 "--seed",
                 "--from",
                 "--trace",
+                "--threads",
+                "--all",
                 "--model",
                 "--planted",
             ];

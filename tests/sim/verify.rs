@@ -1,0 +1,153 @@
+//! People who compare words or a code: who begins, what they make of it, and what may come of it.
+
+use xtls_client::router::TunnelId;
+use xtls_session::{Compare, Verify};
+use xtls_stanza::verify::Reason;
+use xtls_tls::Fingerprint;
+use xtls_tls::verify::{Code, Method};
+
+use crate::client::Act;
+use crate::keys;
+use crate::world::{Deed, FALSE_ROMEO, JULIET, ROMEO, World};
+
+impl World {
+    /// The owner wants to verify the peer of the newest tunnel.
+    pub(crate) fn verify(&mut self, at: usize, method: Method) {
+        if let Some(id) = self.clients[at].tunnels.last().copied() {
+            self.wish(at, id, method);
+        }
+    }
+
+    /// Says so; whether the session takes part.
+    pub(crate) fn wish(&mut self, at: usize, id: TunnelId, method: Method) -> bool {
+        let compare = match method {
+            Method::Words => Compare::Words,
+            // The two have agreed on it elsewhere. Whoever is between them has to guess.
+            Method::Code if at < 2 => code(&format!("nightingale {}", self.setup.seed)),
+            Method::Code => code("a good guess"),
+        };
+        let now = self.now;
+        self.clients[at].router.verify(now, id, compare).is_ok()
+    }
+
+    pub(crate) fn told_verify(&mut self, at: usize, id: TunnelId, verify: Verify) {
+        let now = self.now;
+        match verify {
+            Verify::Asked(_) if self.dice.permille(100) => {
+                self.clients[at]
+                    .router
+                    .verify_cancel(now, id, Reason::Declined);
+            }
+            Verify::Asked(method) => {
+                self.wish(at, id, method);
+            }
+            Verify::Due { tag, .. } => {
+                let Some(peer) = self.oracle.end((at, id)).peer.clone() else {
+                    return;
+                };
+                let client = &mut self.clients[at];
+                match client.store.attempt(peer.bare(), tag, keys::LETTER) {
+                    Ok(_) => client.router.verify_go(now, id),
+                    Err(_) => client.router.verify_cancel(now, id, Reason::Locked),
+                }
+            }
+            Verify::Compare(words) => {
+                self.totals.compared += 1;
+                self.judge_promise(at, id);
+                self.clients[at].shown = Some((id, words.numbers()));
+                self.look(at, id);
+            }
+            Verify::Done { method, key } => self.verified(at, id, method, key),
+            Verify::Failed { .. } => {
+                self.forget(at, id);
+                self.decide(at, id);
+            }
+        }
+    }
+
+    /// The people look at the words, or tell each other what they see.
+    fn look(&mut self, at: usize, id: TunnelId) {
+        let now = self.now;
+        let peer = self.oracle.end((at, id)).peer.clone();
+        if at >= FALSE_ROMEO {
+            return self.clients[at].router.verify_agree(now, id);
+        }
+        let other = 1 - at;
+        if peer.as_ref() != Some(&self.clients[other].address) {
+            // A friend who breaks rules says that she sees the same.
+            let hers = self.mallory.as_ref().map(crate::mallory::Mallory::address);
+            if peer.is_some() && peer == hers {
+                self.clients[at].router.verify_agree(now, id);
+            }
+            return;
+        }
+        let (Some((own, words)), Some((theirs, others))) =
+            (self.clients[at].shown, self.clients[other].shown)
+        else {
+            return;
+        };
+        for (who, tunnel) in [(at, own), (other, theirs)] {
+            let router = &mut self.clients[who].router;
+            if words == others {
+                router.verify_agree(now, tunnel);
+            } else {
+                router.verify_cancel(now, tunnel, Reason::Mismatch);
+            }
+            if who != at {
+                // Its router has something to say now.
+                self.later(std::time::Duration::ZERO, Deed::Act(who, Act::Look));
+            }
+        }
+    }
+
+    /// I8: what is verified is the key of whom it is said to be.
+    fn verified(&mut self, at: usize, id: TunnelId, method: Method, key: Fingerprint) {
+        self.totals.verified += 1;
+        self.forget(at, id);
+        let Some(peer) = self.oracle.end((at, id)).peer.clone() else {
+            return self.accuse("I8: a key of nobody is verified");
+        };
+        if at < FALSE_ROMEO {
+            let genuine = [ROMEO, JULIET].into_iter().any(|other| {
+                let other = &self.clients[other];
+                other.address.same_bare(&peer) && other.key == key
+            });
+            if !genuine {
+                return self.accuse(format!(
+                    "I8: somebody is verified as {} who has not seen the same",
+                    peer.as_str()
+                ));
+            }
+        }
+        let client = &mut self.clients[at];
+        let noted = client
+            .store
+            .verified(peer.bare(), key, method.into(), keys::LETTER);
+        client
+            .router
+            .set_trust(std::sync::Arc::new(client.store.clone()));
+        if noted.is_err() && at < FALSE_ROMEO {
+            return self.accuse("I8: a verified key cannot be pinned");
+        }
+        self.decide(at, id);
+    }
+
+    fn forget(&mut self, at: usize, id: TunnelId) {
+        let client = &mut self.clients[at];
+        client.shown = client.shown.take().filter(|(shown, _)| *shown != id);
+    }
+
+    /// A verdict that has waited for this is due.
+    fn decide(&mut self, at: usize, id: TunnelId) {
+        if let Some((key, peer)) = self.clients[at].deciding.get(&id).cloned() {
+            self.later(
+                std::time::Duration::ZERO,
+                Deed::Act(at, Act::Judge(id, key, peer)),
+            );
+        }
+    }
+}
+
+fn code(text: &str) -> Compare {
+    Compare::Code(Code::new(text).expect("a code"))
+}
