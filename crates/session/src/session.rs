@@ -213,7 +213,12 @@ impl Session {
     /// window then closes: that is the back-pressure. Handing events out and [`read`](Self::read) may change it.
     #[must_use]
     pub fn wants_wire(&self) -> bool {
-        let room = self.starved || self.plain.len() + self.ahead_bytes < self.config.backlog;
+        // Bytes are handed out as they are, so that more than a record is of no use.
+        let most = match self.binding.service.mode() {
+            Mode::Bytes => self.config.backlog.min(xtls_tls::MAX_RECORD),
+            Mode::Stanzas => self.config.backlog,
+        };
+        let room = self.starved || self.plain.len() + self.ahead_bytes < most;
         room && !self.gone && self.last.is_none()
     }
 

@@ -64,6 +64,7 @@ mod planted;
 
 pub mod trust;
 pub mod verify;
+mod wire;
 
 mod alert;
 mod checks;

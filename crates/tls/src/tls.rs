@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{self, BufRead as _, Write as _},
+    io::{BufRead as _, Write as _},
     panic::{self, AssertUnwindSafe},
     sync::Arc,
 };
@@ -11,7 +11,6 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use rustls::{
     ClientConnection, Connection, Error, IoState, ServerConnection, pki_types::ServerName,
 };
-
 use zeroize::Zeroizing;
 
 use crate::{
@@ -21,17 +20,17 @@ use crate::{
     error::{ConfigError, ExportError, TlsError, WriteError},
     verifier::PeerKey,
     verify,
+    wire::{ALERT, PROTECTED, Queue, Waiting, last_record},
 };
 
 /// rustls wants a name even when it is neither sent nor checked (RFC 6761 §6.4: resolves to nothing).
 const NO_NAME: &str = "xtls.invalid";
 
-/// Kinds of records (RFC 8446 §5.1): an alert, and whatever is under keys.
-const ALERT: u8 = 0x15;
-const PROTECTED: u8 = 0x17;
-
 /// What rustls reads at a time, in bytes.
 const RUSTLS_READ: usize = 4096;
+/// From so many bytes on, a write is a part of something large, and so much room is made for it.
+const BULK: usize = 8192;
+const AHEAD: usize = 66_000;
 
 /// One end of a TLS 1.3 connection, without I/O.
 ///
@@ -170,6 +169,10 @@ impl Tls {
             self.connection
                 .refresh_traffic_keys()
                 .map_err(|_| WriteError::Failed)?;
+        }
+        if plain.len() >= BULK {
+            // More of it follows until the queue is full: growing for each would copy what is there.
+            self.out.reserve(AHEAD.saturating_sub(self.out.len()));
         }
         for record in plain.chunks(self.max_record) {
             self.connection
@@ -441,49 +444,6 @@ impl Tls {
                 return;
             }
         }
-    }
-}
-
-/// The kind of the last record.
-fn last_record(mut wire: &[u8]) -> Option<u8> {
-    let mut last = None;
-    while let [kind, _, _, high, low, rest @ ..] = wire {
-        last = Some(*kind);
-        let len = usize::from(u16::from_be_bytes([*high, *low]));
-        wire = rest.get(len..).unwrap_or_default();
-    }
-    last
-}
-
-/// A writer that takes all there is at once.
-struct Queue<'a>(&'a mut BytesMut);
-
-impl io::Write for Queue<'_> {
-    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
-        self.0.put_slice(record);
-        Ok(record.len())
-    }
-
-    fn write_vectored(&mut self, records: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        let len = records.iter().map(|record| record.len()).sum();
-        self.0.reserve(len);
-        for record in records {
-            self.0.put_slice(record);
-        }
-        Ok(len)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A reader that has nothing yet.
-struct Waiting;
-
-impl io::Read for Waiting {
-    fn read(&mut self, _buffer: &mut [u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::WouldBlock.into())
     }
 }
 
