@@ -355,7 +355,11 @@ impl Session {
                 self.open();
                 self.advance(now);
             }
-            Verdict::Refuse => self.end(By::Us, Why::Refused),
+            Verdict::Refuse => {
+                self.tls.reject();
+                self.last_words_by = now.checked_add(self.config.close);
+                self.end(By::Us, Why::Refused);
+            }
         }
     }
 

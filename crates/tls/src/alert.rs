@@ -18,6 +18,9 @@ impl Alert {
     /// `decode_error` (RFC 8446 §6.2): a message that cannot be read, or an empty certificate of a server.
     pub const DECODE_ERROR: Self = Self(50);
 
+    /// The peer has judged our key, and does not want to talk to us.
+    pub const ACCESS_DENIED: Self = Self(49);
+
     /// `protocol_version` (RFC 8446 §6.2): no version in common.
     pub const PROTOCOL_VERSION: Self = Self(70);
 

@@ -190,6 +190,8 @@ impl Config {
         config.enable_early_data = false;
         config.enable_sni = false;
         config.max_fragment_size = Some(self.max_record + RUSTLS_OVERHEAD);
+        // For the last record of a connection whose peer is turned away: see `reject.rs`.
+        config.enable_secret_extraction = true;
         config.cert_compressors = Vec::new();
         config.cert_decompressors = Vec::new();
         Ok((config, checks))
@@ -218,6 +220,8 @@ impl Config {
         config.max_early_data_size = 0;
         config.send_half_rtt_data = false;
         config.max_fragment_size = Some(self.max_record + RUSTLS_OVERHEAD);
+        // For the last record of a connection whose peer is turned away: see `reject.rs`.
+        config.enable_secret_extraction = true;
         config.cert_compressors = Vec::new();
         config.cert_decompressors = Vec::new();
         Ok((config, checks))

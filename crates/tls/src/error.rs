@@ -40,6 +40,9 @@ pub enum TlsError {
         "a record is not what the other end sent: the bytes were damaged or changed on the way"
     )]
     Corrupt,
+    /// [`reject`](crate::Tls::reject) was called.
+    #[error("this side does not accept the peer's key")]
+    Rejected,
     /// [`close`](crate::Tls::close) was called before the handshake was finished.
     #[error("closed on this side before the handshake was finished")]
     Cancelled,

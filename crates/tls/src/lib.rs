@@ -73,8 +73,10 @@ mod error;
 mod fingerprint;
 mod identity;
 mod jid;
+mod memory;
 mod pem;
 mod provider;
+mod reject;
 mod san;
 #[cfg(feature = "seeded")]
 pub mod seeded;

@@ -18,6 +18,8 @@ use crate::{
     checks::Checks,
     config::{Config, Expect, MAX_RECORD, Role},
     error::{ConfigError, ExportError, TlsError, WriteError},
+    memory::{Queue, Waiting, last_record},
+    reject,
     verifier::PeerKey,
     verify,
     wire::{ALERT, PROTECTED, Queue, Waiting, last_record},
@@ -45,7 +47,8 @@ const AHEAD: usize = 66_000;
 ///
 /// `Debug` shows neither keys nor plaintext.
 pub struct Tls {
-    connection: Connection,
+    /// Gone once the peer was turned away.
+    connection: Option<Connection>,
     checks: Checks,
     max_record: usize,
     max_pending: usize,
@@ -83,7 +86,7 @@ impl Tls {
         // The limit is `max_pending`, kept here: rustls's own would take a part of a write and say nothing.
         connection.set_buffer_limit(None);
         let mut tls = Self {
-            connection,
+            connection: Some(connection),
             checks,
             max_record: MAX_RECORD,
             max_pending: config.max_pending,
@@ -107,8 +110,11 @@ impl Tls {
         let mut odd = Some(wire.len() % RUSTLS_READ).filter(|odd| *odd > 0);
         while !wire.is_empty() && self.failure.is_none() && !self.peer_closed {
             let mut piece = odd.take().and_then(|odd| wire.get(..odd)).unwrap_or(wire);
+            let Some(connection) = &mut self.connection else {
+                return;
+            };
             // Plaintext is drained after each read, so that rustls always has room for more.
-            let outcome = match self.connection.read_tls(&mut piece) {
+            let outcome = match connection.read_tls(&mut piece) {
                 Ok(0) => Err(Error::General("no more bytes are taken".to_owned())),
                 Ok(taken) => {
                     wire = wire.get(taken..).unwrap_or_default();
@@ -116,9 +122,7 @@ impl Tls {
                 }
                 Err(error) => Err(Error::General(error.to_string())),
             };
-            if self.peer.is_none() && !self.connection.is_handshaking() {
-                self.finish();
-            }
+            self.finish();
             self.drain(plain);
             match outcome {
                 Ok(_) if planted!("close-notify-ignored") => {}
@@ -165,8 +169,11 @@ impl Tls {
         if plain.is_empty() {
             return Ok(());
         }
+        let Some(connection) = &mut self.connection else {
+            return Err(WriteError::Failed);
+        };
         if std::mem::take(&mut self.rekey) {
-            self.connection
+            connection
                 .refresh_traffic_keys()
                 .map_err(|_| WriteError::Failed)?;
         }
@@ -175,7 +182,7 @@ impl Tls {
             self.out.reserve(AHEAD.saturating_sub(self.out.len()));
         }
         for record in plain.chunks(self.max_record) {
-            self.connection
+            connection
                 .writer()
                 .write_all(record)
                 .map_err(|_| WriteError::Failed)?;
@@ -243,10 +250,26 @@ impl Tls {
         self.closed = true;
         if self.peer.is_none() {
             self.cancel();
-        } else {
-            self.connection.send_close_notify();
+        } else if let Some(connection) = &mut self.connection {
+            connection.send_close_notify();
         }
         self.collect();
+    }
+
+    /// Ends the connection because of who the peer is, and tells it: what was written before, then `access_denied`
+    /// (RFC 8446 §6.2). It is over with [`TlsError::Rejected`].
+    ///
+    /// Before the end of the handshake and after [`close`](Self::close) it is as if `close` were called.
+    pub fn reject(&mut self) {
+        if self.peer.is_none() || self.closed || self.failure.is_some() {
+            self.close();
+            return;
+        }
+        self.collect();
+        if let Some(alert) = self.connection.take().and_then(reject::access_denied) {
+            self.out.put_slice(&alert);
+        }
+        self.failure = Some(TlsError::Rejected);
     }
 
     /// Whether the handshake is not finished. Stays true when it fails: see [`failure`](Self::failure).
@@ -272,7 +295,7 @@ impl Tls {
     pub fn alpn(&self) -> Option<&[u8]> {
         self.peer
             .as_ref()
-            .and_then(|_| self.connection.alpn_protocol())
+            .and_then(|_| self.connection.as_ref()?.alpn_protocol())
     }
 
     /// Who the peer is; `None` until it proved to hold its key and the handshake is finished.
@@ -287,7 +310,7 @@ impl Tls {
         let group = self
             .peer
             .as_ref()
-            .and_then(|_| self.connection.negotiated_key_exchange_group());
+            .and_then(|_| self.connection.as_ref()?.negotiated_key_exchange_group());
         group.map(|group| group.name() == rustls::NamedGroup::X25519MLKEM768)
     }
 
@@ -301,9 +324,8 @@ impl Tls {
         if self.peer.is_none() || self.failure.is_some() {
             return Err(ExportError);
         }
-        let exported = self
-            .connection
-            .export_keying_material(out, label.as_bytes(), Some(context));
+        let connection = self.connection.as_ref().ok_or(ExportError)?;
+        let exported = connection.export_keying_material(out, label.as_bytes(), Some(context));
         exported.map(|_| ()).map_err(|_| ExportError)
     }
 
@@ -321,7 +343,7 @@ impl Tls {
         let (peer_jid, own_jid, own_key) = self.checks.verifier().ends();
         let peer = self.peer.as_ref().ok_or(ExportError)?;
         let (own, peer) = ((own_jid, &own_key), (peer_jid, &peer.fingerprint));
-        Ok(match &self.connection {
+        Ok(match self.connection.as_ref().ok_or(ExportError)? {
             Connection::Client(_) => verify::Context::new(Role::Client, own, peer, secret),
             Connection::Server(_) => verify::Context::new(Role::Server, peer, own, secret),
         })
@@ -334,22 +356,32 @@ impl Tls {
     }
 
     fn process(&mut self) -> Result<IoState, Error> {
+        let Some(connection) = &mut self.connection else {
+            return Err(Error::HandshakeNotComplete);
+        };
         if !self.closed {
-            return self.connection.process_new_packets();
+            return connection.process_new_packets();
         }
         // rustls asserts in debug builds that no alert follows our close_notify, and sends one all the same when the peer
         // breaks a rule after it. A peer must not be able to stop the program with that.
-        panic::catch_unwind(AssertUnwindSafe(|| self.connection.process_new_packets()))
-            .unwrap_or_else(|_| {
+        panic::catch_unwind(AssertUnwindSafe(|| connection.process_new_packets())).unwrap_or_else(
+            |_| {
                 Err(Error::General(
                     "a record after our close_notify cannot be read".to_owned(),
                 ))
-            })
+            },
+        )
     }
 
     /// Checks what rustls leaves open, once; nothing was delivered yet.
     fn finish(&mut self) {
-        match self.checks.peer(&self.connection) {
+        let Some(connection) = &self.connection else {
+            return;
+        };
+        if self.peer.is_some() || connection.is_handshaking() {
+            return;
+        }
+        match self.checks.peer(connection) {
             Ok(peer) => self.peer = Some(peer),
             Err(TlsError::Alpn) => self.refuse(TlsError::Alpn, Alert::NO_APPLICATION_PROTOCOL),
             Err(why) => self.refuse(why, Alert::HANDSHAKE_FAILURE),
@@ -363,7 +395,9 @@ impl Tls {
             self.refuse(TlsError::Cancelled, Alert::USER_CANCELED);
         } else {
             // Our flight is under way, so the alert belongs to the keys at its end.
-            self.connection.send_close_notify();
+            if let Some(connection) = &mut self.connection {
+                connection.send_close_notify();
+            }
             self.failure = Some(TlsError::Cancelled);
         }
     }
@@ -403,16 +437,20 @@ impl Tls {
 
     /// Whether the peer has not seen a byte under our keys yet.
     fn speaks_plainly(&self) -> bool {
-        let client = matches!(self.connection, Connection::Client(_));
-        self.peer.is_none() && (client || self.connection.protocol_version().is_none())
+        let unseen = match &self.connection {
+            Some(Connection::Client(_)) => true,
+            Some(Connection::Server(server)) => server.protocol_version().is_none(),
+            None => false,
+        };
+        self.peer.is_none() && unseen
     }
 
     /// Moves decrypted data out of rustls.
     fn drain(&mut self, plain: &mut BytesMut) {
-        if self.peer.is_none() {
+        let Some(connection) = self.connection.as_mut().filter(|_| self.peer.is_some()) else {
             return;
-        }
-        let mut reader = self.connection.reader();
+        };
+        let mut reader = connection.reader();
         while let Ok(chunk) = reader.fill_buf() {
             let len = chunk.len();
             if len == 0 {
@@ -425,22 +463,24 @@ impl Tls {
 
     /// Lets go of what rustls has read into, all but 4 KiB: up to 28 KiB after full records, for as long as nothing comes.
     fn release(&mut self) {
-        if !self.peer_closed && self.failure.is_none() {
+        if !self.peer_closed
+            && self.failure.is_none()
+            && let Some(connection) = &mut self.connection
+        {
             // rustls sizes its buffer before it asks for bytes, now or when the next ones come; being told to wait, it
             // changes nothing else.
-            let _ = self.connection.read_tls(&mut Waiting);
+            let _ = connection.read_tls(&mut Waiting);
         }
     }
 
     /// Moves encrypted data out of rustls.
     fn collect(&mut self) {
-        while self.connection.wants_write() {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        while connection.wants_write() {
             // Writing to memory cannot fail.
-            if self
-                .connection
-                .write_tls(&mut Queue(&mut self.out))
-                .is_err()
-            {
+            if connection.write_tls(&mut Queue(&mut self.out)).is_err() {
                 return;
             }
         }

@@ -205,13 +205,13 @@ impl Session {
         }
     }
 
-    /// Decides the end. Only what TLS says about its own failure goes out after it: contents that break a rule earn no
-    /// alert, and a close_notify, even one that was queued before, would claim that all was well.
+    /// Decides the end. Only alerts go out after it, of TLS about its own failure and of an owner who turns the peer away:
+    /// contents that break a rule earn none, and a close_notify, even one that was queued before, would claim that all was well.
     pub(super) fn end(&mut self, by: By, why: Why) {
         if matches!(self.phase, Phase::Ending(_) | Phase::Closed) {
             return;
         }
-        self.gone |= !matches!(why, Why::Tls(_));
+        self.gone |= !matches!(why, Why::Tls(_) | Why::Refused);
         let clean = self.reading == Direction::Ended;
         let unconfirmed = self.unconfirmed;
         debug!(?by, clean, "session ends");

@@ -2,7 +2,7 @@
 
 use xtls_session::{By, Event, SendError, Verdict, Why};
 use xtls_tls::trust::{Level, Policy, Store, TrustError};
-use xtls_tls::{Fingerprint, Role, Tls, TlsError};
+use xtls_tls::{Alert, Fingerprint, Role, Tls, TlsError};
 
 use super::support::{
     End as _, JULIET, Ours, ROMEO, Setup, Stranger, address, bodies, message, settle,
@@ -96,7 +96,7 @@ fn nothing_comes_in_before_the_verdict() {
 }
 
 #[test]
-fn a_refused_peer_is_not_heard_and_not_answered() {
+fn a_refused_peer_is_not_heard_and_told_no_more_than_that() {
     let (mut juliet, mut stranger) = judging_juliet();
     stranger.say("<message><body>one</body></message>", &mut juliet);
     juliet.session.judge(juliet.now, Verdict::Refuse);
@@ -107,7 +107,38 @@ fn a_refused_peer_is_not_heard_and_not_answered() {
         (By::Us, Why::Refused, false)
     );
     assert_eq!(juliet.names(), ["judge", "closed"]);
-    assert!(stranger.plain.is_empty() && !stranger.was_told());
+    assert!(stranger.plain.is_empty());
+    let denied = TlsError::Alert(Alert::ACCESS_DENIED);
+    assert_eq!(stranger.tls.failure(), Some(&denied));
+}
+
+#[test]
+fn one_who_refuses_waits_no_longer_than_for_any_last_word() {
+    let (mut juliet, _stranger) = judging_juliet();
+    juliet.session.judge(juliet.now, Verdict::Refuse);
+    juliet.collect();
+    assert_eq!(juliet.names(), ["judge"], "the alert waits to be taken");
+    assert_eq!(juliet.expire(), "last words");
+    assert_eq!(juliet.closed().why, Why::Refused);
+    assert_eq!(juliet.session.poll_wire(usize::MAX), None);
+}
+
+#[test]
+fn one_who_has_not_judged_yet_hears_that_it_is_refused() {
+    for refused in [Role::Client, Role::Server] {
+        let (mut romeo, mut juliet) = introduced();
+        let (slow, quick) = match refused {
+            Role::Client => (&mut romeo, &mut juliet),
+            Role::Server => (&mut juliet, &mut romeo),
+        };
+        quick.session.judge(quick.now, Verdict::Refuse);
+        settle(quick, slow);
+        slow.cut();
+        let close = slow.closed();
+        let denied = Why::Tls(TlsError::Alert(Alert::ACCESS_DENIED));
+        assert_eq!((close.by, close.why), (By::Peer, denied));
+        assert!(slow.established().is_none() && !close.clean);
+    }
 }
 
 #[test]
@@ -122,7 +153,8 @@ fn what_the_initiator_said_to_one_who_refuses_it_is_unconfirmed() {
     romeo.cut();
     let close = romeo.closed();
     assert_eq!(close.unconfirmed, 2);
-    assert_eq!((close.by, close.why), (By::Transport, Why::Truncated));
+    let denied = Why::Tls(TlsError::Alert(Alert::ACCESS_DENIED));
+    assert_eq!((close.by, close.why), (By::Peer, denied));
     assert!(romeo.established().is_none());
     assert!(juliet.stanzas().is_empty());
 }

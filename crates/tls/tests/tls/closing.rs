@@ -245,3 +245,83 @@ fn a_failed_connection_takes_nothing_and_gives_its_last_words_once() {
             .is_err()
     );
 }
+
+#[test]
+fn a_peer_that_is_turned_away_is_told_behind_all_that_was_said() {
+    for swapped in [false, true] {
+        for length in [0, 3, 50_000] {
+            let (alice, bob) = connected();
+            let (mut one, mut other) = if swapped { (bob, alice) } else { (alice, bob) };
+            one.tls.write(&vec![7; length]).unwrap();
+            one.tls.reject();
+            assert_eq!(one.tls.failure(), Some(&TlsError::Rejected));
+            assert_eq!(one.tls.write(b"more"), Err(WriteError::Failed));
+            let mut out = [0; 32];
+            assert!(one.tls.export("label", b"", &mut out).is_err());
+            // Once, whatever is called.
+            one.tls.reject();
+            one.tls.close();
+            for byte in one.take() {
+                other.feed(&[byte]);
+            }
+            assert_eq!(other.plain, vec![7; length][..]);
+            let denied = TlsError::Alert(Alert::ACCESS_DENIED);
+            assert_eq!(other.tls.failure(), Some(&denied));
+            assert!(Alert::ACCESS_DENIED.refuses_us() && !other.tls.peer_closed());
+            // What it still says is dropped.
+            other.tls.close();
+            one.feed(&other.take());
+            assert_eq!(one.tls.failure(), Some(&TlsError::Rejected));
+            assert!(one.plain.is_empty() && one.take().is_empty());
+        }
+    }
+}
+
+/// The client judges the server before the server has heard the end of the handshake.
+#[test]
+fn a_client_that_turns_the_server_away_at_once_finishes_first() {
+    let (mut alice, mut bob) = pair();
+    bob.feed(&alice.take());
+    alice.feed(&bob.take());
+    assert!(!alice.tls.is_handshaking());
+    alice.tls.reject();
+    bob.feed(&alice.take());
+    assert!(!bob.tls.is_handshaking(), "so it knows whom to believe");
+    let denied = TlsError::Alert(Alert::ACCESS_DENIED);
+    assert_eq!(bob.tls.failure(), Some(&denied));
+}
+
+#[test]
+fn to_turn_away_before_the_peer_is_known_or_after_the_close_is_to_close() {
+    let (mut alice, mut bob) = pair();
+    alice.tls.reject();
+    assert_eq!(alice.tls.failure(), Some(&TlsError::Cancelled));
+    bob.feed(&alice.take());
+    let cancelled = TlsError::Alert(Alert::USER_CANCELED);
+    assert_eq!(bob.tls.failure(), Some(&cancelled));
+
+    let (mut alice, mut bob) = connected();
+    alice.tls.close();
+    alice.tls.reject();
+    assert_eq!(alice.tls.failure(), None);
+    settle(&mut alice, &mut bob);
+    assert!(bob.tls.peer_closed());
+    assert_eq!(bob.tls.failure(), None);
+}
+
+/// New keys on both sides do not confuse the last record.
+#[test]
+fn a_peer_is_turned_away_under_renewed_keys() {
+    let (mut alice, mut bob) = connected();
+    for _ in 0..3 {
+        alice.tls.refresh_keys();
+        alice.tls.write(b"a").unwrap();
+        settle(&mut alice, &mut bob);
+        bob.tls.write(b"b").unwrap();
+        settle(&mut alice, &mut bob);
+    }
+    bob.tls.reject();
+    alice.feed(&bob.take());
+    let denied = TlsError::Alert(Alert::ACCESS_DENIED);
+    assert_eq!(alice.tls.failure(), Some(&denied));
+}

@@ -10,6 +10,7 @@ mod closing;
 mod crossing;
 mod early;
 mod endings;
+mod judging;
 mod opens;
 mod original;
 mod pauses;

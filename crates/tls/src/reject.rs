@@ -1,0 +1,36 @@
+//! The alert by which an owner turns a peer away after the handshake.
+//!
+//! rustls answers the faults that it finds itself, and cannot be asked for an alert. So it gives up the keys of our
+//! direction, and one last record is made of them by the cipher suite that made all others.
+
+use rustls::{
+    Connection, ConnectionTrafficSecrets, ContentType, ProtocolVersion,
+    crypto::cipher::{OutboundChunks, OutboundPlainMessage},
+};
+
+use crate::alert::Alert;
+
+/// The level of every alert but `close_notify` and `user_canceled` (RFC 8446 §6).
+const FATAL: u8 = 2;
+
+/// The record with `access_denied`, which is the last of this connection; nothing if it has no keys of its own any more.
+///
+/// All that rustls had to send has to be taken before.
+pub(crate) fn access_denied(connection: Connection) -> Option<Vec<u8>> {
+    let suite = connection.negotiated_cipher_suite()?.tls13()?;
+    let (sequence, secrets) = connection.dangerous_extract_secrets().ok()?.tx;
+    let (key, iv) = match secrets {
+        ConnectionTrafficSecrets::Aes128Gcm { key, iv }
+        | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
+        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (key, iv),
+        _ => return None,
+    };
+    let alert = [FATAL, Alert::ACCESS_DENIED.number()];
+    let message = OutboundPlainMessage {
+        typ: ContentType::Alert,
+        version: ProtocolVersion::TLSv1_2,
+        payload: OutboundChunks::Single(&alert),
+    };
+    let mut encrypter = suite.aead_alg.encrypter(key, iv);
+    Some(encrypter.encrypt(message, sequence).ok()?.encode())
+}
