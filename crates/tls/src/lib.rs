@@ -64,7 +64,6 @@ mod planted;
 
 pub mod trust;
 pub mod verify;
-mod wire;
 
 mod alert;
 mod checks;

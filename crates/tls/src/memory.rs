@@ -4,6 +4,10 @@ use std::io;
 
 use bytes::{BufMut as _, BytesMut};
 
+/// Kinds of records (RFC 8446 §5.1): an alert, and whatever is under keys.
+pub(crate) const ALERT: u8 = 0x15;
+pub(crate) const PROTECTED: u8 = 0x17;
+
 /// The kind of the last record.
 pub(crate) fn last_record(mut wire: &[u8]) -> Option<u8> {
     let mut last = None;

@@ -19,11 +19,11 @@ const FATAL: u8 = 2;
 pub(crate) fn access_denied(connection: Connection) -> Option<Vec<u8>> {
     let suite = connection.negotiated_cipher_suite()?.tls13()?;
     let (sequence, secrets) = connection.dangerous_extract_secrets().ok()?.tx;
-    let (key, iv) = match secrets {
-        ConnectionTrafficSecrets::Aes128Gcm { key, iv }
-        | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
-        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (key, iv),
-        _ => return None,
+    let (ConnectionTrafficSecrets::Aes128Gcm { key, iv }
+    | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
+    | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }) = secrets
+    else {
+        return None;
     };
     let alert = [FATAL, Alert::ACCESS_DENIED.number()];
     let message = OutboundPlainMessage {

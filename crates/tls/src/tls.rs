@@ -18,11 +18,10 @@ use crate::{
     checks::Checks,
     config::{Config, Expect, MAX_RECORD, Role},
     error::{ConfigError, ExportError, TlsError, WriteError},
-    memory::{Queue, Waiting, last_record},
+    memory::{ALERT, PROTECTED, Queue, Waiting, last_record},
     reject,
     verifier::PeerKey,
     verify,
-    wire::{ALERT, PROTECTED, Queue, Waiting, last_record},
 };
 
 /// rustls wants a name even when it is neither sent nor checked (RFC 6761 §6.4: resolves to nothing).
