@@ -242,7 +242,7 @@ fn two_muxes_of_different_seeds_share_no_name() {
     };
     let (one, other) = (name(1), name(2));
     assert!(one.0 != other.0 && one.1 != other.1 && one.0 != one.1);
-    assert!(one.0.len() >= 26 && one.1.len() >= 26);
+    assert!(one.0.len() >= 17 && one.1.len() >= 17);
 }
 
 /// A stream is registered when the answer to its open has been dealt with: too late for a peer that speaks first.

@@ -30,7 +30,8 @@ pub(super) struct Told {
 /// The requests of one id from one sender.
 #[derive(Default)]
 pub(super) struct Asked {
-    open: bool,
+    /// An open or a close.
+    once: bool,
     asked: u32,
     answered: u32,
 }
@@ -109,7 +110,10 @@ impl End {
                 .entry((from.clone(), envelope.id.clone()))
                 .or_default();
             asked.asked += 1;
-            asked.open |= matches!(envelope.content, Content::Set(Payload::Open(_)));
+            asked.once |= matches!(
+                envelope.content,
+                Content::Set(Payload::Open(_) | Payload::Close(_))
+            );
         }
         let data = match &envelope.content {
             Content::Set(Payload::Data(data)) => Some(data),
@@ -320,8 +324,8 @@ impl End {
             return Err(format!("{id} is gone without a word"));
         }
         for ((_, id), asked) in &self.asked {
-            // One answer serves an open that came several times.
-            let least = if asked.open { 1 } else { asked.asked };
+            // One answer serves an open or a close that came several times.
+            let least = if asked.once { 1 } else { asked.asked };
             if asked.answered < least {
                 return Err(format!(
                     "{id} was asked {} times and answered {}",
