@@ -161,6 +161,59 @@ async fn pins_are_shown_and_never_overwritten() {
     trust(&["forget", address.as_str()]).await.expect(1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_key_is_refused_for_good() {
+    let (romeo, juliet) = Person::pair(&Server::free());
+    let address = juliet.address();
+    let trust = async |args: &[&str]| romeo.program(&[&["trust"], args].concat()).run().await;
+    let key = juliet.fingerprint().hex();
+    let own = romeo.fingerprint().hex();
+    trust(&["revoke", address.as_str(), &own])
+        .await
+        .expect(5)
+        .silent()
+        .saying("one's own key");
+    trust(&["revoke", romeo.address().as_str(), &key])
+        .await
+        .expect(5)
+        .silent();
+    trust(&["revoke", address.as_str(), "0123"])
+        .await
+        .expect(2)
+        .silent();
+    let revoked = trust(&["revoke", address.as_str()]).await;
+    assert_eq!(
+        revoked.expect(0).silent().event("revoked").unwrap()["fingerprint"],
+        key
+    );
+    let again = trust(&["revoke", address.as_str()]).await;
+    again
+        .expect(1)
+        .silent()
+        .saying("no key is pinned for juliet@");
+
+    for policy in ["pinned", "tofu"] {
+        let [initiator, listener] = meet(&romeo, &juliet, "revoked", policy).await;
+        initiator.expect(5).silent().saying("which is revoked");
+        listener
+            .expect(5)
+            .silent()
+            .saying("does not accept our key");
+        // Nor is it forgotten that it is revoked.
+        trust(&["forget", address.as_str()]).await.expect(0);
+    }
+    let shown = trust(&["show", address.as_str()]).await;
+    assert!(
+        shown.expect(0).text().contains("(revoked"),
+        "{}",
+        shown.text()
+    );
+    // A key that was never met.
+    let other = Person::new(romeo.server(), "juliet").fingerprint().hex();
+    trust(&["revoke", address.as_str(), &other]).await.expect(0);
+    assert_eq!(trust(&["show", address.as_str()]).await.output.len(), 2);
+}
+
 #[tokio::test]
 async fn a_damaged_store_is_not_an_empty_one() {
     let (romeo, juliet) = Person::pair(&Server::free());

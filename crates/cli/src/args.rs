@@ -227,6 +227,8 @@ pub(crate) enum Trust {
     Pin(TrustPin),
     /// Forgets the keys of a peer: the next contact is a first one again.
     Forget(TrustPeer),
+    /// Refuses keys of a peer for good, because somebody else may have them.
+    Revoke(TrustRevoke),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -249,6 +251,18 @@ pub(crate) struct TrustPin {
     /// One more key of a peer that has one already: a second device.
     #[arg(long)]
     pub(crate) another: bool,
+    #[command(flatten)]
+    pub(crate) account: Account,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TrustRevoke {
+    /// The peer, without a resource.
+    #[arg(value_name = "PEER", value_parser = bare)]
+    pub(crate) peer: Address,
+    /// The one key to revoke, which need not be pinned. Without, all that are pinned for the peer.
+    #[arg(value_name = "FINGERPRINT", num_args = 0..)]
+    pub(crate) fingerprint: Vec<String>,
     #[command(flatten)]
     pub(crate) account: Account,
 }

@@ -2,11 +2,11 @@
 
 use std::io::Write as _;
 
-use xtls_client::tls::Fingerprint;
 use xtls_client::tls::trust::{Level, MAX_ATTEMPTS, Method, Pin};
+use xtls_client::tls::{Fingerprint, Identity};
 
 use crate::account::{account, home};
-use crate::args::{Account, Id, Trust, TrustPeer, TrustPin};
+use crate::args::{Account, Id, Trust, TrustPeer, TrustPin, TrustRevoke};
 use crate::failure::{Code, Failure};
 use crate::say::Say;
 use crate::words;
@@ -64,6 +64,7 @@ pub(crate) fn trust(verb: &Trust, say: Say) -> Result<(), Failure> {
         Trust::Show(args) => show(args, say),
         Trust::Pin(args) => pin(args, say),
         Trust::Forget(args) => forget(args, say),
+        Trust::Revoke(args) => revoke(args, say),
     }
 }
 
@@ -119,14 +120,8 @@ fn show(args: &TrustPeer, say: Say) -> Result<(), Failure> {
 fn pin(args: &TrustPin, say: Say) -> Result<(), Failure> {
     let home = home(&args.account)?;
     let account = account(&args.account, &home)?;
-    let key = Fingerprint::parse(&args.fingerprint.join(" "))
-        .map_err(|error| Failure::usage(format!("the fingerprint: {error}")))?;
-    if home.identity(&account)?.fingerprint() == key {
-        return Err(Failure::new(
-            Code::Identity,
-            "this is the fingerprint of one's own key",
-        ));
-    }
+    let key = fingerprint(&args.fingerprint)?;
+    not_own(key, &home.identity(&account)?)?;
     let peer = args.peer.bare();
     let level = Level::Verified(Method::Fingerprint);
     let pinned = home.pins(&account)?.change(|store, now| {
@@ -163,6 +158,54 @@ fn forget(args: &TrustPeer, say: Say) -> Result<(), Failure> {
         format_args!("{dropped} keys of {peer} are forgotten; revoked ones stay refused"),
     );
     Ok(())
+}
+
+fn revoke(args: &TrustRevoke, say: Say) -> Result<(), Failure> {
+    let home = home(&args.account)?;
+    let account = account(&args.account, &home)?;
+    let peer = args.peer.bare();
+    let mut pins = home.pins(&account)?;
+    let keys: Vec<Fingerprint> = if args.fingerprint.is_empty() {
+        let store = pins.store();
+        let live = store.of(peer).iter();
+        let live = live.filter(|pin| pin.level != Level::Revoked);
+        live.map(|pin| pin.fingerprint).collect()
+    } else {
+        let key = fingerprint(&args.fingerprint)?;
+        not_own(key, &home.identity(&account)?)?;
+        vec![key]
+    };
+    if keys.is_empty() {
+        return Err(Failure::failed(format!("no key is pinned for {peer}"))
+            .hint("a key that was never met can be revoked by its fingerprint"));
+    }
+    // All of them or none.
+    pins.change(|store, now| {
+        keys.iter()
+            .try_for_each(|key| store.revoke(peer, *key, now))
+    })?;
+    for key in keys {
+        say.event(
+            "revoked",
+            &[("peer", peer.into()), ("fingerprint", key.hex().into())],
+            format_args!("{key} of {peer} is revoked: whoever shows it is refused from now on, also after `trust forget`"),
+        );
+    }
+    Ok(())
+}
+
+fn not_own(key: Fingerprint, own: &Identity) -> Result<(), Failure> {
+    if own.fingerprint() != key {
+        return Ok(());
+    }
+    let what = "this is the fingerprint of one's own key";
+    Err(Failure::new(Code::Identity, what))
+}
+
+/// As `xtls id` prints it, in one argument or several.
+fn fingerprint(words: &[String]) -> Result<Fingerprint, Failure> {
+    Fingerprint::parse(&words.join(" "))
+        .map_err(|error| Failure::usage(format!("the fingerprint: {error}")))
 }
 
 fn print(peer: &str, pin: &Pin, say: Say) -> Result<(), Failure> {
