@@ -10,6 +10,7 @@
 //! parser is not fit for strangers' stanzas (see `screen.rs`). It says what it does, whole stanzas included, to the `log`
 //! crate: do not bridge that to `tracing` below `info`.
 
+mod align;
 mod bridge;
 mod connector;
 mod dial;

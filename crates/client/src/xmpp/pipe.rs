@@ -7,13 +7,15 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
+use super::align::Align;
 use super::screen::{Screen, Sighting};
 
 /// Taken from the TLS layer at a time: as much as one record can hold.
 const READ: usize = 16 * 1024;
 
-/// Held back until a flush; beyond it the oldest part goes first.
+/// Held back until a flush; beyond it the oldest part goes first. A multiple of what the server reads at a time.
 const BATCH: usize = 128 * 1024;
 
 /// The encrypted stream with the [`Screen`] on its reading side, and one write a batch on its writing side.
@@ -25,6 +27,9 @@ pub(super) struct Pipe<T> {
     scratch: Box<[u8]>,
     inbound: BytesMut,
     outbound: BytesMut,
+    align: Align,
+    /// Bytes that were written since the last flush.
+    since_flush: usize,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Pipe<T> {
@@ -36,12 +41,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipe<T> {
             scratch: vec![0; READ].into(),
             inbound: BytesMut::new(),
             outbound: BytesMut::new(),
+            align: Align::default(),
+            since_flush: 0,
         }
     }
 
-    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.outbound.is_empty() {
-            let written = ready!(Pin::new(&mut self.io).poll_write(cx, &self.outbound))?;
+    /// Writes what is there in whole batches, and the rest of it if `all`. A batch goes only when the last has left, so
+    /// that TLS takes it whole: what it took in parts would make records of any length.
+    fn poll_drain(&mut self, cx: &mut Context<'_>, all: bool) -> Poll<io::Result<()>> {
+        while self.outbound.len() >= BATCH || all && !self.outbound.is_empty() {
+            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            let batch = self.outbound.get(..BATCH).unwrap_or(&self.outbound);
+            let written = ready!(Pin::new(&mut self.io).poll_write(cx, batch))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -99,21 +110,27 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Pipe<T> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.outbound.len() >= BATCH {
-            ready!(this.poll_drain(cx))?;
+            ready!(this.poll_drain(cx, false))?;
         }
         this.outbound.extend_from_slice(bytes);
+        this.since_flush += bytes.len();
         Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_drain(cx))?;
+        let len = std::mem::take(&mut this.since_flush);
+        if len > 0 {
+            let fill = this.align.fill(Instant::now(), len);
+            this.outbound.resize(this.outbound.len() + fill, b' ');
+        }
+        ready!(this.poll_drain(cx, true))?;
         Pin::new(&mut this.io).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_drain(cx))?;
+        ready!(this.poll_drain(cx, true))?;
         Pin::new(&mut this.io).poll_shutdown(cx)
     }
 }

@@ -10,13 +10,13 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, ProtocolVersion, RootCertStore};
 
+use super::align::RECORD;
 use super::dial::Start;
 use super::error::ConnectError;
 use super::socket::Socket;
 
-/// rustls counts the record's 5-byte header: at most 8,192 bytes of plaintext. Prosody reads 8,192 bytes at a time and
-/// sleeps a millisecond or more after each read that leaves part of a record behind.
-const MAX_FRAGMENT: usize = 8_192 + 5;
+/// rustls counts the record's 5-byte header.
+const MAX_FRAGMENT: usize = RECORD + 5;
 
 /// Ciphertext that may wait for the socket: one batch fits, and leaves in one write.
 const BUFFER: usize = 256 * 1024;
