@@ -14,7 +14,7 @@ use crate::keys::{address, config, identity, knows};
 pub(crate) struct Many {
     now: Instant,
     hub: Router,
-    pub(crate) spokes: Vec<Router>,
+    spokes: Vec<Router>,
 }
 
 const HUB: &str = "hub@west.example/one";
@@ -43,7 +43,17 @@ pub(crate) fn router(own: Address, peer: &str, seed: u8, streams: usize) -> Rout
 }
 
 impl Many {
+    /// With all of them alive.
     pub(crate) fn connected(count: usize) -> Self {
+        Self::with(count, true)
+    }
+
+    /// One end of each only: every other goes when it has done its part, as if it were on another machine.
+    pub(crate) fn alone(count: usize) -> Self {
+        Self::with(count, false)
+    }
+
+    fn with(count: usize, keep: bool) -> Self {
         let mut many = Self {
             now: Instant::now(),
             hub: router(address(HUB), "spoke@east.example", 1, count + 1),
@@ -69,7 +79,9 @@ impl Many {
             many.settle(&mut other, &peer);
             while other.poll_event(many.now).is_some() {}
             while many.hub.poll_event(many.now).is_some() {}
-            many.spokes.push(other);
+            if keep {
+                many.spokes.push(other);
+            }
         }
         many
     }

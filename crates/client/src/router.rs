@@ -50,7 +50,8 @@ pub struct Router {
     config: Config,
     legs: Legs,
     clock: Clock,
-    tunnels: BTreeMap<TunnelId, Tunnel>,
+    /// Each in a box of its own: the nodes of a map have room for more than they hold.
+    tunnels: BTreeMap<TunnelId, Box<Tunnel>>,
     /// The tunnels of each peer's address.
     peers: BTreeMap<Address, BTreeSet<TunnelId>>,
     streams: BTreeMap<Leg, TunnelId>,
@@ -126,7 +127,11 @@ impl Router {
     /// Gives the owner's word on [`What::Judge`]. A tunnel that has ended meanwhile is no error.
     pub fn judge(&mut self, now: Instant, id: TunnelId, verdict: Verdict) {
         let now = self.clock.read(now);
-        if let Some(session) = self.tunnels.get_mut(&id).and_then(Tunnel::session) {
+        if let Some(session) = self
+            .tunnels
+            .get_mut(&id)
+            .and_then(|tunnel| tunnel.session())
+        {
             session.judge(now, verdict);
             self.touch(now, id);
         }
@@ -152,7 +157,11 @@ impl Router {
         let now = self.clock.read(now);
         for id in [Some(id), self.heir(id)].into_iter().flatten() {
             self.mark_finished(id);
-            match self.tunnels.get_mut(&id).and_then(Tunnel::session) {
+            match self
+                .tunnels
+                .get_mut(&id)
+                .and_then(|tunnel| tunnel.session())
+            {
                 Some(session) => session.finish(now),
                 None => self.give_up(now, id),
             }
@@ -166,7 +175,11 @@ impl Router {
         for id in [Some(id), self.heir(id)].into_iter().flatten() {
             self.mark_finished(id);
             self.hurry(now, id);
-            match self.tunnels.get_mut(&id).and_then(Tunnel::session) {
+            match self
+                .tunnels
+                .get_mut(&id)
+                .and_then(|tunnel| tunnel.session())
+            {
                 Some(session) => session.close(now),
                 None => self.give_up(now, id),
             }
@@ -293,7 +306,7 @@ impl Router {
             let why = self
                 .tunnels
                 .get(&id)
-                .and_then(Tunnel::deadline)
+                .and_then(|tunnel| tunnel.deadline())
                 .map_or("tunnel", |d| d.1);
             (at, why)
         });
@@ -383,7 +396,10 @@ impl Router {
         }
         // Having found no whole stanza, the session may want more than it did.
         if hungry
-            && let Some(session) = self.tunnels.get_mut(&id).and_then(Tunnel::session)
+            && let Some(session) = self
+                .tunnels
+                .get_mut(&id)
+                .and_then(|tunnel| tunnel.session())
             && session.wants_wire()
         {
             self.dirty.insert(id);
@@ -429,7 +445,7 @@ impl Router {
         let at = self
             .tunnels
             .get(&id)
-            .and_then(Tunnel::deadline)
+            .and_then(|tunnel| tunnel.deadline())
             .map(|(at, _)| at);
         if self.scheduled.get(&id).copied() == at {
             return;

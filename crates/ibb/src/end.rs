@@ -57,7 +57,7 @@ impl Stream {
             tracing::debug!(stream = %self.id, %close, "closed");
             outbox.event(Event::Closed {
                 id: self.id,
-                close: close.clone(),
+                close: Close::clone(close),
             });
         }
     }
@@ -191,7 +191,7 @@ impl Stream {
         }
         let read_until = now + self.timeouts.drain;
         self.phase = Phase::Ended {
-            close,
+            close: Box::new(close),
             told: false,
             unanswered,
             read_until,

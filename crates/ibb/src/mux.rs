@@ -32,9 +32,10 @@ pub struct Mux {
     pub(crate) door: Door,
     pub(crate) clock: Clock,
     pub(crate) next_id: u64,
-    pub(crate) streams: BTreeMap<StreamId, Stream>,
+    /// Each in a box of its own: the nodes of a map have room for more than they hold.
+    pub(crate) streams: BTreeMap<StreamId, Box<Stream>>,
     /// The key of a stream: own address (the mux's), peer's full address, sid. Never less.
-    pub(crate) keys: BTreeMap<Address, BTreeMap<Sid, StreamId>>,
+    pub(crate) keys: BTreeMap<Address, Vec<(Sid, StreamId)>>,
     pub(crate) deadlines: BTreeSet<(Instant, StreamId)>,
     /// Streams that have a chunk to send.
     pub(crate) ring: Ring,
@@ -338,8 +339,7 @@ impl Mux {
         }
         let (at, id) = self.deadlines.first()?;
         let why = self
-            .streams
-            .get(id)
+            .get(*id)
             .and_then(Stream::deadline)
             .map_or("", |(_, why)| why);
         Some(Deadline {

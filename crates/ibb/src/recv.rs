@@ -27,8 +27,8 @@ pub(crate) struct Receiver {
     /// What the held chunks cost, against the cap.
     held: usize,
     chunks: VecDeque<Chunk>,
-    /// Length and hash of the last chunks; the last one is `expected - 1`.
-    recent: VecDeque<(usize, u64)>,
+    /// Hashes of the last chunks; the last one is `expected - 1`.
+    recent: VecDeque<u32>,
     empty_in_row: u8,
     stats: Counters,
 }
@@ -108,10 +108,10 @@ impl Receiver {
         }
 
         self.expected = seq.next();
-        self.recent.push_back(digest);
-        if self.recent.len() > RECENT {
+        if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
+        self.recent.push_back(digest);
         self.stats.chunks += 1;
         self.stats.bytes += bytes.len() as u64;
         if bytes.is_empty() && self.chunks.is_empty() {
@@ -132,7 +132,7 @@ impl Receiver {
     fn repeat(
         &mut self,
         seq: Seq,
-        digest: (usize, u64),
+        digest: u32,
         request: Option<String>,
     ) -> Result<Taken, Violation> {
         let behind = self.expected.0.wrapping_sub(seq.0);
@@ -206,6 +206,9 @@ impl Receiver {
             chunk.request.into_iter().for_each(&mut answered);
             chunk.repeated.into_iter().for_each(&mut answered);
         }
+        if self.chunks.is_empty() {
+            self.chunks = VecDeque::new();
+        }
         Some(bytes)
     }
 
@@ -242,8 +245,11 @@ impl Receiver {
     }
 }
 
-/// Tells a repetition from other bytes under the same number. Not a defence: whoever could make a
-/// collision gains an acknowledgement of bytes that are never delivered.
-fn digest(bytes: &Bytes) -> (usize, u64) {
-    (bytes.len(), FixedState::default().hash_one(bytes))
+/// Tells a repetition from other bytes under the same number, in four bytes, because an idle stream keeps hundreds of them.
+/// Not a defence: whoever makes a collision gains an acknowledgement of bytes that are never delivered.
+fn digest(bytes: &Bytes) -> u32 {
+    let hash = FixedState::default().hash_one(bytes);
+    #[expect(clippy::cast_possible_truncation, reason = "folded")]
+    let folded = (hash ^ hash >> 32) as u32;
+    folded
 }

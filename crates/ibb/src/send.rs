@@ -336,11 +336,12 @@ impl Sender {
         {
             self.flight.pop_front();
         }
-        if let Trouble::Resending { .. } = self.trouble {
-            self.trouble = Trouble::Resending {
-                since: now,
-                tries: 0,
-            };
+        if self.flight.is_empty() && self.queue.is_empty() {
+            // An idle stream holds no memory for what was under way.
+            (self.flight, self.queue) = (VecDeque::new(), VecDeque::new());
+        }
+        if let Trouble::Resending { since, tries } = &mut self.trouble {
+            (*since, *tries) = (now, 0);
         }
         self.weigh(now)
     }

@@ -88,7 +88,7 @@ pub(crate) enum Phase {
     },
     /// Decided. Bytes may remain to be read, and our `<close/>` may have no answer yet.
     Ended {
-        close: Close,
+        close: Box<Close>,
         told: bool,
         unanswered: Option<(String, Instant)>,
         read_until: Instant,

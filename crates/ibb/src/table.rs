@@ -18,20 +18,20 @@ impl Mux {
 
     pub(crate) fn find(&self, peer: &Address, sid: &Sid) -> Option<StreamId> {
         if planted!("no-from-check") {
-            return self.keys.values().find_map(|sids| sids.get(sid).copied());
+            return self.keys.values().find_map(|sids| with_sid(sids, sid));
         }
-        self.keys.get(peer)?.get(sid).copied()
+        with_sid(self.keys.get(peer)?, sid)
     }
 
     pub(crate) fn get(&self, id: StreamId) -> Option<&Stream> {
-        self.streams.get(&id)
+        self.streams.get(&id).map(Box::as_ref)
     }
 
     pub(crate) fn of_peer(&self, peer: &Address) -> impl Iterator<Item = StreamId> {
         self.keys
             .get(peer)
             .into_iter()
-            .flat_map(|sids| sids.values().copied())
+            .flat_map(|sids| sids.iter().map(|(_, id)| *id))
     }
 
     pub(crate) fn census(&self, peer: &Address) -> Census {
@@ -70,11 +70,11 @@ impl Mux {
     /// Enters a new stream. Its open or its result leaves later: the key is known by then.
     pub(crate) fn file(&mut self, now: Instant, stream: Stream) {
         let (id, peer) = (stream.id, stream.peer.clone());
-        self.keys
-            .entry(stream.peer.clone())
-            .or_default()
-            .insert(stream.sid.clone(), id);
-        self.streams.insert(id, stream);
+        let sids = self.keys.entry(stream.peer.clone()).or_default();
+        sids.retain(|(sid, _)| *sid != stream.sid);
+        sids.reserve_exact(1);
+        sids.push((stream.sid.clone(), id));
+        self.streams.insert(id, Box::new(stream));
         self.touch(now, id, |_, _, _| ());
         let others = self.of_peer(&peer).filter_map(|id| self.get(id));
         let fastest = others.filter_map(|stream| stream.sender.fastest()).min();
@@ -88,7 +88,7 @@ impl Mux {
             .keys
             .get(peer)
             .into_iter()
-            .flat_map(|sids| sids.values())
+            .flat_map(|sids| sids.iter().map(|(_, id)| id))
         {
             if let Some(stream) = self.streams.get_mut(id) {
                 stream.sender.on_path(fastest);
@@ -101,12 +101,12 @@ impl Mux {
             return;
         };
         let sids = self.keys.entry(stream.peer.clone()).or_default();
-        sids.remove(old);
-        sids.insert(stream.sid.clone(), id);
+        sids.retain(|(sid, _)| sid != old);
+        sids.push((stream.sid.clone(), id));
     }
 
     pub(crate) fn known(&self, id: StreamId) -> Option<&Stream> {
-        self.streams.get(&id).filter(|stream| !stream.is_told())
+        self.get(id).filter(|stream| !stream.is_told())
     }
 
     /// Changes a stream that the owner knows.
@@ -164,12 +164,18 @@ impl Mux {
 
     fn unfile(&mut self, stream: &Stream) {
         if let Some(sids) = self.keys.get_mut(&stream.peer) {
-            sids.remove(&stream.sid);
+            sids.retain(|(_, id)| *id != stream.id);
             if sids.is_empty() {
                 self.keys.remove(&stream.peer);
             }
         }
     }
+}
+
+/// A peer has few streams at a time, mostly one.
+fn with_sid(sids: &[(Sid, StreamId)], sid: &Sid) -> Option<StreamId> {
+    let found = sids.iter().find(|(other, _)| other == sid);
+    found.map(|(_, id)| *id)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod verify;
 mod write;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -38,7 +39,7 @@ pub struct Deadline {
 /// [`poll_event`](Self::poll_event) is asked until it has nothing. The session knows neither the transport nor the time.
 pub struct Session {
     binding: Binding,
-    config: Config,
+    config: Arc<Config>,
     tls: Tls,
     phase: Phase,
     /// Until the peer has named one: the services that we take beside that of the binding.
@@ -68,7 +69,7 @@ pub struct Session {
     said_full: bool,
     unconfirmed: u64,
     /// An end that waits until what was received before it has been handed out.
-    last: Option<(By, Why)>,
+    last: Option<Box<(By, Why)>>,
     /// Nothing goes to the transport any more, and nothing comes from it.
     gone: bool,
     keys: Keys,
@@ -111,7 +112,7 @@ enum Phase {
         confirmed: bool,
     },
     /// The end is decided; an alert may still be waiting for the transport.
-    Ending(Close),
+    Ending(Box<Close>),
     Closed,
 }
 
@@ -123,8 +124,11 @@ enum Direction {
 
 impl Session {
     /// Begins a session over a stream that both sides have agreed on. The client's first flight is ready at once.
+    ///
+    /// Sessions may share one configuration: `config` is one, or an `Arc` of one.
     #[must_use]
-    pub fn new(binding: Binding, tls: Tls, config: Config, now: Instant) -> Self {
+    pub fn new(binding: Binding, tls: Tls, config: impl Into<Arc<Config>>, now: Instant) -> Self {
+        let config = config.into();
         let limits = Limits::default()
             .max_len(config.max_stanza)
             .max_depth(config.max_depth);
@@ -270,6 +274,10 @@ impl Session {
         if event.is_some() {
             return event;
         }
+        if self.events.capacity() > 0 {
+            // An idle session holds no memory for events.
+            self.events = VecDeque::new();
+        }
         if let Phase::Ending(close) = &self.phase
             && (self.gone || self.tls.wire_pending() == 0)
         {
@@ -280,7 +288,7 @@ impl Session {
             self.phase = Phase::Closed;
             self.gone = true;
             self.plain = BytesMut::new();
-            return Some(Event::Closed(close));
+            return Some(Event::Closed(*close));
         }
         None
     }
@@ -404,7 +412,7 @@ impl Session {
     /// Ends the session at once, without close_notify: the peer will see a truncation. What was not handed out yet is
     /// dropped.
     pub fn abort(&mut self) {
-        let (by, why) = self.last.take().unwrap_or((By::Us, Why::Aborted));
+        let (by, why) = self.take_last().unwrap_or((By::Us, Why::Aborted));
         self.end(by, why);
         self.gone = true;
     }
@@ -463,7 +471,7 @@ impl Session {
         self.close_by = None;
         let unread = self.binding.service.mode() == Mode::Bytes && !self.plain.is_empty();
         if unread {
-            let (by, why) = self.last.take().unwrap_or((By::Us, Why::CloseTimeout));
+            let (by, why) = self.take_last().unwrap_or((By::Us, Why::CloseTimeout));
             self.end(by, why);
         } else if self.last.is_none() && self.tls.peer_closed() && self.is_flushed() {
             // The owner has not asked yet: what it will find is an end in order.

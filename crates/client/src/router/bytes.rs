@@ -7,7 +7,6 @@ use xtls_session::Mode;
 
 use super::Router;
 use super::event::{Gone, SendError, TunnelId};
-use super::tunnel::Tunnel;
 
 /// What a tunnel has done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,7 +39,10 @@ impl Router {
     /// read slow the peer down: their chunks are not acknowledged.
     pub fn read(&mut self, now: Instant, id: TunnelId, max: usize) -> Option<Bytes> {
         let now = self.clock.read(now);
-        let session = self.tunnels.get_mut(&id).and_then(Tunnel::session)?;
+        let session = self
+            .tunnels
+            .get_mut(&id)
+            .and_then(|tunnel| tunnel.session())?;
         let bytes = session.read(max);
         // There is room below, or the peer's end behind it.
         self.touch(now, id);

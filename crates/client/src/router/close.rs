@@ -52,7 +52,7 @@ impl Router {
             Phase::Yielding { .. } => {}
             Phase::Running(session) => {
                 session.handle_wire_end(now);
-                tunnel.cut = Some(why);
+                tunnel.cut = Some(Box::new(why));
                 self.dirty.insert(id);
             }
             Phase::Emptying { closed, .. } => {
@@ -91,7 +91,7 @@ impl Router {
         let orderly = matches!(close.why, Inner::Finished);
         let tls = matches!(close.why, Inner::Tls(_));
         if tunnel.heir.is_some() && !orderly && tunnel.verdict.is_none() {
-            tunnel.verdict = Some((By::Us, Why::Replaced));
+            tunnel.verdict = Some(Box::new((By::Us, Why::Replaced)));
         }
         let parted = tunnel.parted && self.may_have_moved(id);
         if !parted && orderly {
@@ -103,9 +103,9 @@ impl Router {
         // An alert, or a last step of a verification: the peer is told why.
         let told = matches!(close.why, Inner::Tls(_) | Inner::Refused);
         let (by, why) = match (tunnel.verdict.take(), tunnel.cut.take()) {
-            (Some(verdict), _) if !orderly => verdict,
+            (Some(verdict), _) if !orderly => *verdict,
             (_, Some(stream)) if !orderly && !tls => {
-                let session = close.why;
+                let (session, stream) = (close.why, *stream);
                 (close.by, Why::Cut { session, stream })
             }
             _ => (close.by, Why::Session(close.why)),
@@ -117,14 +117,14 @@ impl Router {
             (by, why)
         };
         let cut_off = matches!(why, Why::Replaced | Why::Session(Inner::Truncated));
-        let closed = Closed {
+        let closed = Box::new(Closed {
             peer: tunnel.peer.clone(),
             by,
             why,
             clean: close.clean && !cut_off
                 || (planted!("forged-close-is-clean") && tunnel.dismissed),
             unconfirmed: close.unconfirmed,
-        };
+        });
         let Some(stream) = tunnel.stream else {
             self.finish_tunnel(id, closed);
             return;
@@ -182,7 +182,7 @@ impl Router {
     }
 
     /// Sends xtls `<close/>`, now that TLS is closed and everything it said has been acknowledged.
-    fn send_close(&mut self, now: Instant, id: TunnelId, closed: Closed) {
+    fn send_close(&mut self, now: Instant, id: TunnelId, closed: Box<Closed>) {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
@@ -382,7 +382,7 @@ impl Router {
         if let Phase::Running(session) = &mut tunnel.phase {
             session.abort();
             tunnel.over = true;
-            tunnel.verdict = Some((by, why));
+            tunnel.verdict = Some(Box::new((by, why)));
             self.dirty.insert(id);
         }
     }
@@ -399,8 +399,8 @@ impl Router {
             self.streams.remove(&stream);
             self.legs.abort(now, stream);
             session.handle_wire_end(now);
-            tunnel.cut = Some(xtls_ibb::Why::Aborted);
-            tunnel.verdict = why;
+            tunnel.cut = Some(Box::new(xtls_ibb::Why::Aborted));
+            tunnel.verdict = why.map(Box::new);
             self.collect(now, id);
             self.dirty.insert(id);
         }
@@ -424,7 +424,7 @@ impl Router {
         }
     }
 
-    pub(super) fn finish_tunnel(&mut self, id: TunnelId, closed: Closed) {
+    pub(super) fn finish_tunnel(&mut self, id: TunnelId, closed: Box<Closed>) {
         let orderly = closed.clean && matches!(closed.why, Why::Session(Inner::Finished));
         let Some(tunnel) = self.tunnels.remove(&id) else {
             return;
@@ -446,9 +446,9 @@ impl Router {
         self.emptying.remove(&id);
         if !tunnel.hidden() {
             if planted!("closed-twice") {
-                self.tell(id, What::Closed(closed.clone()));
+                self.tell(id, What::Closed(Closed::clone(&closed)));
             }
-            self.tell(id, What::Closed(closed));
+            self.tell(id, What::Closed(*closed));
         }
         self.after(id, &tunnel, orderly);
     }

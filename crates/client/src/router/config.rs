@@ -52,7 +52,7 @@ pub struct Config {
     pub(super) accept: Accept,
     pub(super) service: Service,
     pub(super) also: Arc<[Service]>,
-    pub(super) session: xtls_session::Config,
+    pub(super) session: Arc<xtls_session::Config>,
     pub(super) ibb: xtls_ibb::Config,
     pub(super) close: Duration,
     pub(super) half_open: usize,
@@ -75,7 +75,7 @@ impl Config {
             accept: Accept::Nobody,
             service: Service::stanzas(),
             also: Arc::new([]),
-            session: xtls_session::Config::default(),
+            session: Arc::default(),
             ibb: xtls_ibb::Config::default().block_size(BlockSize::MAX),
             close: Duration::from_secs(10),
             half_open: 32,
@@ -120,7 +120,7 @@ impl Config {
     /// Limits and deadlines of each session.
     #[must_use]
     pub fn session(mut self, session: xtls_session::Config) -> Self {
-        self.session = session;
+        self.session = Arc::new(session);
         self
     }
 

@@ -139,7 +139,7 @@ impl Router {
         let Some(tunnel) = self.tunnels.get(&id) else {
             return false;
         };
-        let cut = match &tunnel.cut {
+        let cut = match tunnel.cut.as_deref() {
             // The peer's alert may be sealed with keys that we do not have.
             None => matches!(
                 close.why,

@@ -89,7 +89,9 @@ impl Router {
             (_, Glare::Same) => {
                 self.decline(now, stream, Condition::NotAcceptable, ErrorType::Cancel);
             }
-            (Some(id), Glare::Ours) if self.tunnels.get(&id).is_some_and(Tunnel::opening) => {
+            (Some(id), Glare::Ours)
+                if self.tunnels.get(&id).is_some_and(|tunnel| tunnel.opening()) =>
+            {
                 self.decline(now, stream, Condition::Conflict, ErrorType::Cancel);
             }
             (Some(id), Glare::Ours | Glare::Theirs) => self.yield_to(now, id, stream, from, hello),
@@ -177,7 +179,11 @@ impl Router {
         let older: Vec<_> = self
             .with_peer(&peer)
             .into_iter()
-            .filter(|id| self.tunnels.get(id).is_some_and(Tunnel::unfinished))
+            .filter(|id| {
+                self.tunnels
+                    .get(id)
+                    .is_some_and(|tunnel| tunnel.unfinished())
+            })
             .collect();
         if self.too_many(&peer, &older) {
             self.decline(now, stream, Condition::PolicyViolation, ErrorType::Wait);
@@ -292,7 +298,7 @@ impl Router {
         };
         let expect = binding.expect_one_of(&also, self.config.trust.clone(), self.config.policy);
         let tls = Tls::new(role, &self.config.tls, expect)?;
-        let session = Session::new(binding, tls, self.config.session, now).serving(also);
+        let session = Session::new(binding, tls, self.config.session.clone(), now).serving(also);
         Ok(Box::new(session))
     }
 
@@ -369,7 +375,7 @@ impl Router {
             .entry(tunnel.peer.clone())
             .or_default()
             .insert(id);
-        self.tunnels.insert(id, tunnel);
+        self.tunnels.insert(id, Box::new(tunnel));
         id
     }
 }

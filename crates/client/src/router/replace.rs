@@ -64,7 +64,11 @@ impl Router {
         match key {
             None => self.tell(id, What::Judge(introduction)),
             Some(key) if key == introduction.fingerprint => {
-                if let Some(session) = self.tunnels.get_mut(&id).and_then(Tunnel::session) {
+                if let Some(session) = self
+                    .tunnels
+                    .get_mut(&id)
+                    .and_then(|tunnel| tunnel.session())
+                {
                     session.judge(now, Verdict::Accept);
                 }
             }
@@ -109,7 +113,7 @@ impl Router {
         let mut late = false;
         if let Some(tunnel) = self.tunnels.get_mut(&new) {
             tunnel.rival = Some(old);
-            tunnel.waiting = Some(peer);
+            tunnel.waiting = Some(Box::new(peer));
             late = tunnel.late;
         }
         let until = now + self.config.close;
@@ -196,7 +200,7 @@ impl Router {
         self.tunnels.insert(new, rest);
         self.dirty.extend([old, new]);
         if let Some(peer) = peer {
-            self.tell(old, What::Renewed(peer));
+            self.tell(old, What::Renewed(*peer));
         }
     }
 
@@ -246,7 +250,7 @@ impl Router {
             let (peer, waiting) = (tunnel.peer.clone(), tunnel.waiting.take());
             self.tell(newcomer, What::Incoming(peer));
             if let Some(waiting) = waiting {
-                self.tell(newcomer, What::Established(waiting));
+                self.tell(newcomer, What::Established(*waiting));
             }
             self.dirty.insert(newcomer);
         }

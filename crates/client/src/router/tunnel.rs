@@ -25,16 +25,16 @@ pub(super) enum Phase {
     /// close_notify was), or await it. Without a limit, unless the owner is in a hurry: the streams have one of their own
     /// for a peer that stops acknowledging.
     Emptying {
-        closed: Closed,
+        closed: Box<Closed>,
         first: bool,
         until: Option<Instant>,
     },
     /// Our xtls `<close/>` waits for `<closed/>`.
-    Closing { closed: Closed, until: Instant },
+    Closing { closed: Box<Closed>, until: Instant },
     /// The peer sent its close_notify first, so its `<close/>` is due.
-    Awaiting { closed: Closed, until: Instant },
+    Awaiting { closed: Box<Closed>, until: Instant },
     /// The stream is being closed; its end is the tunnel's.
-    Ending { closed: Closed },
+    Ending { closed: Box<Closed> },
 }
 
 /// Where our ClientHello has travelled: it decides whether a failure is answered by one more try without an early one.
@@ -80,7 +80,7 @@ pub(super) struct Tunnel {
     /// The peer's xtls `<close/>` has come.
     pub(super) dismissed: bool,
     /// What the stream beneath ended with.
-    pub(super) cut: Option<xtls_ibb::Why>,
+    pub(super) cut: Option<Box<xtls_ibb::Why>>,
     /// The established tunnel that this one is about to replace: until then the owner hears nothing of it.
     pub(super) rival: Option<TunnelId>,
     /// The newer tunnel to which this one's conversation is moving, and when the rest has to have gone on.
@@ -88,7 +88,7 @@ pub(super) struct Tunnel {
     /// Bytes that the stream beneath had moved when we looked last, while the rest is awaited.
     pub(super) moved: u64,
     /// It is established, and waits until its rival has been read to the end.
-    pub(super) waiting: Option<Peer>,
+    pub(super) waiting: Option<Box<Peer>>,
     /// Its conversation has moved on under its name; the rest is closing only.
     pub(super) silent: bool,
     /// The peer has ended its direction while a successor of ours was on its way: it has moved there, or has finished.
@@ -100,7 +100,7 @@ pub(super) struct Tunnel {
     /// Our handshake is complete, so the peer may have accepted us, whether we hear of it or not.
     pub(super) ready: bool,
     /// What the router ended the session for, when it is the router that did.
-    pub(super) verdict: Option<(By, Why)>,
+    pub(super) verdict: Option<Box<(By, Why)>>,
 }
 
 impl Tunnel {
@@ -207,14 +207,14 @@ impl Tunnel {
         matches!(self.phase, Phase::Opening { .. } | Phase::Yielding { .. })
     }
 
-    pub(super) fn closed(&self, by: By, why: Why) -> Closed {
-        Closed {
+    pub(super) fn closed(&self, by: By, why: Why) -> Box<Closed> {
+        Box::new(Closed {
             peer: self.peer.clone(),
             by,
             why,
             clean: false,
             unconfirmed: 0,
-        }
+        })
     }
 
     /// The tunnel's own deadlines, without those of the streams beneath.

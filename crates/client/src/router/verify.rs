@@ -6,7 +6,6 @@ use xtls_session::{Compare, VerifyError};
 use xtls_stanza::verify::Reason;
 use zeroize::Zeroizing;
 
-use super::tunnel::Tunnel;
 use super::{Router, TunnelId, answers};
 
 impl Router {
@@ -22,7 +21,10 @@ impl Router {
     ) -> Result<(), VerifyError> {
         let now = self.clock.read(now);
         let seed = Zeroizing::new(answers::fresh_seed(&mut self.random));
-        let session = self.tunnels.get_mut(&id).and_then(Tunnel::session);
+        let session = self
+            .tunnels
+            .get_mut(&id)
+            .and_then(|tunnel| tunnel.session());
         session
             .ok_or(VerifyError::NotOpen)?
             .verify(now, compare, seed)?;
@@ -52,7 +54,11 @@ impl Router {
         call: impl FnOnce(&mut xtls_session::Session, Instant),
     ) {
         let now = self.clock.read(now);
-        if let Some(session) = self.tunnels.get_mut(&id).and_then(Tunnel::session) {
+        if let Some(session) = self
+            .tunnels
+            .get_mut(&id)
+            .and_then(|tunnel| tunnel.session())
+        {
             call(session, now);
             self.touch(now, id);
         }

@@ -56,7 +56,7 @@ impl Session {
                 self.reading = Direction::Ended;
                 return Some(Event::PeerFinished);
             }
-            if let Some((by, why)) = self.last.take() {
+            if let Some((by, why)) = self.take_last() {
                 self.end(by, why);
             } else if self.plain.is_empty() {
                 // An idle session holds no memory for bytes that may not come for hours.

@@ -182,7 +182,7 @@ impl Session {
         if !matches!(self.phase, Phase::Open { .. }) || self.reading == Direction::Open {
             return;
         }
-        if let Some((by, why)) = self.last.take() {
+        if let Some((by, why)) = self.take_last() {
             self.end(by, why);
         } else if self.is_flushed() {
             self.end(self.first.unwrap_or(By::Us), Why::Finished);
@@ -199,10 +199,14 @@ impl Session {
             Phase::Handshaking { .. } | Phase::Ending(_) | Phase::Closed => false,
         };
         if keep {
-            self.last.get_or_insert((by, why));
+            self.last.get_or_insert_with(|| Box::new((by, why)));
         } else {
             self.end(by, why);
         }
+    }
+
+    pub(super) fn take_last(&mut self) -> Option<(By, Why)> {
+        self.last.take().map(|last| *last)
     }
 
     /// Decides the end. Only alerts go out after it, of TLS about its own failure and of an owner who turns the peer away:
@@ -216,12 +220,12 @@ impl Session {
         let unconfirmed = self.unconfirmed;
         debug!(?by, clean, "session ends");
         self.verification_is_cut();
-        self.phase = Phase::Ending(Close {
+        self.phase = Phase::Ending(Box::new(Close {
             by,
             why,
             clean,
             unconfirmed,
-        });
+        }));
         self.close_by = None;
         self.events
             .retain(|event| !matches!(event, Event::Judge(_) | Event::Readable));

@@ -27,6 +27,7 @@ pub(super) struct Verification {
     asked: u32,
 }
 
+/// What takes part in a verification has memory of its own: most sessions never see one.
 #[derive(Debug, Default)]
 enum State {
     #[default]
@@ -34,10 +35,10 @@ enum State {
     /// The peer wants it.
     Asked(Method),
     /// We want it.
-    Waiting(Wish),
+    Waiting(Box<Wish>),
     /// Both want it, and the attempt is to be counted. The peer may have been quicker with that.
-    Due(Wish, Option<Message>),
-    Running(Run),
+    Due(Box<Wish>, Option<Box<Message>>),
+    Running(Box<Run>),
 }
 
 /// What is wanted here, and the randomness for it.
@@ -83,7 +84,7 @@ impl Session {
             return Err(VerifyError::Mode);
         }
         let method = compare.method();
-        let wish = Wish { compare, seed };
+        let wish = Box::new(Wish { compare, seed });
         match self.verification.state {
             State::Idle => self.verification.state = State::Waiting(wish),
             State::Asked(wanted) if wanted != method => return Err(VerifyError::Method(wanted)),
@@ -115,7 +116,7 @@ impl Session {
             Compare::Words => Run::words(context, wish.seed),
             Compare::Code(code) => Run::code(context, code, &wish.seed),
         };
-        self.verification.state = State::Running(run);
+        self.verification.state = State::Running(Box::new(run));
         self.limit_verification();
         self.say(first);
         if let Some(message) = early {
@@ -236,7 +237,7 @@ impl Session {
         };
         match &mut self.verification.state {
             State::Running(_) => self.hear(&message),
-            State::Due(_, early @ None) => *early = Some(message),
+            State::Due(_, early @ None) => *early = Some(Box::new(message)),
             State::Due(_, Some(_)) | State::Waiting(_) | State::Asked(_) => {
                 let fault = Fault::Order(message.name());
                 self.broken(Broken::Fault(fault), Some(Reason::Failed));
@@ -281,7 +282,7 @@ impl Session {
     }
 
     /// Both want it.
-    fn due(&mut self, wish: Wish) {
+    fn due(&mut self, wish: Box<Wish>) {
         let (method, tag) = (wish.compare.method(), wish.compare.tag());
         self.verification.state = State::Due(wish, None);
         self.tell_verify(Verify::Due { method, tag });
