@@ -12,6 +12,7 @@ use tokio_xmpp::parsers::stream_error::{ReceivedStreamError, StreamError};
 use tokio_xmpp::stanzastream::Connection;
 use tokio_xmpp::xmlstream::{RecvFeaturesError, StreamHeader, Timeouts, initiate_stream};
 
+use super::align::Align;
 use super::dial::{Route, Start};
 use super::error::ConnectError;
 use super::options::Options;
@@ -39,6 +40,7 @@ pub(super) struct Connector {
     /// The address to ask for: with a resource if one is wanted.
     identity: Jid,
     numbers: Numbers,
+    fill: bool,
 }
 
 impl Connector {
@@ -74,6 +76,7 @@ impl Connector {
             },
             identity,
             numbers: Numbers::default(),
+            fill: options.fill,
         })
     }
 
@@ -95,8 +98,9 @@ impl Connector {
         let (tls, exporter) = self.tls.handshake(socket, start).await?;
         let tls = self.log_in(tls, exporter).await?;
         tracing::debug!("logged in");
-        self.open(Pipe::new(tls, Screen::new(self.numbers.clone()), sightings))
-            .await
+        let align = self.fill.then(Align::default);
+        let screen = Screen::new(self.numbers.clone());
+        self.open(Pipe::new(tls, screen, sightings, align)).await
     }
 
     async fn log_in(

@@ -52,6 +52,7 @@ pub struct Options {
     pub(super) security: Security,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) allow_plain: bool,
+    pub(super) fill: bool,
     pub(super) timeout: Duration,
     pub(super) retry: Retry,
 }
@@ -68,6 +69,7 @@ impl Options {
             security: Security::Auto,
             ca_file: None,
             allow_plain: false,
+            fill: true,
             timeout: Duration::from_secs(30),
             retry: Retry::default(),
         }
@@ -109,6 +111,15 @@ impl Options {
         self
     }
 
+    /// Whether white space keeps the server's reads whole while much is sent: Prosody passes bulk two to four times as
+    /// fast with it, others do not care. It costs less than 1 kB for all that leaves at once, and nothing when less than
+    /// 4 kB leave at a time or 50 ms lie between. Default: yes.
+    #[must_use]
+    pub fn fill(mut self, fill: bool) -> Self {
+        self.fill = fill;
+        self
+    }
+
     /// How long one attempt may take, from the name look-up to the login, and as long again the binding of a resource.
     /// Default 30 s.
     #[must_use]
@@ -134,6 +145,7 @@ impl fmt::Debug for Options {
             .field("security", &self.security)
             .field("ca_file", &self.ca_file)
             .field("allow_plain", &self.allow_plain)
+            .field("fill", &self.fill)
             .field("timeout", &self.timeout)
             .field("retry", &self.retry)
             .finish_non_exhaustive()

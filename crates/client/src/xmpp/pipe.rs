@@ -27,13 +27,19 @@ pub(super) struct Pipe<T> {
     scratch: Box<[u8]>,
     inbound: BytesMut,
     outbound: BytesMut,
-    align: Align,
+    /// `None`: nothing is filled.
+    align: Option<Align>,
     /// Bytes that were written since the last flush.
     since_flush: usize,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Pipe<T> {
-    pub(super) fn new(io: T, screen: Screen, sightings: mpsc::UnboundedSender<Sighting>) -> Self {
+    pub(super) fn new(
+        io: T,
+        screen: Screen,
+        sightings: mpsc::UnboundedSender<Sighting>,
+        align: Option<Align>,
+    ) -> Self {
         Self {
             io,
             screen,
@@ -41,7 +47,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipe<T> {
             scratch: vec![0; READ].into(),
             inbound: BytesMut::new(),
             outbound: BytesMut::new(),
-            align: Align::default(),
+            align,
             since_flush: 0,
         }
     }
@@ -120,8 +126,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Pipe<T> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let len = std::mem::take(&mut this.since_flush);
-        if len > 0 {
-            let fill = this.align.fill(Instant::now(), len);
+        if let Some(align) = this.align.as_mut().filter(|_| len > 0) {
+            let fill = align.fill(Instant::now(), len);
             this.outbound.resize(this.outbound.len() + fill, b' ');
         }
         ready!(this.poll_drain(cx, true))?;
@@ -134,3 +140,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Pipe<T> {
         Pin::new(&mut this.io).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;
