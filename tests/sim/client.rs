@@ -54,6 +54,8 @@ pub enum Act {
     Judge(TunnelId, Fingerprint, Address),
     /// The link is interrupted for this long; it comes back (true) or does not.
     Cut(Duration, bool),
+    /// The server is down for this long, and knows nothing of before then.
+    Restart(Duration),
     /// The link is there again: the old one (true) or a new one.
     Back(bool),
 }
@@ -163,10 +165,12 @@ impl Client {
             })
             .window(setup.window)
             .messages(setup.messages);
-        let friends = friends
+        let friends: BTreeSet<Address> = friends
             .into_iter()
             .take(if romeo { 1 } else { 3 })
             .collect();
+        let mut referee = Referee::new(setup.most_under_way());
+        referee.welcome.clone_from(&friends);
         let config = Config::new(tls, Arc::new(store.clone()))
             .policy(setup.policy)
             .accept(Accept::Only(friends))
@@ -179,7 +183,6 @@ impl Client {
                 Carrier::Iq
             })
             .ibb(ibb);
-        let mut referee = Referee::new(setup.most_under_way());
         let server = keys::address(own.domain());
         let known = [own.to_bare(), peer.to_bare(), server];
         referee.known.extend(known);
@@ -244,12 +247,29 @@ impl Client {
         if !lawful {
             return Err("I8: a key on first use changes the pins of a known address".to_owned());
         }
+        self.on_disk()?;
         self.router.set_trust(Arc::new(self.store.clone()));
         Ok(if pinned.is_ok() {
             Verdict::Accept
         } else {
             Verdict::Refuse
         })
+    }
+
+    /// I9: what is written of the pins is read back whole, and torn anywhere it is refused.
+    ///
+    /// # Errors
+    /// It is not so.
+    pub fn on_disk(&self) -> Result<(), String> {
+        let text = self.store.to_text();
+        let whole = Store::parse(&text).is_ok_and(|store| store.to_text() == text);
+        let end = text.len() * 2 / 3;
+        let torn = text.get(..end).map(Store::parse);
+        if whole && torn.is_none_or(|torn| torn.is_err()) {
+            Ok(())
+        } else {
+            Err("I9: the pins are not read as they were written, or a torn file is".to_owned())
+        }
     }
 
     /// Notes what the server has sent, in case the link repeats it.

@@ -37,7 +37,15 @@ impl World {
             keys::address("capulet.example"),
             keys::address("evil.example"),
         ];
-        let from = if outsider || self.dice.permille(300) {
+        // Somebody who may not open.
+        let stranger = outsider && self.dice.permille(50);
+        let from = if stranger {
+            let others = [
+                keys::address("tybalt@evil.example/den"),
+                own.with_resource("attic").expect("an address"),
+            ];
+            self.dice.pick(&others)
+        } else if outsider || self.dice.permille(300) {
             self.dice.pick(&others)
         } else {
             peer
@@ -58,7 +66,8 @@ impl World {
         } else {
             format!("f{}", self.dice.below(1000))
         };
-        let content = match self.dice.below(11) {
+        let kind = if stranger { 9 } else { self.dice.below(11) };
+        let content = match kind {
             0 => Content::Set(Payload::Data(data)),
             1 => Content::Set(Payload::Close(ibb::Close { sid })),
             2 => Content::Set(Payload::Xtls(Control::Close { sid: None })),
@@ -84,7 +93,7 @@ impl World {
                 payloads: vec![Payload::Data(data)],
                 error: None,
             },
-            9 if !outsider => Content::Set(Payload::Open(ibb::Open {
+            9 if !outsider || stranger => Content::Set(Payload::Open(ibb::Open {
                 sid: Sid::new(&format!("forged{}", self.dice.below(5))).expect("a sid"),
                 block_size: BlockSize::MAX,
                 carrier: Carrier::Iq,

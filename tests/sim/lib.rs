@@ -14,13 +14,16 @@
 //! | I3 | nothing goes in or comes out before the verdict, and nobody is established whom the owner does not trust | [`oracle`] |
 //! | I4 | nothing is said in plaintext: the same canary | [`canary`] |
 //! | I5 | once the faults stop everything ends, every request has its answer, and a new tunnel works | [`run`] |
-//! | I6 | windows, unread bytes and half-open tunnels stay within their bounds | [`referee`], [`oracle`] |
-//! | I7 | no panic, no overflow, and on the wire nothing against XEP-0047 | [`referee`] |
-//! | I8 | pins change on a first use only, and only from none | [`client`] |
+//! | I6 | windows and half-open tunnels stay within their bounds | [`referee`], `owner` |
+//! | I7 | no panic, no overflow, on the wire nothing against XEP-0047 or the flow before the letter, no hello for two streams, and nothing to strangers but that nobody is here | [`referee`] |
+//! | I8 | pins change on a first use and by a verification only; what is verified is the key of whom it is said to be, and words are shown only for the nonce that was promised | [`client`], `verify` |
+//! | I9 | the pins are read back as they were written, or refused: a torn file is never an empty one | [`client`] |
+//! | I10 | no more is acknowledged than the owner has taken, and the backlog | `owner` |
+//! | I11 | who has nothing to say says little: signs of life, and new keys when they are due | [`run`] |
 //! | I12 | crossing opens end in one tunnel | [`run`] |
 //! | I13 | the same seed gives the same trace | [`run`] |
 //!
-//! I9 and I10 are about files and I11 is about rates, which the routers do not know.
+//! I9 to I11 speak of files and rates, of which routers know nothing; here they are held of what is nearest to them.
 
 #![allow(
     clippy::cast_possible_truncation,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use xtls_client::router::{Event, TunnelId, What, Why};
 use xtls_session::Verdict;
+use xtls_stanza::{Content, Payload};
 use xtls_tls::trust::Policy;
 
 use crate::client::{Act, GARDEN, NURSE};
@@ -88,6 +89,7 @@ impl World {
                 self.clients[at].router.judge(now, id, verdict);
             }
             Act::Cut(time, comes_back) => self.cut(at, time, comes_back),
+            Act::Restart(time) => self.restart(at, time),
             Act::Back(same) => self.back(at, same),
         }
         self.drain(at);
@@ -203,6 +205,7 @@ impl World {
     /// Takes all that a router says, as long as it says something.
     pub(crate) fn drain(&mut self, at: usize) {
         let now = self.now;
+        let mut ended = false;
         for _ in 0..1_000_000 {
             let mut quiet = true;
             while let Some(event) = self.clients[at].router.poll_event(now) {
@@ -211,21 +214,27 @@ impl World {
             }
             while let Some(envelope) = self.clients[at].router.poll_transmit(now) {
                 quiet = false;
+                ended |= matches!(envelope.content, Content::Set(Payload::Close(_)));
                 self.say(at, envelope);
             }
             if quiet || self.broken.is_some() {
                 break;
             }
         }
+        // Whoever ends a stream answers all that came on it: nothing more will, and what is unread is a window at most.
+        let acknowledged = self.clients[at].referee.acknowledged;
+        if let Some((_, before)) = self.clients[at].held.as_mut().filter(|_| ended) {
+            *before = acknowledged;
+        }
         // A malicious peer has streams of its own at the same client, and what they carry is acknowledged too.
         if self.setup.adversary != Adversary::Peer
             && let Some((_, before)) = self.clients[at].held
         {
-            let taken = self.clients[at].referee.acknowledged - before;
+            let taken = acknowledged - before;
             let most = self.setup.backlog + 3 * 16_384 + usize::from(self.setup.block).max(4096);
             if taken > most {
                 self.accuse(format!(
-                    "I6: {taken} bytes are acknowledged that nobody reads"
+                    "I10: {taken} bytes are acknowledged that nobody reads"
                 ));
             }
         }

@@ -6,7 +6,8 @@ use std::hash::Hasher as _;
 
 use bytes::Bytes;
 use xtls_stanza::ibb::{Carrier, Data, Sid};
-use xtls_stanza::{Address, Content, Envelope, Payload};
+use xtls_stanza::xtls::Control;
+use xtls_stanza::{Address, Condition, Content, Envelope, Payload};
 
 /// What is known of the streams and requests of one client.
 #[derive(Debug, Default)]
@@ -21,9 +22,15 @@ pub struct Referee {
     pub acknowledged: usize,
     /// The bare addresses that may learn that the client is there.
     pub known: BTreeSet<Address>,
+    /// The bare addresses that may open.
+    pub welcome: BTreeSet<Address>,
     /// Most bytes under way that the client is configured for.
     pub most: usize,
     chunks: BTreeMap<(Address, String), usize>,
+    /// Flows of before the letter, and the request that is under way in each.
+    flows: BTreeMap<Address, Option<String>>,
+    /// The randoms of the ClientHellos that the client has sent, and for which stream.
+    hellos: BTreeMap<[u8; 32], String>,
 }
 
 #[derive(Debug, Default)]
@@ -74,7 +81,7 @@ impl Stream {
         let chunk = (data.seq.0, digest(&data.bytes));
         if data.seq.0 == self.takes {
             self.takes = self.takes.wrapping_add(1);
-            remember(&mut self.taken, chunk);
+            remember(&mut self.taken, chunk, RECENT);
             return true;
         }
         if self.taken.contains(&chunk) {
@@ -85,15 +92,17 @@ impl Stream {
     }
 }
 
-fn remember(recent: &mut VecDeque<(u16, u64)>, chunk: (u16, u64)) {
+fn remember(recent: &mut VecDeque<(u16, u64)>, chunk: (u16, u64), most: usize) {
     recent.push_back(chunk);
-    if recent.len() > RECENT {
+    if recent.len() > most {
         recent.pop_front();
     }
 }
 
-/// Chunks whose repetition is lawful; the client remembers as many.
+/// Chunks of the peer's whose repetition is lawful; the client remembers as many.
 const RECENT: usize = 512;
+/// Chunks of the client's that may come back with `wait`, and go once more: all that a number can name.
+const SENT: usize = 1 << 16;
 
 fn digest(bytes: &Bytes) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
@@ -124,7 +133,8 @@ impl Referee {
                 self.owe(key, stranger);
             }
             Content::Set(payload) => {
-                let must_fail = !lawful || self.must_fail(&from, payload);
+                let stranger = !self.known.contains(&from.to_bare());
+                let must_fail = !lawful || stranger || self.must_fail(&from, payload);
                 if let Payload::Open(open) = payload {
                     self.offered.insert(
                         key.clone(),
@@ -137,18 +147,33 @@ impl Referee {
                     }
                     // Nothing more can come, so nothing is held back any more; what is unread is a window at most.
                     Payload::Close(_) => self.chunks.retain(|(peer, _), _| *peer != from),
+                    Payload::Xtls(Control::Data(bytes)) => {
+                        self.chunks.insert(key.clone(), bytes.len());
+                    }
+                    Payload::Xtls(Control::Close { sid: None }) => {
+                        self.chunks.retain(|(peer, _), _| *peer != from);
+                    }
                     _ => {}
                 }
                 self.owe(key, must_fail);
             }
             Content::Result(_) | Content::Error(_) => {
                 let opened = matches!(envelope.content, Content::Result(_));
+                if let Content::Result(Some(Payload::Xtls(Control::Proceed { .. }))) =
+                    &envelope.content
+                {
+                    self.flows.insert(from.clone(), None);
+                }
+                if let Some(under_way) = self.flows.get_mut(&from) {
+                    under_way.take_if(|id| *id == envelope.id);
+                }
                 if let Some((sid, block, carrier)) = self.asked.remove(&key)
                     && opened
                 {
                     self.streams
                         .insert((from.clone(), sid), Stream::new(block, carrier));
                 }
+                let mut failed = false;
                 for (_, stream) in self
                     .streams
                     .iter_mut()
@@ -156,10 +181,25 @@ impl Referee {
                 {
                     if let Some(len) = stream.under_way.remove(&envelope.id) {
                         stream.bytes -= len;
+                        failed |= !opened;
                     }
+                }
+                if failed {
+                    // The stream is at its end, as after the peer's close.
+                    self.chunks.retain(|(peer, _), _| *peer != from);
                 }
             }
             Content::Message { payloads, .. } => {
+                // What was stored, copied or forwarded is nobody's chunk.
+                let copied = |payload: &Payload| match payload {
+                    Payload::Other(element) => {
+                        element.ns == "urn:xmpp:delay" || element.name == "received"
+                    }
+                    _ => false,
+                };
+                if payloads.iter().any(copied) {
+                    return;
+                }
                 // A message is a chunk of streams in message mode only.
                 for payload in payloads {
                     if let Payload::Data(data) = payload
@@ -216,6 +256,10 @@ impl Referee {
                 true
             }
             Payload::Malformed { .. } => true,
+            Payload::Open(_) | Payload::Xtls(Control::Start { .. }) => {
+                !self.welcome.contains(&from.to_bare())
+            }
+            Payload::Xtls(Control::Data(_)) => !self.flows.contains_key(from),
             _ => false,
         }
     }
@@ -229,10 +273,29 @@ impl Referee {
             return Ok(());
         };
         let key = (to.clone(), envelope.id.clone());
+        // Whom the client asks for something is no stranger.
+        if matches!(envelope.content, Content::Set(_)) {
+            self.known.insert(to.to_bare());
+            self.welcome.insert(to.to_bare());
+        }
         match &envelope.content {
             Content::Set(Payload::Open(open)) => {
                 self.asked
                     .insert(key, (open.sid.clone(), open.block_size.get(), open.carrier));
+                if let Ok(Some(Control::Start { hello: Some(hello) })) = Control::in_open(open) {
+                    return self.hello(&hello, open.sid.as_str());
+                }
+            }
+            Content::Set(Payload::Xtls(Control::Start { hello: Some(hello) })) => {
+                return self.hello(hello, &envelope.id);
+            }
+            Content::Set(Payload::Xtls(Control::Data(_))) => {
+                let Some(under_way) = self.flows.get_mut(&to) else {
+                    return Err("data of a flow that nobody has agreed to".to_owned());
+                };
+                if under_way.replace(envelope.id.clone()).is_some() {
+                    return Err("two requests of one flow are under way".to_owned());
+                }
             }
             Content::Set(Payload::Data(data)) => return self.chunk(&to, &envelope.id, data, true),
             Content::Result(_) | Content::Error(_) => return self.answer(key, envelope),
@@ -248,8 +311,34 @@ impl Referee {
         Ok(())
     }
 
+    /// No ClientHello serves two streams.
+    fn hello(&mut self, wire: &[u8], name: &str) -> Result<(), String> {
+        // A record of the handshake (5 bytes), a ClientHello (4), its version (2), its random.
+        let Some(random) = wire.get(11..43).and_then(|random| random.try_into().ok()) else {
+            return Ok(());
+        };
+        if wire.first() != Some(&0x16) || wire.get(5) != Some(&1) {
+            return Ok(());
+        }
+        let first = self.hellos.entry(random).or_insert_with(|| name.to_owned());
+        if first == name {
+            Ok(())
+        } else {
+            Err(format!("the hello of {first} serves {name} too"))
+        }
+    }
+
     fn answer(&mut self, key: (Address, String), envelope: &Envelope) -> Result<(), String> {
         let good = matches!(envelope.content, Content::Result(_));
+        if let Content::Result(Some(Payload::Xtls(Control::Proceed { .. }))) = &envelope.content {
+            self.flows.insert(key.0.clone(), None);
+        }
+        if let Content::Error(error) = &envelope.content
+            && !self.known.contains(&key.0.to_bare())
+            && error.condition != Condition::ServiceUnavailable
+        {
+            return Err("a stranger learns more than that nobody is here".to_owned());
+        }
         let Some(owed) = self.owed.get_mut(&key) else {
             return Err(format!(
                 "an answer to {} that was never asked by {}",
@@ -280,8 +369,15 @@ impl Referee {
     }
 
     fn chunk(&mut self, to: &Address, id: &str, data: &Data, asks: bool) -> Result<(), String> {
-        let Some(stream) = self.streams.get_mut(&(to.clone(), data.sid.clone())) else {
+        let name = (to.clone(), data.sid.clone());
+        if !self.streams.contains_key(&name) {
             return Err(format!("a chunk of stream {} that is not open", data.sid));
+        }
+        if data.seq.0 == 0 {
+            self.hello(&data.bytes, data.sid.as_str())?;
+        }
+        let Some(stream) = self.streams.get_mut(&name) else {
+            return Ok(());
         };
         let len = data.bytes.len();
         if len > usize::from(stream.block) {
@@ -293,7 +389,7 @@ impl Referee {
         let chunk = (data.seq.0, digest(&data.bytes));
         if data.seq.0 == stream.sends {
             stream.sends = stream.sends.wrapping_add(1);
-            remember(&mut stream.sent, chunk);
+            remember(&mut stream.sent, chunk, SENT);
         } else if !stream.sent.contains(&chunk) {
             return Err(format!(
                 "chunk {} where {} is next",
@@ -316,15 +412,12 @@ impl Referee {
 
     /// The link is gone: nothing is owed, and no stream stands.
     pub fn lost(&mut self) {
-        let (acknowledged, most, known) = (
-            self.acknowledged,
-            self.most,
-            std::mem::take(&mut self.known),
-        );
         *self = Self {
-            acknowledged,
-            most,
-            known,
+            acknowledged: self.acknowledged,
+            most: self.most,
+            known: std::mem::take(&mut self.known),
+            welcome: std::mem::take(&mut self.welcome),
+            hellos: std::mem::take(&mut self.hellos),
             ..Self::default()
         };
     }

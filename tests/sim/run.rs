@@ -70,12 +70,17 @@ impl World {
         self.pass(STORM);
         self.raging = false;
         for at in 0..self.clients.len() {
-            self.back(at, true);
+            let same = !self.down.contains(&at);
+            self.back(at, same);
             if let Some((id, _)) = self.clients[at].held {
                 self.act(at, Act::Release(id));
             }
         }
-        self.pass(CALM);
+        self.pass(CALM / 3);
+        let said = self.said;
+        self.pass(CALM - CALM / 3);
+        self.is_quiet(said);
+        self.no_half_open();
         if self.setup.calm() {
             self.all_is_well();
         }
@@ -138,6 +143,11 @@ impl World {
             let cut = match self.setup.cuts {
                 Cuts::Never => None,
                 Cuts::Resumed => Some(true),
+                Cuts::Any if dice.permille(250) => {
+                    let (at, time) = (seconds(&mut dice, 0, 80), seconds(&mut dice, 1, 60));
+                    self.later(at, Deed::Act(who, Act::Restart(time)));
+                    None
+                }
                 Cuts::Any => Some(dice.permille(500)),
             };
             if let Some(comes_back) = cut {
@@ -166,9 +176,35 @@ impl World {
             let at = seconds(&mut dice, 20, 110);
             self.later(at, Deed::Act(who, Act::Open));
         }
+        if !calm && dice.permille(100) {
+            // Gives up in the middle of much that it has not read.
+            let (at, who) = (seconds(&mut dice, 5, 60), dice.pick(&[ROMEO, JULIET]));
+            let mut acts = vec![
+                (who, Act::Hold(Duration::from_secs(40))),
+                (1 - who, Act::Say(30, 8000, 2)),
+            ];
+            if dice.permille(700) {
+                // The stream ends before, for a reason of its own.
+                acts.push((1 - who, Act::Restart(Duration::from_secs(8))));
+                acts.push((who, Act::Say(1, 100, 0)));
+            }
+            acts.push((who, Act::Abort));
+            for (number, (who, act)) in acts.into_iter().enumerate() {
+                self.later(
+                    at + Duration::from_secs(5) * number as u32,
+                    Deed::Act(who, act),
+                );
+            }
+        }
         if dice.permille(200) {
             let (at, who) = (seconds(&mut dice, 0, 100), dice.pick(&[ROMEO, JULIET]));
             self.later(at, Deed::Act(who, Act::Meet));
+        }
+        if self.setup.withhold {
+            for number in 2..20 {
+                let at = Duration::from_secs(5 * number);
+                self.later(at, Deed::Act(1 - opener, Act::Say(1, 50, 0)));
+            }
         }
         if self.setup.verify {
             for who in [ROMEO, JULIET] {
@@ -190,6 +226,37 @@ impl World {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// I11: whoever has nothing to say says little, signs of life and new keys apart.
+    fn is_quiet(&mut self, before: [u64; 4]) {
+        let seconds = (CALM - CALM / 3).as_secs();
+        let renewals = self
+            .setup
+            .keys
+            .map_or(0, |(age, _)| seconds / age.as_secs());
+        let most = 40 + renewals * 60;
+        for (at, before) in before.into_iter().enumerate() {
+            let said = self.said[at] - before;
+            if said > most {
+                return self.accuse(format!(
+                    "I11: client {at} says {said} stanzas in {seconds} s although nobody says anything"
+                ));
+            }
+        }
+    }
+
+    /// I5: nothing is half-open for longer than any deadline, although nobody has ended it.
+    fn no_half_open(&mut self) {
+        let half = self
+            .oracle
+            .ends
+            .iter()
+            .find(|((at, _), end)| *at < 2 && end.closed.is_none() && !end.ready);
+        if let Some((end, _)) = half {
+            let what = format!("I5: {end:?} is half-open for ever");
+            self.accuse(what);
         }
     }
 

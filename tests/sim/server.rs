@@ -6,7 +6,7 @@ use bytes::Bytes;
 use xtls_stanza::ibb::{BlockSize, Sid};
 use xtls_stanza::xtls::Control;
 use xtls_stanza::{
-    Address, Condition, Content, Envelope, ErrorType, Payload, PresenceKind, StanzaError,
+    Address, Condition, Content, Element, Envelope, ErrorType, Payload, PresenceKind, StanzaError,
 };
 
 use crate::client::{Act, GARDEN, NURSE};
@@ -22,6 +22,15 @@ impl World {
             return;
         };
         let borrowed = self.borrow(from, &envelope);
+        if let Content::Set(Payload::Open(open)) = &envelope.content
+            && matches!(
+                Control::in_open(open),
+                Ok(Some(Control::Start { hello: None }))
+            )
+            && from < self.clients.len()
+        {
+            self.plain.insert(envelope.id.clone(), open.sid.clone());
+        }
         if from < self.clients.len() {
             let recent = &mut self.clients[from].recent_out;
             recent.push_back(envelope.clone());
@@ -48,8 +57,21 @@ impl World {
             );
             return;
         }
+        if self.down.contains(&target) {
+            self.totals.fault("the server is down");
+            let condition = self.dice.pick(&[
+                Condition::RemoteServerNotFound,
+                Condition::RemoteServerTimeout,
+            ]);
+            let kind = self.dice.pick(&[ErrorType::Wait, ErrorType::Cancel]);
+            if self.dice.permille(700) {
+                self.bounce(from, envelope, condition, kind);
+            }
+            return;
+        }
         envelope.from = Some(seen_from);
         envelope.to = Some(seen_to);
+        self.copy(from, target, &envelope);
         if self.raging {
             match self.setup.adversary {
                 Adversary::Sid => rename(&mut envelope),
@@ -228,11 +250,106 @@ impl World {
                 _ => open.extensions.extend(open.extensions.clone()),
             }
         }
+        if let Content::Set(Payload::Xtls(Control::Start { hello })) = &mut envelope.content
+            && self.dice.permille(500)
+        {
+            self.totals.fault("open changed");
+            *hello = None;
+        }
         if let Content::Result(Some(_)) = &envelope.content
             && self.dice.permille(500)
         {
             self.totals.fault("answer stripped");
             envelope.content = Content::Result(None);
+        }
+        if let Content::Result(_) = &envelope.content
+            && let Some(sid) = self.plain.remove(&envelope.id)
+            && self.dice.permille(700)
+        {
+            self.totals.fault("flight put into an answer");
+            let hello = Some(Bytes::from_static(&[0x16, 3, 3, 0, 4, 2, 0, 0, 0]));
+            envelope.content = Content::Result(Some(Payload::Xtls(Control::Proceed { hello })));
+            self.spoiled.insert(sid);
+        }
+    }
+
+    /// The server of a client restarts: what is under way to it is lost, and so is the link.
+    pub(crate) fn restart(&mut self, at: usize, time: Duration) {
+        if self.clients[at].away.is_some() {
+            return;
+        }
+        self.totals.fault("server restarted");
+        self.lose_under_way(at);
+        self.down.insert(at);
+        self.cut(at, time, false);
+    }
+
+    /// Whether a message that finds nobody is kept, and until when; or goes to another device (RFC 6121 §8.5.3.2.1).
+    fn rerouted(&mut self, to: usize, envelope: &Envelope) -> bool {
+        let Content::Message { kind, .. } = &envelope.content else {
+            return false;
+        };
+        if *kind == xtls_stanza::MessageKind::Error {
+            return false;
+        }
+        match self.dice.below(3) {
+            0 => return false,
+            1 => self.totals.fault("re-routed to another device"),
+            _ => {
+                self.totals.fault("stored, and late");
+                let mut late = envelope.clone();
+                add_delay(&mut late);
+                self.carry(to + 10, to, &late, Duration::from_secs(1), true);
+            }
+        }
+        true
+    }
+
+    /// What servers make of a message beside bringing it: carbons, what an archive or a store gives, and what was meant for
+    /// another device.
+    fn copy(&mut self, from: usize, to: usize, envelope: &Envelope) {
+        let Content::Message { payloads, .. } = &envelope.content else {
+            return;
+        };
+        let chunk = payloads
+            .iter()
+            .any(|payload| matches!(payload, Payload::Data(_)));
+        if !chunk || to >= self.clients.len() || !self.dice.permille(self.setup.copies) {
+            return;
+        }
+        let late = self.dice.time(Duration::from_secs(1));
+        let own = self.clients[to].address.clone();
+        let mut copy = envelope.clone();
+        match self.dice.below(3) {
+            0 => {
+                self.totals.fault("copied by an archive");
+                add_delay(&mut copy);
+                let late = if self.dice.permille(500) {
+                    Duration::ZERO
+                } else {
+                    late
+                };
+                self.carry(from, to, &copy, late, false);
+            }
+            1 => {
+                self.totals.fault("meant for another device");
+                copy.to = own.with_resource("attic").ok();
+                self.carry(from, to, &copy, late, false);
+            }
+            _ => {
+                self.totals.fault("carbon copied");
+                let mut inner = Vec::new();
+                copy.write(&mut inner);
+                let mut xml = format!(
+                    "<message xmlns='jabber:client' from='{}' to='{}'><received xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'>",
+                    own.bare(),
+                    own.as_str()
+                )
+                .into_bytes();
+                xml.extend(inner);
+                xml.extend(b"</forwarded></received></message>");
+                self.carry_text(from, to, xml, late, false);
+            }
         }
     }
 
@@ -285,6 +402,7 @@ impl World {
             return;
         }
         self.totals.fault("link lost");
+        self.down.remove(&at);
         self.lose_under_way(at);
         let address = self.clients[at].address.clone();
         let client = &mut self.clients[at];
@@ -302,6 +420,9 @@ impl World {
                     .iter()
                     .position(|client| client.address == from)
             {
+                if self.rerouted(at, &envelope) {
+                    continue;
+                }
                 envelope.from = None;
                 self.bounce(
                     sender,
@@ -324,6 +445,15 @@ impl World {
         if at < 2 && self.dice.permille(700) {
             self.carry(at, peer, &presence, Duration::ZERO, true);
         }
+    }
+}
+
+/// Marks a message as one that was kept (XEP-0203).
+fn add_delay(envelope: &mut Envelope) {
+    if let Content::Message { payloads, .. } = &mut envelope.content {
+        let delay =
+            Element::new("delay", "urn:xmpp:delay").with_attr("stamp", "2008-12-15T00:00:00Z");
+        payloads.push(Payload::Other(delay));
     }
 }
 

@@ -149,6 +149,8 @@ pub struct Setup {
     pub copies: u64,
     /// The owners verify each other.
     pub verify: bool,
+    /// The server withholds what the responder says in any session but the first.
+    pub withhold: bool,
 }
 
 /// How links to the servers fail.
@@ -288,12 +290,17 @@ impl Setup {
         let padding = dice.pick(&[1, 1, 1, 256]);
         let copies = dice.pick(&[0, 50, 300]);
         let verify = dice.permille(250);
+        let withhold = dice.permille(300);
         if self.long {
             return self;
         }
         // The original flow has no names by which the one beside could be told apart.
         self.original = original && !self.bulk && !self.messages && !self.adversary.beside();
         self.keys = renewed.then_some(keys);
+        self.withhold = withhold && renewed && self.adversary == Adversary::Tamper;
+        if self.withhold {
+            self.rates = Rates::default();
+        }
         self.copies = if self.messages { copies } else { 0 };
         self.verify = verify && !self.bulk;
         if self.verify {
@@ -335,6 +342,7 @@ impl Setup {
             padding: 1,
             copies: 0,
             verify: false,
+            withhold: false,
         }
     }
 

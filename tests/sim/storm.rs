@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use xtls_stanza::ibb::Seq;
+use xtls_stanza::xtls::Control;
 use xtls_stanza::{Condition, Content, Envelope, ErrorType, Payload, StanzaError};
 
 use crate::world::{Deed, World};
@@ -12,9 +13,28 @@ impl World {
     /// Carries a stanza, or does worse.
     pub(crate) fn tamper(&mut self, from: usize, to: usize, mut envelope: Envelope) {
         let rates = self.setup.rates;
+        if self.setup.withhold && self.withheld(from, &envelope) {
+            self.totals.fault("withheld in a newer session");
+            return;
+        }
         if self.dice.permille(rates.drop) {
             self.totals.fault("dropped");
             return;
+        }
+        if let Content::Set(Payload::Xtls(Control::Data(bytes))) = &mut envelope.content {
+            if self.dice.permille(rates.swallow) {
+                self.totals.fault("swallowed and acknowledged");
+                let answer = envelope.result(None);
+                self.answer_for(to, from, &envelope, answer);
+                return;
+            }
+            if self.dice.permille(rates.flip) && !bytes.is_empty() {
+                self.totals.fault("flipped");
+                let mut spoiled = bytes.to_vec();
+                let at = self.dice.index(spoiled.len());
+                spoiled[at] ^= 1 << self.dice.below(8);
+                *bytes = Bytes::from(spoiled);
+            }
         }
         if let Content::Set(Payload::Data(data)) = &mut envelope.content {
             if self.dice.permille(rates.swallow) {
@@ -104,6 +124,20 @@ impl World {
                 .pick(&[ErrorType::Wait, ErrorType::Cancel, ErrorType::Modify]);
             let answer = envelope.error(StanzaError::new(kind, condition));
             self.answer_for(to, from, &envelope, answer);
+        }
+    }
+
+    /// Whether the responder says this, in another session than the first.
+    fn withheld(&mut self, from: usize, envelope: &Envelope) -> bool {
+        match (&envelope.content, &self.first) {
+            (Content::Set(Payload::Open(open)), None) => {
+                self.first = Some((from, open.sid.clone()));
+                false
+            }
+            (Content::Set(Payload::Data(data)), Some((opener, first))) => {
+                from != *opener && data.sid != *first
+            }
+            _ => false,
         }
     }
 

@@ -126,6 +126,8 @@ impl World {
         client
             .router
             .set_trust(std::sync::Arc::new(client.store.clone()));
+        let kept = client.on_disk();
+        self.demand(kept);
         if noted.is_err() && at < FALSE_ROMEO {
             return self.accuse("I8: a verified key cannot be pinned");
         }

@@ -1,11 +1,12 @@
 //! The simulated world: clients with whole routers, their servers, and time that only jumps.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::Hasher as _;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use xtls_stanza::Envelope;
+use xtls_stanza::ibb::Sid;
+use xtls_stanza::{Content, Envelope, Payload};
 
 use crate::canary::Canary;
 use crate::client::{Act, Client};
@@ -86,7 +87,17 @@ pub struct World {
     /// Stanzas that owners wanted to say and could not.
     pub(crate) unsaid: usize,
     /// Ids and sids of whoever is in the middle beside the real one.
-    pub(crate) borrowed: std::collections::BTreeSet<String>,
+    pub(crate) borrowed: BTreeSet<String>,
+    /// Clients whose servers are down.
+    pub(crate) down: BTreeSet<usize>,
+    /// Opens without a hello, by the ids of their requests.
+    pub(crate) plain: BTreeMap<String, Sid>,
+    /// Streams to whose opens a server has answered with a flight that nobody asked for.
+    pub(crate) spoiled: BTreeSet<Sid>,
+    /// The first stream, and who has opened it.
+    pub(crate) first: Option<(usize, Sid)>,
+    /// Stanzas that each client has sent.
+    pub(crate) said: [u64; 4],
     same_moment: u32,
 }
 
@@ -117,7 +128,12 @@ impl World {
             broken: None,
             replaced: Vec::new(),
             unsaid: 0,
-            borrowed: std::collections::BTreeSet::new(),
+            borrowed: BTreeSet::new(),
+            down: BTreeSet::new(),
+            plain: BTreeMap::new(),
+            spoiled: BTreeSet::new(),
+            first: None,
+            said: [0; 4],
             same_moment: 0,
             setup,
         }
@@ -282,6 +298,12 @@ impl World {
             self.accuse("I2: a server sees plaintext");
         }
         self.note(|| format!("<- {from} {}", short(&xml)));
+        self.said[from] += 1;
+        if let Content::Set(Payload::Data(data)) = &envelope.content
+            && self.spoiled.contains(&data.sid)
+        {
+            self.accuse("I7: goes on after an answer with a flight that nobody asked for");
+        }
         self.route(from, envelope, xml.len());
     }
 }

@@ -8,6 +8,7 @@ mod deny;
 mod ejabberd;
 mod fuzz;
 mod packages;
+mod planted;
 mod properties;
 mod prosody;
 mod python;
@@ -41,6 +42,7 @@ cargo xtask tidy                             layer arrows and house rules
 cargo xtask fuzz TARGET [SECONDS] [--runs N] fuzz framer, stanza, differential, base64 or ibb for a minute; docs/FUZZING.md has the rest
 cargo xtask properties [SEED] [--rounds N]   every property test with cases of another seed, ten times as many as usual
 cargo xtask sim [--seed N [--trace]]         the simulated hostile world: ten million steps, or one seed line by line;
+                [--seeds N [--all]]          so many seeds, to the first that breaks a rule or through all;
                 [--planted [BUG]] [--model]  bugs planted in it, which it must find; every interleaving of a small model
 cargo xtask prosody [--limits] [--then CMD…] a throw-away XMPP server on loopback with two accounts; --limits: as Debian ships it,
                                              10 kB/s; --then: run CMD with the server, then stop it

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use xshell::cmd;
 
 use crate::arrows;
+use crate::planted;
 use crate::workspace::{Workspace, packages, text};
 
 /// Lines a Rust file may have.
@@ -93,6 +94,7 @@ fn faults(workspace: &Workspace) -> Result<Vec<String>> {
         .quiet()
         .read()?;
     faults.extend(top_faults(files.lines()));
+    faults.extend(planted::faults(workspace, files.lines())?);
     for path in files.lines() {
         // A file deleted but not yet committed is still listed; one that is not text has no lines to judge.
         if let Ok(content) = fs::read_to_string(workspace.root.join(path)) {

@@ -127,11 +127,7 @@ impl Router {
     /// Gives the owner's word on [`What::Judge`]. A tunnel that has ended meanwhile is no error.
     pub fn judge(&mut self, now: Instant, id: TunnelId, verdict: Verdict) {
         let now = self.clock.read(now);
-        if let Some(session) = self
-            .tunnels
-            .get_mut(&id)
-            .and_then(|tunnel| tunnel.session())
-        {
+        if let Some(session) = self.running(id) {
             session.judge(now, verdict);
             self.touch(now, id);
         }
@@ -157,11 +153,7 @@ impl Router {
         let now = self.clock.read(now);
         for id in [Some(id), self.heir(id)].into_iter().flatten() {
             self.mark_finished(id);
-            match self
-                .tunnels
-                .get_mut(&id)
-                .and_then(|tunnel| tunnel.session())
-            {
+            match self.running(id) {
                 Some(session) => session.finish(now),
                 None => self.give_up(now, id),
             }
@@ -175,11 +167,7 @@ impl Router {
         for id in [Some(id), self.heir(id)].into_iter().flatten() {
             self.mark_finished(id);
             self.hurry(now, id);
-            match self
-                .tunnels
-                .get_mut(&id)
-                .and_then(|tunnel| tunnel.session())
-            {
+            match self.running(id) {
                 Some(session) => session.close(now),
                 None => self.give_up(now, id),
             }
@@ -196,6 +184,11 @@ impl Router {
                 Phase::Running(session) => {
                     session.abort();
                     tunnel.over = true;
+                    let aborted = Why::Session(xtls_session::Why::Aborted);
+                    let aborted = tunnel
+                        .heir
+                        .map(|_| Box::new((xtls_session::By::Us, aborted)));
+                    tunnel.verdict = tunnel.verdict.take().or(aborted);
                 }
                 Phase::Opening { .. } | Phase::Asking { .. } | Phase::Yielding { .. } => {
                     self.give_up(now, id);
@@ -396,14 +389,16 @@ impl Router {
         }
         // Having found no whole stanza, the session may want more than it did.
         if hungry
-            && let Some(session) = self
-                .tunnels
-                .get_mut(&id)
-                .and_then(|tunnel| tunnel.session())
+            && let Some(session) = self.running(id)
             && session.wants_wire()
         {
             self.dirty.insert(id);
         }
+    }
+
+    /// The session of a tunnel that has one.
+    fn running(&mut self, id: TunnelId) -> Option<&mut Session> {
+        self.tunnels.get_mut(&id)?.session()
     }
 
     /// Takes the session's events as far as the owner has room for them.

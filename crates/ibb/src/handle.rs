@@ -307,6 +307,9 @@ fn chunk_of(kind: MessageKind, payloads: &[Payload]) -> Option<Result<Data, (&st
 /// Marks of a message that did not come straight from its sender: XEP-0203 and its forerunner
 /// XEP-0091, XEP-0280, XEP-0297, XEP-0313.
 fn is_indirect(element: &Element) -> bool {
+    if planted!("copies-taken") {
+        return false;
+    }
     match element.ns.as_str() {
         "urn:xmpp:delay" | "jabber:x:delay" | "urn:xmpp:forward:0" => true,
         ns::CARBONS => element.name != "private",

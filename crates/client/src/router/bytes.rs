@@ -39,10 +39,7 @@ impl Router {
     /// read slow the peer down: their chunks are not acknowledged.
     pub fn read(&mut self, now: Instant, id: TunnelId, max: usize) -> Option<Bytes> {
         let now = self.clock.read(now);
-        let session = self
-            .tunnels
-            .get_mut(&id)
-            .and_then(|tunnel| tunnel.session())?;
+        let session = self.running(id)?;
         let bytes = session.read(max);
         // There is room below, or the peer's end behind it.
         self.touch(now, id);

@@ -93,7 +93,7 @@ impl Router {
         if tunnel.heir.is_some() && !orderly && tunnel.verdict.is_none() {
             tunnel.verdict = Some(Box::new((By::Us, Why::Replaced)));
         }
-        let parted = tunnel.parted && self.may_have_moved(id);
+        let parted = tunnel.parted && self.may_have_moved(id) && !planted!("moved-is-clean");
         if !parted && orderly {
             self.has_not_moved(id);
         }

@@ -56,13 +56,14 @@ impl Router {
             return;
         };
         // A smaller block was agreed on under another sid, to which the early ClientHello does not belong.
-        let early = early
-            .take()
-            .filter(|session| sid.as_ref() == Some(&session.binding().sid));
+        let early = early.take().filter(|session| {
+            sid.as_ref() == Some(&session.binding().sid) || planted!("hello-of-another-sid")
+        });
         let flight = match answer {
             Some(Payload::Xtls(xtls::Control::Proceed { hello })) => hello,
             _ => None,
         };
+        let flight = flight.filter(|_| early.is_some() || !planted!("unasked-flight-taken"));
         let peer = tunnel.peer.clone();
         tunnel.hello = Hello::Stream;
         match (early, flight) {

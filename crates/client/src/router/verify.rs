@@ -21,10 +21,7 @@ impl Router {
     ) -> Result<(), VerifyError> {
         let now = self.clock.read(now);
         let seed = Zeroizing::new(answers::fresh_seed(&mut self.random));
-        let session = self
-            .tunnels
-            .get_mut(&id)
-            .and_then(|tunnel| tunnel.session());
+        let session = self.running(id);
         session
             .ok_or(VerifyError::NotOpen)?
             .verify(now, compare, seed)?;
@@ -54,11 +51,7 @@ impl Router {
         call: impl FnOnce(&mut xtls_session::Session, Instant),
     ) {
         let now = self.clock.read(now);
-        if let Some(session) = self
-            .tunnels
-            .get_mut(&id)
-            .and_then(|tunnel| tunnel.session())
-        {
+        if let Some(session) = self.running(id) {
             call(session, now);
             self.touch(now, id);
         }

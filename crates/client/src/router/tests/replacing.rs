@@ -234,3 +234,24 @@ fn the_close_of_the_replaced_one_does_not_touch_its_successor() {
     world.settle();
     assert_eq!(world.received(B, y), ["m1"]);
 }
+
+#[test]
+fn an_abort_while_a_newer_session_takes_over_is_told_as_one() {
+    let mut world = World::new();
+    let [a, old] = world.establish(A);
+    for number in 0..100 {
+        world.say(A, a, &format!("m{number}"));
+    }
+    let now = world.now;
+    world.router(B).hold(now, old, true);
+    world.settle();
+    world.restart(A, config(A));
+    world.open(A);
+    world.settle();
+    let now = world.now;
+    world.router(B).abort(now, old);
+    world.settle();
+    let aborted = Why::Session(xtls_session::Why::Aborted);
+    let closed = world.closed(B, old);
+    assert_eq!((closed.by, closed.why), (By::Us, aborted));
+}
