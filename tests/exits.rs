@@ -21,3 +21,5 @@ mod inside;
 mod stage;
 #[path = "exits/version.rs"]
 mod version;
+#[path = "exits/wishes.rs"]
+mod wishes;

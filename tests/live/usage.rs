@@ -6,7 +6,7 @@ use xtls_tests::live::server::Server;
 
 #[tokio::test]
 async fn wrong_command_lines_are_refused() {
-    let wrong: [(&[&str], &str); 12] = [
+    let wrong: [(&[&str], &str); 14] = [
         (&[], "Usage"),
         (&["sing"], "unrecognized subcommand"),
         (&["stanzas"], "required"),
@@ -39,6 +39,8 @@ async fn wrong_command_lines_are_refused() {
             &["stanzas", "juliet@localhost", "--block-size", "0"],
             "--block-size",
         ),
+        (&["stanzas", "juliet@localhost", "--pad=1"], "--pad"),
+        (&["stanzas", "juliet@localhost", "--pad", "64"], "64"),
         (&["chat", "--listen", "--record-plaintext"], "--record"),
     ];
     for (args, word) in wrong {

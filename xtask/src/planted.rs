@@ -51,11 +51,7 @@ pub(crate) fn absent(workspace: &Workspace, program: &Path) -> Result<()> {
 }
 
 fn found(program: &[u8], bugs: &BTreeSet<String>) -> Result<Vec<String>> {
-    let holds = |needle: &str| {
-        program
-            .windows(needle.len())
-            .any(|window| window == needle.as_bytes())
-    };
+    let holds = |needle: &str| memchr::memmem::find(program, needle.as_bytes()).is_some();
     if !holds(OURS) {
         bail!("no program of ours: {OURS} is not in it");
     }

@@ -172,6 +172,14 @@ pub(crate) struct Tunnel {
     /// No TLS in the open and its answer: one more round trip, for servers that stumble over it.
     #[arg(long)]
     pub(crate) no_early_hello: bool,
+    /// Pads stanzas with spaces to a multiple of this many bytes (256 without a number), so that short ones look alike. That
+    /// there are any, when, and roughly how long they are stays visible.
+    #[arg(long, value_name = "BYTES", num_args = 0..=1, require_equals = true, default_missing_value = "256",
+        value_parser = clap::value_parser!(u16).range(2..=16_384))]
+    pub(crate) pad: Option<u16>,
+    /// No session with a peer whose key exchange does not resist quantum computers. It is preferred in any case.
+    #[arg(long)]
+    pub(crate) require_post_quantum: bool,
     /// Records the session as JSON lines; payload is left out.
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,

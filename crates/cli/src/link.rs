@@ -126,7 +126,12 @@ pub(crate) fn config(
         xtls_client::tls::default_provider(),
         Arc::new(xtls_client::tls::rustls::time_provider::DefaultTimeProvider),
     )
-    .map_err(|error| Failure::failed(error.to_string()))?;
+    .map_err(|error| Failure::failed(error.to_string()))?
+    .require_post_quantum(tunnel.require_post_quantum);
+    let mut session = xtls_client::session::Config::default();
+    if let Some(bytes) = tunnel.pad {
+        session = session.padding(bytes.into());
+    }
     let mut ibb =
         xtls_client::ibb::Config::default().messages(tunnel.transport == Transport::Message);
     // Two ends that speak XTLS agree on the largest block and fill it as the path allows.
@@ -150,6 +155,7 @@ pub(crate) fn config(
         .carrier(carrier)
         .early(!tunnel.no_early_hello)
         .original(tunnel.transport == Transport::Original)
+        .session(session)
         .ibb(ibb))
 }
 

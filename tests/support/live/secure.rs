@@ -9,12 +9,13 @@ use xtls_stanza::Address;
 use xtls_tls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
+use xtls_tls::rustls::crypto::CryptoProvider;
 use xtls_tls::rustls::pki_types::pem::PemObject as _;
 use xtls_tls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use xtls_tls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use xtls_tls::rustls::{
     self, ClientConfig, ClientConnection, Connection, DigitallySignedStruct, DistinguishedName,
-    Error, ServerConfig, ServerConnection, SignatureScheme,
+    Error, NamedGroup, ServerConfig, ServerConnection, SignatureScheme,
 };
 use xtls_tls::{Identity, Role, default_provider};
 
@@ -58,7 +59,22 @@ impl Secure {
     ) -> Self {
         let stream = puppet.open(to).await;
         let alpn = alpn(&puppet, stream, believed, Role::Client);
-        let tls = client(me, alpn);
+        let tls = client(me, alpn, default_provider());
+        Self {
+            puppet,
+            stream,
+            tls,
+        }
+    }
+
+    /// As [`open`](Self::open), with a key exchange that does not resist quantum computers, and no other.
+    pub async fn open_classical(mut puppet: Puppet, to: &Address, me: Option<&Identity>) -> Self {
+        let stream = puppet.open(to).await;
+        let alpn = alpn(&puppet, stream, to, Role::Client);
+        let mut provider = CryptoProvider::clone(&default_provider());
+        let classical = |name| name == NamedGroup::X25519;
+        provider.kx_groups.retain(|group| classical(group.name()));
+        let tls = client(me, alpn, Arc::new(provider));
         Self {
             puppet,
             stream,
@@ -175,8 +191,8 @@ fn alpn(puppet: &Puppet, stream: StreamId, peer: &Address, role: Role) -> Vec<u8
     .alpn()
 }
 
-fn client(me: Option<&Identity>, alpn: Vec<u8>) -> Connection {
-    let builder = ClientConfig::builder_with_provider(default_provider())
+fn client(me: Option<&Identity>, alpn: Vec<u8>, provider: Arc<CryptoProvider>) -> Connection {
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .expect("TLS 1.3")
         .dangerous()
