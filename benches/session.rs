@@ -183,7 +183,7 @@ fn idle() -> bool {
 
     let (fired, each) = probed(PROBED);
     println!("  {fired} timers of {PROBED} ends in an hour, both ends counted");
-    let used = each * fired as f64 / 3600.0 / PROBED as f64 * ENDS as f64 * 100.0;
+    let used = each * fired as f64 / 3600.0 * ENDS as f64 * 100.0;
     let hundredths = (used * 100.0).ceil();
     met &= hundredths < 100.0;
     println!(
@@ -191,10 +191,10 @@ fn idle() -> bool {
         "of a core, signs of life included",
         if hundredths < 100.0 { "met" } else { "MISSED" }
     );
-    // Ten times as many: what finds the next timer has a logarithm's share in it, and would have ten times as much.
+    // Ten times as many: the share of finding the next timer grows by a logarithm. By a search it would be ten times as much.
     let (_, more) = probed(10 * PROBED);
     met &= limit(
-        "a timer among ten times as many ends",
+        "an end's share among ten times as many ends",
         (more / each * 100.0) as usize,
         250,
         "% of before",
@@ -202,12 +202,14 @@ fn idle() -> bool {
     met
 }
 
-/// The timers of so many ends in an hour, and the seconds that one takes with all that follows from it.
+/// How often the timers of so many ends fire in an hour, and the seconds that it takes each time for each end, with all that
+/// follows from it.
 fn probed(ends: usize) -> (usize, f64) {
     let mut many = Many::connected(ends);
     let start = now();
     let fired = many.wait(Duration::from_secs(3600));
-    (fired, (now() - start).as_secs_f64() / fired as f64)
+    let seconds = (now() - start).as_secs_f64();
+    (fired, seconds / fired as f64 / ends as f64)
 }
 
 fn limit(name: &str, found: usize, most: usize, unit: &str) -> bool {

@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
             open: Stack::new(),
             name: QName::default(),
             space: Space::None,
-            attributes: Vec::new(),
+            attributes: Vec::with_capacity(8),
         }
     }
 
@@ -154,12 +154,6 @@ impl<'a> Reader<'a> {
                 .map_err(|rule| ReadError { at: 0, rule })?;
         }
         Ok(reader)
-    }
-
-    /// The same, with a beginning of the document of which it is known that it is UTF-8.
-    pub(crate) fn with_known(mut self, known: &'a str) -> Self {
-        self.window = (known, 0);
-        self
     }
 
     /// The next token.

@@ -1,14 +1,11 @@
 //! A stanza with a typed head and its children left as they came.
 
-mod quick;
-
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bytes::{Buf as _, Bytes};
 
-pub(crate) use self::quick::{Plain, address};
 use crate::address::Address;
 use crate::element::Element;
 use crate::name::is_ncname;
@@ -279,13 +276,7 @@ impl Stanza {
 impl TryFrom<Bytes> for Stanza {
     type Error = ReadError;
 
-    fn try_from(frame: Bytes) -> Result<Self, ReadError> {
-        quick::read(frame).or_else(Self::read_strictly)
-    }
-}
-
-impl Stanza {
-    fn read_strictly(mut frame: Bytes) -> Result<Self, ReadError> {
+    fn try_from(mut frame: Bytes) -> Result<Self, ReadError> {
         let mut reader = Reader::new(&frame, ns::CLIENT);
         let start = Start::read(&mut reader)?;
         let from = reader.span().end;
@@ -472,4 +463,4 @@ impl fmt::Debug for RawAttr {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -84,9 +84,4 @@ impl<'a> Known<'a> {
     pub(crate) fn after(&self) -> &'a [u8] {
         self.frame.get(self.rest.pos..).unwrap_or_default()
     }
-
-    /// As much of that as was looked at.
-    pub(crate) fn after_known(&self) -> &'a str {
-        self.rest.left()
-    }
 }

@@ -149,10 +149,6 @@ impl<'a> Rest<'a> {
         Self { text, pos: 0 }
     }
 
-    pub(super) fn left(&self) -> &'a str {
-        self.text.get(self.pos..).unwrap_or_default()
-    }
-
     /// Goes over this ASCII character.
     pub(super) fn skip(&mut self, char: char) -> Option<()> {
         (char::from(self.byte()?) == char).then(|| self.pos += 1)

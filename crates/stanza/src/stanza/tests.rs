@@ -26,16 +26,6 @@ fn rewritten(document: &str) -> String {
     written(&read(document).unwrap())
 }
 
-/// Read in one pass, if it is plain.
-pub(crate) fn quick(frame: &Bytes) -> Option<Stanza> {
-    quick::read(frame.clone()).ok()
-}
-
-/// Read by the strict reader.
-pub(crate) fn strictly(frame: &Bytes) -> Result<Stanza, ReadError> {
-    Stanza::read_strictly(frame.clone())
-}
-
 #[test]
 fn another_element_is_refused() {
     assert_eq!(refused("<body xmlns='jabber:client'/>"), Rule::NotAStanza);

@@ -5,13 +5,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::envelope::quick;
-use crate::stanza::tests as stanza;
 use crate::{Envelope, ns};
 
 const CHUNK: &str = "<iq xmlns='jabber:client' from='romeo@montague.example/orchard' to='juliet@capulet.example/balcony' \
      id='q1' type='set'><data xmlns='http://jabber.org/protocol/ibb' seq='0' sid='s'>QUJD</data></iq>";
-const CHAT: &str = "<message from='romeo@montague.example' type='chat' xml:lang='en'><body>a &amp; b</body> c \
-     <active xmlns='http://jabber.org/protocol/chatstates'/></message>";
 const RESULT: &str = "<iq from='romeo@montague.example/orchard' id='q1' type='result'/>";
 
 fn quick(document: &str) -> Option<Envelope> {
@@ -24,9 +21,6 @@ fn agrees(document: &[u8]) -> Result<(), TestCaseError> {
     let text = String::from_utf8_lossy(document);
     if let Some(envelope) = quick::read(&frame) {
         prop_assert_eq!(Ok(envelope), Envelope::read_strictly(&frame), "{}", text);
-    }
-    if let Some(stanza) = stanza::quick(&frame) {
-        prop_assert_eq!(Ok(stanza), stanza::strictly(&frame), "{}", text);
     }
     Ok(())
 }
@@ -41,7 +35,7 @@ fn what_is_not_plain_is_left_to_the_strict_reader() {
     };
     assert!(quick(&iq("")).is_some());
     for attributes in [
-        " xml:space='preserve'",
+        " xml:lang='en'",
         " id='j'",
         " xmlns='jabber:server'",
         " from='@'",
@@ -86,64 +80,6 @@ fn what_is_not_plain_is_left_to_the_strict_reader() {
     ] {
         let document = RESULT.replacen(from, to, 1);
         assert_eq!(quick(&document), None, "{document}");
-    }
-}
-
-#[test]
-fn a_message_is_read_in_one_pass_up_to_its_children() {
-    let frame = Bytes::from_static(CHAT.as_bytes());
-    let read = stanza::quick(&frame).unwrap();
-    assert_eq!(stanza::strictly(&frame), Ok(read));
-    for (from, to) in [
-        ("<message", "<note"),
-        ("<message", "<x:message"),
-        ("<message ", "<message xmlns='jabber:server' "),
-        ("<message ", "<message a='' "),
-        ("romeo@", "@"),
-        ("</body>", ""),
-        ("<active", "</message><message"),
-        (" &amp;", " &b;"),
-        (" c ", " c ]]> "),
-        (" c ", " \u{1} "),
-        ("<body>", "<b:body>"),
-        ("</message>", "</message> "),
-        ("</message>", "</iq>"),
-    ] {
-        let document = CHAT.replacen(from, to, 1);
-        assert_ne!(document, CHAT);
-        let frame = Bytes::from(document.clone());
-        assert_eq!(stanza::quick(&frame), None, "{document}");
-    }
-}
-
-#[test]
-fn declarations_count_in_one_pass_as_they_do_in_the_strict_reader() {
-    // Elements inside each other, each with as many declarations as it may have.
-    for (outer, depth) in [
-        ("", 3),
-        (" xmlns='jabber:client'", 3),
-        ("", 4),
-        (" xmlns='jabber:client'", 4),
-    ] {
-        for last in 28..=32 {
-            let declared = |count: usize| {
-                (0..count)
-                    .map(|n| format!(" xmlns:a{n}='b'"))
-                    .collect::<String>()
-            };
-            let inner = format!("<a{}>", declared(32)).repeat(depth - 1)
-                + &format!("<a{}>", declared(last));
-            let document = format!("<message{outer}>{inner}{}</message>", "</a>".repeat(depth));
-            agrees(document.as_bytes()).unwrap();
-        }
-    }
-    for depth in 62..=65 {
-        let document = format!(
-            "<message>{}{}</message>",
-            "<a>".repeat(depth),
-            "</a>".repeat(depth)
-        );
-        agrees(document.as_bytes()).unwrap();
     }
 }
 
@@ -213,7 +149,7 @@ proptest! {
 
     #[test]
     fn one_pass_over_a_changed_stanza_agrees(
-        which in proptest::sample::select(&[CHUNK, RESULT, CHAT]),
+        which in proptest::sample::select(&[CHUNK, RESULT]),
         changes in vec((any::<prop::sample::Index>(), 0..3u8, proptest::sample::select(PIECES), any::<u8>()), 1..4),
     ) {
         let mut document = which.as_bytes().to_vec();
