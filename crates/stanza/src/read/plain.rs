@@ -187,7 +187,7 @@ impl<'a> Rest<'a> {
     }
 
     /// Reads `='…'`.
-    #[inline(always)]
+    #[inline]
     pub(super) fn value(&mut self) -> Option<&'a str> {
         if self.byte()? != b'=' {
             return None;
