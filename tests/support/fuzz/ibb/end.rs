@@ -47,7 +47,7 @@ pub(super) struct End {
     pub(super) mux: Mux,
     pub(super) streams: BTreeMap<StreamId, Told>,
     asked: BTreeMap<(Address, String), Asked>,
-    sent: BTreeMap<(Address, Sid), Sent>,
+    sent: BTreeMap<StreamId, Sent>,
     requests: BTreeSet<String>,
     /// The last requests and messages that left.
     pub(super) last: Vec<String>,
@@ -214,7 +214,8 @@ impl End {
         if data.bytes.len() > usize::from(block) || data.bytes.is_empty() {
             return Err(format!("a chunk of {} bytes", data.bytes.len()));
         }
-        let sent = self.sent.entry((to, data.sid.clone())).or_default();
+        // A peer may use a sid again for another stream.
+        let sent = self.sent.entry(id).or_default();
         let at = usize::from(data.seq.0);
         if at == sent.chunks.len() {
             sent.chunks.push(data.bytes.clone());
