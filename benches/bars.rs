@@ -12,6 +12,7 @@
 )]
 
 use std::hint::black_box;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -100,6 +101,17 @@ pub fn timed<'a>(mut work: impl FnMut() -> usize + 'a) -> Box<dyn FnMut() -> Dur
         black_box(work());
         now() - start
     })
+}
+
+/// Says how it went, and ends a program that was to fail below a bar.
+#[must_use]
+pub fn verdict(met: bool, check: bool) -> ExitCode {
+    println!("\n{} bars are met", if met { "all" } else { "not all" });
+    if met || !check {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// The value in the middle.

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use xtls_benches::bars::{Bar, Contender, Table, bar, now, timed};
+use xtls_benches::bars::{Bar, Contender, Table, bar, now, timed, verdict};
 use xtls_benches::chunk::Chunk;
 use xtls_benches::expat::Expat;
 use xtls_benches::{framing, strict, workloads};
@@ -34,13 +34,7 @@ fn main() -> ExitCode {
     for (name, block, share) in [("base64 4096", 4096, 0.4), ("base64 65535", 65_535, 0.8)] {
         met &= chunk(name, block, share);
     }
-    if met {
-        println!("\nall bars are met");
-        ExitCode::SUCCESS
-    } else {
-        println!("\nnot all bars are met");
-        ExitCode::FAILURE
-    }
+    verdict(met, true)
 }
 
 fn streams(name: &str, number: usize, stream: &[u8], expat: &mut Expat) -> bool {

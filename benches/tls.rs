@@ -13,7 +13,7 @@
 use std::process::ExitCode;
 
 use peak_alloc::PeakAlloc;
-use xtls_benches::bars::{Table, bar, timed};
+use xtls_benches::bars::{Table, bar, timed, verdict};
 use xtls_benches::tls::{Bare, Ours, Pair as _, Setup};
 
 #[global_allocator]
@@ -34,15 +34,7 @@ fn main() -> ExitCode {
     }
     met &= handshakes(&setup);
     met &= memory(&setup);
-    match (met, check) {
-        (true, _) => println!("\nall bars are met"),
-        (false, _) => println!("\nnot all bars are met"),
-    }
-    if met || !check {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    verdict(met, check)
 }
 
 /// One way, in writes of that many bytes.

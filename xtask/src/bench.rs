@@ -56,8 +56,12 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     match options {
         Options::Groups(filter) => groups(workspace, filter),
         Options::Check => check(workspace),
-        Options::Tls { check } => layer(workspace, "tls", *check),
-        Options::Session { check } => layer(workspace, "session", *check),
+        Options::Tls { check } => layer(workspace, "tls", "tls", *check),
+        Options::Session { check } => {
+            // Both are to be seen, also if the first one fails.
+            let speed = layer(workspace, "session", "session", *check);
+            layer(workspace, "memory", "session", *check).and(speed)
+        }
         Options::Ibb { check } => ibb(workspace, *check),
     }
 }
@@ -87,12 +91,12 @@ fn ibb(workspace: &Workspace, check: bool) -> Result<()> {
     server.discard()
 }
 
-fn layer(workspace: &Workspace, name: &str, check: bool) -> Result<()> {
+fn layer(workspace: &Workspace, name: &str, features: &str, check: bool) -> Result<()> {
     let sh = &workspace.sh;
     let flag = check.then_some("--check");
     Ok(cmd!(
         sh,
-        "cargo run --quiet --locked --profile bench -p xtls-benches --example {name} --no-default-features --features {name} -- {flag...}"
+        "cargo run --quiet --locked --profile bench -p xtls-benches --example {name} --no-default-features --features {features} -- {flag...}"
     )
     .run()?)
 }
