@@ -52,6 +52,21 @@ impl Address {
         }
     }
 
+    /// The same, if it is one, of a text of ASCII.
+    #[inline]
+    pub(crate) fn of_ascii(text: &[u8]) -> Option<Self> {
+        if let Some((domain, bare)) = plain(text)
+            && let Some(text) = Text::short(text)
+        {
+            return Some(Self {
+                text,
+                domain: offset(domain),
+                bare: offset(bare),
+            });
+        }
+        Self::normalise(str::from_utf8(text).ok()?).ok()
+    }
+
     /// What [`Address::new`] means, for any text.
     fn normalise(text: &str) -> Result<Self, AddressError> {
         let (bare, resource) = match text.split_once('/') {
@@ -103,6 +118,11 @@ impl Address {
     /// The whole normalised address.
     pub fn as_str(&self) -> &str {
         self.text.as_str()
+    }
+
+    /// The same, of which it need not be shown again that it is text.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.text.as_bytes()
     }
 
     /// The part before the `@`.
@@ -170,54 +190,74 @@ impl Address {
 
 /// Where the domain starts and the bare address ends, of an address that is normal already and of
 /// the characters that nearly all are made of. `None` says nothing about the text.
+#[inline]
 fn plain(text: &[u8]) -> Option<(usize, usize)> {
     if text.len() > MAX_PART {
         return None;
     }
-    let (mut domain, mut label, mut bare) = (0, 0, 0);
-    let mut empty_label = false;
-    loop {
-        let rest = text.get(bare..)?;
-        bare += rest.iter().take_while(|&&b| is_label(b)).count();
-        match text.get(bare) {
-            Some(b'.') => {
-                empty_label |= label == bare;
-                label = bare + 1;
-            }
-            Some(b'@') if domain == 0 && bare > 0 => {
-                (domain, label, empty_label) = (bare + 1, bare + 1, false);
-            }
-            Some(b'/') | None => break,
-            Some(_) => return None,
+    let (mut domain, mut label, mut at) = (0, 0, 0);
+    let mut rest = text.iter();
+    let slash = loop {
+        match rest.next().map(|&b| class(b)) {
+            Some(Class::Label) => {}
+            // An empty label is wrong in a domain, but not in a local part.
+            Some(Class::Dot) if label == at && domain > 0 => return None,
+            Some(Class::Dot) => label = at + 1,
+            Some(Class::At) if domain == 0 && at > 0 => (domain, label) = (at + 1, at + 1),
+            Some(Class::Slash) => break true,
+            None => break false,
+            Some(Class::At | Class::Other) => return None,
         }
-        bare += 1;
-    }
-    if empty_label || label == bare {
-        return None;
-    }
-    let normal = match text.get(bare..)? {
-        [] => true,
-        [_] => false,
-        [_, resource @ ..] => resource.iter().all(|b| (0x20..0x7F).contains(b)),
+        at += 1;
     };
-    normal.then_some((domain, bare))
+    let resource = rest.as_slice();
+    // Not until the first that is wrong: all of them at once are faster.
+    let visible = resource
+        .iter()
+        .fold(true, |all, b| all & (0x20..0x7F).contains(b));
+    let empty = label == at || slash && resource.is_empty();
+    // Without an `@` it was a domain from the start, whose empty labels were let through.
+    let normal = !empty && visible && (domain > 0 || is_domain(text.get(..at)?));
+    normal.then_some((domain, at))
 }
 
-/// Whether it may stand in a label of a domain, and in a local part.
-fn is_label(b: u8) -> bool {
-    static LABEL: [bool; 256] = {
-        let mut label = [false; 256];
-        let mut rest: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789-_";
-        while let [b, after @ ..] = rest {
+/// Whether no label is empty.
+fn is_domain(text: &[u8]) -> bool {
+    text.split(|&b| b == b'.').all(|label| !label.is_empty())
+}
+
+/// What a byte may be at the beginning of an address, before any `/`.
+#[derive(Clone, Copy)]
+enum Class {
+    /// It may stand in a label of a domain, and in a local part.
+    Label,
+    Dot,
+    At,
+    Slash,
+    Other,
+}
+
+#[inline]
+fn class(b: u8) -> Class {
+    static CLASSES: [Class; 256] = {
+        let mut classes = [Class::Other; 256];
+        let mut b = 0_u8;
+        while b < 128 {
             #[expect(clippy::indexing_slicing, reason = "seen by the compiler")]
             {
-                label[*b as usize] = true;
+                classes[b as usize] = match b {
+                    b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => Class::Label,
+                    b'.' => Class::Dot,
+                    b'@' => Class::At,
+                    b'/' => Class::Slash,
+                    _ => Class::Other,
+                };
             }
-            rest = after;
+            b += 1;
         }
-        label
+        classes
     };
-    LABEL.get(usize::from(b)).is_some_and(|&label| label)
+    CLASSES.get(usize::from(b)).copied().unwrap_or(Class::Other)
 }
 
 /// Offsets fit: two parts of at most 1023 bytes lie before either of them.

@@ -11,8 +11,8 @@ use crate::base64::{self, Whitespace};
 use crate::element::{Element, Node};
 use crate::name::is_nmtoken;
 use crate::payload::{PayloadError, required};
+use crate::read::word;
 use crate::text::Text;
-use crate::write;
 
 /// The namespace and disco feature.
 pub const NS: &str = crate::ns::IBB;
@@ -38,6 +38,17 @@ impl Sid {
         } else {
             Err(SidError::NotAToken)
         }
+    }
+
+    /// The same, if it is one, of a text of ASCII.
+    pub(crate) fn of_ascii(text: &[u8]) -> Option<Self> {
+        if !text.is_empty() && word::name_len(text) == text.len() {
+            // A name has no other characters than these.
+            if let Some(text) = Text::short(text) {
+                return Some(Self(text));
+            }
+        }
+        Self::new(str::from_utf8(text).ok()?).ok()
     }
 
     /// The name.
@@ -289,7 +300,10 @@ impl Data {
         // Writing to memory cannot fail.
         let _ = write!(out, "{}", self.seq.0);
         out.push(b'\'');
-        write::quoted(out, b" sid='", self.sid.as_str());
+        // Its characters need no escape, or it would be no NMTOKEN.
+        out.extend_from_slice(b" sid='");
+        out.extend_from_slice(self.sid.0.as_bytes());
+        out.push(b'\'');
         if self.bytes.is_empty() {
             out.extend_from_slice(b"/>");
         } else {

@@ -8,7 +8,6 @@
 
 mod chars;
 mod cut;
-mod known;
 mod plain;
 mod rule;
 mod scope;
@@ -21,7 +20,6 @@ pub(crate) mod word;
 use std::borrow::Cow;
 
 use self::cut::Piece;
-pub(crate) use self::known::Known;
 pub use self::rule::{ReadError, Rule};
 use self::scope::{Scope, Space};
 use self::stack::Stack;

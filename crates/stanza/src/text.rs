@@ -16,6 +16,15 @@ pub(crate) enum Text {
 }
 
 impl Text {
+    /// A text without memory of its own. The bytes must be one, and `None` says that they are too many.
+    #[inline]
+    pub(crate) fn short(text: &[u8]) -> Option<Self> {
+        let mut bytes = [0; MAX_SHORT];
+        let len = text.len();
+        bytes.get_mut(..len)?.copy_from_slice(text);
+        Some(Self::Short { len, bytes })
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Short { len, bytes } => bytes.get(..*len).unwrap_or_default(),
@@ -65,15 +74,7 @@ impl Hash for Text {
 impl From<&str> for Text {
     #[inline]
     fn from(text: &str) -> Self {
-        let mut bytes = [0; MAX_SHORT];
-        match bytes.get_mut(..text.len()) {
-            Some(room) => {
-                room.copy_from_slice(text.as_bytes());
-                let len = text.len();
-                Self::Short { len, bytes }
-            }
-            None => Self::Long(text.into()),
-        }
+        Self::short(text.as_bytes()).unwrap_or_else(|| Self::Long(text.into()))
     }
 }
 

@@ -29,6 +29,23 @@ pub(crate) fn quoted<const N: usize>(out: &mut Vec<u8>, start: &[u8; N], value: 
     out.push(b'\'');
 }
 
+/// The same of a text that is kept as bytes.
+#[inline]
+pub(crate) fn quoted_text<'a, const N: usize>(
+    out: &mut Vec<u8>,
+    start: &[u8; N],
+    bytes: &'a [u8],
+    text: impl FnOnce() -> &'a str,
+) {
+    out.extend_from_slice(start);
+    if word::needs_no_escape(bytes) {
+        out.extend_from_slice(bytes);
+    } else {
+        escape(out, text(), Place::Value);
+    }
+    out.push(b'\'');
+}
+
 /// Appends attributes with the declarations that they need.
 pub(crate) fn attributes(out: &mut Vec<u8>, attrs: &[Attr]) {
     let mut seen = BTreeSet::new();

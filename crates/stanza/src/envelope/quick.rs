@@ -5,75 +5,105 @@
 
 use super::{Content, Envelope};
 use crate::address::Address;
-use crate::base64::Whitespace;
-use crate::ibb::Data;
+use crate::base64::{self, Whitespace};
+use crate::ibb::{Data, Seq, Sid};
 use crate::ns;
 use crate::payload::Payload;
-use crate::read::Known;
+use crate::read::word;
 
 /// What stands behind the text of the chunk.
 const TAIL: &[u8] = b"</data></iq>";
 
 pub(super) fn read(frame: &[u8]) -> Option<Envelope> {
-    let (mut tag, "iq") = Known::first(frame)? else {
-        return None;
-    };
+    let mut rest = frame.strip_prefix(b"<iq")?;
     let [mut from, mut to, mut id, mut type_, mut declared] = [None; 5];
-    while let Some((name, value)) = tag.attribute()? {
-        let place = match name {
-            "from" => &mut from,
-            "to" => &mut to,
-            "id" => &mut id,
-            "type" => &mut type_,
-            "xmlns" => &mut declared,
+    let is_empty = loop {
+        let (place, value) = match rest {
+            [b' ', b'f', b'r', b'o', b'm', value @ ..] => (&mut from, value),
+            [b' ', b't', b'o', value @ ..] => (&mut to, value),
+            [b' ', b'i', b'd', value @ ..] => (&mut id, value),
+            [b' ', b't', b'y', b'p', b'e', value @ ..] => (&mut type_, value),
+            [b' ', b'x', b'm', b'l', b'n', b's', value @ ..] => (&mut declared, value),
+            [b'>', after @ ..] => {
+                rest = after;
+                break false;
+            }
+            [b'/', b'>'] => break true,
             _ => return None,
         };
-        if place.replace(value).is_some() {
-            return None;
-        }
-    }
-    if declared.is_some_and(|ns| ns != ns::CLIENT) {
+        rest = once(place, value)?;
+    };
+    if declared.is_some_and(|ns| ns != ns::CLIENT.as_bytes()) {
         return None;
     }
     let id = id.filter(|id| !id.is_empty())?;
     let content = match type_? {
-        "result" if tag.is_empty() && tag.after().is_empty() => Content::Result(None),
-        "set" => Content::Set(Payload::Data(data(tag)?)),
+        b"result" if is_empty => Content::Result(None),
+        b"set" if !is_empty => Content::Set(Payload::Data(data(rest)?)),
         _ => return None,
     };
     Some(Envelope {
         from: address(from)?,
         to: address(to)?,
-        id: id.to_owned(),
+        id: str::from_utf8(id).ok()?.to_owned(),
         content,
     })
 }
 
-/// An address, if there is one; `None` if it is wrong.
-fn address(text: Option<&str>) -> Option<Option<Address>> {
-    text.map(Address::new).transpose().ok()
-}
-
 /// The chunk that is all that an iq holds.
-fn data(before: Known<'_>) -> Option<Data> {
-    let (mut tag, "data") = before.next()? else {
-        return None;
-    };
+fn data(frame: &[u8]) -> Option<Data> {
+    let mut rest = frame.strip_prefix(b"<data")?;
     let [mut declared, mut sid, mut seq] = [None; 3];
-    while let Some((name, value)) = tag.attribute()? {
-        let place = match name {
-            "sid" => &mut sid,
-            "seq" => &mut seq,
-            "xmlns" => &mut declared,
+    let text = loop {
+        let (place, value) = match rest {
+            [b' ', b's', b'i', b'd', value @ ..] => (&mut sid, value),
+            [b' ', b's', b'e', b'q', value @ ..] => (&mut seq, value),
+            [b' ', b'x', b'm', b'l', b'n', b's', value @ ..] => (&mut declared, value),
+            [b'>', text @ ..] => break text.strip_suffix(TAIL)?,
             _ => return None,
         };
-        if place.replace(value).is_some() {
-            return None;
-        }
-    }
-    let text = tag.after().strip_suffix(TAIL)?;
-    if tag.is_empty() || text.is_empty() || declared? != ns::IBB {
+        rest = once(place, value)?;
+    };
+    if text.is_empty() || declared? != ns::IBB.as_bytes() {
         return None;
     }
-    Data::from_bytes(sid?, seq?, text, Whitespace::Refuse).ok()
+    Some(Data {
+        sid: Sid::of_ascii(sid?)?,
+        seq: number(seq?)?,
+        bytes: base64::decode_bytes(text, Whitespace::Refuse).ok()?,
+    })
+}
+
+/// Takes `='…'` of an attribute that did not come before; gives what follows it. What is between the quotes is ASCII without
+/// references and controls.
+#[inline]
+fn once<'a>(place: &mut Option<&'a [u8]>, text: &'a [u8]) -> Option<&'a [u8]> {
+    let [b'=', quote @ (b'\'' | b'"'), text @ ..] = text else {
+        return None;
+    };
+    let (value, rest) = text.split_at_checked(word::value_len(text, *quote))?;
+    let [end, rest @ ..] = rest else {
+        return None;
+    };
+    (end == quote && place.replace(value).is_none()).then_some(rest)
+}
+
+/// An address, if there is one; `None` if it is wrong.
+fn address(text: Option<&[u8]>) -> Option<Option<Address>> {
+    match text {
+        Some(text) => Address::of_ascii(text).map(Some),
+        None => Some(None),
+    }
+}
+
+/// Of one to five digits.
+fn number(digits: &[u8]) -> Option<Seq> {
+    if digits.is_empty() || digits.len() > 5 {
+        return None;
+    }
+    let number = digits.iter().try_fold(0_u32, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| digit - b'0')?;
+        Some(number * 10 + u32::from(digit))
+    })?;
+    u16::try_from(number).ok().map(Seq)
 }

@@ -139,27 +139,18 @@ pub(super) fn reference(text: &str) -> Option<(usize, &'static str)> {
 }
 
 /// What is left of a text.
-pub(super) struct Rest<'a> {
+struct Rest<'a> {
     text: &'a str,
-    pub(super) pos: usize,
+    pos: usize,
 }
 
 impl<'a> Rest<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
-        Self { text, pos: 0 }
-    }
-
-    /// Goes over this ASCII character.
-    pub(super) fn skip(&mut self, char: char) -> Option<()> {
-        (char::from(self.byte()?) == char).then(|| self.pos += 1)
-    }
-
-    pub(super) fn byte(&self) -> Option<u8> {
+    fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.pos).copied()
     }
 
     #[inline]
-    pub(super) fn name(&mut self) -> Option<QName<'a>> {
+    fn name(&mut self) -> Option<QName<'a>> {
         let start = self.pos;
         self.part()?;
         let mut local_at = 0;
@@ -188,7 +179,7 @@ impl<'a> Rest<'a> {
 
     /// Reads `='…'`.
     #[inline]
-    pub(super) fn value(&mut self) -> Option<&'a str> {
+    fn value(&mut self) -> Option<&'a str> {
         if self.byte()? != b'=' {
             return None;
         }

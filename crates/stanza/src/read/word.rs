@@ -5,7 +5,7 @@ const HIGH: u64 = ONES << 7;
 
 /// How many bytes of a value stand before the first that is the quote, `&`, `<`, a control, or not ASCII.
 #[inline]
-pub(super) fn value_len(bytes: &[u8], quote: u8) -> usize {
+pub(crate) fn value_len(bytes: &[u8], quote: u8) -> usize {
     // Each quote differs from `&` in one bit: one comparison finds both.
     let (bit, both) = (quote ^ b'&', quote | b'&');
     let marks = |word| odd(word) | is(word | (ONES * u64::from(bit)), both) | is(word, b'<');
