@@ -114,7 +114,7 @@ impl Stream {
             seq: cut.seq,
             bytes: cut.bytes,
         };
-        let envelope = outbox.chunk(&self.peer, self.id, self.carrier, cut.id, data);
+        let envelope = outbox.chunk(&self.peer, self.carrier, cut.id, data);
         Some((envelope, len))
     }
 
@@ -181,9 +181,7 @@ impl Stream {
         if !planted!("answers-lost") {
             self.release(outbox);
         }
-        for id in self.sender.drop_all() {
-            outbox.settle(&id);
-        }
+        self.sender.drop_all();
         if let Phase::PeerClosing { request, .. } = &mut self.phase {
             outbox.result(&self.peer, std::mem::take(request), None);
         } else if last == Last::Close && unanswered.is_none() {

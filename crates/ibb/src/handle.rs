@@ -161,12 +161,19 @@ impl Mux {
     }
 
     fn on_answer(&mut self, now: Instant, envelope: Envelope) -> Option<Envelope> {
-        let Some(Awaiting { stream: id, what }) = self.outbox.awaiting(&envelope.id) else {
+        let Some(from) = &envelope.from else {
             return Some(envelope);
         };
-        let theirs = |stream: &Stream| {
-            envelope.from.as_ref() == Some(&stream.peer) || planted!("answer-of-anybody")
+        let Some(Awaiting { stream: id, what }) = self.outbox.awaiting(&envelope.id) else {
+            return match self.of_chunk(from, &envelope.id) {
+                Some(id) => {
+                    self.on_chunk_answer(now, id, &envelope);
+                    None
+                }
+                None => Some(envelope),
+            };
         };
+        let theirs = |stream: &Stream| *from == stream.peer || planted!("answer-of-anybody");
         if !self.get(id).is_some_and(theirs) {
             return Some(envelope);
         }
@@ -178,21 +185,6 @@ impl Mux {
                     stream.on_opened(answer, outbox)
                 });
             }
-            (Asked::Data, Content::Error(error)) => {
-                self.touch(now, id, |stream, now, outbox| {
-                    stream.on_chunk_error(now, &envelope.id, error, outbox);
-                });
-            }
-            (Asked::Data, _) => {
-                let before = self.get(id).and_then(|stream| stream.sender.fastest());
-                self.touch(now, id, |stream, now, outbox| {
-                    stream.on_acknowledged(now, &envelope.id, outbox);
-                });
-                let fastest = self.get(id).and_then(|stream| stream.sender.fastest());
-                if let Some(from) = envelope.from.filter(|_| fastest != before) {
-                    self.share_path(&from, fastest);
-                }
-            }
             (Asked::Open | Asked::Close, _) => {
                 self.touch(now, id, |stream, now, outbox| {
                     stream.on_close_answered(now, outbox)
@@ -200,6 +192,35 @@ impl Mux {
             }
         }
         None
+    }
+
+    /// The stream with this peer that awaits the answer to a chunk under this id.
+    fn of_chunk(&self, from: &Address, request: &str) -> Option<StreamId> {
+        let waits = |id: &StreamId| {
+            let stream = self.get(*id);
+            stream.is_some_and(|stream| stream.sender.awaits(request))
+        };
+        if planted!("answer-of-anybody") {
+            return self.streams.keys().copied().find(waits);
+        }
+        self.of_peer(from).find(waits)
+    }
+
+    fn on_chunk_answer(&mut self, now: Instant, id: StreamId, answer: &Envelope) {
+        if let Content::Error(error) = &answer.content {
+            self.touch(now, id, |stream, now, outbox| {
+                stream.on_chunk_error(now, &answer.id, error.clone(), outbox);
+            });
+            return;
+        }
+        let before = self.get(id).and_then(|stream| stream.sender.fastest());
+        self.touch(now, id, |stream, now, outbox| {
+            stream.on_acknowledged(now, &answer.id, outbox);
+        });
+        let fastest = self.get(id).and_then(|stream| stream.sender.fastest());
+        if let Some(from) = answer.from.as_ref().filter(|_| fastest != before) {
+            self.share_path(from, fastest);
+        }
     }
 
     fn on_open_error(&mut self, now: Instant, id: StreamId, error: StanzaError) {

@@ -25,7 +25,7 @@ impl Stream {
         now: Instant,
         seq: Seq,
         bytes: Bytes,
-        request: Option<String>,
+        mut request: Option<String>,
         outbox: &mut Outbox,
     ) {
         if !self.takes_data() {
@@ -35,7 +35,7 @@ impl Stream {
             return;
         }
         let len = bytes.len();
-        match self.receiver.take(seq, bytes, request.clone()) {
+        match self.receiver.take(seq, bytes, &mut request) {
             Ok(Taken::Kept) => {
                 tracing::trace!(stream = %self.id, seq = seq.0, len, "chunk received");
                 if planted!("acknowledged-unread") {
@@ -46,8 +46,11 @@ impl Stream {
                     outbox.event(Event::Readable { id: self.id });
                 }
             }
-            Ok(Taken::Answer(Some(request))) => outbox.result(&self.peer, request, None),
-            Ok(Taken::Answer(None)) => {}
+            Ok(Taken::Answer) => {
+                if let Some(request) = request {
+                    outbox.result(&self.peer, request, None);
+                }
+            }
             Err(violation) => self.violation(now, violation, request, outbox),
         }
     }

@@ -11,6 +11,22 @@ const LETTERS: u8 = 32;
 /// One symbol of five bits and 16 of six hold 101 random bits.
 const LENGTH: usize = 17;
 
+/// A name in the place where it is kept, because there is one for every chunk that is under way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Name([u8; LENGTH]);
+
+impl Name {
+    pub(crate) fn as_str(&self) -> &str {
+        // It is made of symbols, which are ASCII.
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// Whether an answer bears it.
+    pub(crate) fn is(&self, id: &str) -> bool {
+        self.0 == id.as_bytes()
+    }
+}
+
 /// Whoever can guess an id can answer in the peer's place. 101 bits from ChaCha20 are out of reach of anybody who has to
 /// try them one request at a time, and every stanza carries one or two such names.
 #[cfg_attr(test, derive(Clone))]
@@ -26,25 +42,19 @@ impl Names {
     }
 
     /// An id for a request.
-    pub(crate) fn request(&mut self) -> String {
-        self.name()
+    pub(crate) fn request(&mut self) -> Name {
+        let mut bytes = [0; LENGTH];
+        self.rng.fill_bytes(&mut bytes);
+        let mut count = LETTERS;
+        Name(bytes.map(|byte| {
+            let of = std::mem::replace(&mut count, 64);
+            SYMBOLS.get(usize::from(byte % of)).copied().unwrap_or(b'_')
+        }))
     }
 
     /// An id for a stream. `None` cannot happen: the text is a valid NMTOKEN by its making.
     pub(crate) fn sid(&mut self) -> Option<Sid> {
-        Sid::new(&self.name()).ok()
-    }
-
-    fn name(&mut self) -> String {
-        let mut bytes = [0; LENGTH];
-        self.rng.fill_bytes(&mut bytes);
-        let mut count = LETTERS;
-        let symbols = bytes.iter().filter_map(|byte| {
-            let of = std::mem::replace(&mut count, 64);
-            let symbol = SYMBOLS.get(usize::from(byte % of));
-            symbol.map(|&symbol| char::from(symbol))
-        });
-        symbols.collect()
+        Sid::new(self.request().as_str()).ok()
     }
 }
 
@@ -68,7 +78,7 @@ mod tests {
     fn it_holds_101_random_bits() {
         let (mut names, mut seen) = (Names::new([9; 32]), vec![[0_u32; 256]; LENGTH]);
         for _ in 0..20_000 {
-            for (place, byte) in names.request().bytes().enumerate() {
+            for (place, byte) in names.request().as_str().bytes().enumerate() {
                 seen[place][usize::from(byte)] += 1;
             }
         }
@@ -92,9 +102,9 @@ mod tests {
     #[test]
     fn one_seed_gives_one_row_of_names_and_none_twice() {
         let (mut a, mut b) = (Names::new([1; 32]), Names::new([1; 32]));
-        let row: Vec<String> = (0..1000).map(|_| a.request()).collect();
-        assert!(row.iter().all(|name| *name == b.request()));
-        let set: std::collections::BTreeSet<&String> = row.iter().collect();
+        let row: Vec<Name> = (0..1000).map(|_| a.request()).collect();
+        assert!(row.iter().all(|name| b.request().is(name.as_str())));
+        let set: std::collections::BTreeSet<&str> = row.iter().map(Name::as_str).collect();
         assert_eq!(set.len(), row.len());
     }
 }

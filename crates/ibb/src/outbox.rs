@@ -6,9 +6,9 @@ use xtls_stanza::ibb::{Carrier, Data};
 use xtls_stanza::{Address, Content, Envelope, MessageKind, Payload, StanzaError, hints};
 
 use crate::event::{Event, StreamId};
-use crate::names::Names;
+use crate::names::{Name, Names};
 
-/// A request of ours without an answer.
+/// A request of ours without an answer, unless it is a chunk: streams know their own.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Awaiting {
     pub(crate) stream: StreamId,
@@ -18,7 +18,6 @@ pub(crate) struct Awaiting {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Asked {
     Open,
-    Data,
     Close,
 }
 
@@ -52,7 +51,7 @@ impl Outbox {
         what: Asked,
         payload: Payload,
     ) -> String {
-        let id = self.names.request();
+        let id = self.names.request().as_str().to_owned();
         self.awaiting.insert(id.clone(), Awaiting { stream, what });
         self.push(to, id.clone(), Content::Set(payload));
         id
@@ -86,26 +85,10 @@ impl Outbox {
         }
     }
 
-    /// A chunk as it leaves. In an iq its answer is awaited from here on.
-    pub(crate) fn chunk(
-        &mut self,
-        to: &Address,
-        stream: StreamId,
-        carrier: Carrier,
-        id: String,
-        data: Data,
-    ) -> Envelope {
+    /// A chunk as it leaves.
+    pub(crate) fn chunk(&self, to: &Address, carrier: Carrier, id: Name, data: Data) -> Envelope {
         let content = match carrier {
-            Carrier::Iq => {
-                self.awaiting.insert(
-                    id.clone(),
-                    Awaiting {
-                        stream,
-                        what: Asked::Data,
-                    },
-                );
-                Content::Set(Payload::Data(data))
-            }
+            Carrier::Iq => Content::Set(Payload::Data(data)),
             // XEP-0334, XEP-0280 §6.2: no copy, no archive. A `normal` message to a resource that
             // is gone is not sent on to others (RFC 6121 §8.5.3.2.1).
             Carrier::Message => Content::Message {
@@ -119,7 +102,7 @@ impl Outbox {
                 error: None,
             },
         };
-        self.envelope(to, id, content)
+        self.envelope(to, id.as_str().to_owned(), content)
     }
 
     pub(crate) fn event(&mut self, event: Event) {

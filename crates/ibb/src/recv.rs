@@ -14,6 +14,8 @@ use crate::stats::Stats;
 const RECENT: usize = 512;
 /// Empty chunks in a row that are bearable (docs/PROTOCOL.md).
 const MAX_EMPTY: u8 = 16;
+/// Places for chunks that an idle stream keeps: a reader that reads at once needs no more.
+const KEPT: usize = 4;
 /// What holding one chunk costs besides its bytes and its request id.
 const CHUNK_COST: usize = 128;
 
@@ -53,10 +55,10 @@ struct Chunk {
 /// What became of a chunk that is no violation.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Taken {
-    /// New bytes: the answer comes with their reading.
+    /// The request was taken as well: its answer comes with the reading of the bytes.
     Kept,
-    /// Nothing to read: answer this request now, if it was one.
-    Answer(Option<String>),
+    /// Nothing to read: answer the request now, if it is one.
+    Answer,
 }
 
 impl Receiver {
@@ -74,12 +76,12 @@ impl Receiver {
         }
     }
 
-    /// Takes a chunk; `request` is the id to answer, `None` in a message.
+    /// Takes a chunk; `request` is the id to answer, `None` in a message. It is taken out where it is kept.
     pub(crate) fn take(
         &mut self,
         seq: Seq,
         bytes: Bytes,
-        request: Option<String>,
+        request: &mut Option<String>,
     ) -> Result<Taken, Violation> {
         if bytes.len() > self.block && !planted!("block-unchecked") {
             return Err(Violation::TooLarge {
@@ -115,14 +117,14 @@ impl Receiver {
         self.stats.chunks += 1;
         self.stats.bytes += bytes.len() as u64;
         if bytes.is_empty() && self.chunks.is_empty() {
-            return Ok(Taken::Answer(request));
+            return Ok(Taken::Answer);
         }
         self.unread += bytes.len();
         self.held += cost;
         self.chunks.push_back(Chunk {
             bytes,
             cost,
-            request,
+            request: request.take(),
             repeated: Vec::new(),
         });
         Ok(Taken::Kept)
@@ -133,7 +135,7 @@ impl Receiver {
         &mut self,
         seq: Seq,
         digest: u32,
-        request: Option<String>,
+        request: &mut Option<String>,
     ) -> Result<Taken, Violation> {
         let behind = self.expected.0.wrapping_sub(seq.0);
         if behind > u16::MAX / 2 {
@@ -154,18 +156,18 @@ impl Receiver {
         self.stats.duplicates += 1;
         let unread = self.chunks.len().checked_sub(behind);
         let Some(chunk) = unread.and_then(|at| self.chunks.get_mut(at)) else {
-            return Ok(Taken::Answer(request));
+            return Ok(Taken::Answer);
         };
-        let Some(request) = request else {
-            return Ok(Taken::Answer(None));
+        let Some(len) = request.as_ref().map(String::len) else {
+            return Ok(Taken::Answer);
         };
-        let cost = CHUNK_COST + request.len();
+        let cost = CHUNK_COST + len;
         if self.held + cost > self.cap {
             return Err(Violation::Overflow { cap: self.cap });
         }
         self.held += cost;
         chunk.cost += cost;
-        chunk.repeated.push(request);
+        chunk.repeated.extend(request.take());
         Ok(Taken::Kept)
     }
 
@@ -206,7 +208,7 @@ impl Receiver {
             chunk.request.into_iter().for_each(&mut answered);
             chunk.repeated.into_iter().for_each(&mut answered);
         }
-        if self.chunks.is_empty() {
+        if self.chunks.is_empty() && self.chunks.capacity() > KEPT {
             self.chunks = VecDeque::new();
         }
         Some(bytes)

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use xtls_stanza::ibb::{Carrier, Seq};
 
 use crate::event::Loss;
+use crate::names::Name;
 use crate::stats::Stats;
 use crate::window::{Controller, Window};
 
@@ -18,6 +19,8 @@ const MAX_TROUBLE: Duration = Duration::from_secs(60);
 const LINE: usize = 1024;
 /// How long after trouble only one chunk is under way.
 const CAREFUL: Duration = Duration::from_secs(30);
+/// Places for chunks and writes that an idle stream keeps.
+const KEPT: usize = 4;
 /// Sent messages whose coming back is recognised.
 const RECENT_MESSAGES: usize = 128;
 
@@ -36,7 +39,7 @@ pub(crate) struct Sender {
     careful_until: Option<Instant>,
     last_progress: Option<Instant>,
     /// Ids of the last messages (message mode).
-    messages: VecDeque<String>,
+    messages: VecDeque<Name>,
     /// Bytes that were accepted and given up.
     dropped: usize,
     stats: Stats,
@@ -45,7 +48,7 @@ pub(crate) struct Sender {
 /// A chunk that is not done with.
 #[cfg_attr(test, derive(Clone))]
 struct Flight {
-    id: String,
+    id: Name,
     seq: Seq,
     bytes: Bytes,
     sent: Instant,
@@ -55,7 +58,7 @@ struct Flight {
 
 impl Flight {
     fn waits_for(&self, id: &str) -> bool {
-        self.state == State::Waiting && self.id == id
+        self.state == State::Waiting && self.id.is(id)
     }
 }
 
@@ -96,7 +99,7 @@ enum Trouble {
 pub(crate) struct Cut {
     pub(crate) seq: Seq,
     pub(crate) bytes: Bytes,
-    pub(crate) id: String,
+    pub(crate) id: Name,
 }
 
 impl Sender {
@@ -173,19 +176,21 @@ impl Sender {
         self.dropped + self.queued + self.in_flight
     }
 
-    /// Gives up everything; the ids of chunks without an answer.
-    pub(crate) fn drop_all(&mut self) -> impl Iterator<Item = String> {
+    /// Gives up everything, so that no answer is awaited any more.
+    pub(crate) fn drop_all(&mut self) {
         self.dropped += std::mem::take(&mut self.queued) + std::mem::take(&mut self.in_flight);
         self.queue.clear();
         self.waiting = 0;
-        self.flight
-            .drain(..)
-            .filter(|flight| flight.state == State::Waiting)
-            .map(|flight| flight.id)
+        self.flight.clear();
+    }
+
+    /// Whether this is the id of a chunk that has no answer yet.
+    pub(crate) fn awaits(&self, id: &str) -> bool {
+        self.flight.iter().any(|flight| flight.waits_for(id))
     }
 
     /// The next chunk, if one may go now.
-    pub(crate) fn poll(&mut self, now: Instant, name: impl FnOnce() -> String) -> Option<Cut> {
+    pub(crate) fn poll(&mut self, now: Instant, name: impl FnOnce() -> Name) -> Option<Cut> {
         match self.trouble {
             Trouble::None => self.cut(now, name),
             Trouble::Collecting { .. } | Trouble::Resting { .. } => None,
@@ -227,7 +232,7 @@ impl Sender {
         fits.then_some(len)
     }
 
-    fn cut(&mut self, now: Instant, name: impl FnOnce() -> String) -> Option<Cut> {
+    fn cut(&mut self, now: Instant, name: impl FnOnce() -> Name) -> Option<Cut> {
         let len = self.next_len(now)?;
         let bytes = self.dequeue(len);
         let (seq, id) = (self.next, name());
@@ -241,7 +246,7 @@ impl Sender {
                 }
                 let mark = self.control.on_sent(now, bytes.len());
                 self.in_flight += bytes.len();
-                let (id, bytes) = (id.clone(), bytes.clone());
+                let bytes = bytes.clone();
                 let state = State::Waiting;
                 self.waiting += 1;
                 self.flight.push_back(Flight {
@@ -254,7 +259,7 @@ impl Sender {
                 });
             }
             Carrier::Message => {
-                self.messages.push_back(id.clone());
+                self.messages.push_back(id);
                 if self.messages.len() > RECENT_MESSAGES {
                     self.messages.pop_front();
                 }
@@ -288,7 +293,7 @@ impl Sender {
     }
 
     /// docs/PROTOCOL.md: the same bytes, borders and numbers, with new ids, one at a time.
-    fn resend(&mut self, now: Instant, name: impl FnOnce() -> String) -> Option<Cut> {
+    fn resend(&mut self, now: Instant, name: impl FnOnce() -> Name) -> Option<Cut> {
         if !self.none_waiting() {
             return None;
         }
@@ -310,7 +315,7 @@ impl Sender {
         Some(Cut {
             seq: due.seq,
             bytes: due.bytes.clone(),
-            id: due.id.clone(),
+            id: due.id,
         })
     }
 
@@ -338,7 +343,8 @@ impl Sender {
         }
         if self.flight.is_empty() && self.queue.is_empty() {
             // An idle stream holds no memory for what was under way.
-            (self.flight, self.queue) = (VecDeque::new(), VecDeque::new());
+            self.flight.shrink_to(KEPT);
+            self.queue.shrink_to(KEPT);
         }
         if let Trouble::Resending { since, tries } = &mut self.trouble {
             (*since, *tries) = (now, 0);
@@ -452,7 +458,7 @@ impl Sender {
 
     /// Whether this was the id of one of the last messages.
     pub(crate) fn sent_message(&self, id: &str) -> bool {
-        self.messages.iter().any(|sent| sent == id)
+        self.messages.iter().any(|sent| sent.is(id))
     }
 
     #[cfg(test)]
@@ -462,7 +468,7 @@ impl Sender {
         dump.time(self.careful_until);
         dump.time(self.owed_since());
         for flight in &self.flight {
-            dump.name(&flight.id);
+            dump.name(flight.id.as_str());
             dump.word((flight.seq, &flight.bytes, flight.state));
         }
         dump.time(self.trouble_since());

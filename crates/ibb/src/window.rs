@@ -9,9 +9,9 @@
 //! knob can be right from the start, and both are found by trying:
 //!
 //! 1. Start with 16 KiB under way in chunks of at most 4096 bytes.
-//! 2. Measure one *epoch*: the time in which one window (at least four chunks) is answered, counted
-//!    from the moment when all that was sent under older settings has been answered. Only epochs in
-//!    which the window was the limit count.
+//! 2. Measure one *epoch*: the time in which one window (at least four chunks) is answered, and no
+//!    less than 4 ms, counted from the moment when all that was sent under older settings has been
+//!    answered. Only epochs in which the window was the limit count.
 //! 3. Double the window. If the goodput of the next epoch is better by at least a sixteenth, keep
 //!    it and double again; otherwise go back.
 //! 4. When the window no longer helps, do the same with the chunk (the window is kept at two chunks
@@ -72,6 +72,8 @@ const PACE: Duration = Duration::from_secs(1);
 const HOLD_EPOCHS: u32 = 16;
 const LONGEST_HOLD: u32 = 128;
 const CHUNKS_IN_EPOCH: usize = 4;
+/// What is answered sooner than that says more about the machine's other work than about the setting.
+const SHORTEST_EPOCH: Duration = Duration::from_millis(4);
 
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
@@ -274,9 +276,10 @@ impl Controller {
         };
         self.epoch.longest_wait = self.epoch.longest_wait.max(wait);
         let bytes = self.acked - counted_from;
-        if bytes >= self.window.max(CHUNKS_IN_EPOCH * self.chunk) as u64 {
-            let elapsed = now.saturating_duration_since(started).as_micros();
-            let micros = u64::try_from(elapsed).unwrap_or(u64::MAX).max(1);
+        let elapsed = now.saturating_duration_since(started);
+        let enough = self.window.max(CHUNKS_IN_EPOCH * self.chunk) as u64;
+        if bytes >= enough && elapsed >= SHORTEST_EPOCH {
+            let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
             self.end_epoch(now, Rate { bytes, micros });
         }
     }

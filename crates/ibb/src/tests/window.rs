@@ -227,9 +227,9 @@ fn a_path_that_recovers_is_used_again() {
         per_byte: nanos(10),
         delay: millis(100),
     };
-    let mut control = Controller::new(Window::default(), 4096);
-    let before = drive(&mut control, slow, seconds(600)).0;
-    let after = drive(&mut control, fast, seconds(120)).0;
+    let (mut control, mut path) = (Controller::new(Window::default(), 4096), Drive::new());
+    let before = path.go(&mut control, slow, seconds(600)).0;
+    let after = path.go(&mut control, fast, seconds(120)).0;
     assert!(before <= 4096 && after > 500_000, "{before} {after}");
 }
 
