@@ -85,6 +85,7 @@ mod config;
 mod end;
 mod error;
 mod event;
+mod flight;
 mod handle;
 mod inbound;
 #[cfg(feature = "tokio")]

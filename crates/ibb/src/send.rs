@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use xtls_stanza::ibb::{Carrier, Seq};
 
 use crate::event::Loss;
+use crate::flight::{Flight, State};
 use crate::names::Name;
 use crate::stats::Stats;
 use crate::window::{Controller, Window};
@@ -43,35 +44,6 @@ pub(crate) struct Sender {
     /// Bytes that were accepted and given up.
     dropped: usize,
     stats: Stats,
-}
-
-/// A chunk that is not done with.
-#[cfg_attr(test, derive(Clone))]
-struct Flight {
-    id: Name,
-    seq: Seq,
-    bytes: Bytes,
-    sent: Instant,
-    mark: u64,
-    state: State,
-}
-
-impl Flight {
-    fn waits_for(&self, id: &str) -> bool {
-        self.state == State::Waiting && self.id.is(id)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum State {
-    /// No answer yet.
-    Waiting,
-    /// Taken; kept only because an earlier one is not.
-    Acknowledged,
-    /// Came back with `wait`.
-    Bounced,
-    /// To be sent again.
-    Due,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
