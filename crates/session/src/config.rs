@@ -28,7 +28,7 @@ impl Default for Config {
             max_stanza: 262_144,
             max_depth: 64,
             backlog: 65_536,
-            queue: 65_536,
+            queue: 65_535,
             handshake_idle: Duration::from_secs(60),
             handshake_total: Duration::from_secs(180),
             judging: Duration::from_secs(300),
@@ -73,8 +73,8 @@ impl Config {
         self
     }
 
-    /// Ciphertext bytes held for a slow transport before [`send`](crate::Session::send) says `Full`. Default 65 536; at
-    /// least 1. One stanza may exceed it, and as much again is kept for answers to the peer's requests: more than that
+    /// Ciphertext bytes held for a slow transport before [`send`](crate::Session::send) says `Full`. Default 65 535, which
+    /// is the largest block of a bytestream: a queue that is given away whole leaves no splinter. At least 1. One stanza may exceed it, and as much again is kept for answers to the peer's requests: more than that
     /// ends the session as [`Unread`](crate::Why::Unread).
     #[must_use]
     pub fn queue(mut self, bytes: usize) -> Self {

@@ -258,12 +258,14 @@ impl Session {
         }
     }
 
-    /// How many more bytes of ciphertext the session would hold for the transport; 0 means that
+    /// How many more bytes [`write`](Self::write) takes: what becomes of them fills the queue and no more. 0 means that
     /// [`send`](Self::send) says [`SendError::Full`].
     #[must_use]
     pub fn room(&self) -> usize {
-        let queue = self.config.queue.saturating_sub(self.tls.wire_pending());
-        queue.min(self.tls.room())
+        let pending = self.tls.wire_pending();
+        let queue = write::fitting(self.config.queue.saturating_sub(pending));
+        // However small the queue is, something must go on.
+        queue.max(usize::from(pending == 0)).min(self.tls.room())
     }
 
     /// What happened. Stanzas are cut, judged and restored here, one a call, so an owner that stops asking stops the peer.

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use xtls_framer::{Cutter, Limits};
 use xtls_stanza::Stanza;
-use xtls_tls::WriteError;
+use xtls_tls::{MAX_RECORD, RECORD_OVERHEAD, WriteError};
 
 use super::{Direction, Phase, Session};
 use crate::event::SendError;
@@ -122,6 +122,13 @@ impl Session {
     }
 }
 
+/// The most bytes of which the records are not longer than `wire`.
+pub(super) fn fitting(wire: usize) -> usize {
+    const RECORD: usize = MAX_RECORD + RECORD_OVERHEAD;
+    let last = (wire % RECORD).saturating_sub(RECORD_OVERHEAD);
+    wire / RECORD * MAX_RECORD + last
+}
+
 /// The stanza as it is sent: one, and whole. Children that were set by hand could end it and begin another.
 ///
 /// Only the borders are looked at, which costs little; whether the children are well-formed in between was for
@@ -142,4 +149,19 @@ fn whole(stanza: &Stanza) -> Result<Bytes, SendError> {
     let xml = Bytes::from(xml);
     Stanza::read(&xml).map_err(SendError::Xml)?;
     Ok(xml)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fits_fills_the_queue_and_no_more() {
+        for wire in [0, 1, 22, 23, 16_406, 16_407, 16_428, 16_429, 65_535, 65_536] {
+            let plain = fitting(wire);
+            let len = |plain: usize| plain + plain.div_ceil(MAX_RECORD) * RECORD_OVERHEAD;
+            assert!(len(plain) <= wire, "{wire}");
+            assert!(len(plain + 1) > wire, "{wire}");
+        }
+    }
 }

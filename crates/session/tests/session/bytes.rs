@@ -168,27 +168,43 @@ fn readable_is_told_once_until_it_is_heard_and_not_of_what_is_gone() {
 #[test]
 fn no_more_is_written_than_there_is_room_for() {
     let config = Config::default().queue(1_000);
-    let (mut romeo, mut juliet) = Setup::bytes().with(config).connected();
+    let (mut romeo, _juliet) = Setup::bytes().with(config).connected();
     let data = vec![7; 5_000];
-    assert_eq!(romeo.session.write(&data), Ok(1_000));
+    assert_eq!(romeo.session.write(&data), Ok(978));
     assert_eq!(romeo.session.write(&data), Err(SendError::Full));
-    settle(&mut romeo, &mut juliet);
+    // As one record it is as long as the queue.
+    assert_eq!(
+        romeo.session.poll_wire(usize::MAX).map(|wire| wire.len()),
+        Some(1_000)
+    );
+    romeo.collect();
     assert_eq!(romeo.names(), ["writable"]);
-    assert_eq!(read(&mut juliet).len(), 1_000);
+}
+
+#[test]
+fn a_queue_for_less_than_a_record_lets_a_byte_through() {
+    let config = Config::default().queue(10);
+    let (mut romeo, mut juliet) = Setup::bytes().with(config).connected();
+    for _ in 0..3 {
+        assert_eq!(romeo.session.write(b"abc"), Ok(1));
+        assert_eq!(romeo.session.write(b"bc"), Err(SendError::Full));
+        settle(&mut romeo, &mut juliet);
+    }
+    assert_eq!(read(&mut juliet), b"aaa");
 }
 
 #[test]
 fn the_last_bytes_need_no_room_and_an_end_in_order_follows_them() {
     let config = Config::default().queue(1_000);
     let (mut romeo, mut juliet) = Setup::bytes().with(config).connected();
-    assert_eq!(romeo.session.write(&[7; 5_000]), Ok(1_000));
+    assert_eq!(romeo.session.write(&[7; 5_000]), Ok(978));
     assert_eq!(romeo.session.close_after(romeo.now, &[8; 5_000]), Ok(()));
-    assert_eq!(romeo.session.traffic().written, 6_000);
+    assert_eq!(romeo.session.traffic().written, 5_978);
     settle(&mut romeo, &mut juliet);
     juliet.session.finish(juliet.now);
     let heard = read(&mut juliet);
-    assert_eq!(heard, [vec![7; 1_000], vec![8; 5_000]].concat());
-    assert_eq!(juliet.session.traffic().read, 6_000);
+    assert_eq!(heard, [vec![7; 978], vec![8; 5_000]].concat());
+    assert_eq!(juliet.session.traffic().read, 5_978);
     settle(&mut romeo, &mut juliet);
     assert_eq!(juliet.closed().why, Why::Finished);
     // There is nothing after the end.

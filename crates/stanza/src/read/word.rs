@@ -28,22 +28,29 @@ pub(crate) fn needs_no_escape(bytes: &[u8]) -> bool {
     first(bytes, marks, ends) == bytes.len()
 }
 
-/// Where the first byte is whose mark is set. What is left after the last whole word is judged by `ends`.
+/// Where the first byte is whose mark is set, of which the lowest is right. Of less than a word, each byte is judged by `ends`.
 #[inline]
 fn first(bytes: &[u8], marks: impl Fn(u64) -> u64, ends: impl Fn(u8) -> bool) -> usize {
+    let place = |word: [u8; 8]| (marks(u64::from_le_bytes(word)) & HIGH).trailing_zeros() / 8;
     let mut rest = bytes;
-    let mut len = 0;
-    while let Some((word, after)) = rest.split_first_chunk::<8>() {
-        let marks = marks(u64::from_le_bytes(*word)) & HIGH;
-        if marks != 0 {
-            let special = |&b: &u8| b < 0x20 || !b.is_ascii() || ends(b);
-            return len + word.iter().position(special).unwrap_or_default();
+    while let Some((word, after)) = rest.split_first_chunk() {
+        let place = place(*word);
+        if place < 8 {
+            return bytes.len() - rest.len() + place as usize;
         }
-        len += 8;
         rest = after;
     }
-    let special = |&b: &u8| b < 0x20 || !b.is_ascii() || ends(b);
-    len + rest.iter().position(special).unwrap_or(rest.len())
+    if rest.is_empty() {
+        return bytes.len();
+    }
+    match bytes.last_chunk() {
+        // What was seen before and has no mark is seen again.
+        Some(word) => bytes.len() - 8 + place(*word) as usize,
+        None => {
+            let special = |&b: &u8| b < 0x20 || !b.is_ascii() || ends(b);
+            bytes.iter().position(special).unwrap_or(bytes.len())
+        }
+    }
 }
 
 /// Marks controls and what is not ASCII. Marks above the lowest may be wrong, because subtraction
