@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
-use xtls_stanza::{Address, Condition, Envelope, ErrorType, Kind, Stanza, StanzaError};
+use xtls_stanza::{Address, Condition, Envelope, ErrorType, Familiar, Kind, Stanza, StanzaError};
 
 use crate::uplink::{Inbound, LinkError, Uplink};
 
@@ -158,6 +158,7 @@ impl Relay {
             waiting,
             outbound: Some(outbound),
             limits,
+            familiar: Familiar::default(),
             ended: None,
         })
     }
@@ -181,6 +182,7 @@ pub struct RelayLink {
     /// Until the link has ended.
     outbound: Option<mpsc::Sender<Bytes>>,
     limits: Limits,
+    familiar: Familiar,
     ended: Option<LinkError>,
 }
 
@@ -211,7 +213,7 @@ impl Uplink for RelayLink {
                 return Err(self.cut());
             };
             self.waiting.fetch_sub(xml.len(), Ordering::AcqRel);
-            match Envelope::read(&xml) {
+            match Envelope::read_familiar(&xml, &mut self.familiar) {
                 Ok(envelope) => return Ok(Inbound::Envelope(envelope)),
                 Err(error) => {
                     debug!(%error, "a stanza that breaks the rules of its kind");

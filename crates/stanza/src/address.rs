@@ -5,6 +5,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
+use crate::read::word;
 use crate::text::Text;
 
 /// Longest local, domain or resource part in bytes (RFC 7622 §3.2, §3.3, §3.4).
@@ -32,6 +33,8 @@ pub struct Address {
     domain: u16,
     /// Where the bare address ends: at the `/`, or at the end.
     bare: u16,
+    /// It can be written as it is.
+    plain: bool,
 }
 
 impl Address {
@@ -43,11 +46,7 @@ impl Address {
     #[inline]
     pub fn new(text: &str) -> Result<Self, AddressError> {
         match plain(text.as_bytes()) {
-            Some((domain, bare)) => Ok(Self {
-                text: text.into(),
-                domain: offset(domain),
-                bare: offset(bare),
-            }),
+            Some((domain, bare)) => Ok(Self::made(text.into(), offset(domain), offset(bare))),
             None => Self::normalise(text),
         }
     }
@@ -58,11 +57,7 @@ impl Address {
         if let Some((domain, bare)) = plain(text)
             && let Some(text) = Text::short(text)
         {
-            return Some(Self {
-                text,
-                domain: offset(domain),
-                bare: offset(bare),
-            });
+            return Some(Self::made(text, offset(domain), offset(bare)));
         }
         Self::normalise(str::from_utf8(text).ok()?).ok()
     }
@@ -108,11 +103,19 @@ impl Address {
             }
             normal.as_str().into()
         };
-        Ok(Self {
+        Ok(Self::made(text, offsets.0, offsets.1))
+    }
+
+    /// Of a normal text and the places in it.
+    #[inline]
+    fn made(text: Text, domain: u16, bare: u16) -> Self {
+        let plain = word::needs_no_escape(text.as_bytes());
+        Self {
             text,
-            domain: offsets.0,
-            bare: offsets.1,
-        })
+            domain,
+            bare,
+            plain,
+        }
     }
 
     /// The whole normalised address.
@@ -123,6 +126,11 @@ impl Address {
     /// The same, of which it need not be shown again that it is text.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.text.as_bytes()
+    }
+
+    /// Whether it can be written as it is, in XML.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain
     }
 
     /// The part before the `@`.
@@ -155,11 +163,7 @@ impl Address {
         if !self.is_full() {
             return self.clone();
         }
-        Self {
-            text: self.bare().into(),
-            domain: self.domain,
-            bare: self.bare,
-        }
+        Self::made(self.bare().into(), self.domain, self.bare)
     }
 
     /// Whether there is a resource.
@@ -175,11 +179,7 @@ impl Address {
     pub fn with_resource(&self, resource: &str) -> Result<Self, AddressError> {
         check(Part::Resource, resource)?;
         let text = format!("{}/{resource}", self.bare());
-        Ok(Self {
-            text: text.as_str().into(),
-            domain: self.domain,
-            bare: self.bare,
-        })
+        Ok(Self::made(text.as_str().into(), self.domain, self.bare))
     }
 
     /// Whether both are addresses of the same account.

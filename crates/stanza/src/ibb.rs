@@ -13,6 +13,7 @@ use crate::name::is_nmtoken;
 use crate::payload::{PayloadError, required};
 use crate::read::word;
 use crate::text::Text;
+use crate::write;
 
 /// The namespace and disco feature.
 pub const NS: &str = crate::ns::IBB;
@@ -301,9 +302,7 @@ impl Data {
         let _ = write!(out, "{}", self.seq.0);
         out.push(b'\'');
         // Its characters need no escape, or it would be no NMTOKEN.
-        out.extend_from_slice(b" sid='");
-        out.extend_from_slice(self.sid.0.as_bytes());
-        out.push(b'\'');
+        write::unchanged(out, b" sid='", self.sid.0.as_bytes());
         if self.bytes.is_empty() {
             out.extend_from_slice(b"/>");
         } else {

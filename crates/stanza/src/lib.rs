@@ -58,7 +58,7 @@ pub mod xtls;
 pub use address::{Address, AddressError, Part};
 pub use condition::{Condition, ErrorType, StanzaError};
 pub use element::{Attr, Element, Node};
-pub use envelope::{Asker, Content, Envelope, EnvelopeError, MessageKind, PresenceKind};
+pub use envelope::{Asker, Content, Envelope, EnvelopeError, Familiar, MessageKind, PresenceKind};
 pub use payload::{Payload, PayloadError};
 pub use read::{MAX_ATTRIBUTES, MAX_DECLARATIONS, MAX_DEPTH, MAX_IN_SCOPE, ReadError, Rule};
 pub use stanza::{Kind, RawAttr, Stanza};

@@ -399,10 +399,10 @@ impl Head<'_> {
             Kind::Presence => out.extend_from_slice(b"<presence xmlns='jabber:client'"),
         }
         if let Some(from) = self.from {
-            write::quoted_text(out, b" from='", from.as_bytes(), || from.as_str());
+            write::address(out, b" from='", from);
         }
         if let Some(to) = self.to {
-            write::quoted_text(out, b" to='", to.as_bytes(), || to.as_str());
+            write::address(out, b" to='", to);
         }
         if let Some(id) = self.id {
             write::quoted(out, b" id='", id);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use crate::address::Address;
 use crate::element::Attr;
 use crate::read::word;
 use crate::{name, ns};
@@ -29,20 +30,21 @@ pub(crate) fn quoted<const N: usize>(out: &mut Vec<u8>, start: &[u8; N], value: 
     out.push(b'\'');
 }
 
-/// The same of a text that is kept as bytes.
+/// The same of an address.
 #[inline]
-pub(crate) fn quoted_text<'a, const N: usize>(
-    out: &mut Vec<u8>,
-    start: &[u8; N],
-    bytes: &'a [u8],
-    text: impl FnOnce() -> &'a str,
-) {
-    out.extend_from_slice(start);
-    if word::needs_no_escape(bytes) {
-        out.extend_from_slice(bytes);
+pub(crate) fn address<const N: usize>(out: &mut Vec<u8>, start: &[u8; N], address: &Address) {
+    if address.is_plain() {
+        unchanged(out, start, address.as_bytes());
     } else {
-        escape(out, text(), Place::Value);
+        quoted(out, start, address.as_str());
     }
+}
+
+/// The same of a value that needs no escape.
+#[inline]
+pub(crate) fn unchanged<const N: usize>(out: &mut Vec<u8>, start: &[u8; N], value: &[u8]) {
+    out.extend_from_slice(start);
+    out.extend_from_slice(value);
     out.push(b'\'');
 }
 

@@ -1,7 +1,9 @@
 //! What was read and is written is read as the same; and what an application puts in a string stays there.
 
 use bytes::Bytes;
-use xtls_stanza::{Attr, Content, Element, Envelope, Kind, Node, Payload, Rule, Stanza, ns};
+use xtls_stanza::{
+    Attr, Content, Element, Envelope, Familiar, Kind, Node, Payload, Rule, Stanza, ns,
+};
 
 use super::judges::Judges;
 use super::notation::{self, Order};
@@ -114,7 +116,10 @@ fn envelope_law(frame: &Bytes, stanza: &Stanza, written: &mut Written) -> Result
         },
     };
     let wire = bytes_of(|out| envelope.write(out));
-    let again = Envelope::read(&Bytes::copy_from_slice(&wire));
+    // With the addresses that were read in the frame itself, whatever they are.
+    let mut familiar = Familiar::default();
+    let _ = Envelope::read_familiar(frame, &mut familiar);
+    let again = Envelope::read_familiar(&Bytes::copy_from_slice(&wire), &mut familiar);
     let Ok(again) = again else {
         return Err(format!("written as {}: {again:?}", wire.escape_ascii()));
     };

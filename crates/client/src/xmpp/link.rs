@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use xtls_stanza::{Address, Envelope};
+use xtls_stanza::{Address, Envelope, Familiar};
 
 use super::bridge::Bridge;
 use super::connector::Connector;
@@ -27,6 +27,7 @@ pub struct XmppLink {
     news: mpsc::Receiver<News>,
     outgoing: mpsc::Sender<Outgoing>,
     bridge: Bridge,
+    familiar: Familiar,
     task: JoinHandle<LinkError>,
     ended: Option<LinkError>,
 }
@@ -81,6 +82,7 @@ pub async fn connect(options: Options) -> Result<XmppLink, ConnectError> {
         news,
         outgoing,
         bridge: Bridge::default(),
+        familiar: Familiar::default(),
         task,
         ended: None,
     })
@@ -109,7 +111,7 @@ impl XmppLink {
 
     /// Reads a stanza. One that cannot be read is answered if its sender waits for an answer.
     fn read(&mut self, stanza: &Bytes) -> Option<Inbound> {
-        match Envelope::read(stanza) {
+        match Envelope::read_familiar(stanza, &mut self.familiar) {
             Ok(envelope) => normal(envelope).map(Inbound::Envelope),
             Err(error) => {
                 tracing::debug!(%error, "dropped a stanza that cannot be read");

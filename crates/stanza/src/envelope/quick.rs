@@ -3,7 +3,7 @@
 //! Nothing is refused here. Whatever is not written as nearly everybody writes it is `None`, and read again by
 //! the strict reader; so whatever is accepted here must be accepted there, as the same.
 
-use super::{Content, Envelope};
+use super::{Content, Envelope, Familiar};
 use crate::address::Address;
 use crate::base64::{self, Whitespace};
 use crate::ibb::{Data, Seq, Sid};
@@ -14,7 +14,7 @@ use crate::read::word;
 /// What stands behind the text of the chunk.
 const TAIL: &[u8] = b"</data></iq>";
 
-pub(super) fn read(frame: &[u8]) -> Option<Envelope> {
+pub(super) fn read(frame: &[u8], known: &mut Familiar) -> Option<Envelope> {
     let mut rest = frame.strip_prefix(b"<iq")?;
     let [mut from, mut to, mut id, mut type_, mut declared] = [None; 5];
     let is_empty = loop {
@@ -43,8 +43,8 @@ pub(super) fn read(frame: &[u8]) -> Option<Envelope> {
         _ => return None,
     };
     Some(Envelope {
-        from: address(from)?,
-        to: address(to)?,
+        from: address(from, &mut known.from)?,
+        to: address(to, &mut known.to)?,
         id: str::from_utf8(id).ok()?.to_owned(),
         content,
     })
@@ -89,11 +89,14 @@ fn once<'a>(place: &mut Option<&'a [u8]>, text: &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// An address, if there is one; `None` if it is wrong.
-fn address(text: Option<&[u8]>) -> Option<Option<Address>> {
-    match text {
-        Some(text) => Address::of_ascii(text).map(Some),
-        None => Some(None),
+fn address(text: Option<&[u8]>, known: &mut Option<Address>) -> Option<Option<Address>> {
+    let Some(text) = text else {
+        return Some(None);
+    };
+    if known.as_ref().is_none_or(|known| known.as_bytes() != text) {
+        *known = Some(Address::of_ascii(text)?);
     }
+    Some(known.clone())
 }
 
 /// Of one to five digits.

@@ -5,22 +5,32 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::envelope::quick;
-use crate::{Envelope, ns};
+use crate::{Envelope, Familiar, ns};
 
 const CHUNK: &str = "<iq xmlns='jabber:client' from='romeo@montague.example/orchard' to='juliet@capulet.example/balcony' \
      id='q1' type='set'><data xmlns='http://jabber.org/protocol/ibb' seq='0' sid='s'>QUJD</data></iq>";
+/// With addresses of [`PIECES`].
+const OTHERS: &str = "<iq from='a@b/c' to='a@B/c d' id='q1' type='result'/>";
 const RESULT: &str = "<iq from='romeo@montague.example/orchard' id='q1' type='result'/>";
 
 fn quick(document: &str) -> Option<Envelope> {
-    quick::read(document.as_bytes())
+    quick::read(document.as_bytes(), &mut Familiar::default())
 }
 
-/// Read in one pass, if at all, then as the strict reader does.
+/// Read in one pass, if at all, then as the strict reader does, whatever was read before.
 fn agrees(document: &[u8]) -> Result<(), TestCaseError> {
     let frame = Bytes::copy_from_slice(document);
     let text = String::from_utf8_lossy(document);
-    if let Some(envelope) = quick::read(&frame) {
-        prop_assert_eq!(Ok(envelope), Envelope::read_strictly(&frame), "{}", text);
+    let strict = Envelope::read_strictly(&frame);
+    let alone = quick::read(&frame, &mut Familiar::default());
+    for before in [CHUNK, RESULT, OTHERS, &text] {
+        let mut familiar = Familiar::default();
+        quick::read(before.as_bytes(), &mut familiar);
+        let after = quick::read(&frame, &mut familiar);
+        prop_assert_eq!(&after, &alone, "{}", text);
+    }
+    if let Some(envelope) = alone {
+        prop_assert_eq!(Ok(envelope), strict, "{}", text);
     }
     Ok(())
 }
@@ -90,6 +100,41 @@ fn the_stanzas_of_a_bytestream_are_read_in_one_pass() {
         let envelope = quick(document).unwrap();
         assert_eq!(Envelope::read_strictly(&frame), Ok(envelope));
     }
+}
+
+#[test]
+fn addresses_of_the_stanza_before_are_not_taken_for_others() {
+    let mut familiar = Familiar::default();
+    let mut from = |document: &str| {
+        let frame = Bytes::copy_from_slice(document.as_bytes());
+        let envelope = Envelope::read_familiar(&frame, &mut familiar).unwrap();
+        (
+            envelope.from.map(|from| from.to_string()),
+            envelope.to.map(|to| to.to_string()),
+        )
+    };
+    let (romeo, juliet) = (
+        "romeo@montague.example/orchard",
+        "juliet@capulet.example/balcony",
+    );
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(from(CHUNK), (some(romeo), some(juliet)));
+    assert_eq!(from(RESULT), (some(romeo), None));
+    let turned = format!("<iq from='{juliet}' to='{romeo}' id='i' type='result'/>");
+    assert_eq!(from(&turned), (some(juliet), some(romeo)));
+    for changed in [
+        "romeo@montague.example/Orchard",
+        "romeo@montague.example/orchar",
+        "romeo@montague.example",
+    ] {
+        let document = RESULT.replace(romeo, changed);
+        assert_eq!(from(&document), (some(changed), None));
+    }
+    assert_eq!(from("<iq id='i' type='result'/>"), (None, None));
+    assert_eq!(from(CHUNK), (some(romeo), some(juliet)));
+    // An error is no answer of the address before.
+    let wrong = Bytes::from(RESULT.replace(romeo, "@"));
+    assert!(Envelope::read_familiar(&wrong, &mut familiar).is_err());
 }
 
 /// The pieces that the two consist of, and others that could stand there.
