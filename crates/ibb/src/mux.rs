@@ -297,12 +297,15 @@ impl Mux {
             return Some(envelope);
         }
         while let Some(id) = self.ring.next() {
+            let level = self.ring.level();
             let chunk = self.touch(now, id, |stream, now, outbox| {
                 stream.in_ring = false;
-                stream.next_chunk(now, outbox)
+                let (envelope, bytes) = stream.next_chunk(now, outbox)?;
+                // Before it enters again.
+                stream.paid = stream.paid.more(level, bytes);
+                Some(envelope)
             });
-            if let Some((envelope, bytes)) = chunk.flatten() {
-                self.ring.sent(id, bytes);
+            if let Some(envelope) = chunk.flatten() {
                 return Some(envelope);
             }
         }
@@ -331,7 +334,8 @@ impl Mux {
         Some(event)
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout).
+    /// When to call [`handle_timeout`](Self::handle_timeout). Of a stream that waits for answers it may be up to a second
+    /// before anything is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
         if self.clock.paused() {

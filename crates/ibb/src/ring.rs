@@ -1,6 +1,7 @@
 //! Whose chunk is next: fair by bytes, and quick for those who have little to say.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 
 use crate::event::StreamId;
 
@@ -19,21 +20,32 @@ const STANZA_COST: u64 = 256;
 pub(crate) struct Ring {
     terse: VecDeque<StreamId>,
     /// By what each will have paid when its turn comes, then by age.
-    queue: BTreeMap<(u64, u64), StreamId>,
-    paid: BTreeMap<StreamId, u64>,
+    queue: BinaryHeap<Reverse<(u64, u64, StreamId)>>,
     /// What the last one had paid when it had its turn.
     level: u64,
     entries: u64,
 }
 
+/// What a stream has paid, which it keeps itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Paid(u64);
+
+impl Paid {
+    /// After so many bytes more, which were sent at this level.
+    pub(crate) fn more(self, level: Self, bytes: usize) -> Self {
+        Self(level.0.max(self.0) + bytes as u64 + STANZA_COST)
+    }
+}
+
 impl Ring {
-    pub(crate) fn enter(&mut self, id: StreamId, terse: bool) {
+    pub(crate) fn enter(&mut self, id: StreamId, paid: Paid, terse: bool) {
         if terse {
             self.terse.push_back(id);
             return;
         }
         self.entries += 1;
-        self.queue.insert((self.paid(id), self.entries), id);
+        let entry = (self.level.max(paid.0), self.entries, id);
+        self.queue.push(Reverse(entry));
     }
 
     /// Takes out whose turn it is.
@@ -41,33 +53,25 @@ impl Ring {
         if let Some(id) = self.terse.pop_front() {
             return Some(id);
         }
-        let ((paid, _), id) = self.queue.pop_first()?;
+        let Reverse((paid, _, id)) = self.queue.pop()?;
         self.level = paid;
         Some(id)
     }
 
-    /// Counts what left in a turn.
-    pub(crate) fn sent(&mut self, id: StreamId, bytes: usize) {
-        let paid = self.paid(id) + bytes as u64 + STANZA_COST;
-        self.paid.insert(id, paid);
+    /// What counts as paid by those who have been silent.
+    pub(crate) fn level(&self) -> Paid {
+        Paid(self.level)
     }
 
     /// A stream is gone.
     pub(crate) fn forget(&mut self, id: StreamId) {
-        self.paid.remove(&id);
         self.terse.retain(|terse| *terse != id);
-        self.queue.retain(|_, waiting| *waiting != id);
-    }
-
-    fn paid(&self, id: StreamId) -> u64 {
-        self.paid
-            .get(&id)
-            .map_or(self.level, |paid| self.level.max(*paid))
+        self.queue.retain(|Reverse((_, _, waiting))| *waiting != id);
     }
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.terse.len() + self.queue.len() + self.paid.len()
+        self.terse.len() + self.queue.len()
     }
 }
 
@@ -78,17 +82,17 @@ mod tests {
     /// Streams of these chunks that always have more to send: the bytes of each.
     fn shares(chunks: &[usize], turns: usize) -> Vec<usize> {
         let mut ring = Ring::default();
-        let id = |at: usize| StreamId(at as u64);
-        for at in 0..chunks.len() {
-            ring.enter(id(at), false);
+        let mut paid = vec![Paid::default(); chunks.len()];
+        for (at, paid) in paid.iter().enumerate() {
+            ring.enter(StreamId(at as u64), *paid, false);
         }
         let mut sent = vec![0; chunks.len()];
         for _ in 0..turns {
             let next = ring.next().unwrap();
             let at = usize::try_from(next.0).unwrap();
-            ring.sent(next, chunks[at]);
+            paid[at] = paid[at].more(ring.level(), chunks[at]);
             sent[at] += chunks[at] + 256;
-            ring.enter(next, false);
+            ring.enter(next, paid[at], false);
         }
         sent
     }
@@ -104,19 +108,21 @@ mod tests {
     fn whoever_was_silent_has_no_credit() {
         let mut ring = Ring::default();
         let (busy, silent) = (StreamId(1), StreamId(2));
+        let mut paid = [Paid::default(); 3];
         for _ in 0..1000 {
-            ring.enter(busy, false);
+            ring.enter(busy, paid[1], false);
             ring.next();
-            ring.sent(busy, 4096);
+            paid[1] = paid[1].more(ring.level(), 4096);
         }
-        ring.enter(busy, false);
-        ring.enter(silent, false);
+        ring.enter(busy, paid[1], false);
+        ring.enter(silent, paid[2], false);
         let mut of_silent = 0;
         for _ in 0..10 {
             let next = ring.next().unwrap();
             of_silent += usize::from(next == silent);
-            ring.sent(next, 4096);
-            ring.enter(next, false);
+            let paid = &mut paid[usize::try_from(next.0).unwrap()];
+            *paid = paid.more(ring.level(), 4096);
+            ring.enter(next, *paid, false);
         }
         assert!((5..=6).contains(&of_silent), "{of_silent}");
     }
@@ -124,14 +130,14 @@ mod tests {
     #[test]
     fn a_terse_stream_goes_first_and_a_gone_one_not_at_all() {
         let mut ring = Ring::default();
-        ring.enter(StreamId(1), false);
-        ring.enter(StreamId(2), true);
-        ring.enter(StreamId(3), false);
+        ring.enter(StreamId(1), Paid::default(), false);
+        ring.enter(StreamId(2), Paid::default(), true);
+        ring.enter(StreamId(3), Paid::default(), false);
         ring.forget(StreamId(3));
         assert_eq!(ring.next(), Some(StreamId(2)));
-        ring.sent(StreamId(2), 10);
         assert_eq!(ring.next(), Some(StreamId(1)));
         assert_eq!(ring.next(), None);
+        ring.enter(StreamId(2), Paid::default(), true);
         ring.forget(StreamId(2));
         assert_eq!(ring.len(), 0);
     }

@@ -12,6 +12,7 @@ use crate::error::{WriteError, answer};
 use crate::event::{By, Close, StreamId, Why};
 use crate::outbox::{Asked, Outbox};
 use crate::recv::Receiver;
+use crate::ring::Paid;
 use crate::send::Sender;
 use crate::stats::Stats;
 use crate::window::Window;
@@ -43,6 +44,8 @@ pub(crate) struct Stream {
     pub(crate) listed: Option<Instant>,
     /// In the mux's ring of streams that have a chunk to send.
     pub(crate) in_ring: bool,
+    /// What it has sent, as the ring counts it.
+    pub(crate) paid: Paid,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -124,6 +127,7 @@ impl Stream {
             starved: false,
             listed: None,
             in_ring: false,
+            paid: Paid::default(),
         }
     }
 

@@ -133,7 +133,7 @@ impl Mux {
         stream.advance(now, &mut self.outbox);
 
         let deadline = stream.deadline().map(|(at, _)| at);
-        if deadline != stream.listed {
+        if !is_listed_well(deadline, stream.listed, now) {
             if let Some(at) = stream.listed {
                 self.deadlines.remove(&(at, id));
             }
@@ -144,7 +144,7 @@ impl Mux {
         }
         if !stream.in_ring && stream.has_chunk(now) {
             stream.in_ring = true;
-            self.ring.enter(id, stream.is_terse());
+            self.ring.enter(id, stream.paid, stream.is_terse());
         }
         if stream.is_gone()
             && let Some(stream) = self.streams.remove(&id)
@@ -171,6 +171,22 @@ impl Mux {
         }
     }
 }
+
+/// Whether the list need not be changed: every answer moves the deadline, and being woken a little early now and then
+/// costs less than that.
+fn is_listed_well(deadline: Option<Instant>, listed: Option<Instant>, now: Instant) -> bool {
+    match (deadline, listed) {
+        (Some(deadline), Some(listed)) => {
+            let ahead = deadline.checked_duration_since(listed);
+            deadline == listed || listed > now && ahead.is_some_and(|ahead| ahead <= EARLY)
+        }
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+/// How much earlier than need be the mux may ask to be woken.
+const EARLY: Duration = Duration::from_secs(1);
 
 /// A peer has few streams at a time, mostly one.
 fn with_sid(sids: &[(Sid, StreamId)], sid: &Sid) -> Option<StreamId> {
