@@ -10,7 +10,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use xtls_ibb::{Allow, Event as Stream, Mux, OpenOptions, StreamId};
 use xtls_session::{Config, Event, Mode, Session};
 use xtls_stanza::ibb::BlockSize;
-use xtls_stanza::{Address, Envelope, Stanza};
+use xtls_stanza::{Address, Content, Envelope, Payload, Stanza, base64};
 use xtls_tls::{Role, Tls};
 
 use crate::keys::{JULIET, ROMEO, address, context};
@@ -27,6 +27,7 @@ pub(crate) struct Stack {
     streams: [Option<StreamId>; 2],
     names: [Address; 2],
     stanzas: usize,
+    familiar: [xtls_stanza::Familiar; 2],
 }
 
 impl Stack {
@@ -52,6 +53,7 @@ impl Stack {
             streams: [None; 2],
             names: [address(ROMEO), address(JULIET)],
             stanzas: 0,
+            familiar: Default::default(),
         };
         let stream = stack.muxes[0].open(begun, &address(JULIET), OpenOptions::default());
         stack.streams[0] = Some(stream.expect("a stream"));
@@ -62,7 +64,6 @@ impl Stack {
     /// Until nothing moves; how many plaintext bytes came out at the second end.
     fn run(&mut self) -> usize {
         let mut out = 0;
-        let mut text = Vec::new();
         loop {
             let mut moved = false;
             for end in [0, 1] {
@@ -79,9 +80,11 @@ impl Stack {
                     moved = true;
                     // What a server adds, and what it carries.
                     envelope.from = Some(self.names[end].clone());
-                    text.clear();
+                    let mut text = Vec::with_capacity(room_for(&envelope));
                     envelope.write(&mut text);
-                    let carried = Envelope::read(&Bytes::copy_from_slice(&text)).expect("a stanza");
+                    let carried =
+                        Envelope::read_familiar(&Bytes::from(text), &mut self.familiar[end])
+                            .expect("a stanza");
                     self.muxes[1 - end].handle(now, carried);
                 }
                 while let Some(event) = self.muxes[end].poll_event() {
@@ -155,6 +158,15 @@ impl Stack {
         assert_eq!(self.stanzas - before, count);
         out
     }
+}
+
+/// Enough for the stanza as text.
+fn room_for(envelope: &Envelope) -> usize {
+    let chunk = match &envelope.content {
+        Content::Set(Payload::Data(data)) => base64::encoded_len(data.bytes.len()),
+        _ => 0,
+    };
+    chunk + 300
 }
 
 /// tokio-rustls over a pipe of tokio's.
