@@ -57,6 +57,16 @@ impl Drive {
         (control.window(), control.chunk())
     }
 
+    /// The writer has nothing more for a while: what is under way arrives, then nothing happens.
+    fn pause(&mut self, control: &mut Controller, time: Duration) {
+        while let Some((at, sent, len, mark)) = self.flight.pop_front() {
+            self.now = self.now.max(at);
+            self.in_flight -= len;
+            control.on_acked(self.now, len, mark, self.now - sent);
+        }
+        self.now += time;
+    }
+
     /// All that is under way is this much later, and then comes at once.
     fn stall(&mut self, time: Duration) {
         let at = self.now + time;
@@ -266,4 +276,23 @@ fn one_stall_of_a_fast_path_does_not_take_most_of_the_window() {
     assert!(after >= before / 8, "{after} of {before}");
     let after = path.go(&mut control, fast, seconds(60)).0;
     assert!(after >= before / 3, "{after} of {before}");
+}
+
+#[test]
+fn a_writer_that_pauses_says_nothing_of_the_path() {
+    // 16 KiB fill it, in pieces of any size.
+    let path = Path {
+        per_chunk: nanos(0),
+        per_byte: nanos(100),
+        delay: nanos(100_000),
+    };
+    let (mut control, mut drive) = (Controller::new(Window::default(), 65_535), Drive::new());
+    let mut most = (0, 0);
+    for burst in 1..200 {
+        drive.go(&mut control, path, millis(5 + burst % 7));
+        drive.pause(&mut control, millis(50));
+        most = (most.0.max(control.window()), most.1.max(control.chunk()));
+    }
+    // No more than what is tried.
+    assert!(most.0 <= 32 * 1024 && most.1 <= 16 * 1024, "{most:?}");
 }
