@@ -9,6 +9,8 @@
     reason = "a test that cannot go on says so by failing"
 )]
 
+#[path = "documents/attacks.rs"]
+mod attacks;
 #[path = "documents/ends.rs"]
 mod ends;
 #[path = "documents/examples.rs"]

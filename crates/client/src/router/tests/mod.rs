@@ -6,6 +6,7 @@
 )]
 
 mod answers;
+mod attacks;
 mod closing;
 mod crossing;
 mod early;
