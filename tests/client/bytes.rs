@@ -193,11 +193,8 @@ async fn fill(tunnel: &mut Tunnel, data: &[u8]) -> usize {
 #[tokio::test(start_paused = true)]
 async fn a_reader_who_stops_stops_the_writer_and_loses_nothing() {
     let relay = xtls_client::Relay::start(Limits::default());
-    // A reader may be slower than a dead peer is borne.
-    let ibb = || xtls_ibb::Config::default().patient(true);
-    let make = |maker: Maker| maker.serving(&[pipe()]).ibb(ibb());
-    let romeo = make(romeo()).on(&relay).await;
-    let mut juliet = make(juliet()).on(&relay).await;
+    let romeo = romeo().serving(&[pipe()]).on(&relay).await;
+    let mut juliet = juliet().serving(&[pipe()]).on(&relay).await;
     let (mut own, mut theirs) = connected(&romeo, &mut juliet).await;
     let data = noise(4_000_000);
     let mut seen = relay.watch();
@@ -210,8 +207,15 @@ async fn a_reader_who_stops_stops_the_writer_and_loses_nothing() {
     assert!(hers.stream.unwrap().unread <= stream.window + 65_536);
     assert_eq!(hers.read, 65_536, "as much as the handle holds");
     while seen.try_recv().is_ok() {}
-    tokio::time::sleep(Duration::from_secs(3 * 3600)).await;
-    assert!(seen.try_recv().is_err(), "answers are withheld");
+    tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
+    let mut signs = 0;
+    while seen.try_recv().is_ok() {
+        signs += 1;
+    }
+    assert!(
+        signs <= 2 * 30,
+        "answers are withheld, but for those to signs of life: {signs}"
+    );
     // And nothing of it is lost.
     let mut heard = vec![0; written];
     theirs.read_exact(&mut heard).await.unwrap();

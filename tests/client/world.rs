@@ -32,7 +32,6 @@ pub(crate) struct Maker {
     policy: Policy,
     services: Vec<Service>,
     session: xtls_session::Config,
-    ibb: Option<xtls_ibb::Config>,
 }
 
 pub(crate) fn romeo() -> Maker {
@@ -53,7 +52,6 @@ impl Maker {
             policy: Policy::Pinned,
             services: vec![Service::stanzas()],
             session: xtls_session::Config::default(),
-            ibb: None,
         }
     }
 
@@ -65,11 +63,6 @@ impl Maker {
 
     pub(crate) fn session(mut self, session: xtls_session::Config) -> Self {
         self.session = session;
-        self
-    }
-
-    pub(crate) fn ibb(mut self, ibb: xtls_ibb::Config) -> Self {
-        self.ibb = Some(ibb);
         self
     }
 
@@ -113,9 +106,6 @@ impl Maker {
             .also_serve(self.services[1..].iter().cloned())
             .session(self.session)
             .accept(Accept::Only(BTreeSet::from([peer])));
-        if let Some(ibb) = self.ibb {
-            config = config.ibb(ibb);
-        }
         let (client, incoming, task) =
             Client::seeded(link, config, self.pins, [self.key + 100; 32]);
         Party {

@@ -362,7 +362,7 @@ impl Router {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
-        let stream = tunnel.stream;
+        let (stream, bound) = (tunnel.stream, tunnel.bound);
         let Some(session) = tunnel.session() else {
             self.carry_on_closing(now, id);
             return;
@@ -375,6 +375,9 @@ impl Router {
                     break;
                 };
                 session.handle_wire(now, &wire);
+                if bound && session.heard() == Some(now) {
+                    self.legs.alive(now, stream);
+                }
             }
             send_wire(&mut self.legs, now, stream, session);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use xtls_stanza::ibb::Sid;
@@ -237,6 +237,17 @@ impl Mux {
     /// Gives an existing stream another patience; see [`Config::patient`].
     pub fn set_patient(&mut self, now: Instant, id: StreamId, patient: bool) {
         self.change(now, id, |stream, _, _| stream.patient = patient);
+    }
+
+    /// Gives an existing stream another [`Config::ack_timeout`].
+    pub fn set_ack_timeout(&mut self, now: Instant, id: StreamId, wait: Duration) {
+        self.change(now, id, |stream, _, _| stream.timeouts.ack = wait);
+    }
+
+    /// The peer was heard where nobody can speak in its name: chunks that wait for their answers wait
+    /// [`Config::ack_timeout`] from now. A reader may be slow for as long as it lives.
+    pub fn alive(&mut self, now: Instant, id: StreamId) {
+        self.change(now, id, |stream, now, _| stream.sender.on_sign(now));
     }
 
     /// The stream's sid. It may be another one after each refused block size.

@@ -415,7 +415,14 @@ impl Sender {
         }
     }
 
-    /// The last moment at which an answer came, if one is still owed.
+    /// The peer lives.
+    pub(crate) fn on_sign(&mut self, now: Instant) {
+        if !self.none_waiting() {
+            self.last_progress = Some(now);
+        }
+    }
+
+    /// The last moment at which an answer or a sign of life came, if an answer is still owed.
     pub(crate) fn owed_since(&self) -> Option<Instant> {
         self.last_progress.filter(|_| !self.none_waiting())
     }

@@ -5,6 +5,8 @@ mod keys;
 mod life;
 mod probe;
 mod requests;
+mod sign;
+mod traffic;
 mod verify;
 mod write;
 
@@ -21,6 +23,8 @@ use crate::{Binding, Config, Mode, Service};
 
 use keys::Keys;
 use probe::Probe;
+use sign::Signs;
+pub use traffic::Traffic;
 use verify::Verification;
 
 /// When a session next wants [`Session::handle_timeout`], and what for.
@@ -74,28 +78,10 @@ pub struct Session {
     gone: bool,
     keys: Keys,
     probe: Probe,
+    signs: Signs,
     /// The ids of our requests that wait for their answers.
     pending: BTreeSet<Box<str>>,
     traffic: Traffic,
-}
-
-/// What has passed between a session and its application, in bytes of plaintext.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Written by the application: of stanzas the text without routing data, padding included.
-    pub written: u64,
-    /// Read by the application.
-    pub read: u64,
-}
-
-impl Traffic {
-    fn wrote(&mut self, bytes: usize) {
-        self.written = self.written.saturating_add(bytes as u64);
-    }
-
-    fn read(&mut self, bytes: usize) {
-        self.read = self.read.saturating_add(bytes as u64);
-    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -161,6 +147,7 @@ impl Session {
             gone: false,
             keys: Keys::default(),
             probe: Probe::default(),
+            signs: Signs::default(),
             pending: BTreeSet::new(),
             traffic: Traffic::default(),
         }
@@ -188,12 +175,17 @@ impl Session {
             return;
         }
         self.now = now;
+        let before = self.plain.len();
         self.tls.handle_wire(wire, &mut self.plain);
         self.starved = false;
         if let Phase::Handshaking { progress, .. } = &mut self.phase {
             *progress = now;
         }
-        self.probe.heard(now);
+        // New keys are no plaintext, and the only sign of life among bytes.
+        if self.plain.len() > before || self.binding.service.mode() == Mode::Bytes {
+            self.probe.heard(now);
+        }
+        self.signs.read();
         self.advance(now);
         self.count(wire.len());
         self.look_ahead();
@@ -449,7 +441,7 @@ impl Session {
         let close = self.close_by.map(|at| Deadline { at, why: "close" });
         let probe = self.probe_deadline();
         let keys = self.keys_deadline();
-        [close, probe, keys]
+        [close, probe, keys, self.sign_deadline()]
             .into_iter()
             .flatten()
             .min_by_key(|deadline| deadline.at)
@@ -463,6 +455,8 @@ impl Session {
             .is_some_and(|deadline| deadline.at <= now)
         {
             self.age(Some(now));
+        } else if self.sign_deadline().is_some_and(|sign| sign.at <= now) {
+            self.sign_now(now);
         } else {
             self.probe_now(now);
         }

@@ -1,5 +1,7 @@
 //! TLS as a byte stream: wire bytes in and out, plaintext in and out.
 
+mod keys;
+
 use std::{
     fmt,
     io::{BufRead as _, Write as _},
@@ -201,15 +203,6 @@ impl Tls {
     /// A record of `n` bytes takes `n +` [`RECORD_OVERHEAD`](crate::RECORD_OVERHEAD) on the wire.
     pub fn set_max_record(&mut self, bytes: usize) {
         self.max_record = bytes.clamp(1, MAX_RECORD);
-    }
-
-    /// Renews the keys of both directions (KeyUpdate, RFC 8446 §4.6.3) with the next non-empty write.
-    ///
-    /// It waits for data on purpose: rustls ends a connection on which more than 32 updates came without data in between.
-    /// The peer's keys are renewed when it writes next. Seldom is enough: GnuTLS ends a connection on more than 8 updates
-    /// a second, those that it asked for included.
-    pub fn refresh_keys(&mut self) {
-        self.rekey = true;
     }
 
     /// The next bytes for the wire, at most `max`; `None` when there are none, or `max` is 0.

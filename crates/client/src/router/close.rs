@@ -300,8 +300,13 @@ impl Router {
             Phase::Running(session) => {
                 let closing = session.is_ending();
                 session.handle_timeout(now);
+                let deaf = session.holds_back();
                 // A probe and old keys are no end.
                 tunnel.over = closing || session.is_ending();
+                // Who does not listen cannot tell whether the other lives.
+                if let Some(stream) = tunnel.stream.filter(|_| deaf && tunnel.bound) {
+                    self.legs.alive(now, stream);
+                }
             }
             Phase::Yielding { .. } => {
                 let closed = tunnel.closed(By::Peer, Why::NoAnswer);

@@ -1,6 +1,6 @@
 //! What carries tunnels: In-Band Bytestreams, and the original flow where it is asked for. A session on top cannot tell.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rand_chacha::ChaCha20Rng;
@@ -197,6 +197,20 @@ impl Legs {
         match leg {
             Leg::Ibb(id) => self.mux.read(now, id, max),
             Leg::Original(id) => self.original.as_mut()?.read(id, max),
+        }
+    }
+
+    /// The peer was heard inside. In the original flow that changes nothing.
+    pub(super) fn alive(&mut self, now: Instant, leg: Leg) {
+        if let Leg::Ibb(id) = leg {
+            self.mux.alive(now, id);
+        }
+    }
+
+    /// How long the peer may leave chunks without an answer and be silent inside. The original flow has its own.
+    pub(super) fn set_ack_timeout(&mut self, now: Instant, leg: Leg, wait: Duration) {
+        if let Leg::Ibb(id) = leg {
+            self.mux.set_ack_timeout(now, id, wait);
         }
     }
 

@@ -5,7 +5,7 @@
 //! read to the peer's close_notify. Then the conversation goes on under its old name. Where that close_notify does not come
 //! (the peer has crashed, say), the old tunnel ends as replaced, and the newcomer is a tunnel of its own.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 use xtls_session::{By, Introduction, Mode, Peer, Verdict};
@@ -16,6 +16,9 @@ use super::Router;
 use super::event::{TunnelId, What, Why};
 use super::legs::Leg;
 use super::tunnel::{Phase, Tunnel};
+
+/// How long a byte tunnel lives while its peer neither takes what was sent nor shows that it lives.
+const SLOW_BYTES: Duration = Duration::from_secs(600);
 
 impl Router {
     /// The established tunnel with this address that a newcomer has to measure up to. One that is closing ends by itself,
@@ -84,6 +87,12 @@ impl Router {
         tunnel.key = Some(peer.key.fingerprint);
         tunnel.bound = peer.bound;
         tunnel.service = Some(peer.service.clone());
+        if let Some(stream) = tunnel.stream
+            && peer.bound
+            && peer.service.mode() == Mode::Bytes
+        {
+            self.legs.set_ack_timeout(now, stream, SLOW_BYTES);
+        }
         let Some(rival) = rival else {
             self.tell(id, What::Established(peer));
             return;
@@ -374,4 +383,4 @@ impl Router {
 }
 
 /// Longer than any tunnel.
-const FOREVER: std::time::Duration = std::time::Duration::from_secs(1 << 30);
+const FOREVER: Duration = Duration::from_secs(1 << 30);

@@ -35,7 +35,7 @@ impl Session {
     /// The keys serve from here.
     pub(super) fn keyed(&mut self, now: Instant) {
         self.keys.since.get_or_insert(now);
-        self.probe.heard(now);
+        self.probe.begin(now);
     }
 
     pub(super) fn count(&mut self, wire: usize) {

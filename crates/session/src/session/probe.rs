@@ -19,7 +19,12 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// Anything that TLS has let through is a sign of life.
+    /// Silence counts from here at the earliest.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.heard.get_or_insert(now);
+    }
+
+    /// What TLS has let through is a sign of life. Bytes of a record that is not whole may be anybody's.
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = Some(now);
         self.sent = None;
@@ -27,6 +32,12 @@ impl Probe {
 }
 
 impl Session {
+    /// When the peer was heard last: not its server, which could say anything but what TLS lets through.
+    #[must_use]
+    pub fn heard(&self) -> Option<Instant> {
+        self.probe.heard
+    }
+
     pub(super) fn probe_deadline(&self) -> Option<Deadline> {
         if !self.probes() {
             return None;
@@ -39,7 +50,8 @@ impl Session {
     }
 
     /// Whether silence means anything: nobody is asked who has no say any more, or while we owe the transport something,
-    /// which has its own limits for a peer that takes nothing.
+    /// which has its own limits for a peer that takes nothing. Nor while we do not listen ourselves: the answer would lie
+    /// unread before us.
     fn probes(&self) -> bool {
         self.binding.service.mode() == Mode::Stanzas
             && matches!(self.phase, Phase::Open { confirmed: true })
@@ -48,6 +60,7 @@ impl Session {
             && self.last.is_none()
             && !self.gone
             && self.tls.wire_pending() == 0
+            && self.wants_wire()
     }
 
     /// Asks, or gives up waiting for the answer.

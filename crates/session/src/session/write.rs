@@ -97,6 +97,7 @@ impl Session {
     fn write_plain(&mut self, bytes: &[u8]) -> Result<(), SendError> {
         match self.tls.write(bytes) {
             Ok(()) => {
+                self.signs.wrote();
                 self.count(bytes.len());
                 Ok(())
             }

@@ -211,3 +211,20 @@ fn the_owner_hears_once_that_keys_are_old() {
     settle(&mut romeo, &mut juliet);
     assert_eq!(juliet.names().last(), Some(&"stanza"));
 }
+
+#[test]
+fn bytes_that_tls_has_not_opened_are_no_sign_of_life() {
+    let (mut romeo, juliet) = Setup::stanzas().connected();
+    drop(juliet);
+    let died = romeo.now;
+    // A record that somebody on the way begins, and never finishes.
+    romeo.feed(&[23, 3, 3, 0x40, 0]);
+    while romeo.is_open() {
+        romeo.now += MINUTE / 2;
+        romeo.feed(b"?");
+        romeo.session.handle_timeout(romeo.now);
+        romeo.take();
+        assert!(romeo.now <= died + MINUTE * 7, "it goes on for ever");
+    }
+    assert_eq!(romeo.closed().why, Why::Silent);
+}

@@ -14,6 +14,7 @@ mod endings;
 mod judging;
 mod opens;
 mod original;
+mod patience;
 mod pauses;
 mod pressure;
 mod renewing;

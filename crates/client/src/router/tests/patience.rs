@@ -1,0 +1,212 @@
+//! Readers that are slow for hours, and peers that are gone: from outside they look the same.
+
+use xtls_session::{SendError as Full, Service, Why as Session};
+
+use super::super::SendError;
+use super::*;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn pipe() -> Service {
+    Service::new("pipe", xtls_session::Mode::Bytes)
+}
+
+fn in_bytes() -> World {
+    World::with(config(A).service(pipe()), config(B).service(pipe()))
+}
+
+/// An end's owner takes nothing from now on, or everything again.
+fn take(world: &mut World, end: usize, id: TunnelId, taking: bool) {
+    let now = world.now;
+    world.ends[end].taking = taking;
+    world.router(end).hold(now, id, !taking);
+}
+
+/// Says as much as there is room for while the other end takes nothing; how many stanzas.
+fn fill(world: &mut World, end: usize, id: TunnelId) -> usize {
+    let body = "x".repeat(1000);
+    let mut number = 0;
+    loop {
+        let now = world.now;
+        let stanza = message(&format!("m{number}"), &body);
+        match world.router(end).send(now, id, &stanza) {
+            Ok(()) => number += 1,
+            Err(SendError::Session(Full::Full)) => {
+                let before = world.log.len();
+                world.settle();
+                if world.log.len() == before {
+                    return number;
+                }
+            }
+            Err(error) => panic!("{error}"),
+        }
+        assert!(number < 10_000, "there is no limit");
+    }
+}
+
+/// The same in bytes; how many.
+fn fill_bytes(world: &mut World, end: usize, id: TunnelId) -> usize {
+    let mut sent = 0;
+    loop {
+        let now = world.now;
+        match world.router(end).write(now, id, &[7; 10_000]) {
+            Ok(taken) => sent += taken,
+            Err(SendError::Session(Full::Full)) => {
+                let before = world.log.len();
+                world.settle();
+                if world.log.len() == before {
+                    return sent;
+                }
+            }
+            Err(error) => panic!("{error}"),
+        }
+        assert!(sent < 10_000_000, "there is no limit");
+    }
+}
+
+fn read_all(world: &mut World, end: usize, id: TunnelId) -> usize {
+    let mut read = 0;
+    loop {
+        let now = world.now;
+        match world.router(end).read(now, id, 65_536) {
+            Some(bytes) => read += bytes.len(),
+            None if world.deliver(A) | world.deliver(B) => {}
+            None => return read,
+        }
+    }
+}
+
+#[test]
+fn a_reader_of_stanzas_may_stop_for_hours() {
+    let mut world = World::new();
+    let ids = world.establish(A);
+    take(&mut world, B, ids[B], false);
+    let sent = fill(&mut world, A, ids[A]);
+    let before = world.log.len();
+    world.wait(HOUR * 6);
+    let said = world.log.len() - before;
+    assert!(
+        world.ended(A, ids[A]).is_none(),
+        "{:?}",
+        world.ended(A, ids[A])
+    );
+    // A sign each 25 s, and its answer.
+    assert!(said <= 2 * 6 * 3600 / 25 + 4, "{said}");
+    take(&mut world, B, ids[B], true);
+    world.settle();
+    assert_eq!(world.received(B, ids[B]).len(), sent);
+    for end in [A, B] {
+        world.say(end, ids[end], "last");
+        world.settle();
+        assert_eq!(
+            world.received(1 - end, ids[1 - end]).last().unwrap(),
+            "last"
+        );
+    }
+}
+
+#[test]
+fn two_who_both_stop_reading_wait_for_each_other() {
+    let mut world = World::new();
+    let ids = world.establish(A);
+    for end in [A, B] {
+        take(&mut world, end, ids[end], false);
+    }
+    let sent = [A, B].map(|end| fill(&mut world, end, ids[end]));
+    world.wait(HOUR * 6);
+    for end in [A, B] {
+        take(&mut world, end, ids[end], true);
+    }
+    world.settle();
+    for end in [A, B] {
+        assert!(world.ended(end, ids[end]).is_none());
+        assert_eq!(world.received(end, ids[end]).len(), sent[1 - end]);
+    }
+}
+
+#[test]
+fn a_reader_of_bytes_may_stop_for_two_hours() {
+    let mut world = in_bytes();
+    let ids = world.establish(A);
+    let sent = fill_bytes(&mut world, A, ids[A]);
+    world.wait(HOUR * 2);
+    assert!(
+        world.ended(A, ids[A]).is_none(),
+        "{:?}",
+        world.ended(A, ids[A])
+    );
+    assert_eq!(read_all(&mut world, B, ids[B]), sent);
+    // What it reads again counts anew.
+    let sent = fill_bytes(&mut world, A, ids[A]);
+    let now = world.now;
+    assert_eq!(world.router(B).write(now, ids[B], b"data"), Ok(4));
+    world.wait(HOUR * 2);
+    assert_eq!(read_all(&mut world, B, ids[B]), sent);
+}
+
+#[test]
+fn a_reader_of_bytes_that_stops_for_longer_is_taken_for_gone() {
+    let mut world = in_bytes();
+    let ids = world.establish(A);
+    fill_bytes(&mut world, A, ids[A]);
+    world.wait(HOUR * 3);
+    let closed = world.closed(A, ids[A]);
+    assert!(!closed.clean);
+    assert!(matches!(closed.why, Why::Cut { .. }), "{closed:?}");
+}
+
+#[test]
+fn a_peer_that_is_gone_while_its_answers_are_awaited_is_left_in_time() {
+    for (bytes, seconds) in [(false, 60), (true, 600)] {
+        let mut world = if bytes { in_bytes() } else { World::new() };
+        let ids = world.establish(A);
+        take(&mut world, B, ids[B], false);
+        if bytes {
+            fill_bytes(&mut world, A, ids[A]);
+        } else {
+            fill(&mut world, A, ids[A]);
+        }
+        // The server keeps the link up, and nothing of B's comes through any more.
+        world.filter = Some(Box::new(|end, _| end == A));
+        let begun = world.now;
+        world.wait(Duration::from_secs(seconds - 30));
+        assert!(world.ended(A, ids[A]).is_none());
+        world.now = begun;
+        world.wait(Duration::from_secs(seconds + 30));
+        let closed = world.closed(A, ids[A]);
+        let cut = matches!(
+            closed.why,
+            Why::Cut {
+                session: Session::Truncated,
+                ..
+            }
+        );
+        assert!(cut && !closed.clean, "{closed:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_knows_the_letter_only_has_a_minute() {
+    let mut world = World::new();
+    let ids = world.establish(A);
+    // Our name was not agreed on: whatever it says, it does not say it for this.
+    world.router(A).tunnels.get_mut(&ids[A]).unwrap().bound = false;
+    take(&mut world, B, ids[B], false);
+    fill(&mut world, A, ids[A]);
+    world.wait(Duration::from_secs(100));
+    assert!(world.ended(A, ids[A]).is_some_and(|closed| !closed.clean));
+}
+
+#[test]
+fn closing_does_not_wait_for_a_reader_who_shows_that_it_lives() {
+    let mut world = World::new();
+    let ids = world.establish(A);
+    take(&mut world, B, ids[B], false);
+    fill(&mut world, A, ids[A]);
+    world.wait(HOUR);
+    let now = world.now;
+    world.router(A).close(now, ids[A]);
+    world.wait(Duration::from_secs(100));
+    assert!(world.ended(A, ids[A]).is_some_and(|closed| !closed.clean));
+    assert_eq!(world.ends[A].router.leftovers(), 0);
+}
