@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use xshell::cmd;
+use xshell::{Shell, cmd};
 
 use crate::arrows;
 use crate::planted;
@@ -90,6 +91,10 @@ fn faults(workspace: &Workspace) -> Result<Vec<String>> {
     .read()?;
     faults.extend(arrows::seeded(&tree));
 
+    // Not part of the workspace, so no other step reads its lock file.
+    let fuzz = workspace.root.join("tests").join("fuzz").join("Cargo.toml");
+    faults.extend(lock_fault(sh, &fuzz)?);
+
     let files = cmd!(sh, "git ls-files --cached --others --exclude-standard")
         .quiet()
         .read()?;
@@ -124,6 +129,22 @@ fn faults(workspace: &Workspace) -> Result<Vec<String>> {
         }
     }
     Ok(faults)
+}
+
+/// What is wrong with the lock file beside `manifest`: absent, or behind it.
+fn lock_fault(sh: &Shell, manifest: &Path) -> Result<Option<String>> {
+    let output = cmd!(
+        sh,
+        "cargo metadata --locked --format-version 1 --manifest-path {manifest}"
+    )
+    .quiet()
+    .ignore_status()
+    .output()?;
+    if output.status.success() {
+        return Ok(None);
+    }
+    let why = String::from_utf8_lossy(&output.stderr);
+    Ok(Some(format!("{}: {}", manifest.display(), why.trim())))
 }
 
 fn top_faults<'a>(files: impl Iterator<Item = &'a str>) -> Vec<String> {
@@ -176,6 +197,39 @@ mod tests {
     fn the_tree_is_tidy() {
         let faults = faults(&Workspace::open().unwrap()).unwrap();
         assert!(faults.is_empty(), "{faults:#?}");
+    }
+
+    #[test]
+    fn a_lock_file_that_is_absent_or_behind_fails() {
+        let workspace = Workspace::open().unwrap();
+        let sh = &workspace.sh;
+        let folder = workspace.target.join("tidy-lock");
+        let manifest = folder.join("outer").join("Cargo.toml");
+        let package = |name: &str, rest: &str| {
+            let at = folder.join(name);
+            fs::create_dir_all(at.join("src")).unwrap();
+            fs::write(at.join("src").join("lib.rs"), "").unwrap();
+            let text = format!(
+                "[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n{rest}"
+            );
+            fs::write(at.join("Cargo.toml"), text).unwrap();
+        };
+        let _ = fs::remove_dir_all(&folder);
+        package("inner", "");
+        package("outer", "");
+        assert!(lock_fault(sh, &manifest).unwrap().is_some());
+
+        cmd!(
+            sh,
+            "cargo generate-lockfile --offline --manifest-path {manifest}"
+        )
+        .quiet()
+        .run()
+        .unwrap();
+        assert_eq!(lock_fault(sh, &manifest).unwrap(), None);
+
+        package("outer", "[dependencies]\ninner = { path = \"../inner\" }\n");
+        assert!(lock_fault(sh, &manifest).unwrap().is_some());
     }
 
     #[test]
