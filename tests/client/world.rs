@@ -100,7 +100,7 @@ impl Maker {
         let identity = keys::identity(self.own, self.key);
         let tls = keys::seeded_tls(identity, [self.key; 32]);
         let peer = keys::address(self.peer).to_bare();
-        let mut config = Config::new(tls, self.pins.store())
+        let config = Config::new(tls, self.pins.store())
             .policy(self.policy)
             .service(self.services[0].clone())
             .also_serve(self.services[1..].iter().cloned())
