@@ -35,7 +35,11 @@ fn every_attack_has_a_test_of_its_name() {
 #[test]
 fn every_attack_on_the_router_and_the_world_is_in_the_table() {
     let text = read(THREATS);
-    for (kind, module) in [("router", "attacks"), ("sim", "attacks")] {
+    for (kind, module) in [
+        ("router", "attacks"),
+        ("router", "relabelled"),
+        ("sim", "attacks"),
+    ] {
         let source = read(&file(kind, module));
         for after in source.split("#[test]\nfn ").skip(1) {
             let function = after.split('(').next().unwrap_or_default();

@@ -75,6 +75,8 @@ struct Flow {
     flight: Option<(String, usize, Instant)>,
     /// What has come, with the requests that are answered when it has been read.
     unread: VecDeque<(Bytes, String)>,
+    /// The peer's last request that was taken, to know it when a server sends it again.
+    last: Option<(String, Bytes)>,
     starved: bool,
 }
 
@@ -376,6 +378,7 @@ impl Original {
             out: BytesMut::new(),
             flight: None,
             unread: VecDeque::new(),
+            last: None,
             starved: false,
         };
         self.flows.insert(peer.clone(), flow);

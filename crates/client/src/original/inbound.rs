@@ -38,6 +38,13 @@ impl Original {
     fn on_start(&mut self, now: Instant, from: Address, request: String, hello: Option<Bytes>) {
         let ours = self.flows.get(&from);
         let crossing = ours.is_some_and(|flow| matches!(flow.phase, Phase::Opening { .. }));
+        // XEP-0198 §5: a server sends again what it does not know to have arrived. The owner's answer is still to come.
+        let again = ours.is_some_and(|flow| {
+            matches!(flow.phase, Phase::Incoming { .. }) && flow.start == request
+        });
+        if again {
+            return;
+        }
         while self.recent.front().is_some_and(|at| *at + MINUTE <= now) {
             self.recent.pop_front();
         }
@@ -78,6 +85,16 @@ impl Original {
             self.answer(from, request, Content::Error(unknown()));
             return;
         };
+        // XEP-0198 §5, and here there are no numbers that would tell: the same id and bytes, directly repeated.
+        let again =
+            (flow.last.as_ref()).is_some_and(|(id, taken)| *id == request && *taken == bytes);
+        if again {
+            // One that has not been read is answered when it has.
+            if !flow.unread.iter().any(|(_, waiting)| *waiting == request) {
+                self.answer(from, request, Content::Result(None));
+            }
+            return;
+        }
         let held: usize = flow.unread.iter().map(|(bytes, _)| bytes.len()).sum();
         if bytes.len() > CHUNK_MOST
             || held.saturating_add(bytes.len()) > HELD
@@ -93,6 +110,7 @@ impl Original {
             self.answer(from, request, Content::Result(None));
             return;
         }
+        flow.last = Some((request.clone(), bytes.clone()));
         flow.unread.push_back((bytes, request));
         let id = flow.id;
         self.events.push_back(Event::Readable(id));

@@ -54,7 +54,7 @@ impl World {
     }
 
     /// Both ends of a tunnel still speak and hear.
-    fn assert_alive(&mut self, ids: [TunnelId; 2], name: &str) {
+    pub(super) fn assert_alive(&mut self, ids: [TunnelId; 2], name: &str) {
         for end in [A, B] {
             let name = format!("{name}-{end}");
             self.say(end, ids[end], &name);

@@ -17,6 +17,7 @@ mod original;
 mod patience;
 mod pauses;
 mod pressure;
+mod relabelled;
 mod renewing;
 mod replacing;
 mod streams;

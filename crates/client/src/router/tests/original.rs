@@ -241,3 +241,56 @@ fn keys_are_renewed_in_place() {
     assert_eq!(world.received(B, ids[B]), ["m1"]);
     assert_eq!(world.received(A, ids[A]), ["m2"]);
 }
+
+/// XEP-0198 §5: what was not acknowledged before a link broke is sent again after its resumption.
+#[test]
+fn a_repeated_request_of_the_original_flow_is_answered_again_and_not_taken_twice() {
+    for slow in [false, true] {
+        let original = |end| config(end).original(true);
+        let mut world = World::with(original(A), original(B));
+        let ids @ [a, b] = world.establish(A);
+        let now = world.now;
+        // A reader that does not read yet has not answered the first either.
+        world.router(B).hold(now, b, slow);
+        let from = world.log.len();
+        world.say(A, a, "m1");
+        world.settle();
+        let data = world.log[from].1.clone();
+        assert!(matches!(
+            data.content,
+            Content::Set(Payload::Xtls(xtls::Control::Data(_)))
+        ));
+        for _ in 0..2 {
+            world.router(B).handle(now, data.clone());
+            world.settle();
+        }
+        world.router(B).hold(now, b, false);
+        world.settle();
+        let answers = world.log[from..].iter();
+        let answers: Vec<_> = answers
+            .filter(|(end, answer)| *end == B && answer.id == data.id)
+            .map(|(_, answer)| word(answer))
+            .collect();
+        assert!(!answers.is_empty());
+        assert!(answers.iter().all(|word| *word == "result"), "{answers:?}");
+        assert_eq!(world.received(B, b), ["m1"]);
+        world.assert_alive(ids, "talk");
+    }
+}
+
+#[test]
+fn a_repeated_start_of_the_original_flow_does_not_refuse_the_first() {
+    let asking = config(B).original(true).accept(Accept::Ask([].into()));
+    let mut world = World::with(config(A).original(true), asking);
+    let a = world.open(A);
+    world.settle();
+    let (start, now) = (world.log[0].1.clone(), world.now);
+    world.router(B).handle(now, start);
+    world.settle();
+    assert!(world.ended(A, a).is_none());
+    let b = world.last_id(B);
+    world.router(B).admit(now, b, true);
+    world.settle();
+    assert!(world.established(A, a) && world.established(B, b));
+    world.assert_alive([a, b], "talk");
+}
