@@ -25,7 +25,7 @@ fn assert_nothing(world: &World) {
 }
 
 /// Changes the bytes of a ClientHello wherever it is: in an open, a start or a chunk.
-fn change_hello(mut envelope: Envelope, change: fn(&mut Vec<u8>)) -> Envelope {
+fn change_hello(mut envelope: Envelope, change: fn(&mut [u8])) -> Envelope {
     let changed = |bytes: &Bytes| {
         let mut bytes = bytes.to_vec();
         change(&mut bytes);
@@ -55,7 +55,7 @@ fn alpn(hello: &[u8]) -> Option<usize> {
 }
 
 /// Makes the extension one that nobody knows (RFC 8446 §4.1.2: it is ignored).
-fn strip_alpn(hello: &mut Vec<u8>) {
+fn strip_alpn(hello: &mut [u8]) {
     // Before the name: type, length, length of the list, length of the name (RFC 7301 §3.1).
     if let Some(at) = alpn(hello).and_then(|at| at.checked_sub(7)) {
         assert_eq!(hello[at..at + 2], [0, 16]);
@@ -64,14 +64,14 @@ fn strip_alpn(hello: &mut Vec<u8>) {
 }
 
 /// Another service, sid or address, as the other end computes it.
-fn relabel_alpn(hello: &mut Vec<u8>) {
+fn relabel_alpn(hello: &mut [u8]) {
     if let Some(at) = alpn(hello) {
         let last = at + 12;
         hello[last] = if hello[last] == b'A' { b'B' } else { b'A' };
     }
 }
 
-fn with_changed_hello(make: fn(usize) -> Config, change: fn(&mut Vec<u8>)) {
+fn with_changed_hello(make: fn(usize) -> Config, change: fn(&mut [u8])) {
     for (early, original) in [(true, false), (false, false), (true, true), (false, true)] {
         let config = |end| make(end).early(early).original(original);
         let mut world = World::with(config(A), config(B));
