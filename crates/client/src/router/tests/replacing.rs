@@ -255,3 +255,44 @@ fn an_abort_while_a_newer_session_takes_over_is_told_as_one() {
     let closed = world.closed(B, old);
     assert_eq!((closed.by, closed.why), (By::Us, aborted));
 }
+
+/// What is taken over from has lost its stream and waits for its owner only; a third open must not end it, nor its heir.
+#[test]
+fn a_third_open_beside_a_takeover_is_declined_and_touches_neither() {
+    let mut world = World::new();
+    let [a, old] = world.establish(A);
+    for number in 0..100 {
+        world.say(A, a, &format!("m{number}"));
+    }
+    let now = world.now;
+    world.router(B).hold(now, old, true);
+    world.settle();
+    world.restart(A, config(A));
+    let second = world.open(A);
+    world.settle();
+    assert!(world.router(B).moving(&address(NAMES[A])));
+    assert!(world.ended(B, old).is_none());
+    // Another program of A's, under the same address and with the same key.
+    let third = Router::new(address(NAMES[A]), config(A), [77; 32]);
+    let mut other = std::mem::replace(&mut world.ends[A].router, third);
+    let events = std::mem::take(&mut world.ends[A].events);
+    let third = world.open(A);
+    world.settle();
+    let Why::Declined(error) = world.closed(A, third).why else {
+        panic!("{:?}", world.closed(A, third));
+    };
+    assert_eq!(error.condition, xtls_stanza::Condition::NotAcceptable);
+    assert!(world.ended(B, old).is_none());
+    std::mem::swap(&mut world.ends[A].router, &mut other);
+    world.ends[A].events = events;
+    let now = world.now;
+    world.router(B).hold(now, old, false);
+    world.settle();
+    assert_eq!(world.received(B, old).len(), 100);
+    assert_eq!(world.closed(B, old).why, Why::Replaced);
+    let heir = world.last_id(B);
+    assert!(world.established(B, heir));
+    world.say(A, second, "n1");
+    world.settle();
+    assert_eq!(world.received(B, heir), ["n1"]);
+}
