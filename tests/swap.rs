@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lines::{Bytestream, Flow, Line, Pipe, Socket};
-use xtls_session::{Binding, By, Config, Event, Service, Session, Verdict, Why};
+use xtls_session::{Binding, By, Config, Event, Mode, Service, Session, Verdict, Why};
 use xtls_stanza::Stanza;
 use xtls_tests::keys::{self, JULIET, ROMEO};
 use xtls_tests::pair::message;
@@ -32,12 +32,14 @@ struct Both<L> {
     line: L,
     ends: [Session; 2],
     events: [Vec<Event>; 2],
+    /// What was read of a stream of bytes.
+    bytes: [Vec<u8>; 2],
     now: Instant,
 }
 
 impl<L: Line> Both<L> {
     /// `known`: whether the two have verified each other.
-    fn new(line: L, known: bool) -> Self {
+    fn new(line: L, known: bool, service: &Service) -> Self {
         let now = Instant::now();
         let end = |own: &str, peer: &str, number: u8, role| {
             let (own, peer) = (keys::address(own), keys::address(peer));
@@ -49,7 +51,7 @@ impl<L: Line> Both<L> {
                 store.pin(peer.bare(), key, level, keys::LETTER).unwrap();
             }
             let sid = "s1".to_owned();
-            let service = Service::stanzas();
+            let service = service.clone();
             let binding = Binding {
                 own,
                 peer,
@@ -69,12 +71,17 @@ impl<L: Line> Both<L> {
             line,
             ends,
             events: [Vec::new(), Vec::new()],
+            bytes: [Vec::new(), Vec::new()],
             now,
         }
     }
 
     fn established(line: L) -> Self {
-        let mut both = Self::new(line, true);
+        Self::established_for(line, &Service::stanzas())
+    }
+
+    fn established_for(line: L, service: &Service) -> Self {
+        let mut both = Self::new(line, true, service);
         both.run();
         for end in [R, J] {
             let established =
@@ -97,6 +104,10 @@ impl<L: Line> Both<L> {
                 while let Some(event) = session.poll_event() {
                     moved = true;
                     self.events[end].push(event);
+                }
+                while let Some(bytes) = session.read(1000) {
+                    moved = true;
+                    self.bytes[end].extend_from_slice(&bytes);
                 }
                 while let room @ 1.. = self.line.room(end)
                     && let Some(wire) = session.poll_wire(room)
@@ -233,7 +244,7 @@ fn truncation<L: Line>(line: L) {
 }
 
 fn refusal<L: Line>(line: L) {
-    let mut both = Both::new(line, false);
+    let mut both = Both::new(line, false, &Service::stanzas());
     both.run();
     let asked = |event: &Event| matches!(event, Event::Judge(_));
     assert!(both.events[R].iter().any(asked) && both.events[J].iter().any(asked));
@@ -256,6 +267,78 @@ fn refusal<L: Line>(line: L) {
     assert_eq!((close.clean, close.unconfirmed), (false, 1));
 }
 
+fn pipe<L: Line>(line: L) -> Both<L> {
+    Both::established_for(line, &Service::new("pipe", Mode::Bytes))
+}
+
+/// Other bytes for each end.
+fn noise(end: usize) -> Vec<u8> {
+    let end = u32::try_from(end).unwrap();
+    let words = (0..25_000_u32).map(|number| number.wrapping_mul(2_654_435_761 + end));
+    words.flat_map(u32::to_be_bytes).collect()
+}
+
+fn write_all<L: Line>(both: &mut Both<L>, ends: &[usize]) {
+    let said = [noise(R), noise(J)];
+    let mut at = [0, 0];
+    while ends.iter().any(|&end| at[end] < said[end].len()) {
+        let before = at;
+        for &end in ends {
+            at[end] += both.ends[end].write(&said[end][at[end]..]).unwrap();
+        }
+        both.run();
+        assert_ne!(at, before, "no room and nothing moves");
+    }
+}
+
+fn bytes<L: Line>(line: L) {
+    let mut both = pipe(line);
+    write_all(&mut both, &[R, J]);
+    assert!(both.bytes[J] == noise(R) && both.bytes[R] == noise(J));
+    assert!(both.ends[R].send(&message("m1", "word")).is_err());
+    both.ends[R].close(both.now);
+    both.ends[J].close(both.now);
+    both.run();
+    for end in [R, J] {
+        let close = both.closed(end);
+        assert_eq!((&close.why, close.clean), (&Why::Finished, true));
+    }
+}
+
+fn bytes_half_close<L: Line>(line: L) {
+    let mut both = pipe(line);
+    both.ends[R].write(b"last").unwrap();
+    both.ends[R].finish(both.now);
+    both.run();
+    assert!(both.has_finished(J) && !both.has_finished(R));
+    assert_eq!(both.bytes[J], b"last");
+    write_all(&mut both, &[J]);
+    both.ends[J].finish(both.now);
+    both.run();
+    assert!(both.bytes[R] == noise(J));
+    for end in [R, J] {
+        let close = both.closed(end);
+        assert_eq!((&close.why, close.clean), (&Why::Finished, true));
+    }
+}
+
+fn bytes_cut<L: Line>(line: L) {
+    let mut both = pipe(line);
+    both.ends[R].write(b"what came").unwrap();
+    both.run();
+    both.ends[R].write(b" and what did not").unwrap();
+    both.line.cut();
+    for end in [R, J] {
+        both.ends[end].handle_wire_end(both.now);
+    }
+    both.run();
+    assert_eq!(both.bytes[J], b"what came");
+    for end in [R, J] {
+        let close = both.closed(end);
+        assert_eq!((&close.why, close.clean), (&Why::Truncated, false));
+    }
+}
+
 macro_rules! over {
     ($($name:ident: $line:expr;)*) => {$(
         mod $name {
@@ -273,6 +356,12 @@ macro_rules! over {
             fn a_truncation() { truncation($line); }
             #[test]
             fn a_refusal() { refusal($line); }
+            #[test]
+            fn bytes_both_ways() { bytes($line); }
+            #[test]
+            fn a_half_close_of_bytes() { bytes_half_close($line); }
+            #[test]
+            fn a_cut_of_bytes() { bytes_cut($line); }
         }
     )*};
 }
