@@ -55,6 +55,8 @@ pub struct Router {
     /// The tunnels of each peer's address.
     peers: BTreeMap<Address, BTreeSet<TunnelId>>,
     streams: BTreeMap<Leg, TunnelId>,
+    /// Peers' tunnels whose session began and may be unfinished; each open looks at these only.
+    half: BTreeSet<TunnelId>,
     /// Requests of ours outside the streams: the tunnel whose `<close/>` it is.
     requests: BTreeMap<String, TunnelId>,
     /// Tunnels in which something may move.
@@ -82,6 +84,7 @@ impl Router {
             tunnels: BTreeMap::new(),
             peers: BTreeMap::new(),
             streams: BTreeMap::new(),
+            half: BTreeSet::new(),
             requests: BTreeMap::new(),
             dirty: BTreeSet::new(),
             emptying: BTreeSet::new(),

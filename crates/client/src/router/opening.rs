@@ -263,6 +263,9 @@ impl Router {
             Ok(session) => {
                 if let Some(tunnel) = self.tunnels.get_mut(&id) {
                     tunnel.phase = Phase::Running(session);
+                    if role == Role::Server {
+                        self.half.insert(id);
+                    }
                 }
                 self.dirty.insert(id);
             }
@@ -349,13 +352,14 @@ impl Router {
     }
 
     /// Whether one more unfinished tunnel that this peer opens is one too many. The `older` ones make room for it.
-    fn too_many(&self, from: &Address, older: &[TunnelId]) -> bool {
-        let half = self.tunnels.iter().filter(|(id, tunnel)| {
-            tunnel.role == Role::Server && tunnel.unfinished() && !older.contains(id)
-        });
-        let of_peer = half
-            .clone()
-            .filter(|(_, tunnel)| tunnel.peer.same_bare(from));
+    fn too_many(&mut self, from: &Address, older: &[TunnelId]) -> bool {
+        // What is finished never is unfinished again.
+        let tunnels = &self.tunnels;
+        self.half
+            .retain(|id| tunnels.get(id).is_some_and(|tunnel| tunnel.unfinished()));
+        let half = self.half.iter().filter(|id| !older.contains(id));
+        let half = half.filter_map(|id| tunnels.get(id));
+        let of_peer = half.clone().filter(|tunnel| tunnel.peer.same_bare(from));
         half.count() >= self.config.half_open || of_peer.count() >= self.config.half_open_per_peer
     }
 

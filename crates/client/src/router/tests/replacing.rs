@@ -188,6 +188,21 @@ fn newer_opens_never_pile_up() {
     assert!(world.ended(B, old).is_none());
 }
 
+/// However many tunnels stand or have ended, an open is measured against the unfinished ones.
+#[test]
+fn an_open_is_measured_against_unfinished_tunnels_only() {
+    let many = xtls_ibb::Config::default().opens_per_minute(100);
+    let mut world = World::with(config(A), config(B).ibb(many));
+    for round in 0..20 {
+        world.restart(A, config(A));
+        world.establish(A);
+        let unfinished = world.ends[B].router.tunnels.values();
+        assert_eq!(unfinished.filter(|tunnel| tunnel.unfinished()).count(), 0);
+        // The last one's entry is there until the next open.
+        assert!(world.ends[B].router.half.len() <= 1, "round {round}");
+    }
+}
+
 #[test]
 fn a_tunnel_that_is_closing_keeps_its_own_end() {
     let mut world = World::new();
