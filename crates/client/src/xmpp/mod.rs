@@ -16,6 +16,7 @@ mod connector;
 mod dial;
 mod error;
 mod header;
+mod hold;
 mod limits;
 mod link;
 mod options;

@@ -1,5 +1,6 @@
 //! What tokio-xmpp reads from and writes to.
 
+use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -7,9 +8,10 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::align::Align;
+use super::hold::Hold;
 use super::screen::{Screen, Sighting};
 
 /// Taken from the TLS layer at a time: as much as one record can hold.
@@ -29,6 +31,11 @@ pub(super) struct Pipe<T> {
     outbound: BytesMut,
     /// `None`: nothing is filled.
     align: Option<Align>,
+    hold: Hold,
+    /// Fires when what is held back is due. There only while something is.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// What was held back is leaving.
+    flushing: bool,
     /// Bytes that were written since the last flush.
     since_flush: usize,
 }
@@ -48,6 +55,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipe<T> {
             inbound: BytesMut::new(),
             outbound: BytesMut::new(),
             align,
+            hold: Hold::default(),
+            timer: None,
+            flushing: false,
             since_flush: 0,
         }
     }
@@ -68,9 +78,56 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipe<T> {
     }
 }
 
+impl<T: AsyncRead + AsyncWrite + Unpin> Pipe<T> {
+    /// Fills up what leaves at once, of which `len` bytes are something.
+    fn fill(&mut self, now: Instant, len: usize) {
+        if let Some(align) = self.align.as_mut().filter(|_| len > 0) {
+            let fill = align.fill(now, len);
+            self.outbound.resize(self.outbound.len() + fill, b' ');
+        }
+    }
+
+    /// Whether what is held back is due. Otherwise the task is woken when it is.
+    fn is_due(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(due) = self.hold.due(Instant::now()) else {
+            self.timer = None;
+            return false;
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        timer.as_mut().reset(due);
+        timer.as_mut().poll(cx).is_ready()
+    }
+
+    /// Sends what is held back once it is due, unless tokio-xmpp is in the middle of something: its flush does the same.
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.since_flush > 0 {
+            return Ok(());
+        }
+        if self.is_due(cx) {
+            let (now, before) = (Instant::now(), self.outbound.len());
+            self.hold.release(now, &mut self.outbound);
+            self.fill(now, self.outbound.len() - before);
+            self.flushing = true;
+        }
+        if !self.flushing {
+            return Ok(());
+        }
+        // Nobody else may come back for it.
+        if let Poll::Ready(sent) = self.poll_drain(cx, true) {
+            sent?;
+            if let Poll::Ready(flushed) = Pin::new(&mut self.io).poll_flush(cx) {
+                flushed?;
+                self.flushing = false;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncBufRead for Pipe<T> {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
+        this.poll_held(cx)?;
         while this.inbound.is_empty() {
             let mut buf = ReadBuf::new(&mut this.scratch);
             ready!(Pin::new(&mut this.io).poll_read(cx, &mut buf))?;
@@ -125,10 +182,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Pipe<T> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let now = Instant::now();
         let len = std::mem::take(&mut this.since_flush);
-        if let Some(align) = this.align.as_mut().filter(|_| len > 0) {
-            let fill = align.fill(Instant::now(), len);
-            this.outbound.resize(this.outbound.len() + fill, b' ');
+        let before = this.outbound.len();
+        if len > 0 {
+            // Of what is larger than a batch a part has left.
+            let start = before.saturating_sub(len);
+            this.hold.pass(now, &mut this.outbound, start);
+        }
+        let len = (len + this.outbound.len()).saturating_sub(before);
+        this.fill(now, len);
+        // It reads before it writes, and would not be woken for what is held back from here on.
+        if this.is_due(cx) {
+            cx.waker().wake_by_ref();
         }
         ready!(this.poll_drain(cx, true))?;
         Pin::new(&mut this.io).poll_flush(cx)
