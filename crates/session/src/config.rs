@@ -12,6 +12,7 @@ pub struct Config {
     pub(crate) handshake_idle: Duration,
     pub(crate) handshake_total: Duration,
     pub(crate) judging: Duration,
+    pub(crate) confirming: Duration,
     pub(crate) verifying: Duration,
     pub(crate) close: Duration,
     pub(crate) padding: usize,
@@ -32,6 +33,7 @@ impl Default for Config {
             handshake_idle: Duration::from_secs(60),
             handshake_total: Duration::from_secs(180),
             judging: Duration::from_secs(300),
+            confirming: Duration::from_secs(600),
             verifying: Duration::from_secs(180),
             close: Duration::from_secs(10),
             padding: 1,
@@ -96,6 +98,15 @@ impl Config {
     #[must_use]
     pub fn judging(mut self, limit: Duration) -> Self {
         self.judging = limit;
+        self
+    }
+
+    /// How long the responder may take to accept our key, where our ALPN was agreed on; then the session ends as
+    /// [`Unconfirmed`](crate::Why::Unconfirmed). Default 600 s, twice what it has for its verdict. A verification that is
+    /// under way has limits of its own. A peer that knows the letter only may have nothing to say.
+    #[must_use]
+    pub fn confirming(mut self, limit: Duration) -> Self {
+        self.confirming = limit;
         self
     }
 

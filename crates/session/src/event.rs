@@ -130,8 +130,9 @@ pub enum Why {
     /// The first byte in byte mode was not the confirmation.
     #[error("the peer began with byte {0:#04x} where the confirmation (0x20) was due")]
     Confirmation(u8),
-    /// The responder speaks our ALPN and ended its direction without the confirmation: it gave up before its verdict.
-    #[error("the peer closed its side without having accepted our key")]
+    /// The responder speaks our ALPN and ended its direction without the confirmation, or gave none in time: it gave up before
+    /// its verdict.
+    #[error("the peer has not accepted our key")]
     Unconfirmed,
     /// Answers that the peer asked for and does not read fill the queue.
     #[error("the peer asks faster than it reads the answers")]

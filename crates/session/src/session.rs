@@ -441,15 +441,23 @@ impl Session {
         let close = self.close_by.map(|at| Deadline { at, why: "close" });
         let probe = self.probe_deadline();
         let keys = self.keys_deadline();
-        [close, probe, keys, self.sign_deadline()]
-            .into_iter()
-            .flatten()
-            .min_by_key(|deadline| deadline.at)
+        [
+            close,
+            probe,
+            keys,
+            self.sign_deadline(),
+            self.confirm_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min_by_key(|deadline| deadline.at)
     }
 
     fn open_timeout(&mut self, now: Instant) {
         if self.close_by.is_some_and(|at| at <= now) {
             self.close_now();
+        } else if self.confirm_deadline().is_some_and(|due| due.at <= now) {
+            self.end(By::Peer, Why::Unconfirmed);
         } else if self
             .keys_deadline()
             .is_some_and(|deadline| deadline.at <= now)

@@ -17,6 +17,12 @@ pub(super) struct Keys {
     told: bool,
 }
 
+impl Keys {
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.since
+    }
+}
+
 impl Session {
     /// Renews the keys of both directions with the next write (KeyUpdate), and counts anew.
     ///

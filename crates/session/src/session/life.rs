@@ -5,7 +5,7 @@ use std::time::Instant;
 use tracing::debug;
 use xtls_tls::{Role, Standing, TlsError};
 
-use super::{Direction, Phase, Session};
+use super::{Deadline, Direction, Phase, Session};
 use crate::Mode;
 use crate::event::{By, Close, Event, Introduction, Peer, Why};
 
@@ -170,6 +170,20 @@ impl Session {
             Phase::Handshaking { .. } | Phase::Ending(_) | Phase::Closed => false,
         };
         awaited && self.binding.role == Role::Client
+    }
+
+    /// When the responder should have said that it accepts us.
+    pub(super) fn confirm_deadline(&self) -> Option<Deadline> {
+        let awaited = matches!(self.phase, Phase::Open { confirmed: false }) && self.is_bound();
+        let since = self.keys.since().filter(|_| awaited)?;
+        if self.verification.until.is_some() {
+            return None;
+        }
+        let at = since.checked_add(self.config.confirming)?;
+        Some(Deadline {
+            at,
+            why: "confirmation",
+        })
     }
 
     /// Whether our close_notify has been handed to the transport, and so everything before it.

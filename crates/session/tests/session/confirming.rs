@@ -1,6 +1,7 @@
 //! Established: what makes it so, and what does not.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use xtls_session::{By, Config, Mode, SendError, Service, Why};
 use xtls_tls::rustls::server::ServerSessionMemoryCache;
@@ -154,6 +155,21 @@ fn a_close_without_the_confirmation_is_no_acceptance() {
         settle(&mut romeo, &mut stranger);
         let close = romeo.closed();
         assert_eq!(romeo.names(), ["ready", "closed"]);
+        assert_eq!((close.by, close.why), (By::Peer, Why::Unconfirmed));
+        assert!(!close.clean);
+    }
+}
+
+#[test]
+fn a_responder_that_never_says_yes_is_waited_for_in_time() {
+    for setup in [Setup::stanzas(), Setup::bytes()] {
+        let (mut romeo, mut stranger) = (setup.romeo(), setup.stranger(Role::Server));
+        settle(&mut romeo, &mut stranger);
+        assert_eq!(romeo.names(), ["ready"]);
+        let begun = romeo.now;
+        assert_eq!(romeo.expire(), "confirmation");
+        assert_eq!(romeo.now - begun, Duration::from_secs(600));
+        let close = romeo.closed();
         assert_eq!((close.by, close.why), (By::Peer, Why::Unconfirmed));
         assert!(!close.clean);
     }

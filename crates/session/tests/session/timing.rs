@@ -195,6 +195,7 @@ fn endless_times_are_no_deadlines() {
     let endless = Config::default()
         .handshake(Duration::MAX, Duration::MAX)
         .judging(Duration::MAX)
+        .confirming(Duration::MAX)
         .close(Duration::MAX);
     let setup = Setup::stanzas().strangers().with(endless);
     let (mut romeo, mut juliet) = (setup.romeo(), setup.juliet());
