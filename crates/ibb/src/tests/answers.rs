@@ -239,6 +239,42 @@ fn the_patient_wait_for_ever() {
 }
 
 #[test]
+fn a_sign_of_life_gives_chunks_their_time_anew_and_changes_nothing_else() {
+    let (mut hand, id, chunks) = writing(b"abcd", Config::default());
+    hand.mux.set_ack_timeout(hand.now, id, seconds(100));
+    for _ in 0..1000 {
+        hand.pass(seconds(99));
+        hand.mux.alive(hand.now, id);
+        assert_eq!(hand.closed(), None);
+    }
+    // Where nothing waits there is no time to give.
+    hand.answer(&chunks[0], Content::Result(None));
+    hand.mux.alive(hand.now, id);
+    assert_eq!(hand.mux.poll_timeout(), None);
+    hand.mux.write(hand.now, id, "x".into()).unwrap();
+    hand.answers();
+    hand.pass(seconds(100));
+    let why = Why::TimedOut(Awaited::Chunk);
+    assert_eq!(hand.closed(), Some(Close { by: By::Us, why }));
+}
+
+#[test]
+fn being_woken_early_changes_nothing_and_comes_once() {
+    let (mut hand, id, _) = writing(b"abcd", Config::default());
+    let first = hand.mux.poll_timeout().unwrap().at;
+    hand.now += millis(700);
+    hand.mux.alive(hand.now, id);
+    // The list is as it was, up to a second early.
+    assert_eq!(hand.mux.poll_timeout().unwrap().at, first);
+    hand.now = first;
+    hand.mux.handle_timeout(first);
+    assert_eq!(hand.closed(), None);
+    assert_eq!(hand.mux.poll_timeout().unwrap().at, first + millis(700));
+    hand.pass(millis(700));
+    assert!(hand.closed().is_some());
+}
+
+#[test]
 fn a_bounced_chunk_stops_everything_until_all_answers_are_in() {
     let (mut hand, id, chunks) = writing(b"abcdefghijkl", Config::default());
     assert_eq!(chunks.len(), 3);
