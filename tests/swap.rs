@@ -137,6 +137,14 @@ impl<L: Line> Both<L> {
         self.events[end].iter().filter_map(stanza).collect()
     }
 
+    /// Both sides have ended so.
+    fn assert_ended(&self, why: &Why, clean: bool) {
+        for end in [R, J] {
+            let close = self.closed(end);
+            assert_eq!((&close.why, close.clean), (why, clean));
+        }
+    }
+
     /// The end of one side: there, once, and last.
     fn closed(&self, end: usize) -> xtls_session::Close {
         let closed = |event: &&Event| matches!(event, Event::Closed(_));
@@ -206,10 +214,7 @@ fn half_close<L: Line>(line: L) {
     assert_eq!(both.heard(R).len(), 50);
     both.ends[J].finish(both.now);
     both.run();
-    for end in [R, J] {
-        let close = both.closed(end);
-        assert_eq!((&close.why, close.clean), (&Why::Finished, true));
-    }
+    both.assert_ended(&Why::Finished, true);
     assert_eq!((both.closed(R).by, both.closed(J).by), (By::Us, By::Peer));
 }
 
@@ -218,10 +223,7 @@ fn close<L: Line>(line: L) {
     both.ends[R].close(both.now);
     both.ends[J].close(both.now);
     both.run();
-    for end in [R, J] {
-        let close = both.closed(end);
-        assert_eq!((&close.why, close.clean), (&Why::Finished, true));
-    }
+    both.assert_ended(&Why::Finished, true);
 }
 
 fn truncation<L: Line>(line: L) {
@@ -299,10 +301,7 @@ fn bytes<L: Line>(line: L) {
     both.ends[R].close(both.now);
     both.ends[J].close(both.now);
     both.run();
-    for end in [R, J] {
-        let close = both.closed(end);
-        assert_eq!((&close.why, close.clean), (&Why::Finished, true));
-    }
+    both.assert_ended(&Why::Finished, true);
 }
 
 fn bytes_half_close<L: Line>(line: L) {
@@ -316,10 +315,7 @@ fn bytes_half_close<L: Line>(line: L) {
     both.ends[J].finish(both.now);
     both.run();
     assert!(both.bytes[R] == noise(J));
-    for end in [R, J] {
-        let close = both.closed(end);
-        assert_eq!((&close.why, close.clean), (&Why::Finished, true));
-    }
+    both.assert_ended(&Why::Finished, true);
 }
 
 fn bytes_cut<L: Line>(line: L) {
@@ -333,10 +329,7 @@ fn bytes_cut<L: Line>(line: L) {
     }
     both.run();
     assert_eq!(both.bytes[J], b"what came");
-    for end in [R, J] {
-        let close = both.closed(end);
-        assert_eq!((&close.why, close.clean), (&Why::Truncated, false));
-    }
+    both.assert_ended(&Why::Truncated, false);
 }
 
 macro_rules! over {

@@ -14,8 +14,8 @@ use crate::stats::Stats;
 const RECENT: usize = 512;
 /// Empty chunks in a row that are bearable (docs/PROTOCOL.md).
 const MAX_EMPTY: u8 = 16;
-/// Places for chunks that an idle stream keeps: a reader that reads at once needs no more.
-const KEPT: usize = 4;
+/// Places that each queue of an idle stream keeps: a reader that reads at once needs no more.
+pub(crate) const KEPT: usize = 4;
 /// What holding one chunk costs besides its bytes and its request id.
 const CHUNK_COST: usize = 128;
 
@@ -208,8 +208,8 @@ impl Receiver {
             chunk.request.into_iter().for_each(&mut answered);
             chunk.repeated.into_iter().for_each(&mut answered);
         }
-        if self.chunks.is_empty() && self.chunks.capacity() > KEPT {
-            self.chunks = VecDeque::new();
+        if self.chunks.is_empty() {
+            self.chunks.shrink_to(KEPT);
         }
         Some(bytes)
     }

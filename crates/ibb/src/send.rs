@@ -9,6 +9,7 @@ use xtls_stanza::ibb::{Carrier, Seq};
 use crate::event::Loss;
 use crate::flight::{Flight, State};
 use crate::names::Name;
+use crate::recv::KEPT;
 use crate::stats::Stats;
 use crate::window::{Controller, Window};
 
@@ -20,8 +21,6 @@ const MAX_TROUBLE: Duration = Duration::from_secs(60);
 const LINE: usize = 1024;
 /// How long after trouble only one chunk is under way.
 const CAREFUL: Duration = Duration::from_secs(30);
-/// Places for chunks and writes that an idle stream keeps.
-const KEPT: usize = 4;
 /// Sent messages whose coming back is recognised.
 const RECENT_MESSAGES: usize = 128;
 

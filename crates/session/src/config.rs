@@ -76,8 +76,9 @@ impl Config {
     }
 
     /// Ciphertext bytes held for a slow transport before [`send`](crate::Session::send) says `Full`. Default 65 535, which
-    /// is the largest block of a bytestream: a queue that is given away whole leaves no splinter. At least 1. One stanza may exceed it, and as much again is kept for answers to the peer's requests: more than that
-    /// ends the session as [`Unread`](crate::Why::Unread).
+    /// is the largest block of a bytestream: a queue that is given away whole leaves no splinter. At least 1. One stanza may
+    /// exceed it, and as much again is kept for answers to the peer's requests: more than that ends the session as
+    /// [`Unread`](crate::Why::Unread).
     #[must_use]
     pub fn queue(mut self, bytes: usize) -> Self {
         self.queue = bytes.max(1);

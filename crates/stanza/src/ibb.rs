@@ -360,7 +360,7 @@ fn sid(element: &Element, name: &'static str) -> Result<Sid, PayloadError> {
 }
 
 /// An `xs:unsignedShort` of 1 to 5 digits and nothing else.
-fn u16_of(text: &str) -> Option<u16> {
+pub(crate) fn u16_of(text: &str) -> Option<u16> {
     let digits = (1..=5).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
 }

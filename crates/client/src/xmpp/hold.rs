@@ -31,9 +31,9 @@ pub(super) struct Hold {
 
 impl Hold {
     /// When what is held back has to leave; `None`: nothing is.
-    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
-        let holds = self.ask || self.ack.is_some();
-        holds.then(|| self.left.map_or(now, |left| left + HOLD))
+    pub(super) fn due(&self) -> Option<Instant> {
+        // The first leaves at once, so that whatever is held comes after another.
+        Some(self.left? + HOLD).filter(|_| self.ask || self.ack.is_some())
     }
 
     /// Looks at what is about to leave, whole elements from `start` on: takes out what can wait, and puts in what has waited
@@ -46,18 +46,30 @@ impl Hold {
             out.extend_from_slice(&end);
             return;
         }
-        let mut newer = false;
-        while self.take_last(out, start, &mut newer) {}
-        if self.due(now).is_some_and(|due| due <= now) {
+        let mut newest = None;
+        while let Some(last) = last(out.get(start..).unwrap_or_default()) {
+            let len = match last {
+                Last::Ask => {
+                    self.ask = true;
+                    ASK.len()
+                }
+                // Of several the last, which is met first, says most.
+                Last::Ack(count) => {
+                    newest.get_or_insert_with(|| count.to_vec());
+                    ACK.len() + count.len() + ACK_END.len()
+                }
+            };
+            out.truncate(out.len() - len);
+        }
+        self.ack = newest.or_else(|| self.ack.take());
+        if self.left.is_none_or(|left| left + HOLD <= now) {
             self.release(now, out);
         }
     }
 
     /// Puts out what is held back.
     pub(super) fn release(&mut self, now: Instant, out: &mut BytesMut) {
-        if self.ask || self.ack.is_some() {
-            self.left = Some(now);
-        }
+        let before = out.len();
         if std::mem::take(&mut self.ask) {
             out.put_slice(ASK);
         }
@@ -66,35 +78,28 @@ impl Hold {
             out.put_slice(&count);
             out.put_slice(ACK_END);
         }
+        if out.len() > before {
+            self.left = Some(now);
+        }
     }
+}
 
-    /// Takes the last element out, if it is one that can wait. Of several acknowledgements the last, which is met first, says
-    /// most: `newer` is that there was one.
-    fn take_last(&mut self, out: &mut BytesMut, start: usize, newer: &mut bool) -> bool {
-        let said = out.get(start..).unwrap_or_default();
-        if said.ends_with(ASK) {
-            self.ask = true;
-            out.truncate(out.len() - ASK.len());
-            return true;
-        }
-        let Some(rest) = said.strip_suffix(ACK_END) else {
-            return false;
-        };
-        let digits = rest.iter().rev().take_while(|b| b.is_ascii_digit()).count();
-        let Some((before, count)) = rest.split_at_checked(rest.len() - digits) else {
-            return false;
-        };
-        if count.is_empty() || !before.ends_with(ACK) {
-            return false;
-        }
-        let newest = count.to_vec();
-        let len = ACK.len() + count.len() + ACK_END.len();
-        if !std::mem::replace(newer, true) {
-            self.ack = Some(newest);
-        }
-        out.truncate(out.len() - len);
-        true
+/// An element that can wait.
+enum Last<'a> {
+    Ask,
+    /// With its number.
+    Ack(&'a [u8]),
+}
+
+/// The last element, if it is one that can wait.
+fn last(said: &[u8]) -> Option<Last<'_>> {
+    if said.ends_with(ASK) {
+        return Some(Last::Ask);
     }
+    let rest = said.strip_suffix(ACK_END)?;
+    let digits = rest.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    let (before, count) = rest.split_at_checked(rest.len() - digits)?;
+    (digits > 0 && before.ends_with(ACK)).then_some(Last::Ack(count))
 }
 
 #[cfg(test)]
@@ -118,15 +123,15 @@ mod tests {
             pass(&mut hold, now, &format!("<iq/>{R}")),
             format!("<iq/>{R}")
         );
-        assert_eq!(hold.due(now), None);
+        assert_eq!(hold.due(), None);
         assert_eq!(pass(&mut hold, now, &format!("<iq/>{R}{A7}")), "<iq/>");
         assert_eq!(pass(&mut hold, now, A9), "");
-        assert_eq!(hold.due(now), Some(now + HOLD));
+        assert_eq!(hold.due(), Some(now + HOLD));
         assert_eq!(
             pass(&mut hold, now + HOLD, "<iq/>"),
             format!("<iq/>{R}{A9}")
         );
-        assert_eq!(hold.due(now), None);
+        assert_eq!(hold.due(), None);
         assert_eq!(pass(&mut hold, now + HOLD * 3, A9), A9);
     }
 

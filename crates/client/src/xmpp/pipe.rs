@@ -76,9 +76,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipe<T> {
         }
         Poll::Ready(Ok(()))
     }
-}
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Pipe<T> {
     /// Fills up what leaves at once, of which `len` bytes are something.
     fn fill(&mut self, now: Instant, len: usize) {
         if let Some(align) = self.align.as_mut().filter(|_| len > 0) {
@@ -89,12 +87,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Pipe<T> {
 
     /// Whether what is held back is due. Otherwise the task is woken when it is.
     fn is_due(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(due) = self.hold.due(Instant::now()) else {
+        let Some(due) = self.hold.due() else {
             self.timer = None;
             return false;
         };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        timer.as_mut().reset(due);
+        if timer.deadline() != due {
+            timer.as_mut().reset(due);
+        }
         timer.as_mut().poll(cx).is_ready()
     }
 

@@ -6,7 +6,7 @@
 use super::{Content, Envelope, Familiar};
 use crate::address::Address;
 use crate::base64::{self, Whitespace};
-use crate::ibb::{Data, Seq, Sid};
+use crate::ibb::{self, Data, Seq, Sid};
 use crate::ns;
 use crate::payload::Payload;
 use crate::read::word;
@@ -69,7 +69,7 @@ fn data(frame: &[u8]) -> Option<Data> {
     }
     Some(Data {
         sid: Sid::of_ascii(sid?)?,
-        seq: number(seq?)?,
+        seq: ibb::u16_of(str::from_utf8(seq?).ok()?).map(Seq)?,
         bytes: base64::decode_bytes(text, Whitespace::Refuse).ok()?,
     })
 }
@@ -97,16 +97,4 @@ fn address(text: Option<&[u8]>, known: &mut Option<Address>) -> Option<Option<Ad
         *known = Some(Address::of_ascii(text)?);
     }
     Some(known.clone())
-}
-
-/// Of one to five digits.
-fn number(digits: &[u8]) -> Option<Seq> {
-    if digits.is_empty() || digits.len() > 5 {
-        return None;
-    }
-    let number = digits.iter().try_fold(0_u32, |number, digit| {
-        let digit = digit.is_ascii_digit().then(|| digit - b'0')?;
-        Some(number * 10 + u32::from(digit))
-    })?;
-    u16::try_from(number).ok().map(Seq)
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use xtls_session::Why as Session;
-use xtls_stanza::{Condition, ibb};
+use xtls_stanza::Condition;
 
 use super::*;
 
@@ -117,11 +117,7 @@ fn an_open_that_was_withheld_until_a_newer_session_stands_changes_nothing() {
 
 /// Shows an end everything that is not under TLS of an orderly end of its peer.
 fn forge_end(world: &mut World, end: usize) {
-    let open = |(_, envelope): &(usize, Envelope)| match &envelope.content {
-        Content::Set(Payload::Open(open)) => Some(open.sid.clone()),
-        _ => None,
-    };
-    let (sid, stream) = (world.log.iter().find_map(open).unwrap(), ibb::NS);
+    let (sid, stream) = (world.sid(), ibb::NS);
     for xml in [
         format!("<iq type='set' id='f1'><close xmlns='urn:xmpp:tmp:xtls' sid='{sid}'/></iq>"),
         format!("<iq type='set' id='f2'><close xmlns='{stream}' sid='{sid}'/></iq>"),

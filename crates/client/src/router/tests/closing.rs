@@ -2,7 +2,7 @@
 
 use xtls_ibb::Window;
 use xtls_session::{By, Why as Session};
-use xtls_stanza::{Condition, ErrorType, StanzaError, ibb};
+use xtls_stanza::{Condition, ErrorType, StanzaError};
 
 use super::*;
 
@@ -32,17 +32,6 @@ fn closes(world: &World) -> Vec<(usize, Option<ibb::Sid>)> {
     world.log.iter().filter_map(close).collect()
 }
 
-fn sid(world: &World) -> ibb::Sid {
-    let open = world
-        .log
-        .iter()
-        .find_map(|(_, envelope)| match &envelope.content {
-            Content::Set(Payload::Open(open)) => Some(open.sid.clone()),
-            _ => None,
-        });
-    open.unwrap()
-}
-
 #[test]
 fn layers_close_from_the_top_and_whoever_was_first_leads() {
     let (mut world, ids) = established();
@@ -70,7 +59,7 @@ fn layers_close_from_the_top_and_whoever_was_first_leads() {
 fn close_names_its_stream_where_our_alpn_was_agreed_on() {
     let (mut world, ids) = established();
     b_closes(&mut world, ids);
-    assert_eq!(closes(&world), [(B, Some(sid(&world)))]);
+    assert_eq!(closes(&world), [(B, Some(world.sid()))]);
 }
 
 #[test]
@@ -307,7 +296,7 @@ fn close(world: &mut World, attributes: &str) -> &'static str {
 fn a_close_must_name_the_tunnel_or_nothing() {
     let (mut world, _) = established();
     assert_eq!(close(&mut world, " sid='another'"), "error");
-    let named = format!(" sid='{}'", sid(&world));
+    let named = format!(" sid='{}'", world.sid());
     assert_eq!(close(&mut world, &named), "xtls closed");
     let (mut world, _) = established();
     assert_eq!(close(&mut world, ""), "xtls closed");

@@ -27,8 +27,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use xtls_session::Verdict;
-use xtls_stanza::{Address, Content, Element, Envelope, Kind, Payload, Stanza, xtls};
+use xtls_session::{Mode, Service, Verdict};
+use xtls_stanza::{Address, Content, Element, Envelope, Kind, Payload, Stanza, ibb, xtls};
 use xtls_tls::Identity;
 use xtls_tls::rustls::time_provider::DefaultTimeProvider;
 use xtls_tls::trust::{Level, Method, Policy, Store};
@@ -79,6 +79,16 @@ pub(super) fn config(end: usize) -> Config {
     Config::new(tls(&identity), verified(&[(peer, number(1 - end))]))
         .policy(Policy::Pinned)
         .accept(Accept::Only([address(peer).to_bare()].into()))
+}
+
+/// The service of a byte tunnel.
+pub(super) fn pipe() -> Service {
+    Service::new("pipe", Mode::Bytes)
+}
+
+/// The config of one end that carries bytes.
+pub(super) fn in_bytes(end: usize) -> Config {
+    config(end).service(pipe())
 }
 
 /// A config of A with another key.
@@ -363,6 +373,15 @@ impl World {
         let mut answers: Vec<_> = mine.map(|(_, envelope)| envelope.clone()).collect();
         answers.extend(self.ends[end].others[others..].iter().cloned());
         answers
+    }
+
+    /// The sid of the first bytestream that was asked for.
+    pub(super) fn sid(&self) -> ibb::Sid {
+        let open = |(_, envelope): &(usize, Envelope)| match &envelope.content {
+            Content::Set(Payload::Open(open)) => Some(open.sid.clone()),
+            _ => None,
+        };
+        self.log.iter().find_map(open).unwrap()
     }
 
     /// What an end has sent of one kind: the words of the closing, and the rest by kind.

@@ -50,8 +50,7 @@ fn opens_are_refused_for_their_form() {
 
 #[test]
 fn an_open_with_too_large_a_block_is_refused_for_that() {
-    let ibb =
-        xtls_ibb::Config::default().max_block(xtls_stanza::ibb::BlockSize::new(4096).unwrap());
+    let ibb = xtls_ibb::Config::default().max_block(ibb::BlockSize::new(4096).unwrap());
     let mut world = World::with(config(A), config(B).ibb(ibb));
     let open = open_with("sid='s1' block-size='4097'", &start());
     let (condition, kind) = (Condition::ResourceConstraint, ErrorType::Modify);

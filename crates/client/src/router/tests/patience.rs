@@ -1,18 +1,14 @@
 //! Readers that are slow for hours, and peers that are gone: from outside they look the same.
 
-use xtls_session::{SendError as Full, Service, Why as Session};
+use xtls_session::{SendError as Full, Why as Session};
 
 use super::super::SendError;
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn pipe() -> Service {
-    Service::new("pipe", xtls_session::Mode::Bytes)
-}
-
-fn in_bytes() -> World {
-    World::with(config(A).service(pipe()), config(B).service(pipe()))
+fn bytes() -> World {
+    World::with(in_bytes(A), in_bytes(B))
 }
 
 /// An end's owner takes nothing from now on, or everything again.
@@ -22,29 +18,7 @@ fn take(world: &mut World, end: usize, id: TunnelId, taking: bool) {
     world.router(end).hold(now, id, !taking);
 }
 
-/// Says as much as there is room for while the other end takes nothing; how many stanzas.
-fn fill(world: &mut World, end: usize, id: TunnelId) -> usize {
-    let body = "x".repeat(1000);
-    let mut number = 0;
-    loop {
-        let now = world.now;
-        let stanza = message(&format!("m{number}"), &body);
-        match world.router(end).send(now, id, &stanza) {
-            Ok(()) => number += 1,
-            Err(SendError::Session(Full::Full)) => {
-                let before = world.log.len();
-                world.settle();
-                if world.log.len() == before {
-                    return number;
-                }
-            }
-            Err(error) => panic!("{error}"),
-        }
-        assert!(number < 10_000, "there is no limit");
-    }
-}
-
-/// The same in bytes; how many.
+/// Writes as much as there is room for while the other end takes nothing; how many bytes.
 fn fill_bytes(world: &mut World, end: usize, id: TunnelId) -> usize {
     let mut sent = 0;
     loop {
@@ -81,7 +55,7 @@ fn a_reader_of_stanzas_may_stop_for_hours() {
     let mut world = World::new();
     let ids = world.establish(A);
     take(&mut world, B, ids[B], false);
-    let sent = fill(&mut world, A, ids[A]);
+    let sent = world.fill_up(A, ids[A], 1000);
     let before = world.log.len();
     world.wait(HOUR * 6);
     let said = world.log.len() - before;
@@ -112,7 +86,7 @@ fn two_who_both_stop_reading_wait_for_each_other() {
     for end in [A, B] {
         take(&mut world, end, ids[end], false);
     }
-    let sent = [A, B].map(|end| fill(&mut world, end, ids[end]));
+    let sent = [A, B].map(|end| world.fill_up(end, ids[end], 1000));
     world.wait(HOUR * 6);
     for end in [A, B] {
         take(&mut world, end, ids[end], true);
@@ -126,7 +100,7 @@ fn two_who_both_stop_reading_wait_for_each_other() {
 
 #[test]
 fn a_reader_of_bytes_may_stop_for_two_hours() {
-    let mut world = in_bytes();
+    let mut world = bytes();
     let ids = world.establish(A);
     let sent = fill_bytes(&mut world, A, ids[A]);
     world.wait(HOUR * 2);
@@ -146,7 +120,7 @@ fn a_reader_of_bytes_may_stop_for_two_hours() {
 
 #[test]
 fn a_reader_of_bytes_that_stops_for_longer_is_taken_for_gone() {
-    let mut world = in_bytes();
+    let mut world = bytes();
     let ids = world.establish(A);
     fill_bytes(&mut world, A, ids[A]);
     world.wait(HOUR * 3);
@@ -157,14 +131,14 @@ fn a_reader_of_bytes_that_stops_for_longer_is_taken_for_gone() {
 
 #[test]
 fn a_peer_that_is_gone_while_its_answers_are_awaited_is_left_in_time() {
-    for (bytes, seconds) in [(false, 60), (true, 600)] {
-        let mut world = if bytes { in_bytes() } else { World::new() };
+    for (in_bytes, seconds) in [(false, 60), (true, 600)] {
+        let mut world = if in_bytes { bytes() } else { World::new() };
         let ids = world.establish(A);
         take(&mut world, B, ids[B], false);
-        if bytes {
+        if in_bytes {
             fill_bytes(&mut world, A, ids[A]);
         } else {
-            fill(&mut world, A, ids[A]);
+            world.fill_up(A, ids[A], 1000);
         }
         // The server keeps the link up, and nothing of B's comes through any more.
         world.filter = Some(Box::new(|end, _| end == A));
@@ -192,7 +166,7 @@ fn a_peer_that_knows_the_letter_only_has_a_minute() {
     // Our name was not agreed on: whatever it says, it does not say it for this.
     world.router(A).tunnels.get_mut(&ids[A]).unwrap().bound = false;
     take(&mut world, B, ids[B], false);
-    fill(&mut world, A, ids[A]);
+    world.fill_up(A, ids[A], 1000);
     world.wait(Duration::from_secs(100));
     assert!(world.ended(A, ids[A]).is_some_and(|closed| !closed.clean));
 }
@@ -202,7 +176,7 @@ fn closing_does_not_wait_for_a_reader_who_shows_that_it_lives() {
     let mut world = World::new();
     let ids = world.establish(A);
     take(&mut world, B, ids[B], false);
-    fill(&mut world, A, ids[A]);
+    world.fill_up(A, ids[A], 1000);
     world.wait(HOUR);
     let now = world.now;
     world.router(A).close(now, ids[A]);

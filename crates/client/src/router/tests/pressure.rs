@@ -24,6 +24,20 @@ impl World {
         0
     }
 
+    /// Sends as much as there is room for anywhere; how many stanzas.
+    pub(super) fn fill_up(&mut self, end: usize, id: TunnelId, length: usize) -> usize {
+        let mut sent = 0;
+        loop {
+            let more = self.fill(end, id, sent, length);
+            if more == 0 {
+                return sent;
+            }
+            sent += more;
+            assert!(sent < 100_000, "there is no limit");
+            self.settle();
+        }
+    }
+
     /// Sends this many stanzas, moving the world while there is no room.
     pub(super) fn say_all(&mut self, end: usize, id: TunnelId, count: usize, length: usize) {
         let body = "x".repeat(length);
@@ -68,15 +82,7 @@ fn an_owner_who_takes_nothing_stops_the_sender_and_loses_nothing() {
             let now = world.now;
             world.ends[B].taking = hold;
             world.router(B).hold(now, ids[B], hold);
-            let mut sent = 0;
-            loop {
-                let more = world.fill(A, ids[A], sent, length);
-                if more == 0 {
-                    break;
-                }
-                sent += more;
-                world.settle();
-            }
+            let sent = world.fill_up(A, ids[A], length);
             assert!(
                 sent * (length + 100) < 4_000_000,
                 "{sent} stanzas of {length} bytes wait"

@@ -1,14 +1,8 @@
 //! A server that changes what the two mean: names, services, offers. docs/THREATS.md lists these attacks.
 
 use bytes::Bytes;
-use xtls_session::{Mode, Service};
-use xtls_stanza::ibb;
 
 use super::*;
-
-fn pipe(end: usize) -> Config {
-    config(end).service(Service::new("pipe", Mode::Bytes))
-}
 
 /// Nothing has been established, at either end, and nothing is called clean.
 fn assert_nothing(world: &World) {
@@ -96,13 +90,13 @@ fn with_changed_hello(make: fn(usize) -> Config, change: fn(&mut [u8])) {
 #[test]
 fn an_alpn_that_is_taken_out_on_the_way_establishes_nothing() {
     with_changed_hello(config, strip_alpn);
-    with_changed_hello(pipe, strip_alpn);
+    with_changed_hello(in_bytes, strip_alpn);
 }
 
 #[test]
 fn a_service_that_is_relabelled_on_the_way_establishes_nothing() {
     with_changed_hello(config, relabel_alpn);
-    with_changed_hello(pipe, relabel_alpn);
+    with_changed_hello(in_bytes, relabel_alpn);
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn keys(age: Duration, bytes: u64) -> xtls_session::Config {
 fn with(session: xtls_session::Config, early: bool) -> World {
     let ibb = || {
         xtls_ibb::Config::default()
-            .block_size(xtls_stanza::ibb::BlockSize::MAX)
+            .block_size(ibb::BlockSize::MAX)
             .opens_per_minute(1000)
             .opens_per_minute_in_all(1000)
     };
@@ -267,7 +267,7 @@ fn creep(world: &mut World, seconds: u64) {
 fn a_renewal_on_a_slow_path_loses_nothing_while_anything_moves() {
     let ibb = || {
         xtls_ibb::Config::default()
-            .block_size(xtls_stanza::ibb::BlockSize::new(256).unwrap())
+            .block_size(ibb::BlockSize::new(256).unwrap())
             .window(xtls_ibb::Window::OneChunk)
     };
     let session = keys(HOUR, u64::MAX);
@@ -323,21 +323,13 @@ fn a_slow_owner_is_waited_for_when_its_session_is_replaced() {
 fn withheld() -> (World, [TunnelId; 2]) {
     let mut world = World::new();
     let ids = world.establish(A);
-    let first = sid(&world);
+    let first = world.sid();
     world.filter = Some(Box::new(move |end, envelope| match &envelope.content {
         Content::Set(Payload::Data(data)) => end == A || data.sid == first,
         _ => true,
     }));
     world.wait(HOUR * 24);
     (world, ids)
-}
-
-fn sid(world: &World) -> xtls_stanza::ibb::Sid {
-    let opened = |(_, envelope): &(usize, Envelope)| match &envelope.content {
-        Content::Set(Payload::Open(open)) => Some(open.sid.clone()),
-        _ => None,
-    };
-    world.log.iter().find_map(opened).unwrap()
 }
 
 #[test]
@@ -390,7 +382,7 @@ fn an_end_that_overtakes_a_renewal_leaves_one_tunnel_and_is_told_once() {
             world.deliver(B);
         }
         // What A says on the new stream comes late from here on.
-        let first = sid(&world);
+        let first = world.sid();
         world.filter = Some(Box::new(move |end, envelope| match &envelope.content {
             Content::Set(Payload::Data(data)) => end == B || data.sid == first,
             _ => true,
@@ -403,7 +395,7 @@ fn an_end_that_overtakes_a_renewal_leaves_one_tunnel_and_is_told_once() {
         let late: Vec<_> = world.log[before..]
             .iter()
             .filter(|(end, envelope)| match &envelope.content {
-                Content::Set(Payload::Data(data)) => *end == A && data.sid != sid(&world),
+                Content::Set(Payload::Data(data)) => *end == A && data.sid != world.sid(),
                 _ => false,
             })
             .map(|(_, envelope)| envelope.clone())

@@ -6,12 +6,8 @@ use xtls_tls::TlsError;
 use super::super::SendError;
 use super::*;
 
-fn pipe() -> Service {
-    Service::new("pipe", Mode::Bytes)
-}
-
 fn world() -> World {
-    World::with(config(A).service(pipe()), config(B).service(pipe()))
+    World::with(in_bytes(A), in_bytes(B))
 }
 
 /// All that can be read now.
