@@ -123,6 +123,10 @@ impl Address {
         self.text.as_str()
     }
 
+    pub(crate) fn text(&self) -> &Text {
+        &self.text
+    }
+
     /// The same, of which it need not be shown again that it is text.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.text.as_bytes()

@@ -56,6 +56,10 @@ impl Sid {
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
+
+    pub(crate) fn text(&self) -> &Text {
+        &self.0
+    }
 }
 
 impl fmt::Display for Sid {

@@ -52,6 +52,7 @@ mod stanza;
 mod strategy;
 mod text;
 pub mod verify;
+mod weight;
 mod write;
 pub mod xtls;
 

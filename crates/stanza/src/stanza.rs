@@ -12,6 +12,10 @@ use crate::name::is_ncname;
 use crate::read::{ReadError, Reader, Rule, Token};
 use crate::{ns, write};
 
+/// Bytes that the tags of a stanza may have before its children are copied, lest a short body keep a long head in
+/// memory, unless they are less than a quarter of the children.
+const MAX_AROUND: usize = 512;
+
 /// The three kinds of stanzas (RFC 6120 §8.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -95,8 +99,8 @@ pub struct Stanza {
 /// An attribute of a stanza that is not part of its typed head, with its prefix as written.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawAttr {
-    name: String,
-    value: String,
+    pub(crate) name: String,
+    pub(crate) value: String,
 }
 
 impl RawAttr {
@@ -295,9 +299,16 @@ impl TryFrom<Bytes> for Stanza {
         };
         // The end of `<message/>` has no place of its own.
         if from < to {
+            let around = frame.len() - (to - from);
             frame.truncate(to);
             frame.advance(from);
-            stanza.children = frame;
+            // A slice keeps the whole frame, the tags with it.
+            let wasteful = around > MAX_AROUND && around > frame.len() / 4;
+            stanza.children = if wasteful {
+                Bytes::copy_from_slice(&frame)
+            } else {
+                frame
+            };
         }
         Ok(stanza)
     }

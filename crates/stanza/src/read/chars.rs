@@ -120,6 +120,8 @@ pub(super) fn value(raw: &str, at: usize) -> Result<Cow<'_, str>, ReadError> {
         };
         from += len + taken;
     }
+    // References are longer than what they stand for.
+    normal.shrink_to_fit();
     Ok(Cow::Owned(normal))
 }
 

@@ -1,0 +1,198 @@
+//! How much memory a value holds, for queues that are limited by bytes.
+//!
+//! What counts is what others can make large: every string, list and tree, and for each piece of the heap what the
+//! allocator needs beside it. Memory that is shared counts for everyone who holds it, so a sum is never too small.
+
+use std::mem::size_of;
+
+use bytes::Bytes;
+
+use crate::address::Address;
+use crate::condition::StanzaError;
+use crate::disco::{Identity, Info, Query};
+use crate::element::{Attr, Element, Node};
+use crate::envelope::{Content, Envelope};
+use crate::ibb::{Close, Data, Open, Sid};
+use crate::payload::Payload;
+use crate::stanza::{RawAttr, Stanza};
+use crate::text::Text;
+use crate::xtls::Control;
+
+/// What an allocator needs for a piece of the heap, beside what was asked for.
+const PIECE: usize = 16;
+
+impl Stanza {
+    /// Bytes of memory that it holds: itself, its children, id, type, language, addresses and every other attribute.
+    ///
+    /// Children that share their memory with a longer frame count with their own length.
+    pub fn weight(&self) -> usize {
+        let Self {
+            kind: _,
+            from,
+            to,
+            id,
+            type_,
+            lang,
+            extra,
+            children,
+        } = self;
+        size_of::<Self>()
+            + [id, type_, lang]
+                .into_iter()
+                .flatten()
+                .map(string)
+                .sum::<usize>()
+            + [from, to].into_iter().flatten().map(address).sum::<usize>()
+            + list(extra, |attr: &RawAttr| {
+                string(&attr.name) + string(&attr.value)
+            })
+            + shared(children)
+    }
+}
+
+impl Envelope {
+    /// Bytes of memory that it holds: itself, its addresses, its id and what it carries.
+    pub fn weight(&self) -> usize {
+        let Self {
+            from,
+            to,
+            id,
+            content,
+        } = self;
+        let content = match content {
+            Content::Get(payload) | Content::Set(payload) | Content::Result(Some(payload)) => {
+                heap(payload)
+            }
+            Content::Result(None) => 0,
+            Content::Error(error) => error.heap(),
+            Content::Message {
+                kind: _,
+                payloads,
+                error,
+            } => list(payloads, heap) + error.as_ref().map_or(0, StanzaError::heap),
+            Content::Presence { kind: _, payloads } => list(payloads, heap),
+        };
+        size_of::<Self>()
+            + string(id)
+            + [from, to].into_iter().flatten().map(address).sum::<usize>()
+            + content
+    }
+}
+
+impl Element {
+    /// Bytes of memory that the tree holds, itself among them.
+    pub fn weight(&self) -> usize {
+        size_of::<Self>() + self.heap()
+    }
+
+    fn heap(&self) -> usize {
+        let Self {
+            name,
+            ns,
+            attrs,
+            children,
+        } = self;
+        string(name)
+            + string(ns)
+            + list(attrs, |attr: &Attr| {
+                let ns = attr.ns.as_ref().map_or(0, string);
+                ns + string(&attr.name) + string(&attr.value)
+            })
+            + list(children, |node: &Node| match node {
+                Node::Element(element) => element.heap(),
+                Node::Text(text) => string(text),
+            })
+    }
+}
+
+impl StanzaError {
+    fn heap(&self) -> usize {
+        let Self {
+            kind: _,
+            condition: _,
+            text,
+            app,
+        } = self;
+        text.as_ref().map_or(0, string) + app.as_ref().map_or(0, Element::heap)
+    }
+}
+
+fn heap(payload: &Payload) -> usize {
+    match payload {
+        Payload::Open(Open {
+            sid: name,
+            block_size: _,
+            carrier: _,
+            extensions,
+        }) => sid(name) + list(extensions, Element::heap),
+        Payload::Data(Data {
+            sid: name,
+            seq: _,
+            bytes,
+        }) => sid(name) + shared(bytes),
+        Payload::Close(Close { sid: name }) => sid(name),
+        Payload::Xtls(control) => match control {
+            Control::Start { hello } | Control::Proceed { hello } => {
+                hello.as_ref().map_or(0, shared)
+            }
+            Control::Data(bytes) => shared(bytes),
+            Control::Close { sid: name } => name.as_ref().map_or(0, sid),
+            Control::Closed => 0,
+        },
+        Payload::DiscoQuery(Query { node }) => node.as_ref().map_or(0, string),
+        Payload::DiscoInfo(Info {
+            node,
+            identities,
+            features,
+        }) => {
+            node.as_ref().map_or(0, string)
+                + list(identities, |identity: &Identity| {
+                    let name = identity.name.as_ref().map_or(0, string);
+                    string(&identity.category) + string(&identity.type_) + name
+                })
+                + list(features, string)
+        }
+        Payload::Ping => 0,
+        Payload::Malformed {
+            ns,
+            name,
+            sid,
+            why: _,
+        } => string(ns) + string(name) + sid.as_ref().map_or(0, string),
+        Payload::Other(element) => element.heap(),
+    }
+}
+
+fn sid(sid: &Sid) -> usize {
+    text(sid.text())
+}
+
+fn address(address: &Address) -> usize {
+    text(address.text())
+}
+
+fn text(text: &Text) -> usize {
+    match text {
+        Text::Short { .. } => 0,
+        Text::Long(text) => piece(text.len()),
+    }
+}
+
+fn string(text: &String) -> usize {
+    piece(text.capacity())
+}
+
+fn shared(bytes: &Bytes) -> usize {
+    piece(bytes.len())
+}
+
+fn list<T>(entries: &Vec<T>, heap: impl Fn(&T) -> usize) -> usize {
+    piece(entries.capacity() * size_of::<T>()) + entries.iter().map(heap).sum::<usize>()
+}
+
+fn piece(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { bytes + PIECE }
+}
+
+#[cfg(test)]
+mod tests;
