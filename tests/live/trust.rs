@@ -70,7 +70,8 @@ async fn first_contact(server: &Server) {
         .expect(5)
         .silent()
         .saying("no key is pinned for juliet@")
-        .saying("xtls trust pin juliet@");
+        .saying("xtls trust pin --account romeo@")
+        .saying("'<the fingerprint that they tell you>'");
     listener
         .expect(5)
         .silent()

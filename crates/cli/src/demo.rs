@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 use crate::args::Demo;
 use crate::failure::Failure;
 use crate::say::Say;
+use crate::suggest::Suggest;
 use columns::{Columns, Row};
 
 const ROMEO: &str = "romeo@montague.example/orchard";
@@ -186,7 +187,7 @@ impl Stage {
                 self.note(who, "the other side has closed its direction".to_owned())
             }
             What::Closed(closed) => {
-                if let Some(failure) = Failure::of_close(closed) {
+                if let Some(failure) = Failure::of_close(closed, &Suggest::default()) {
                     return Err(failure);
                 }
                 let clean = matches!(

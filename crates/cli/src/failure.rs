@@ -5,6 +5,8 @@ use xtls_client::session::Why as Session;
 use xtls_client::tls::TlsError;
 use xtls_client::{HomeError, LinkError, PinsError};
 
+use crate::suggest::{Suggest, THEIR_FINGERPRINT};
+
 /// The program's end when it is not a good one.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -55,7 +57,7 @@ impl Failure {
     }
 
     /// How a tunnel ended, if that was not in order.
-    pub(crate) fn of_close(closed: &Closed) -> Option<Self> {
+    pub(crate) fn of_close(closed: &Closed, suggest: &Suggest) -> Option<Self> {
         let peer = &closed.peer;
         let (code, hint): (Code, Option<String>) = match &closed.why {
             Why::Session(Session::Finished) if closed.clean => return None,
@@ -90,7 +92,9 @@ impl Failure {
                 Code::Peer,
                 Some("a server on the way may stumble over it: try --no-early-hello".to_owned()),
             ),
-            Why::Session(why) | Why::Cut { session: why, .. } => of_session(why, peer.bare()),
+            Why::Session(why) | Why::Cut { session: why, .. } => {
+                of_session(why, peer.bare(), suggest)
+            }
             _ => (Code::Failed, None),
         };
         let mut what = format!("{peer}: {}", closed.why);
@@ -107,9 +111,9 @@ impl Failure {
     }
 }
 
-fn of_session(why: &Session, peer: &str) -> (Code, Option<String>) {
+fn of_session(why: &Session, peer: &str, suggest: &Suggest) -> (Code, Option<String>) {
     match why {
-        Session::Tls(TlsError::Trust(error)) => (Code::Identity, trust_hint(error, peer)),
+        Session::Tls(TlsError::Trust(error)) => (Code::Identity, trust_hint(error, peer, suggest)),
         Session::Tls(TlsError::NoCertificate) => {
             (Code::Identity, Some("both ends must show a key; the other end has shown none".to_owned()))
         }
@@ -137,15 +141,23 @@ fn of_session(why: &Session, peer: &str) -> (Code, Option<String>) {
     }
 }
 
-fn trust_hint(error: &xtls_client::tls::trust::TrustError, peer: &str) -> Option<String> {
+/// What to do about a key. The commands leave out the fingerprint that was presented: it is what has to be compared.
+fn trust_hint(
+    error: &xtls_client::tls::trust::TrustError,
+    peer: &str,
+    suggest: &Suggest,
+) -> Option<String> {
     use xtls_client::tls::trust::TrustError as Trust;
+    let forget = || suggest.line(&["trust", "forget"], &[peer]);
+    let pin = || suggest.line(&["trust", "pin"], &[peer, THEIR_FINGERPRINT]);
     match error {
-        Trust::KeyChanged { presented, .. } => Some(format!(
-            "nothing was sent. Compare over another channel; then `xtls trust forget {peer}` and \
-             `xtls trust pin {peer} {presented}`"
+        Trust::KeyChanged { .. } => Some(format!(
+            "nothing was sent. Ask them for their fingerprint another way than this; if the key is theirs:{}",
+            Suggest::block(&[forget(), pin()])
         )),
-        Trust::NotPinned { presented, .. } => Some(format!(
-            "`xtls trust pin {peer} {presented}`, once it is compared; or --trust ask"
+        Trust::NotPinned { .. } => Some(format!(
+            "--trust ask, or ask them for their fingerprint another way than this:{}",
+            Suggest::block(&[pin()])
         )),
         Trust::WrongJid { .. }
         | Trust::NoJid { .. }
@@ -206,6 +218,8 @@ impl From<OpenError> for Failure {
 #[cfg(test)]
 mod tests {
     use xtls_client::session::By;
+    use xtls_client::tls::Fingerprint;
+    use xtls_client::tls::trust::TrustError;
     use xtls_client::uplink::normalise;
 
     use super::*;
@@ -218,7 +232,42 @@ mod tests {
             clean: false,
             unconfirmed: 0,
         };
-        Failure::of_close(&closed).map(|failure| failure.code)
+        Failure::of_close(&closed, &Suggest::default()).map(|failure| failure.code)
+    }
+
+    fn hint(trust: TrustError) -> String {
+        let closed = Closed {
+            peer: normalise("$(ran)@evil.example/x").unwrap(),
+            by: By::Us,
+            why: Why::Session(Session::Tls(TlsError::Trust(trust))),
+            clean: false,
+            unconfirmed: 0,
+        };
+        let failure = Failure::of_close(&closed, &Suggest::default()).unwrap();
+        assert_eq!(failure.code, Code::Identity);
+        failure.hint.unwrap()
+    }
+
+    #[test]
+    fn a_key_that_was_merely_presented_is_in_no_command() {
+        let presented = Fingerprint::of_spki(b"presented");
+        let peer = "$(ran)@evil.example".to_owned();
+        let changed = TrustError::KeyChanged {
+            peer: peer.clone(),
+            known: Vec::new(),
+            presented,
+        };
+        let forget = "xtls trust forget '$(ran)@evil.example'";
+        let pin = "xtls trust pin '$(ran)@evil.example' '<the fingerprint that they tell you>'";
+        for (error, commands) in [
+            (changed, [forget, pin].as_slice()),
+            (TrustError::NotPinned { peer, presented }, &[pin]),
+        ] {
+            let hint = hint(error);
+            let found: Vec<_> = hint.lines().skip(1).map(str::trim).collect();
+            assert_eq!(found, commands, "{hint}");
+            assert!(!hint.contains(&presented.hex()) && !hint.contains(&presented.grouped()));
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod link;
 mod one_line;
 mod record;
 mod say;
+mod suggest;
 mod talk;
 mod trust;
 mod verify;

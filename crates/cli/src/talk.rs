@@ -20,6 +20,7 @@ use crate::face::{Face, Item};
 use crate::failure::{Code, Failure};
 use crate::link::{self, Link};
 use crate::say::Say;
+use crate::suggest::Suggest;
 use crate::verify::Desk;
 
 /// Runs until the conversation is over.
@@ -357,7 +358,7 @@ impl Hub {
         if self.current == Some(id) {
             self.current = self.senders.keys().next_back().copied();
         }
-        let failure = Failure::of_close(closed);
+        let failure = Failure::of_close(closed, &Suggest::new(&self.talk.account));
         let fields = [
             ("peer", Value::from(closed.peer.as_str())),
             ("by", Value::from(format!("{:?}", closed.by).to_lowercase())),

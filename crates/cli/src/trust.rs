@@ -2,13 +2,15 @@
 
 use std::io::Write as _;
 
-use xtls_client::tls::trust::{Level, MAX_ATTEMPTS, Method, Pin};
+use xtls_client::PinsError;
+use xtls_client::tls::trust::{Level, MAX_ATTEMPTS, Method, Pin, PinError};
 use xtls_client::tls::{Fingerprint, Identity};
 
 use crate::account::{account, home};
 use crate::args::{Account, Id, Trust, TrustPeer, TrustPin, TrustRevoke};
 use crate::failure::{Code, Failure};
 use crate::say::Say;
+use crate::suggest::Suggest;
 use crate::words;
 
 /// Shows one's own address and key.
@@ -131,16 +133,50 @@ fn pin(args: &TrustPin, say: Say) -> Result<(), Failure> {
             store.pin(peer, key, level, now)
         }
     });
-    pinned.map_err(|error| {
-        Failure::from(error)
-            .hint("a pin is never overwritten: `xtls trust forget` it first, or pin a second device with --another")
-    })?;
+    pinned.map_err(|error| not_pinned(error, &Suggest::new(&args.account), peer, key))?;
     say.event(
         "pinned",
         &[("peer", peer.into()), ("fingerprint", key.hex().into())],
         format_args!("{peer} is now known by {key}"),
     );
     Ok(())
+}
+
+/// What to do when the store refuses a key that the user has typed.
+fn not_pinned(error: PinsError, suggest: &Suggest, peer: &str, key: Fingerprint) -> Failure {
+    let hint = match &error {
+        PinsError::Pin(PinError::KnownJid { .. }) => {
+            let hex = key.hex();
+            let lines = [
+                suggest.line(&["trust", "forget"], &[peer]),
+                suggest.line(&["trust", "pin", "--another"], &[peer, &hex]),
+            ];
+            Some(format!(
+                "a pin is never overwritten: forget the old key first, or pin this one beside it as that of a second \
+                 device:{}",
+                Suggest::block(&lines)
+            ))
+        }
+        PinsError::Pin(PinError::Revoked { .. }) => Some(
+            "a revoked key stays refused for good, because somebody else may have it: they need a new one"
+                .to_owned(),
+        ),
+        PinsError::Pin(PinError::KeyOfAnother { owner, .. }) => Some(format!(
+            "a key belongs to one address only: what is known about it is shown by{}",
+            Suggest::block(&[suggest.line(&["trust", "show"], &[owner])])
+        )),
+        PinsError::Pin(_)
+        | PinsError::Damaged { .. }
+        | PinsError::Vanished { .. }
+        | PinsError::File { .. }
+        | PinsError::Private(_)
+        | _ => None,
+    };
+    let failure = Failure::from(error);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
 }
 
 fn forget(args: &TrustPeer, say: Say) -> Result<(), Failure> {

@@ -19,6 +19,7 @@ use crate::ask::{self, Answer};
 use crate::failure::{self, Failure};
 use crate::link;
 use crate::say::Say;
+use crate::suggest::Suggest;
 use crate::{account, words};
 
 /// Compares with one peer, or with those who come.
@@ -37,6 +38,7 @@ pub(crate) async fn run(args: &Verify, say: Say) -> Result<(), Failure> {
     let attempts = Attempts {
         account: account::account(&talk.account, &home)?,
         home,
+        suggest: Suggest::new(&talk.account),
     };
     let work = async {
         if let Some(peer) = &talk.peer {
@@ -75,6 +77,7 @@ fn code_in(path: &std::path::Path) -> Result<Code, Failure> {
 struct Attempts {
     home: Home,
     account: Address,
+    suggest: Suggest,
 }
 
 impl Attempts {
@@ -161,7 +164,7 @@ async fn verify(
             }
             What::Closed(closed) => {
                 let early = || {
-                    Failure::of_close(&closed)
+                    Failure::of_close(&closed, &attempts.suggest)
                         .unwrap_or_else(|| failure(&peer, &Broken::Ended, None))
                 };
                 outcome.get_or_insert_with(|| Err(early()));

@@ -1,0 +1,123 @@
+//! Commands for people to paste into a shell: what they run is what is printed.
+//!
+//! A peer chooses its own address, and the local part may hold almost anything that a shell acts on (`;|{}$()` and back
+//! quotes), so every word is quoted. A fingerprint that a peer has merely shown is never part of a command: pasting it
+//! would be easier than comparing it.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use xtls_stanza::Address;
+
+use crate::args::Account;
+use crate::say::clean;
+
+/// What stands in a command for a fingerprint that has to be compared first.
+pub(crate) const THEIR_FINGERPRINT: &str = "<the fingerprint that they tell you>";
+
+/// Makes commands for the account and the folder that this run was told to use.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Suggest {
+    account: Option<Address>,
+    home: Option<PathBuf>,
+}
+
+impl Suggest {
+    /// Commands that repeat the `--account` and the `--home` of this run, also where they came from the environment.
+    pub(crate) fn new(account: &Account) -> Self {
+        Self {
+            account: account.account.clone(),
+            home: account.home.clone(),
+        }
+    }
+
+    /// One command: `xtls`, our own words (a verb and options without a stranger's text), the account and the folder,
+    /// then the operands.
+    pub(crate) fn line(&self, words: &[&str], operands: &[&str]) -> String {
+        let mut line = "xtls".to_owned();
+        for word in words {
+            push(&mut line, quote(OsStr::new(word)));
+        }
+        if let Some(account) = &self.account {
+            push_option(&mut line, "--account", OsStr::new(account.as_str()));
+        }
+        if let Some(home) = &self.home {
+            push_option(&mut line, "--home", home.as_os_str());
+        }
+        // A local part may begin with a hyphen, and must not be taken for an option.
+        if operands.iter().any(|operand| operand.starts_with('-')) {
+            push(&mut line, "--".to_owned());
+        }
+        for operand in operands {
+            push(&mut line, quote(OsStr::new(operand)));
+        }
+        line
+    }
+
+    /// Several commands, each on a line of its own and indented, to end a hint.
+    pub(crate) fn block(lines: &[String]) -> String {
+        lines
+            .iter()
+            .map(|line| format!("\n        {line}"))
+            .collect()
+    }
+}
+
+fn push(line: &mut String, word: String) {
+    line.push(' ');
+    line.push_str(&word);
+}
+
+fn push_option(line: &mut String, name: &str, value: &OsStr) {
+    push(line, name.to_owned());
+    let joint = if value.as_encoded_bytes().starts_with(b"-") {
+        '='
+    } else {
+        ' '
+    };
+    line.push(joint);
+    line.push_str(&quote(value));
+}
+
+/// One word for a POSIX shell (Shell Command Language §2.2). Harmless words stay as they are. What a terminal would not
+/// show as it is, control characters and octets that are no UTF-8, is written in octal for `printf`.
+fn quote(word: &OsStr) -> String {
+    let octets = word.as_encoded_bytes();
+    let plain = |octet: &u8| octet.is_ascii_alphanumeric() || b"@%+:,./_-".contains(octet);
+    if !octets.is_empty() && octets.iter().all(plain) {
+        return octets.iter().copied().map(char::from).collect();
+    }
+    let mut quoted = "'".to_owned();
+    for chunk in octets.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            let shown = c.to_string();
+            if c == '\'' {
+                quoted.push_str(r"'\''");
+            } else if clean(&shown) == shown {
+                quoted.push(c);
+            } else {
+                octal(&mut quoted, shown.as_bytes());
+            }
+        }
+        octal(&mut quoted, chunk.invalid());
+    }
+    quoted.push('\'');
+    quoted
+}
+
+/// Leaves the single quotes for a command substitution, and enters them again.
+fn octal(quoted: &mut String, octets: &[u8]) {
+    if octets.is_empty() {
+        return;
+    }
+    quoted.push_str("'\"$(printf '");
+    for octet in octets {
+        quoted.push_str(&format!("\\{octet:03o}"));
+    }
+    quoted.push_str("')\"'");
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+#[path = "suggest_tests.rs"]
+mod tests;
