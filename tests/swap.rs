@@ -38,6 +38,17 @@ struct Both<L> {
 }
 
 impl<L: Line> Both<L> {
+    /// The owner's word on the other's key.
+    fn judge(&mut self, end: usize, verdict: Verdict) {
+        let key = self.events[end].iter().find_map(|event| match event {
+            Event::Judge(introduction) => Some(introduction.fingerprint),
+            _ => None,
+        });
+        self.ends[end]
+            .judge(self.now, key.unwrap(), verdict)
+            .unwrap();
+    }
+
     /// `known`: whether the two have verified each other.
     fn new(line: L, known: bool, service: &Service) -> Self {
         let now = Instant::now();
@@ -250,12 +261,12 @@ fn refusal<L: Line>(line: L) {
     both.run();
     let asked = |event: &Event| matches!(event, Event::Judge(_));
     assert!(both.events[R].iter().any(asked) && both.events[J].iter().any(asked));
-    both.ends[R].judge(both.now, Verdict::Accept);
+    both.judge(R, Verdict::Accept);
     both.ends[R]
         .send(&message("m1", "for nobody's ears"))
         .unwrap();
     both.run();
-    both.ends[J].judge(both.now, Verdict::Refuse);
+    both.judge(J, Verdict::Refuse);
     both.run();
     assert_eq!(
         (both.closed(J).by, both.closed(J).why),

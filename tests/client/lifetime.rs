@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use xtls_client::relay::Limits;
 use xtls_client::router::{OpenError, SendError, What, Why};
-use xtls_client::{LinkError, Relay};
+use xtls_client::{JudgeError, LinkError, Relay};
 use xtls_session::{Verdict, Why as Ended};
 use xtls_tests::keys::{self, JULIET, ROMEO};
 use xtls_tests::pair::message;
@@ -220,7 +220,9 @@ async fn a_lost_link_ends_every_tunnel_and_every_call() {
         own.send(message("m", "word")).await,
         Err(SendError::Gone(_))
     ));
-    assert!(own.judge(Verdict::Accept).await.is_ok());
+    let key = keys::fingerprint(JULIET, 2);
+    let judged = own.judge(key, Verdict::Accept).await;
+    assert!(matches!(judged, Err(JudgeError::Stale(_))), "{judged:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -80,11 +80,16 @@ async fn an_unknown_key_is_asked_about_and_nothing_passes_before() {
         own.write_all(b"word").await.unwrap();
         let mut theirs = juliet.incoming.next().await.unwrap();
         assert!(matches!(next(&mut own).await, What::Judge(_)));
-        own.judge(Verdict::Accept).await.unwrap();
+        own.judge(keys::fingerprint(JULIET, 2), Verdict::Accept)
+            .await
+            .unwrap();
         assert!(matches!(next(&mut theirs).await, What::Judge(_)));
         let early = timeout(Duration::from_secs(60), theirs.read_u8()).await;
         assert!(early.is_err(), "nothing before the verdict");
-        theirs.judge(verdict).await.unwrap();
+        theirs
+            .judge(keys::fingerprint(ROMEO, 1), verdict)
+            .await
+            .unwrap();
         match verdict {
             Verdict::Accept => {
                 let mut heard = [0; 4];

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use xtls_client::relay::Limits;
 use xtls_client::router::{What, Why};
-use xtls_client::{Home, Pins, PinsError, Relay, Tunnel};
+use xtls_client::{Home, JudgeError, Pins, PinsError, Relay, Tunnel};
 use xtls_session::{Verdict, Why as Ended};
 use xtls_tests::keys::{self, JULIET, ROMEO};
 use xtls_tests::pair::message;
 use xtls_tls::trust::{Level, Policy, TrustError};
-use xtls_tls::{Standing, TlsError};
+use xtls_tls::{Fingerprint, Standing, TlsError};
 
 use crate::world::*;
 
@@ -57,6 +57,11 @@ async fn meet(store: &Store, key: u8, policy: Policy) -> (Relay, Party, Party, T
     let own = romeo.client.open(&keys::address(JULIET)).await.unwrap();
     let theirs = juliet.incoming.next().await.unwrap();
     (relay, romeo, juliet, own, theirs)
+}
+
+/// The key that Romeo has unless told otherwise.
+fn romeos() -> Fingerprint {
+    keys::fingerprint(ROMEO, 1)
 }
 
 async fn introduction(tunnel: &mut Tunnel) -> xtls_session::Introduction {
@@ -113,8 +118,11 @@ async fn a_pin_that_cannot_be_written_refuses_its_key() {
         let (_relay, _romeo, _juliet, _own, mut theirs) = meet(&store, 1, policy).await;
         if policy == Policy::Ask {
             introduction(&mut theirs).await;
-            let judged = theirs.judge(Verdict::Accept).await;
-            assert!(matches!(judged, Err(PinsError::File { .. })), "{judged:?}");
+            let judged = theirs.judge(romeos(), Verdict::Accept).await;
+            assert!(
+                matches!(judged, Err(JudgeError::Pins(PinsError::File { .. }))),
+                "{judged:?}"
+            );
         } else {
             let what = next(&mut theirs).await;
             assert!(
@@ -163,13 +171,14 @@ async fn the_owner_is_asked_and_nothing_passes_before() {
     let nothing = tokio::time::timeout(std::time::Duration::from_secs(60), theirs.next()).await;
     assert!(nothing.is_err(), "{nothing:?}");
     assert_eq!(store.keys(), [0; 0]);
-    theirs.judge(Verdict::Accept).await.unwrap();
+    theirs.judge(romeos(), Verdict::Accept).await.unwrap();
     assert_eq!(store.keys(), [1], "before anything else");
     until_established(&mut theirs).await;
     assert_eq!(stanza(&mut theirs).await, "m1");
     until_established(&mut own).await;
     // Once more is nothing.
-    theirs.judge(Verdict::Refuse).await.unwrap();
+    let again = theirs.judge(romeos(), Verdict::Refuse).await;
+    assert!(matches!(again, Err(JudgeError::Stale(_))), "{again:?}");
     theirs.send(message("m2", "word")).await.unwrap();
     assert_eq!(stanza(&mut own).await, "m2");
 }
@@ -180,7 +189,7 @@ async fn a_refused_key_is_not_pinned() {
     let (_relay, _romeo, _juliet, mut own, mut theirs) = meet(&store, 1, Policy::Ask).await;
     own.send(message("m1", "word")).await.unwrap();
     introduction(&mut theirs).await;
-    theirs.judge(Verdict::Refuse).await.unwrap();
+    theirs.judge(romeos(), Verdict::Refuse).await.unwrap();
     let (told, closed) = rest(&mut theirs).await;
     assert_eq!(told, []);
     assert_eq!(closed.why, Why::Session(Ended::Refused));
@@ -197,8 +206,24 @@ async fn a_verdict_after_the_end_pins_nothing() {
     introduction(&mut theirs).await;
     own.abort().await;
     rest(&mut theirs).await;
-    theirs.judge(Verdict::Accept).await.unwrap();
+    let judged = theirs.judge(romeos(), Verdict::Accept).await;
+    assert!(matches!(judged, Err(JudgeError::Stale(_))), "{judged:?}");
     assert_eq!(store.keys(), [0; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verdict_about_another_key_pins_nothing_and_the_question_stands() {
+    let store = Store::new();
+    let (_relay, _romeo, _juliet, _own, mut theirs) = meet(&store, 1, Policy::Ask).await;
+    introduction(&mut theirs).await;
+    let other = theirs
+        .judge(keys::fingerprint(ROMEO, 7), Verdict::Accept)
+        .await;
+    assert!(matches!(other, Err(JudgeError::Stale(_))), "{other:?}");
+    assert_eq!(store.keys(), [0; 0]);
+    theirs.judge(romeos(), Verdict::Accept).await.unwrap();
+    until_established(&mut theirs).await;
+    assert_eq!(store.keys(), [1]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -230,7 +255,9 @@ async fn an_initiator_is_asked_too_and_says_nothing_before() {
     );
     tokio::time::sleep(std::time::Duration::from_secs(30)).await;
     assert!(!sending.is_finished());
-    own.judge(Verdict::Accept).await.unwrap();
+    own.judge(keys::fingerprint(JULIET, 2), Verdict::Accept)
+        .await
+        .unwrap();
     sending.await.unwrap().unwrap();
     assert_eq!(stanza(&mut theirs).await, "m1");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use xtls_client::router::{Config, Router, TunnelId};
 use xtls_client::{Accept, stanza::Address};
-use xtls_session::Verdict;
+use xtls_session::{Run, Verdict};
 use xtls_stanza::Stanza;
 use xtls_stanza::ibb::{BlockSize, Carrier};
 use xtls_tls::trust::{Level, Method, Policy, Store};
@@ -92,7 +92,7 @@ pub struct Client {
     /// Tunnels in the order of their being.
     pub tunnels: Vec<TunnelId>,
     /// The words on the screen, and of which tunnel they are.
-    pub shown: Option<(TunnelId, [u16; 4])>,
+    pub shown: Option<(TunnelId, Run, [u16; 4])>,
     /// Keys about which the owner decides once the peer is verified, or is not.
     pub deciding: BTreeMap<TunnelId, (Fingerprint, Address)>,
 }

@@ -86,7 +86,8 @@ impl World {
                 } else {
                     Verdict::Refuse
                 };
-                self.clients[at].router.judge(now, id, verdict);
+                // The tunnel may have ended meanwhile.
+                let _ = self.clients[at].router.judge(now, id, key, verdict);
             }
             Act::Cut(time, comes_back) => self.cut(at, time, comes_back),
             Act::Restart(time) => self.restart(at, time),
@@ -304,7 +305,7 @@ impl World {
                 let client = &mut self.clients[at];
                 client.tunnels.retain(|id| *id != event.id);
                 client.deciding.remove(&event.id);
-                client.shown = client.shown.take().filter(|(id, _)| *id != event.id);
+                client.shown = client.shown.take().filter(|(id, ..)| *id != event.id);
                 let unsaid = self.clients[at].mind.remove(&event.id);
                 // A malicious peer may listen to nothing of what is said to it.
                 let malicious =

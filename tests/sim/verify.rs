@@ -1,7 +1,7 @@
 //! People who compare words or a code: who begins, what they make of it, and what may come of it.
 
 use xtls_client::router::TunnelId;
-use xtls_session::{Compare, Verify};
+use xtls_session::{Compare, Run, Verify};
 use xtls_stanza::verify::Reason;
 use xtls_tls::Fingerprint;
 use xtls_tls::verify::{Code, Method};
@@ -33,31 +33,31 @@ impl World {
     pub(crate) fn told_verify(&mut self, at: usize, id: TunnelId, verify: Verify) {
         let now = self.now;
         match verify {
-            Verify::Asked(_) if self.dice.permille(100) => {
-                self.clients[at]
-                    .router
-                    .verify_cancel(now, id, Reason::Declined);
+            Verify::Asked { run, .. } if self.dice.permille(100) => {
+                let router = &mut self.clients[at].router;
+                // It may be over already, here and below.
+                let _ = router.verify_cancel(now, id, run, Reason::Declined);
             }
-            Verify::Asked(method) => {
+            Verify::Asked { method, .. } => {
                 self.wish(at, id, method);
             }
-            Verify::Due { tag, .. } => {
+            Verify::Due { run, tag, .. } => {
                 let Some(peer) = self.oracle.end((at, id)).peer.clone() else {
                     return;
                 };
                 let client = &mut self.clients[at];
-                match client.store.attempt(peer.bare(), tag, keys::LETTER) {
-                    Ok(_) => client.router.verify_go(now, id),
-                    Err(_) => client.router.verify_cancel(now, id, Reason::Locked),
-                }
+                let _ = match client.store.attempt(peer.bare(), tag, keys::LETTER) {
+                    Ok(_) => client.router.verify_go(now, id, run),
+                    Err(_) => client.router.verify_cancel(now, id, run, Reason::Locked),
+                };
             }
-            Verify::Compare(words) => {
+            Verify::Compare { run, words } => {
                 self.totals.compared += 1;
                 self.judge_promise(at, id);
-                self.clients[at].shown = Some((id, words.numbers()));
-                self.look(at, id);
+                self.clients[at].shown = Some((id, run, words.numbers()));
+                self.look(at, id, run);
             }
-            Verify::Done { method, key } => self.verified(at, id, method, key),
+            Verify::Done { method, key, .. } => self.verified(at, id, method, key),
             Verify::Failed { .. } => {
                 self.forget(at, id);
                 self.decide(at, id);
@@ -66,33 +66,34 @@ impl World {
     }
 
     /// The people look at the words, or tell each other what they see.
-    fn look(&mut self, at: usize, id: TunnelId) {
+    fn look(&mut self, at: usize, id: TunnelId, run: Run) {
         let now = self.now;
         let peer = self.oracle.end((at, id)).peer.clone();
         if at >= FALSE_ROMEO {
-            return self.clients[at].router.verify_agree(now, id);
+            let _ = self.clients[at].router.verify_agree(now, id, run);
+            return;
         }
         let other = 1 - at;
         if peer.as_ref() != Some(&self.clients[other].address) {
             // A friend who breaks rules says that she sees the same.
             let hers = self.mallory.as_ref().map(crate::mallory::Mallory::address);
             if peer.is_some() && peer == hers {
-                self.clients[at].router.verify_agree(now, id);
+                let _ = self.clients[at].router.verify_agree(now, id, run);
             }
             return;
         }
-        let (Some((own, words)), Some((theirs, others))) =
+        let (Some((own, run, words)), Some((theirs, other_run, others))) =
             (self.clients[at].shown, self.clients[other].shown)
         else {
             return;
         };
-        for (who, tunnel) in [(at, own), (other, theirs)] {
+        for (who, tunnel, run) in [(at, own, run), (other, theirs, other_run)] {
             let router = &mut self.clients[who].router;
-            if words == others {
-                router.verify_agree(now, tunnel);
+            let _ = if words == others {
+                router.verify_agree(now, tunnel, run)
             } else {
-                router.verify_cancel(now, tunnel, Reason::Mismatch);
-            }
+                router.verify_cancel(now, tunnel, run, Reason::Mismatch)
+            };
             if who != at {
                 // Its router has something to say now.
                 self.later(std::time::Duration::ZERO, Deed::Act(who, Act::Look));
@@ -136,7 +137,7 @@ impl World {
 
     fn forget(&mut self, at: usize, id: TunnelId) {
         let client = &mut self.clients[at];
-        client.shown = client.shown.take().filter(|(shown, _)| *shown != id);
+        client.shown = client.shown.take().filter(|(shown, ..)| *shown != id);
     }
 
     /// A verdict that has waited for this is due.

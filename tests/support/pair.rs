@@ -315,13 +315,16 @@ impl Pair {
             let mut quiet = true;
             while let Some(event) = end.router.poll_event(now) {
                 quiet = false;
-                if matches!(event.what, What::Judge(_)) {
+                if let What::Judge(introduction) = &event.what {
                     let verdict = if end.trusting {
                         Verdict::Accept
                     } else {
                         Verdict::Refuse
                     };
-                    end.router.judge(now, event.id, verdict);
+                    let key = introduction.fingerprint;
+                    end.router
+                        .judge(now, event.id, key, verdict)
+                        .expect("it was just asked for");
                 }
                 if matches!(event.what, What::Ready) {
                     for stanza in std::mem::take(&mut end.early) {

@@ -204,8 +204,14 @@ impl Duel {
 
     /// Says yes or no to Romeo's key.
     pub fn judge(&mut self, verdict: Verdict) {
-        let id = self.events.first().expect("an event").id;
-        self.juliet.judge(self.now, id, verdict);
+        let asked = self.events.iter().find_map(|event| match &event.what {
+            What::Judge(introduction) => Some((event.id, introduction.fingerprint)),
+            _ => None,
+        });
+        let (id, key) = asked.expect("a question about a key");
+        self.juliet
+            .judge(self.now, id, key, verdict)
+            .expect("it waits for that");
         self.run();
     }
 

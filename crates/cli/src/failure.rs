@@ -3,7 +3,7 @@
 use xtls_client::router::{Closed, OpenError, Why};
 use xtls_client::session::Why as Session;
 use xtls_client::tls::TlsError;
-use xtls_client::{HomeError, LinkError, PinsError};
+use xtls_client::{HomeError, JudgeError, LinkError, PinsError};
 
 use crate::suggest::{Suggest, THEIR_FINGERPRINT};
 
@@ -201,6 +201,15 @@ impl From<PinsError> for Failure {
         let pin = matches!(error, PinsError::Pin(_));
         let code = if pin { Code::Identity } else { Code::Failed };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<JudgeError> for Failure {
+    fn from(error: JudgeError) -> Self {
+        match error {
+            JudgeError::Stale(why) => Self::failed(format!("nothing was accepted: {why}")),
+            JudgeError::Pins(error) => error.into(),
+        }
     }
 }
 

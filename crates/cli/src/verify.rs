@@ -7,8 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use xtls_client::router::{TunnelId, What};
-use xtls_client::session::{Broken, Compare, Introduction, Verdict, Verify as Event, VerifyError};
+use xtls_client::session::{
+    Broken, Compare, Introduction, Run, Verdict, Verify as Event, VerifyError,
+};
 use xtls_client::stanza::verify::Reason;
+use xtls_client::tls::Fingerprint;
 use xtls_client::tls::trust::MAX_ATTEMPTS;
 use xtls_client::tls::verify::{Code, Method};
 use xtls_client::{Home, Sender, Tunnel};
@@ -97,7 +100,8 @@ async fn verify(
     let sender = tunnel.sender();
     let peer = sender.peer().clone();
     let told = [("peer", Value::from(peer.as_str()))];
-    let (mut begun, mut judging) = (false, false);
+    let (mut run, mut judging) = (None, None);
+    let mut begun = false;
     let mut outcome: Option<Result<(), Failure>> = None;
     let mut answer: Option<Asking> = None;
     loop {
@@ -114,13 +118,17 @@ async fn verify(
             },
             same = answered => {
                 answer = None;
-                agree(&sender, same, say).await;
+                if let Some(run) = run {
+                    agree(&sender, run, same, say).await;
+                }
                 continue;
             }
         };
         match what {
             What::Judge(_) | What::Ready | What::Established(_) => {
-                judging |= matches!(what, What::Judge(_));
+                if let What::Judge(introduction) = &what {
+                    judging = Some(introduction.fingerprint);
+                }
                 if !std::mem::replace(&mut begun, true) {
                     say.event(
                         "asking",
@@ -130,14 +138,20 @@ async fn verify(
                             noun(compare.method())
                         ),
                     );
-                    if let Err(error) = sender.verify(compare.clone()).await {
-                        outcome.get_or_insert_with(|| Err(not_begun(&peer, error)));
-                        sender.verify_cancel(Reason::Method).await;
-                        end(&sender, judging).await;
+                    match sender.verify(compare.clone()).await {
+                        Ok(begun) => run = Some(begun),
+                        Err(error) => {
+                            outcome.get_or_insert_with(|| Err(not_begun(&peer, error)));
+                            if let Some(run) = run {
+                                cancel(&sender, run, Reason::Method).await;
+                            }
+                            end(&sender, judging).await;
+                        }
                     }
                 }
             }
-            What::Verify(Event::Compare(shown)) => {
+            What::Verify(Event::Asked { run: asked, .. }) => run = Some(asked),
+            What::Verify(Event::Compare { words: shown, .. }) => {
                 say.data(
                     "compare",
                     &[
@@ -148,12 +162,12 @@ async fn verify(
                 let asked = peer.clone();
                 answer = Some(Box::pin(async move { ask::same(&asked, shown).await }));
             }
-            What::Verify(Event::Done { method, key }) => {
+            What::Verify(Event::Done { method, key, .. }) => {
                 verified(&peer, method, &key.hex(), say);
                 outcome.get_or_insert(Ok(()));
                 sender.close().await;
             }
-            What::Verify(Event::Failed { why, counted }) => {
+            What::Verify(Event::Failed { why, counted, .. }) => {
                 answer = None;
                 let failed = counted.then(|| attempts.failed(&peer));
                 outcome.get_or_insert_with(|| Err(failure(&peer, &why, failed)));
@@ -173,7 +187,7 @@ async fn verify(
             What::Incoming(_)
             | What::Stanza(_)
             | What::Refused(_)
-            | What::Verify(Event::Asked(_) | Event::Due { .. })
+            | What::Verify(Event::Due { .. })
             | What::Writable
             | What::NotPinned(_)
             | What::PeerFinished
@@ -186,25 +200,31 @@ async fn verify(
 /// A question that waits for its answer.
 type Asking = Pin<Box<dyn Future<Output = Option<bool>> + Send>>;
 
-async fn end(sender: &Sender, judging: bool) {
-    if judging {
+async fn end(sender: &Sender, judging: Option<Fingerprint>) {
+    if let Some(key) = judging {
         // Nothing was pinned, and nothing is let in. An owner who has accepted meanwhile is not asked again.
-        let _ = sender.judge(Verdict::Refuse).await;
+        let _ = sender.judge(key, Verdict::Refuse).await;
     }
     sender.close().await;
 }
 
-async fn agree(sender: &Sender, same: Option<bool>, say: Say) {
+/// Ends a run that may be over already.
+async fn cancel(sender: &Sender, run: Run, reason: Reason) {
+    let _ = sender.verify_cancel(run, reason).await;
+}
+
+async fn agree(sender: &Sender, run: Run, same: Option<bool>, say: Say) {
     match same {
-        Some(true) => sender.verify_agree().await,
-        Some(false) => sender.verify_cancel(Reason::Mismatch).await,
+        // A run that has ended meanwhile says so by itself.
+        Some(true) => drop(sender.verify_agree(run).await),
+        Some(false) => cancel(sender, run, Reason::Mismatch).await,
         None => {
             say.warn(
                 "nobody_to_ask",
                 &[],
                 "there is no terminal to ask on whether the words are the same",
             );
-            sender.verify_cancel(Reason::Declined).await;
+            cancel(sender, run, Reason::Declined).await;
         }
     }
 }
@@ -235,7 +255,12 @@ fn not_begun(peer: &Address, error: VerifyError) -> Failure {
     match error {
         VerifyError::Method(Method::Words) => failure.hint("both use `xtls verify` without --code"),
         VerifyError::Method(Method::Code) => failure.hint("both use --code, with the same code"),
-        VerifyError::NotOpen | VerifyError::Mode | VerifyError::Busy | _ => failure,
+        VerifyError::NotOpen
+        | VerifyError::Mode
+        | VerifyError::Busy
+        | VerifyError::Stale(_)
+        | VerifyError::NotDue(_)
+        | _ => failure,
     }
 }
 
@@ -286,7 +311,7 @@ pub(crate) struct Desk {
 #[derive(Default)]
 struct Asked {
     /// What the peer wants.
-    method: Option<Method>,
+    wanted: Option<(Run, Method)>,
     /// The person is being asked about the key.
     judging: bool,
 }
@@ -316,26 +341,25 @@ impl Desk {
         let asked = self.of(sender.id());
         set(&asked, |asked| asked.judging = true);
         tokio::spawn(async move {
+            let key = introduction.fingerprint;
             let answer = ask::verdict(introduction, say).await;
             let wanted = set(&asked, |asked| {
                 asked.judging = false;
-                asked.method
+                asked.wanted
             });
             let judged = match answer {
-                Answer::Accept => sender.judge(Verdict::Accept).await,
-                Answer::Refuse => sender.judge(Verdict::Refuse).await,
+                Answer::Accept => sender.judge(key, Verdict::Accept).await,
+                Answer::Refuse => sender.judge(key, Verdict::Refuse).await,
                 Answer::Verify => {
-                    begin(&sender, wanted.unwrap_or(Method::Words), true, say).await;
+                    begin(&sender, wanted, true, say).await;
                     Ok(())
                 }
             };
             if let Err(error) = judged {
                 say.failure(&Failure::from(error));
             }
-            if answer == Answer::Accept
-                && let Some(method) = wanted
-            {
-                begin(&sender, method, false, say).await;
+            if answer == Answer::Accept && wanted.is_some() {
+                begin(&sender, wanted, false, say).await;
             }
         });
     }
@@ -352,11 +376,11 @@ impl Desk {
         let (id, peer) = (sender.id(), sender.peer().clone());
         let asked = self.of(id);
         match event {
-            Event::Asked(method) => {
-                let method = *method;
+            Event::Asked { run, method } => {
+                let (run, method) = (*run, *method);
                 self.tried.insert(id);
                 let judging = set(&asked, |asked| {
-                    asked.method = Some(method);
+                    asked.wanted = Some((run, method));
                     asked.judging
                 });
                 let fields = [
@@ -375,14 +399,15 @@ impl Desk {
                              `xtls verify` to them"
                         ),
                     );
-                    tokio::spawn(async move { sender.verify_cancel(Reason::Declined).await });
+                    tokio::spawn(async move { cancel(&sender, run, Reason::Declined).await });
                 } else if !judging {
-                    tokio::spawn(async move { begin(&sender, method, false, say).await });
+                    let wanted = Some((run, method));
+                    tokio::spawn(async move { begin(&sender, wanted, false, say).await });
                 }
             }
             Event::Due { .. } => {}
-            Event::Compare(shown) => {
-                let (shown, sender) = (*shown, sender.clone());
+            Event::Compare { run, words: shown } => {
+                let (run, shown, sender) = (*run, *shown, sender.clone());
                 let fields = [
                     ("peer", Value::from(peer.as_str())),
                     ("words", Value::from(words::shown(shown))),
@@ -390,15 +415,15 @@ impl Desk {
                 say.data("compare", &fields);
                 tokio::spawn(async move {
                     let same = ask::same(&peer, shown).await;
-                    agree(&sender, same, say).await;
+                    agree(&sender, run, same, say).await;
                 });
             }
-            Event::Done { method, key } => {
+            Event::Done { method, key, .. } => {
                 self.verified.insert(id);
                 verified(&peer, *method, &key.hex(), say);
             }
             Event::Failed { why, .. } => {
-                set(&asked, |asked| asked.method = None);
+                set(&asked, |asked| asked.wanted = None);
                 let failure = failure(&peer, why, None);
                 let fields = [
                     ("peer", Value::from(peer.as_str())),
@@ -425,23 +450,25 @@ impl Desk {
 }
 
 /// Begins what the person wants; asks whether it is wanted if the peer was first.
-async fn begin(sender: &Sender, method: Method, ours: bool, say: Say) {
+async fn begin(sender: &Sender, wanted: Option<(Run, Method)>, ours: bool, say: Say) {
+    let method = wanted.map_or(Method::Words, |(_, method)| method);
     let compare = if ours && method == Method::Words {
         Some(Compare::Words)
     } else {
         ask::wanted(sender.peer(), method).await
     };
-    match compare {
-        None => sender.verify_cancel(Reason::Declined).await,
-        Some(compare) => {
-            if let Err(error) = sender.verify(compare).await {
-                say.warn(
-                    "not_verified",
-                    &[],
-                    format_args!("{}: {error}", sender.peer()),
-                );
-            }
-        }
+    let begun = match (compare, wanted) {
+        (None, Some((run, _))) => sender.verify_cancel(run, Reason::Declined).await,
+        (None, None) => Ok(()),
+        (Some(compare), Some((run, _))) => sender.verify_join(run, compare).await,
+        (Some(compare), None) => sender.verify(compare).await.map(drop),
+    };
+    if let Err(error) = begun {
+        say.warn(
+            "not_verified",
+            &[],
+            format_args!("{}: {error}", sender.peer()),
+        );
     }
 }
 

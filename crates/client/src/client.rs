@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use xtls_session::{Compare, Service, Verdict, VerifyError};
+use xtls_session::{Compare, Run, Service, Verdict, VerifyError};
 use xtls_stanza::verify::Reason;
 use xtls_stanza::{Address, Stanza};
+use xtls_tls::Fingerprint;
 use zeroize::Zeroizing;
 
-use crate::driver::{Command, Driver, HEAVY, Handles, Life, Note};
+use crate::driver::{Answer, Command, Driver, HEAVY, Handles, Life, Note};
 use crate::pins::{Pins, PinsError};
 use crate::pipe::Pipe;
 use crate::router::{Config, Gone, OpenError, Router, SendError, Stats, TunnelId, What};
@@ -248,21 +249,20 @@ impl Sender {
         sent.await.map_err(|_| Gone)?
     }
 
-    /// Gives the owner's word on [`What::Judge`]. Accepting pins the key first.
+    /// Gives the owner's word on [`What::Judge`], about exactly that key. Accepting pins the key first.
     ///
     /// # Errors
-    /// When the pin cannot be written: the key is refused then.
-    pub async fn judge(&self, verdict: Verdict) -> Result<(), PinsError> {
+    /// See [`JudgeError`]: nothing was accepted.
+    pub async fn judge(&self, key: Fingerprint, verdict: Verdict) -> Result<(), JudgeError> {
         let (done, judged) = oneshot::channel();
         let command = Command::Judge {
             id: self.id,
+            key,
             verdict,
             done,
         };
-        if self.commands.send(command).await.is_err() {
-            return Ok(());
-        }
-        judged.await.unwrap_or(Ok(()))
+        self.commands.send(command).await.map_err(|_| Gone)?;
+        judged.await.map_err(|_| Gone)?
     }
 
     /// Gives the owner's word on [`What::Asked`]: whether this open may become a tunnel.
@@ -270,12 +270,12 @@ impl Sender {
         let _ = self.commands.send(Command::Admit(self.id, yes)).await;
     }
 
-    /// Wants to verify the peer, or says yes to [`Verify::Asked`](xtls_session::Verify::Asked). What becomes of it is told by
+    /// Wants to verify the peer: begins a run, or takes part in the one that the peer asks for. What becomes of it is told by
     /// [`What::Verify`]; the client counts the attempt and stores the result.
     ///
     /// # Errors
     /// See [`VerifyError`].
-    pub async fn verify(&self, compare: Compare) -> Result<(), VerifyError> {
+    pub async fn verify(&self, compare: Compare) -> Result<Run, VerifyError> {
         let (done, begun) = oneshot::channel();
         let command = Command::Verify {
             id: self.id,
@@ -288,15 +288,43 @@ impl Sender {
         begun.await.unwrap_or(Err(VerifyError::NotOpen))
     }
 
-    /// The person has compared the words of [`Verify::Compare`](xtls_session::Verify::Compare): they are the same.
-    pub async fn verify_agree(&self) {
-        let _ = self.commands.send(Command::Compared(self.id, None)).await;
+    /// Says yes to exactly this run of [`Verify::Asked`](xtls_session::Verify::Asked).
+    ///
+    /// # Errors
+    /// See [`VerifyError`]: [`Stale`](VerifyError::Stale) when the run, or its tunnel, has ended; here and below.
+    pub async fn verify_join(&self, run: Run, compare: Compare) -> Result<(), VerifyError> {
+        self.answer(run, Answer::Join(compare)).await
     }
 
-    /// Ends a verification, or declines one.
-    pub async fn verify_cancel(&self, reason: Reason) {
-        let command = Command::Compared(self.id, Some(reason));
-        let _ = self.commands.send(command).await;
+    /// The person has compared the words of this run of [`Verify::Compare`](xtls_session::Verify::Compare): they are the
+    /// same.
+    ///
+    /// # Errors
+    /// See [`VerifyError`].
+    pub async fn verify_agree(&self, run: Run) -> Result<(), VerifyError> {
+        self.answer(run, Answer::Agree).await
+    }
+
+    /// Ends a run, or declines one.
+    ///
+    /// # Errors
+    /// See [`VerifyError`].
+    pub async fn verify_cancel(&self, run: Run, reason: Reason) -> Result<(), VerifyError> {
+        self.answer(run, Answer::Cancel(reason)).await
+    }
+
+    async fn answer(&self, run: Run, answer: Answer) -> Result<(), VerifyError> {
+        let (done, taken) = oneshot::channel();
+        let command = Command::Answer {
+            id: self.id,
+            run,
+            answer,
+            done,
+        };
+        if self.commands.send(command).await.is_err() {
+            return Err(VerifyError::Stale(run));
+        }
+        taken.await.unwrap_or(Err(VerifyError::Stale(run)))
     }
 
     /// Keying material that only the two ends of this tunnel know (RFC 8446 §7.5), `length` bytes of it, while its session is
@@ -346,6 +374,23 @@ impl Sender {
     /// Ends the tunnel at once; the peer sees a truncation.
     pub async fn abort(&self) {
         let _ = self.commands.send(Command::Abort(self.id)).await;
+    }
+}
+
+/// Why a verdict on a key had no effect: nothing was accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// What it was about has ended, was judged already, or is another key.
+    #[error(transparent)]
+    Stale(#[from] crate::router::JudgeError),
+    /// The pin could not be written; the key is refused.
+    #[error(transparent)]
+    Pins(#[from] PinsError),
+}
+
+impl From<Gone> for JudgeError {
+    fn from(gone: Gone) -> Self {
+        Self::Stale(gone.into())
     }
 }
 

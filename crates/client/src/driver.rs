@@ -21,7 +21,7 @@ use crate::client::Tunnel;
 use crate::pins::Pins;
 use crate::router::{Event, Gone, OpenError, Router, SendError, TunnelId, What};
 use crate::uplink::{Inbound, LinkError, Uplink};
-pub(crate) use command::{Command, Note};
+pub(crate) use command::{Answer, Command, Note};
 pub(crate) use handle::Handles;
 
 pub(crate) struct Driver<U> {
@@ -187,16 +187,32 @@ impl<U: Uplink> Driver<U> {
                 let _ = done.send(self.open(peer, service));
             }
             Command::Send { id, stanza, done } => self.send(id, *stanza, done),
-            Command::Judge { id, verdict, done } => {
-                let judged = self.judge(id, verdict);
+            Command::Judge {
+                id,
+                key,
+                verdict,
+                done,
+            } => {
+                let judged = self.judge(id, key, verdict);
                 let _ = done.send(judged);
             }
             Command::Admit(id, yes) => self.router.admit(now, id, yes),
             Command::Verify { id, compare, done } => {
                 let _ = done.send(self.router.verify(now, id, compare));
             }
-            Command::Compared(id, None) => self.router.verify_agree(now, id),
-            Command::Compared(id, Some(reason)) => self.router.verify_cancel(now, id, reason),
+            Command::Answer {
+                id,
+                run,
+                answer,
+                done,
+            } => {
+                let taken = match answer {
+                    Answer::Join(compare) => self.router.verify_join(now, id, run, compare),
+                    Answer::Agree => self.router.verify_agree(now, id, run),
+                    Answer::Cancel(reason) => self.router.verify_cancel(now, id, run, reason),
+                };
+                let _ = done.send(taken);
+            }
             Command::Finish(id) => {
                 if let Some(handle) = self.handles.0.get_mut(&id) {
                     handle.finish();
@@ -328,11 +344,8 @@ impl<U: Uplink> Driver<U> {
                     continue;
                 }
                 What::Judge(introduction) => {
-                    if let Some(handle) = self.handles.0.get_mut(&id) {
-                        handle.introduction = Some(introduction.clone());
-                    }
                     if self.router.policy() != Policy::Ask {
-                        self.pin_on_first_use(id);
+                        self.pin_on_first_use(id, introduction.fingerprint);
                         continue;
                     }
                 }

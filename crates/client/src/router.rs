@@ -14,22 +14,21 @@ mod event;
 mod legs;
 mod opening;
 mod replace;
+mod trust;
 mod tunnel;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Instant;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
-use xtls_session::{Session, Verdict};
+use xtls_session::Session;
 use xtls_stanza::{Address, Content, Envelope, Stanza};
-use xtls_tls::trust::Store;
 
 pub use bytes::Stats;
 pub use config::{Accept, Config};
-pub use event::{Closed, Event, Gone, OpenError, SendError, TunnelId, What, Why};
+pub use event::{Closed, Event, Gone, JudgeError, OpenError, SendError, TunnelId, What, Why};
 
 use clock::Clock;
 use legs::{Leg, Legs};
@@ -69,6 +68,8 @@ pub struct Router {
     events: VecDeque<Event>,
     random: ChaCha20Rng,
     next: u64,
+    /// Sessions that were made: their verifications are numbered by it.
+    sessions: u64,
 }
 
 impl Router {
@@ -94,6 +95,7 @@ impl Router {
             events: VecDeque::new(),
             random,
             next: 0,
+            sessions: 0,
         }
     }
 
@@ -101,17 +103,6 @@ impl Router {
     #[must_use]
     pub fn own(&self) -> &Address {
         self.legs.own()
-    }
-
-    /// The pins that sessions begun from now on are judged by.
-    pub fn set_trust(&mut self, trust: Arc<Store>) {
-        self.config.trust = trust;
-    }
-
-    /// What to do with keys that are not pinned.
-    #[must_use]
-    pub fn policy(&self) -> xtls_tls::trust::Policy {
-        self.config.policy
     }
 
     /// Takes a stanza that one's own server brought.
@@ -125,15 +116,6 @@ impl Router {
             self.answer(now, envelope);
         }
         self.pump(now);
-    }
-
-    /// Gives the owner's word on [`What::Judge`]. A tunnel that has ended meanwhile is no error.
-    pub fn judge(&mut self, now: Instant, id: TunnelId, verdict: Verdict) {
-        let now = self.clock.read(now);
-        if let Some(session) = self.running(id) {
-            session.judge(now, verdict);
-            self.touch(now, id);
-        }
     }
 
     /// Sends a stanza through a tunnel.

@@ -88,7 +88,8 @@ fn tell(end: &mut End, event: Event, now: Instant) -> Result<()> {
             // In earnest a person compares this over another channel.
             println!("  {name} meets {}", introduction.peer);
             println!("    {}", introduction.fingerprint);
-            end.session.judge(now, Verdict::Accept);
+            end.session
+                .judge(now, introduction.fingerprint, Verdict::Accept)?;
         }
         // The initiator need not wait for the responder's verdict: what it says now leaves with its last flight.
         Event::Ready => speak(end, now)?,

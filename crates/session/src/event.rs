@@ -64,6 +64,18 @@ pub enum Verdict {
     Refuse,
 }
 
+/// Why a verdict was not taken. Nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JudgeError {
+    /// No key waits for a verdict: it was given before, or the session has ended.
+    #[error("no key waits for a verdict")]
+    NotDue,
+    /// The verdict is about another key than the one that was presented.
+    #[error("the verdict is about another key than the one that was presented, {0}")]
+    OtherKey(Fingerprint),
+}
+
 /// Who is at the other end of an established session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {

@@ -45,7 +45,7 @@
 //!         while let Some(event) = ends[to].poll_event() {
 //!             match event {
 //!                 // In earnest a person compares fingerprints here.
-//!                 Event::Judge(_) => ends[to].judge(now, Verdict::Accept),
+//!                 Event::Judge(peer) => ends[to].judge(now, peer.fingerprint, Verdict::Accept)?,
 //!                 Event::Ready => {
 //!                     let body = Element::new("body", "jabber:client").with_text("Call me but love");
 //!                     ends[to].send(&Stanza::new(Kind::Message).with_child(&body))?;
@@ -74,8 +74,8 @@ mod verify;
 
 pub use binding::{Binding, Mode, Service};
 pub use config::Config;
-pub use event::{By, Close, Event, Introduction, Peer, SendError, Verdict, Why};
+pub use event::{By, Close, Event, Introduction, JudgeError, Peer, SendError, Verdict, Why};
 pub use glare::{Glare, glare};
 pub use routing::{FalseAddress, Violation};
 pub use session::{Deadline, Session, Traffic};
-pub use verify::{Broken, Compare, Verify, VerifyError};
+pub use verify::{Broken, Compare, Run, Verify, VerifyError};

@@ -6,7 +6,9 @@ mod life;
 mod probe;
 mod requests;
 mod sign;
+mod steps;
 mod traffic;
+mod trust;
 mod verify;
 mod write;
 
@@ -18,7 +20,7 @@ use bytes::{Bytes, BytesMut};
 use xtls_framer::{Cutter, Limits};
 use xtls_tls::Tls;
 
-use crate::event::{By, Close, Event, SendError, Verdict, Why};
+use crate::event::{By, Close, Event, SendError, Why};
 use crate::{Binding, Config, Mode, Service};
 
 use keys::Keys;
@@ -344,25 +346,6 @@ impl Session {
     pub fn is_ending(&self) -> bool {
         let ended = matches!(self.phase, Phase::Ending(_) | Phase::Closed);
         ended || self.gone || self.last.is_some() || self.close_by.is_some()
-    }
-
-    /// The owner's word on [`Event::Judge`]. Ignored in any other state.
-    pub fn judge(&mut self, now: Instant, verdict: Verdict) {
-        self.now = now;
-        if !matches!(self.phase, Phase::Judging { .. }) {
-            return;
-        }
-        match verdict {
-            Verdict::Accept => {
-                self.open();
-                self.advance(now);
-            }
-            Verdict::Refuse => {
-                self.tls.reject();
-                self.last_words_by = now.checked_add(self.config.close);
-                self.end(By::Us, Why::Refused);
-            }
-        }
     }
 
     /// Ends our direction: close_notify after all that was sent. The peer's direction stays open without a limit.

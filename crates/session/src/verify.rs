@@ -1,5 +1,7 @@
 //! What a session and its owner say to each other about a verification.
 
+use std::fmt;
+
 use xtls_stanza::verify::Reason;
 use xtls_tls::Fingerprint;
 use xtls_tls::verify::{Code, Fault, Method, ShortWords};
@@ -33,15 +35,36 @@ impl Compare {
     }
 }
 
+/// Names one run of a verification, from the first wish to its end: what a person answers is an answer to this run and to no
+/// other. Never used twice among sessions whose [numbers](crate::Session::numbered) differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Run {
+    pub(crate) session: u64,
+    pub(crate) number: u64,
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.session, self.number)
+    }
+}
+
 /// How a verification goes on. `Debug` shows neither words nor code.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verify {
-    /// The person at the other end wants it: answer with [`verify`](crate::Session::verify) by the same method, or with
-    /// [`verify_cancel`](crate::Session::verify_cancel).
-    Asked(Method),
+    /// The person at the other end wants it: answer with [`verify_join`](crate::Session::verify_join) by the same method, or
+    /// with [`verify_cancel`](crate::Session::verify_cancel). Nothing has been counted yet.
+    Asked {
+        /// Which run.
+        run: Run,
+        /// How.
+        method: Method,
+    },
     /// Both want it. Count the attempt, and then call [`verify_go`](crate::Session::verify_go); or, if there were too many,
     /// [`verify_cancel`](crate::Session::verify_cancel). Nothing that could be guessed at has been said yet.
     Due {
+        /// Which run.
+        run: Run,
         /// How.
         method: Method,
         /// What a store recognises the code by.
@@ -50,9 +73,16 @@ pub enum Verify {
     /// Show these words, and have the person compare them with those at the other end: then
     /// [`verify_agree`](crate::Session::verify_agree), or [`verify_cancel`](crate::Session::verify_cancel) with
     /// [`Reason::Mismatch`].
-    Compare(ShortWords),
+    Compare {
+        /// Which run.
+        run: Run,
+        /// What this end shows.
+        words: ShortWords,
+    },
     /// Both ends have seen the same. Record it for exactly this key.
     Done {
+        /// Which run.
+        run: Run,
         /// How.
         method: Method,
         /// The key of the handshake.
@@ -60,11 +90,31 @@ pub enum Verify {
     },
     /// It has failed, or was broken off. The session goes on as it was.
     Failed {
+        /// Which run.
+        run: Run,
+        /// How.
+        method: Method,
+        /// The key of the handshake, which was to be verified.
+        key: Fingerprint,
         /// Why.
         why: Broken,
         /// Whether it had gone as far as the commitment: an attempt that counts.
         counted: bool,
     },
+}
+
+impl Verify {
+    /// The run that this is about.
+    #[must_use]
+    pub fn run(&self) -> Run {
+        match self {
+            Self::Asked { run, .. }
+            | Self::Due { run, .. }
+            | Self::Compare { run, .. }
+            | Self::Done { run, .. }
+            | Self::Failed { run, .. } => *run,
+        }
+    }
 }
 
 /// Why a verification came to nothing.
@@ -114,7 +164,7 @@ fn says(reason: Reason) -> &'static str {
     }
 }
 
-/// Why a verification did not begin.
+/// Why a call about a verification was not taken. Nothing has changed, and nothing was said to the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
@@ -130,4 +180,10 @@ pub enum VerifyError {
     /// The peer waits for the other method.
     #[error("the peer wants to compare {}", .0.name())]
     Method(Method),
+    /// The run that the call names is over: it has ended, or another one goes on in its place.
+    #[error("the verification that this was about is over")]
+    Stale(Run),
+    /// The run goes on, but this is not what it waits for.
+    #[error("the verification does not wait for this")]
+    NotDue(Run),
 }

@@ -1,13 +1,13 @@
 //! What handles say to the driver.
 
 use tokio::sync::oneshot;
-use xtls_session::{Compare, Service, Verdict, VerifyError};
+use xtls_session::{Compare, Run, Service, Verdict, VerifyError};
 use xtls_stanza::verify::Reason;
 use xtls_stanza::{Address, Stanza};
+use xtls_tls::Fingerprint;
 use zeroize::Zeroizing;
 
-use crate::client::Tunnel;
-use crate::pins::PinsError;
+use crate::client::{JudgeError, Tunnel};
 use crate::router::{OpenError, SendError, Stats, TunnelId};
 
 /// What handles ask of the driver.
@@ -25,17 +25,23 @@ pub(crate) enum Command {
     },
     Judge {
         id: TunnelId,
+        key: Fingerprint,
         verdict: Verdict,
-        done: oneshot::Sender<Result<(), PinsError>>,
+        done: oneshot::Sender<Result<(), JudgeError>>,
     },
     Admit(TunnelId, bool),
     Verify {
         id: TunnelId,
         compare: Compare,
+        done: oneshot::Sender<Result<Run, VerifyError>>,
+    },
+    /// What the person says to one run.
+    Answer {
+        id: TunnelId,
+        run: Run,
+        answer: Answer,
         done: oneshot::Sender<Result<(), VerifyError>>,
     },
-    /// The words are the same, or the verification ends for this reason.
-    Compared(TunnelId, Option<Reason>),
     Finish(TunnelId),
     Close(TunnelId),
     Abort(TunnelId),
@@ -51,6 +57,16 @@ pub(crate) enum Command {
         done: oneshot::Sender<Option<Stats>>,
     },
     Stop,
+}
+
+/// What a person says to a run of a verification.
+pub(crate) enum Answer {
+    /// Yes, let us compare.
+    Join(Compare),
+    /// The words are the same.
+    Agree,
+    /// It ends for this reason.
+    Cancel(Reason),
 }
 
 /// What handles tell the driver without waiting for room: at most one a drop, and one for many events taken.

@@ -6,7 +6,6 @@ use std::sync::atomic::AtomicUsize;
 
 use bytes::BytesMut;
 use tokio::sync::{mpsc, oneshot};
-use xtls_session::Introduction;
 use xtls_stanza::{Address, Stanza};
 
 use super::{Driver, TunnelId, Uplink};
@@ -22,7 +21,6 @@ pub(super) struct Handle {
     pub(super) backlog: Arc<AtomicUsize>,
     /// Stanzas whose senders wait for room, oldest first: one for each waiting call.
     pub(super) waiting: VecDeque<(Stanza, oneshot::Sender<Result<(), SendError>>)>,
-    pub(super) introduction: Option<Introduction>,
     /// Stanzas may be sent.
     pub(super) open: bool,
     /// The owner has said everything; our direction ends when that has been sent.
@@ -58,7 +56,6 @@ impl<U: Uplink> Driver<U> {
             events,
             backlog: Arc::clone(&backlog),
             waiting: VecDeque::new(),
-            introduction: None,
             open: false,
             finishing: false,
             pipe: pipe.clone(),

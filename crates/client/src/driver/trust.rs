@@ -2,40 +2,40 @@
 
 use xtls_session::{Peer, Verdict, Verify};
 use xtls_stanza::verify::Reason;
-use xtls_tls::Standing;
 use xtls_tls::trust::Level;
+use xtls_tls::{Fingerprint, Standing};
 
 use super::{Driver, TunnelId, Uplink, What, now};
-use crate::pins::PinsError;
+use crate::client::JudgeError;
+use crate::router::Gone;
 use crate::unix_now;
 
 impl<U: Uplink> Driver<U> {
     /// Writes the pin first and opens then: what was accepted survives a crash.
-    pub(super) fn judge(&mut self, id: TunnelId, verdict: Verdict) -> Result<(), PinsError> {
-        let introduction = self
-            .handles
-            .0
-            .get_mut(&id)
-            .and_then(|h| h.introduction.take());
-        if verdict == Verdict::Accept
-            && let Some(introduction) = introduction
-        {
-            let pinned = self
-                .pins
-                .pin_first_use(introduction.peer.bare(), introduction.fingerprint);
-            if let Err(error) = pinned {
-                self.router.judge(now(), id, Verdict::Refuse);
-                return Err(error);
+    pub(super) fn judge(
+        &mut self,
+        id: TunnelId,
+        key: Fingerprint,
+        verdict: Verdict,
+    ) -> Result<(), JudgeError> {
+        let handle = self.handles.0.get(&id).ok_or(Gone)?;
+        // A key whose tunnel has ended meanwhile must not be pinned.
+        self.router.awaits_verdict(id, key)?;
+        if verdict == Verdict::Accept {
+            if let Err(error) = self.pins.pin_first_use(handle.peer.bare(), key) {
+                self.router.judge(now(), id, key, Verdict::Refuse)?;
+                return Err(error.into());
             }
             self.router.set_trust(self.pins.store());
         }
-        self.router.judge(now(), id, verdict);
-        Ok(())
+        Ok(self.router.judge(now(), id, key, verdict)?)
     }
 
-    pub(super) fn pin_on_first_use(&mut self, id: TunnelId) {
-        if let Err(error) = self.judge(id, Verdict::Accept) {
-            self.pass(id, What::NotPinned(error.to_string()));
+    pub(super) fn pin_on_first_use(&mut self, id: TunnelId, key: Fingerprint) {
+        match self.judge(id, key, Verdict::Accept) {
+            Err(JudgeError::Pins(error)) => self.pass(id, What::NotPinned(error.to_string())),
+            // It has ended meanwhile.
+            Ok(()) | Err(JudgeError::Stale(_)) => {}
         }
     }
 
@@ -80,18 +80,16 @@ impl<U: Uplink> Driver<U> {
         };
         let bare = handle.peer.bare().to_owned();
         match verify {
-            Verify::Due { tag, .. } => match self.pins.attempt(&bare, *tag) {
-                Ok(_) => {
-                    self.router.verify_go(now(), id);
-                    true
-                }
+            // A run that has ended meanwhile is not counted, and whatever is said to it is void.
+            Verify::Due { run, tag, .. } => match self.pins.attempt(&bare, *tag) {
+                Ok(_) => self.router.verify_go(now(), id, *run).is_ok(),
                 Err(error) => {
                     self.pass(id, What::NotVerified(error.to_string()));
-                    self.router.verify_cancel(now(), id, Reason::Locked);
+                    let _ = self.router.verify_cancel(now(), id, *run, Reason::Locked);
                     false
                 }
             },
-            Verify::Done { method, key } => {
+            Verify::Done { method, key, .. } => {
                 let stored = self.pins.verified(&bare, *key, (*method).into());
                 let verdict = match stored {
                     Ok(()) => {
@@ -104,16 +102,10 @@ impl<U: Uplink> Driver<U> {
                     }
                 };
                 // A key that waited for a verdict has it now: it is pinned as verified already.
-                let waiting = self.handles.0.get_mut(&id);
-                if waiting
-                    .and_then(|handle| handle.introduction.take())
-                    .is_some()
-                {
-                    self.router.judge(now(), id, verdict);
-                }
+                let _ = self.router.judge(now(), id, *key, verdict);
                 verdict == Verdict::Accept
             }
-            Verify::Asked(_) | Verify::Compare(_) | Verify::Failed { .. } => true,
+            Verify::Asked { .. } | Verify::Compare { .. } | Verify::Failed { .. } => true,
         }
     }
 }

@@ -32,7 +32,7 @@ pub enum What {
     /// [`Router::admit`](super::Router::admit). Without an answer it is declined after
     /// [`accept_timeout`](xtls_ibb::Config::accept_timeout), 50 s by default.
     Asked(Address),
-    /// The peer's key is not pinned: answer with [`Router::judge`](super::Router::judge).
+    /// The peer's key is not pinned: answer with [`Router::judge`](super::Router::judge), naming that key.
     Judge(Introduction),
     /// Stanzas may be sent, although the responder has not confirmed us yet.
     Ready,
@@ -188,6 +188,18 @@ pub enum OpenError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the tunnel has ended")]
 pub struct Gone;
+
+/// Why a verdict on a key was not taken. Nothing has changed: what it was about is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JudgeError {
+    /// The tunnel has ended.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+    /// No key waits for a verdict there, or it is another one.
+    #[error(transparent)]
+    Session(#[from] xtls_session::JudgeError),
+}
 
 /// Why a stanza was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -255,8 +255,8 @@ impl Router {
             Some(session) => Ok(session),
             None => {
                 let tunnel = self.tunnels.get(&id);
-                let service = tunnel.and_then(|tunnel| tunnel.service.as_ref());
-                self.session(now, peer, sid, service, role)
+                let service = tunnel.and_then(|tunnel| tunnel.service.clone());
+                self.session(now, peer, sid, service.as_ref(), role)
             }
         };
         match session {
@@ -281,7 +281,7 @@ impl Router {
 
     /// A session that knows its context and nothing else yet: for this service, or for any that we serve.
     pub(super) fn session(
-        &self,
+        &mut self,
         now: Instant,
         peer: Address,
         sid: String,
@@ -301,7 +301,10 @@ impl Router {
         };
         let expect = binding.expect_one_of(&also, self.config.trust.clone(), self.config.policy);
         let tls = Tls::new(role, &self.config.tls, expect)?;
-        let session = Session::new(binding, tls, self.config.session.clone(), now).serving(also);
+        self.sessions = self.sessions.saturating_add(1);
+        let session = Session::new(binding, tls, self.config.session.clone(), now)
+            .serving(also)
+            .numbered(self.sessions);
         Ok(Box::new(session))
     }
 

@@ -68,7 +68,8 @@ impl Router {
             None => self.tell(id, What::Judge(introduction)),
             Some(key) if key == introduction.fingerprint => {
                 if let Some(session) = self.running(id) {
-                    session.judge(now, Verdict::Accept);
+                    // It has just asked for it.
+                    let _ = session.judge(now, key, Verdict::Accept);
                 }
             }
             Some(_) => self.expose(id),

@@ -54,7 +54,9 @@ impl Session {
                     return None;
                 }
                 self.reading = Direction::Ended;
-                return Some(Event::PeerFinished);
+                // How a verification ended belongs to what came before.
+                self.events.push_back(Event::PeerFinished);
+                return self.events.pop_front();
             }
             if let Some((by, why)) = self.take_last() {
                 self.end(by, why);

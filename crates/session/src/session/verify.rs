@@ -4,32 +4,34 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
 use tracing::debug;
 use xtls_stanza::verify::{self as wire, Reason, Step};
-use xtls_stanza::{PayloadError, Stanza};
-use xtls_tls::Role;
-use xtls_tls::verify::{Fault, Message, Method, Run};
+use xtls_tls::Fingerprint;
+use xtls_tls::verify::{Message, Method, Run as Exchange};
 use zeroize::Zeroizing;
 
 use super::{Direction, Phase, Session};
-use crate::event::{By, Event, Why};
-use crate::verify::{Broken, Compare, Verify, VerifyError};
-use crate::{Mode, routing};
+use crate::Mode;
+use crate::event::Event;
+use crate::verify::{Broken, Compare, Run, Verify, VerifyError};
 
 /// Where a verification is.
 #[derive(Debug, Default)]
 pub(super) struct Verification {
-    state: State,
+    pub(super) state: State,
     /// When it has taken too long.
     pub(super) until: Option<Instant>,
     /// How often the peer has asked.
-    asked: u32,
+    pub(super) asked: u32,
+    /// The session's number among those of its owner.
+    session: u64,
+    /// How many runs there have been; the last of them goes on, unless the state is idle.
+    runs: u64,
 }
 
 /// What takes part in a verification has memory of its own: most sessions never see one.
 #[derive(Debug, Default)]
-enum State {
+pub(super) enum State {
     #[default]
     Idle,
     /// The peer wants it.
@@ -38,12 +40,24 @@ enum State {
     Waiting(Box<Wish>),
     /// Both want it, and the attempt is to be counted. The peer may have been quicker with that.
     Due(Box<Wish>, Option<Box<Message>>),
-    Running(Box<Run>),
+    Running(Box<Exchange>),
+}
+
+impl State {
+    /// How it compares, if it goes on.
+    fn method(&self) -> Option<Method> {
+        match self {
+            Self::Idle => None,
+            Self::Asked(method) => Some(*method),
+            Self::Waiting(wish) | Self::Due(wish, _) => Some(wish.compare.method()),
+            Self::Running(run) => Some(run.method()),
+        }
+    }
 }
 
 /// What is wanted here, and the randomness for it.
-struct Wish {
-    compare: Compare,
+pub(super) struct Wish {
+    pub(super) compare: Compare,
     seed: Zeroizing<[u8; 32]>,
 }
 
@@ -64,17 +78,24 @@ impl Verification {
 }
 
 impl Session {
-    /// The person here wants to verify the peer: begins it, or answers [`Verify::Asked`]. `seed` is random, secret and
-    /// never used twice. What becomes of it is told by [`Event::Verify`].
+    /// Sets this session's number among those of its owner, so that no two of their [runs](Run) have one name. Default 0.
+    #[must_use]
+    pub fn numbered(mut self, session: u64) -> Self {
+        self.verification.session = session;
+        self
+    }
+
+    /// The person here wants to verify the peer: begins a run, or takes part in the one that the peer asks for. `seed` is
+    /// random, secret and never used twice. What becomes of the run is told by [`Event::Verify`].
     ///
     /// # Errors
-    /// See [`VerifyError`]. Nothing was said to the peer then.
+    /// See [`VerifyError`].
     pub fn verify(
         &mut self,
         now: Instant,
         compare: Compare,
         seed: Zeroizing<[u8; 32]>,
-    ) -> Result<(), VerifyError> {
+    ) -> Result<Run, VerifyError> {
         self.now = now;
         let open = matches!(self.phase, Phase::Judging { .. } | Phase::Open { .. });
         if !open || self.gone || self.last.is_some() || self.writing == Direction::Ended {
@@ -86,7 +107,10 @@ impl Session {
         let method = compare.method();
         let wish = Box::new(Wish { compare, seed });
         match self.verification.state {
-            State::Idle => self.verification.state = State::Waiting(wish),
+            State::Idle => {
+                self.next_run();
+                self.verification.state = State::Waiting(wish);
+            }
             State::Asked(wanted) if wanted != method => return Err(VerifyError::Method(wanted)),
             State::Asked(_) => self.due(wish),
             State::Waiting(_) | State::Due(..) | State::Running(_) => {
@@ -95,52 +119,112 @@ impl Session {
         }
         self.limit_verification();
         self.say_step(&Step::Ready(on_wire(method)));
-        Ok(())
+        Ok(self.run())
     }
 
-    /// The attempt is counted: the commitment may be said. Ignored unless [`Verify::Due`] waits for it.
-    pub fn verify_go(&mut self, now: Instant) {
+    /// The person here says yes to exactly the run of [`Verify::Asked`]; otherwise as [`verify`](Self::verify).
+    ///
+    /// # Errors
+    /// See [`VerifyError`].
+    pub fn verify_join(
+        &mut self,
+        now: Instant,
+        run: Run,
+        compare: Compare,
+        seed: Zeroizing<[u8; 32]>,
+    ) -> Result<(), VerifyError> {
+        self.going_on(run)?;
+        match self.verification.state {
+            State::Asked(_) => self.verify(now, compare, seed).map(drop),
+            State::Idle | State::Waiting(_) | State::Due(..) | State::Running(_) => {
+                Err(VerifyError::NotDue(run))
+            }
+        }
+    }
+
+    /// The attempt of [`Verify::Due`] is counted: the commitment may be said.
+    ///
+    /// # Errors
+    /// [`VerifyError::Stale`] and [`VerifyError::NotDue`].
+    pub fn verify_go(&mut self, now: Instant, run: Run) -> Result<(), VerifyError> {
+        self.going_on(run)?;
         self.now = now;
         let (wish, early) = match std::mem::take(&mut self.verification.state) {
             State::Due(wish, early) => (wish, early),
             other @ (State::Idle | State::Asked(_) | State::Waiting(_) | State::Running(_)) => {
                 self.verification.state = other;
-                return;
+                return Err(VerifyError::NotDue(run));
             }
         };
-        let Ok(context) = self.tls.verification(wish.compare.method()) else {
+        let method = wish.compare.method();
+        let Ok(context) = self.tls.verification(method) else {
+            self.verification.state = State::Due(wish, early);
             self.broken(Broken::Ended, None);
-            return;
+            return Ok(());
         };
-        let (run, first) = match &wish.compare {
-            Compare::Words => Run::words(context, wish.seed),
-            Compare::Code(code) => Run::code(context, code, &wish.seed),
+        let (exchange, first) = match &wish.compare {
+            Compare::Words => Exchange::words(context, wish.seed),
+            Compare::Code(code) => Exchange::code(context, code, &wish.seed),
         };
-        self.verification.state = State::Running(Box::new(run));
+        self.verification.state = State::Running(Box::new(exchange));
         self.limit_verification();
         self.say(first);
         if let Some(message) = early {
             self.hear(&message);
         }
+        Ok(())
     }
 
-    /// The person here has compared the words, and they are the same. Ignored unless there are words to compare.
-    pub fn verify_agree(&mut self, now: Instant) {
-        self.now = now;
-        let State::Running(run) = &mut self.verification.state else {
-            return;
+    /// The person here has compared the words of [`Verify::Compare`], and they are the same.
+    ///
+    /// # Errors
+    /// [`VerifyError::Stale`], and [`VerifyError::NotDue`] where there are no words to compare, or none any more.
+    pub fn verify_agree(&mut self, now: Instant, run: Run) -> Result<(), VerifyError> {
+        self.going_on(run)?;
+        let State::Running(exchange) = &mut self.verification.state else {
+            return Err(VerifyError::NotDue(run));
         };
-        let proof = run.agree();
-        self.say(proof);
+        let proof = exchange.agree().ok_or(VerifyError::NotDue(run))?;
+        self.now = now;
+        self.say(Some(proof));
         self.look();
+        Ok(())
     }
 
-    /// The owner ends a verification, or does not want the one that the peer asks for.
-    pub fn verify_cancel(&mut self, now: Instant, reason: Reason) {
+    /// The owner ends a run, or does not want the one that the peer asks for.
+    ///
+    /// # Errors
+    /// [`VerifyError::Stale`].
+    pub fn verify_cancel(
+        &mut self,
+        now: Instant,
+        run: Run,
+        reason: Reason,
+    ) -> Result<(), VerifyError> {
+        self.going_on(run)?;
         self.now = now;
-        if !matches!(self.verification.state, State::Idle) {
-            self.broken(Broken::Here(reason), Some(reason));
+        self.broken(Broken::Here(reason), Some(reason));
+        Ok(())
+    }
+
+    pub(super) fn next_run(&mut self) {
+        self.verification.runs = self.verification.runs.saturating_add(1);
+    }
+
+    /// The run that goes on, or the last one.
+    pub(super) fn run(&self) -> Run {
+        Run {
+            session: self.verification.session,
+            number: self.verification.runs,
         }
+    }
+
+    fn going_on(&self, run: Run) -> Result<(), VerifyError> {
+        let idle = matches!(self.verification.state, State::Idle);
+        if idle || run != self.run() {
+            return Err(VerifyError::Stale(run));
+        }
+        Ok(())
     }
 
     /// It has taken too long.
@@ -162,144 +246,27 @@ impl Session {
         }
     }
 
-    /// Looks through what came before our own verdict, or before the peer's: steps are taken out and heard, all else is
-    /// held until the session is open.
-    pub(super) fn sift(&mut self) {
-        loop {
-            let open = match self.phase {
-                Phase::Judging { .. } => false,
-                Phase::Open { confirmed: false } => true,
-                Phase::Open { confirmed: true }
-                | Phase::Handshaking { .. }
-                | Phase::Ending(_)
-                | Phase::Closed => return,
-            };
-            if self.binding.service.mode() == Mode::Bytes || self.plain.is_empty() {
-                return;
-            }
-            if self.binding.role == Role::Client {
-                // The letter has no confirmation of its own: anything is one.
-                let white = matches!(self.plain.first(), Some(b' ' | b'\t' | b'\r' | b'\n'));
-                self.accepted |= white || !self.is_bound();
-            }
-            if open && self.accepted {
-                return;
-            }
-            match self.cutter.cut(&mut self.plain) {
-                Ok(Some(frame)) => self.sort(frame.into_bytes(), open),
-                Ok(None) => {
-                    self.starved = open;
-                    return;
-                }
-                Err(error) => {
-                    self.end(By::Us, Why::Framing(error));
-                    return;
-                }
-            }
-        }
-    }
-
-    fn sort(&mut self, frame: Bytes, open: bool) {
-        let stanza = Stanza::read(&frame).ok();
-        let step = stanza.and_then(|stanza| Some((Step::in_stanza(&stanza)?, stanza)));
-        match step {
-            Some((step, stanza)) => self.on_step(&stanza, step),
-            None => {
-                self.ahead_bytes = self.ahead_bytes.saturating_add(frame.len());
-                self.ahead.push_back(frame);
-                // Whoever says more than steps has given its verdict.
-                self.accepted |= open;
-            }
-        }
-    }
-
-    /// A step has come in a stanza, or something that should have been one.
-    pub(super) fn on_step(&mut self, stanza: &Stanza, step: Result<Step, PayloadError>) {
-        if let Err(violation) = routing::is_truthful(stanza, &self.binding) {
-            self.end(By::Us, Why::Routing(violation));
-            return;
-        }
-        let message = match step {
-            Ok(Step::Ready(method)) => return self.on_ready(of_wire(method)),
-            Ok(Step::Cancel(reason)) => return self.on_cancel(reason),
-            Ok(Step::Commit(bytes)) => Message::Commit(bytes),
-            Ok(Step::Nonce(bytes)) => Message::Nonce(bytes),
-            Ok(Step::Reveal(bytes)) => Message::Reveal(bytes),
-            Ok(Step::Pake(bytes)) => Message::Pake(bytes),
-            Ok(Step::Confirm(bytes)) => Message::Confirm(bytes),
-            Err(error) => {
-                debug!(%error, "a step of a verification cannot be read");
-                if !matches!(self.verification.state, State::Idle) {
-                    self.broken(Broken::Unreadable(error), Some(Reason::Failed));
-                }
-                return;
-            }
-        };
-        match &mut self.verification.state {
-            State::Running(_) => self.hear(&message),
-            State::Due(_, early @ None) => *early = Some(Box::new(message)),
-            State::Due(_, Some(_)) | State::Waiting(_) | State::Asked(_) => {
-                let fault = Fault::Order(message.name());
-                self.broken(Broken::Fault(fault), Some(Reason::Failed));
-            }
-            // It belongs to a run that we have broken off meanwhile.
-            State::Idle => debug!(step = message.name(), "a step of no verification"),
-        }
-    }
-
-    fn on_ready(&mut self, method: Method) {
-        match std::mem::take(&mut self.verification.state) {
-            State::Idle if self.verification.asked >= MAX_ASKED => {
-                debug!("the peer asks for verification too often");
-                self.say_step(&Step::Cancel(Reason::Locked));
-            }
-            State::Idle => {
-                self.verification.asked = self.verification.asked.saturating_add(1);
-                self.verification.state = State::Asked(method);
-                self.limit_verification();
-                self.tell_verify(Verify::Asked(method));
-            }
-            State::Waiting(wish) if wish.compare.method() == method => {
-                self.due(wish);
-                self.limit_verification();
-            }
-            waiting @ State::Waiting(_) => {
-                self.verification.state = waiting;
-                self.broken(Broken::Here(Reason::Method), Some(Reason::Method));
-            }
-            other @ (State::Asked(_) | State::Due(..) | State::Running(_)) => {
-                self.verification.state = other;
-                let fault = Fault::Order("ready");
-                self.broken(Broken::Fault(fault), Some(Reason::Failed));
-            }
-        }
-    }
-
-    fn on_cancel(&mut self, reason: Reason) {
-        if !matches!(self.verification.state, State::Idle) {
-            self.broken(Broken::There(reason), None);
-        }
-    }
-
     /// Both want it.
-    fn due(&mut self, wish: Box<Wish>) {
+    pub(super) fn due(&mut self, wish: Box<Wish>) {
         let (method, tag) = (wish.compare.method(), wish.compare.tag());
         self.verification.state = State::Due(wish, None);
-        self.tell_verify(Verify::Due { method, tag });
+        let run = self.run();
+        self.tell_verify(Verify::Due { run, method, tag });
     }
 
     /// A message of the run that is going on.
-    fn hear(&mut self, message: &Message) {
-        let State::Running(run) = &mut self.verification.state else {
+    pub(super) fn hear(&mut self, message: &Message) {
+        let State::Running(exchange) = &mut self.verification.state else {
             return;
         };
-        let before = run.short_words();
-        match run.handle(message) {
+        let before = exchange.short_words();
+        match exchange.handle(message) {
             Ok(answer) => {
-                let words = run.short_words().filter(|_| before.is_none());
+                let words = exchange.short_words().filter(|_| before.is_none());
                 self.say(answer);
                 if let Some(words) = words {
-                    self.tell_verify(Verify::Compare(words));
+                    let run = self.run();
+                    self.tell_verify(Verify::Compare { run, words });
                 }
                 self.look();
             }
@@ -317,28 +284,43 @@ impl Session {
 
     /// Looks whether the run is done.
     fn look(&mut self) {
-        let State::Running(run) = &self.verification.state else {
+        let State::Running(exchange) = &self.verification.state else {
             return;
         };
-        if !run.is_done() {
+        if !exchange.is_done() {
             return;
         }
-        let method = run.method();
-        let Some(peer) = self.tls.peer() else { return };
-        let key = peer.fingerprint;
+        let (run, method) = (self.run(), exchange.method());
+        let Some(key) = self.verified_key() else {
+            return;
+        };
         self.idle();
-        self.tell_verify(Verify::Done { method, key });
+        self.tell_verify(Verify::Done { run, method, key });
     }
 
     /// Ends what is going on, and says so to both sides.
-    fn broken(&mut self, why: Broken, reason: Option<Reason>) {
+    pub(super) fn broken(&mut self, why: Broken, reason: Option<Reason>) {
+        let (run, method) = (self.run(), self.verification.state.method());
         let counted = matches!(self.verification.state, State::Running(_));
         debug!(%why, counted, "a verification is over");
         self.idle();
         if let Some(reason) = reason {
             self.say_step(&Step::Cancel(reason));
         }
-        self.tell_verify(Verify::Failed { why, counted });
+        if let (Some(method), Some(key)) = (method, self.verified_key()) {
+            self.tell_verify(Verify::Failed {
+                run,
+                method,
+                key,
+                why,
+                counted,
+            });
+        }
+    }
+
+    /// The key that a run verifies. There is one: no run begins before the handshake is finished.
+    fn verified_key(&self) -> Option<Fingerprint> {
+        self.tls.peer().map(|peer| peer.fingerprint)
     }
 
     fn idle(&mut self) {
@@ -353,11 +335,11 @@ impl Session {
         }
     }
 
-    fn limit_verification(&mut self) {
+    pub(super) fn limit_verification(&mut self) {
         self.verification.until = self.now.checked_add(self.config.verifying);
     }
 
-    fn tell_verify(&mut self, verify: Verify) {
+    pub(super) fn tell_verify(&mut self, verify: Verify) {
         self.events.push_back(Event::Verify(verify));
     }
 
@@ -373,7 +355,7 @@ impl Session {
         self.say_step(&step);
     }
 
-    fn say_step(&mut self, step: &Step) {
+    pub(super) fn say_step(&mut self, step: &Step) {
         match self.phase {
             // White space before the verdict would be one.
             Phase::Judging { .. } => self.put(&step.to_stanza(), false),
@@ -389,13 +371,3 @@ fn on_wire(method: Method) -> wire::Method {
         Method::Code => wire::Method::Code,
     }
 }
-
-fn of_wire(method: wire::Method) -> Method {
-    match method {
-        wire::Method::Words => Method::Words,
-        wire::Method::Code => Method::Code,
-    }
-}
-
-/// How often the peer may ask in one session; then it is answered `locked` and nobody is told.
-const MAX_ASKED: u32 = 8;

@@ -1,6 +1,6 @@
 //! Verdicts: nothing goes in or out before them.
 
-use xtls_session::{By, Event, SendError, Verdict, Why};
+use xtls_session::{By, Event, JudgeError, SendError, Verdict, Why};
 use xtls_tls::trust::{Level, Policy, Store, TrustError};
 use xtls_tls::{Alert, Fingerprint, Role, Tls, TlsError};
 
@@ -27,7 +27,7 @@ fn judging_juliet() -> (Ours, Stranger) {
 }
 
 fn accept(end: &mut Ours) {
-    end.session.judge(end.now, Verdict::Accept);
+    end.judge(Verdict::Accept).unwrap();
     end.collect();
 }
 
@@ -99,7 +99,7 @@ fn nothing_comes_in_before_the_verdict() {
 fn a_refused_peer_is_not_heard_and_told_no_more_than_that() {
     let (mut juliet, mut stranger) = judging_juliet();
     stranger.say("<message><body>one</body></message>", &mut juliet);
-    juliet.session.judge(juliet.now, Verdict::Refuse);
+    juliet.judge(Verdict::Refuse).unwrap();
     settle(&mut juliet, &mut stranger);
     let close = juliet.closed();
     assert_eq!(
@@ -115,7 +115,7 @@ fn a_refused_peer_is_not_heard_and_told_no_more_than_that() {
 #[test]
 fn one_who_refuses_waits_no_longer_than_for_any_last_word() {
     let (mut juliet, _stranger) = judging_juliet();
-    juliet.session.judge(juliet.now, Verdict::Refuse);
+    juliet.judge(Verdict::Refuse).unwrap();
     juliet.collect();
     assert_eq!(juliet.names(), ["judge"], "the alert waits to be taken");
     assert_eq!(juliet.expire(), "last words");
@@ -131,7 +131,7 @@ fn one_who_has_not_judged_yet_hears_that_it_is_refused() {
             Role::Client => (&mut romeo, &mut juliet),
             Role::Server => (&mut juliet, &mut romeo),
         };
-        quick.session.judge(quick.now, Verdict::Refuse);
+        quick.judge(Verdict::Refuse).unwrap();
         settle(quick, slow);
         slow.cut();
         let close = slow.closed();
@@ -148,7 +148,7 @@ fn what_the_initiator_said_to_one_who_refuses_it_is_unconfirmed() {
     romeo.send(&message("one"));
     romeo.send(&message("two"));
     settle(&mut romeo, &mut juliet);
-    juliet.session.judge(juliet.now, Verdict::Refuse);
+    juliet.judge(Verdict::Refuse).unwrap();
     settle(&mut romeo, &mut juliet);
     romeo.cut();
     let close = romeo.closed();
@@ -163,12 +163,31 @@ fn what_the_initiator_said_to_one_who_refuses_it_is_unconfirmed() {
 fn a_verdict_counts_only_while_it_is_awaited() {
     let setup = Setup::stanzas();
     let (mut romeo, mut juliet) = (setup.romeo(), setup.juliet());
-    romeo.session.judge(romeo.now, Verdict::Refuse);
+    let early = Err(JudgeError::NotDue);
+    assert_eq!(romeo.judge(Verdict::Refuse), early);
     settle(&mut romeo, &mut juliet);
-    romeo.session.judge(romeo.now, Verdict::Refuse);
-    juliet.session.judge(juliet.now, Verdict::Refuse);
+    assert_eq!(romeo.judge(Verdict::Refuse), early);
+    assert_eq!(juliet.judge(Verdict::Refuse), early);
     settle(&mut romeo, &mut juliet);
     assert!(romeo.is_open() && juliet.is_open());
+}
+
+#[test]
+fn a_verdict_about_another_key_is_none() {
+    let (mut romeo, mut juliet) = introduced();
+    let Event::Judge(introduction) = &romeo.events[0] else {
+        panic!("an introduction comes first");
+    };
+    let presented = introduction.fingerprint;
+    let another = Fingerprint::of_spki(b"another");
+    for verdict in [Verdict::Accept, Verdict::Refuse] {
+        let judged = romeo.session.judge(romeo.now, another, verdict);
+        assert_eq!(judged, Err(JudgeError::OtherKey(presented)));
+    }
+    settle(&mut romeo, &mut juliet);
+    assert_eq!(romeo.names(), ["judge"]);
+    romeo.judge(Verdict::Accept).unwrap();
+    assert_eq!(romeo.judge(Verdict::Accept), Err(JudgeError::NotDue));
 }
 
 #[test]
@@ -180,7 +199,7 @@ fn a_whole_conversation_is_delivered_after_the_transport_has_gone_if_the_verdict
         settle(&mut stranger, &mut juliet);
         juliet.cut();
         assert_eq!(juliet.names(), ["judge"]);
-        juliet.session.judge(juliet.now, verdict);
+        juliet.judge(verdict).unwrap();
         let close = juliet.closed();
         if verdict == Verdict::Accept {
             let all = ["judge", "established", "stanza", "peer finished", "closed"];

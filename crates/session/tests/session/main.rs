@@ -8,6 +8,7 @@
     reason = "tests, and what they share"
 )]
 
+mod answering;
 mod bytes;
 mod closing;
 mod confirming;

@@ -4,7 +4,9 @@ use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use xtls_session::{Binding, Close, Config, Event, Mode, Peer, Service, Session, Verify};
+use xtls_session::{
+    Binding, Close, Config, Event, JudgeError, Mode, Peer, Service, Session, Verdict, Verify,
+};
 use xtls_stanza::{Address, Kind, Stanza};
 use xtls_tls::trust::{Level, Method, Policy, Store};
 use xtls_tls::{Identity, Role, Tls, default_provider, rustls, seeded};
@@ -202,6 +204,15 @@ impl Ours {
         self.session.send(stanza).unwrap();
     }
 
+    /// The owner's word on the key that the peer has.
+    pub(crate) fn judge(&mut self, verdict: Verdict) -> Result<(), JudgeError> {
+        let peer = match self.session.binding().role {
+            Role::Client => &IDENTITIES.1,
+            Role::Server => &IDENTITIES.0,
+        };
+        self.session.judge(self.now, peer.fingerprint(), verdict)
+    }
+
     /// The transport ends.
     pub(crate) fn cut(&mut self) {
         self.session.handle_wire_end(self.now);
@@ -253,7 +264,7 @@ impl Ours {
         self.session.handle_timeout(self.now);
         self.session.finish(self.now);
         self.session.close(self.now);
-        self.session.judge(self.now, xtls_session::Verdict::Accept);
+        assert!(self.judge(Verdict::Accept).is_err());
         self.session.abort();
         assert_eq!(self.session.poll_event(), None);
         assert_eq!(self.session.poll_timeout(), None);
@@ -358,9 +369,9 @@ pub(crate) fn name(event: &Event) -> &'static str {
         Event::Writable => "writable",
         Event::Unanswered(_) => "unanswered",
         Event::KeysOld => "keys old",
-        Event::Verify(Verify::Asked(_)) => "asked",
+        Event::Verify(Verify::Asked { .. }) => "asked",
         Event::Verify(Verify::Due { .. }) => "due",
-        Event::Verify(Verify::Compare(_)) => "compare",
+        Event::Verify(Verify::Compare { .. }) => "compare",
         Event::Verify(Verify::Done { .. }) => "done",
         Event::Verify(Verify::Failed { .. }) => "failed",
         Event::PeerFinished => "peer finished",

@@ -72,7 +72,7 @@ fn a_verdict_is_awaited_for_its_time() {
         assert_eq!(end.now - begun, 300 * SECOND);
         assert_eq!(end.closed().why, Why::JudgingTimeout);
         assert_eq!(end.names(), ["judge", "closed"]);
-        end.session.judge(end.now, Verdict::Accept);
+        assert!(end.judge(Verdict::Accept).is_err());
         assert_eq!(end.session.poll_event(), None);
     }
 }
@@ -202,7 +202,7 @@ fn endless_times_are_no_deadlines() {
     assert_eq!(romeo.session.poll_timeout(), None);
     settle(&mut romeo, &mut juliet);
     assert_eq!(romeo.session.poll_timeout(), None);
-    romeo.session.judge(romeo.now, Verdict::Accept);
+    romeo.judge(Verdict::Accept).unwrap();
     romeo.session.close(romeo.now);
     assert_eq!(romeo.session.poll_timeout(), None);
 }

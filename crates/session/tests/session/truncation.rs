@@ -224,7 +224,7 @@ fn a_bad_record_while_the_owner_thinks_releases_nothing() {
     });
     spoil(&mut wire);
     juliet.session.handle_wire(juliet.now, &wire);
-    juliet.session.judge(juliet.now, Verdict::Accept);
+    assert!(juliet.judge(Verdict::Accept).is_err());
     juliet.take();
     let close = juliet.closed();
     assert_eq!(juliet.names(), ["closed"]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use xtls_session::{Broken, Compare, Config, Event, Verdict, Verify, VerifyError};
+use xtls_session::{Broken, Compare, Config, Event, Run, Verdict, Verify, VerifyError};
 use xtls_stanza::verify::{Method as OnWire, Reason, Step};
 use xtls_tls::Role;
 use xtls_tls::verify::{Code, Fault, Method};
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::support::{Ours, Setup, bodies, message, settle, settle_cut};
 
 impl Ours {
-    fn verify(&mut self, compare: Compare) -> Result<(), VerifyError> {
+    pub(crate) fn verify(&mut self, compare: Compare) -> Result<Run, VerifyError> {
         let seed = match self.session.binding().role {
             Role::Client => 1,
             Role::Server => 2,
@@ -20,8 +20,25 @@ impl Ours {
             .verify(self.now, compare, Zeroizing::new([seed; 32]))
     }
 
+    /// The run that was told of last.
+    pub(crate) fn run(&self) -> Run {
+        self.told().run()
+    }
+
+    pub(crate) fn go(&mut self) -> Result<(), VerifyError> {
+        self.session.verify_go(self.now, self.run())
+    }
+
+    pub(crate) fn agree(&mut self) -> Result<(), VerifyError> {
+        self.session.verify_agree(self.now, self.run())
+    }
+
+    pub(crate) fn cancel(&mut self, reason: Reason) -> Result<(), VerifyError> {
+        self.session.verify_cancel(self.now, self.run(), reason)
+    }
+
     /// The last thing that was told about a verification.
-    fn told(&self) -> Verify {
+    pub(crate) fn told(&self) -> Verify {
         let told = self.events.iter().rev().find_map(|event| match event {
             Event::Verify(verify) => Some(verify.clone()),
             _ => None,
@@ -31,14 +48,14 @@ impl Ours {
 
     fn words(&self) -> [u16; 4] {
         match self.told() {
-            Verify::Compare(words) => words.numbers(),
+            Verify::Compare { words, .. } => words.numbers(),
             other => panic!("{other:?} where words are due"),
         }
     }
 
     fn broken(&self) -> (Broken, bool) {
         match self.told() {
-            Verify::Failed { why, counted } => (why, counted),
+            Verify::Failed { why, counted, .. } => (why, counted),
             other => panic!("{other:?} where a failure is due"),
         }
     }
@@ -49,7 +66,7 @@ fn code(text: &str) -> Compare {
 }
 
 /// Both want it, and both attempts are counted.
-fn begin(romeo: &mut Ours, juliet: &mut Ours, compare: [Compare; 2]) {
+pub(crate) fn begin(romeo: &mut Ours, juliet: &mut Ours, compare: [Compare; 2]) {
     let [romeos, juliets] = compare;
     romeo.verify(romeos).unwrap();
     settle(romeo, juliet);
@@ -57,8 +74,7 @@ fn begin(romeo: &mut Ours, juliet: &mut Ours, compare: [Compare; 2]) {
     settle(romeo, juliet);
     for end in [&mut *romeo, &mut *juliet] {
         assert!(matches!(end.told(), Verify::Due { .. }), "{:?}", end.told());
-        let now = end.now;
-        end.session.verify_go(now);
+        end.go().unwrap();
     }
     settle(romeo, juliet);
 }
@@ -72,10 +88,9 @@ fn strangers() -> (Ours, Ours) {
     (romeo, juliet)
 }
 
-fn agree(romeo: &mut Ours, juliet: &mut Ours) {
+pub(crate) fn agree(romeo: &mut Ours, juliet: &mut Ours) {
     for end in [&mut *romeo, &mut *juliet] {
-        let now = end.now;
-        end.session.verify_agree(now);
+        end.agree().unwrap();
     }
     settle(romeo, juliet);
 }
@@ -88,7 +103,7 @@ fn strangers_see_the_same_words_and_nothing_else_passes_before_the_verdict() {
     agree(&mut romeo, &mut juliet);
     assert_eq!(romeo.names(), ["judge", "due", "compare", "done"]);
     assert_eq!(juliet.names(), ["judge", "asked", "due", "compare", "done"]);
-    let Verify::Done { method, key } = juliet.told() else {
+    let Verify::Done { method, key, .. } = juliet.told() else {
         panic!("{:?}", juliet.told());
     };
     assert_eq!(method, Method::Words);
@@ -101,7 +116,7 @@ fn strangers_see_the_same_words_and_nothing_else_passes_before_the_verdict() {
     assert!(romeo.session.send(&message("too early")).is_err());
     for end in [&mut romeo, &mut juliet] {
         end.events.clear();
-        end.session.judge(end.now, Verdict::Accept);
+        end.judge(Verdict::Accept).unwrap();
     }
     settle(&mut romeo, &mut juliet);
     assert_eq!(romeo.names(), ["ready", "established"]);
@@ -140,16 +155,17 @@ fn another_code_fails_at_both_ends_and_counts() {
 fn words_that_differ_to_a_person_fail_at_both_ends() {
     let (mut romeo, mut juliet) = strangers();
     begin(&mut romeo, &mut juliet, [Compare::Words, Compare::Words]);
-    romeo.session.verify_agree(romeo.now);
+    romeo.agree().unwrap();
     settle(&mut romeo, &mut juliet);
-    juliet.session.verify_cancel(juliet.now, Reason::Mismatch);
+    juliet.cancel(Reason::Mismatch).unwrap();
     settle(&mut romeo, &mut juliet);
     assert_eq!(romeo.broken(), (Broken::There(Reason::Mismatch), true));
     assert_eq!(juliet.broken(), (Broken::Here(Reason::Mismatch), true));
     assert!(!romeo.names().contains(&"done"));
     // Agreeing afterwards is too late.
     let before = juliet.names().len();
-    juliet.session.verify_agree(juliet.now);
+    let run = juliet.run();
+    assert_eq!(juliet.agree(), Err(VerifyError::Stale(run)));
     settle(&mut romeo, &mut juliet);
     assert_eq!(juliet.names().len(), before);
 }
@@ -171,7 +187,7 @@ fn what_was_said_before_the_verdict_comes_after_it_in_order() {
     assert_eq!(juliet.stanzas(), []);
     // Steps from the responder are no confirmation.
     assert_eq!(romeo.names(), ["ready", "due", "compare", "done"]);
-    juliet.session.judge(juliet.now, Verdict::Accept);
+    juliet.judge(Verdict::Accept).unwrap();
     settle(&mut romeo, &mut juliet);
     assert_eq!(bodies(&juliet.stanzas()), ["one", "two", "three"]);
     assert_eq!(romeo.names().last(), Some(&"established"));
@@ -185,12 +201,12 @@ fn any_cutting_of_the_wire_gives_the_same() {
         juliet.verify(Compare::Words).unwrap();
         settle_cut(&mut romeo, &mut juliet, cut);
         for end in [&mut romeo, &mut juliet] {
-            end.session.verify_go(end.now);
+            end.go().unwrap();
         }
         settle_cut(&mut romeo, &mut juliet, cut);
         assert_eq!(romeo.words(), juliet.words());
-        romeo.session.verify_agree(romeo.now);
-        juliet.session.verify_agree(juliet.now);
+        romeo.agree().unwrap();
+        juliet.agree().unwrap();
         settle_cut(&mut romeo, &mut juliet, cut);
         for end in [&romeo, &juliet] {
             assert_eq!(end.names(), ["judge", "due", "compare", "done"], "{cut}");
@@ -218,7 +234,7 @@ fn nothing_is_said_before_the_attempt_is_counted() {
     );
     assert!(matches!(juliet.told(), Verify::Due { tag: Some(_), .. }));
     // The owner has counted three already.
-    juliet.session.verify_cancel(juliet.now, Reason::Locked);
+    juliet.cancel(Reason::Locked).unwrap();
     juliet.collect();
     assert_eq!(juliet.broken(), (Broken::Here(Reason::Locked), false));
     let heard = say(&Step::Pake([7; 33]), &mut juliet);
@@ -236,13 +252,14 @@ fn an_end_that_is_quicker_is_waited_for() {
         romeo.verify(compare.clone()).unwrap();
         juliet.verify(compare).unwrap();
         settle(&mut romeo, &mut juliet);
-        romeo.session.verify_go(romeo.now);
+        romeo.go().unwrap();
         settle(&mut romeo, &mut juliet);
-        juliet.session.verify_go(juliet.now);
+        juliet.go().unwrap();
         settle(&mut romeo, &mut juliet);
         assert_eq!(romeo.names().last(), Some(&last));
         assert_eq!(juliet.names().last(), Some(&last));
-        romeo.session.verify_cancel(romeo.now, Reason::Failed);
+        // Words are still to be compared; a code is done.
+        assert_eq!(romeo.cancel(Reason::Failed).is_ok(), last == "compare");
         settle(&mut romeo, &mut juliet);
     }
 }
@@ -314,7 +331,7 @@ fn a_run_that_is_cut_has_failed_and_counts() {
     romeo.cut();
     assert_eq!(romeo.broken(), (Broken::Ended, true));
     assert_eq!(romeo.names().last(), Some(&"closed"));
-    juliet.session.judge(juliet.now, Verdict::Refuse);
+    juliet.judge(Verdict::Refuse).unwrap();
     juliet.collect();
     assert_eq!(juliet.broken(), (Broken::Ended, true));
 
@@ -368,7 +385,7 @@ fn steps_out_of_order_or_unreadable_end_the_verification_and_not_the_session() {
             &mut juliet,
         );
         juliet.verify(Compare::Words).unwrap();
-        juliet.session.verify_go(juliet.now);
+        juliet.go().unwrap();
         stranger.say(&wrong, &mut juliet);
         let (why, counted) = juliet.broken();
         assert!(counted && !why.is_mismatch(), "{wrong}: {why}");
@@ -404,7 +421,8 @@ fn a_step_with_a_false_address_ends_the_session_also_before_the_verdict() {
 fn debug_shows_no_words_and_no_code() {
     let (mut romeo, mut juliet) = strangers();
     begin(&mut romeo, &mut juliet, [Compare::Words, Compare::Words]);
-    assert_eq!(format!("{:?}", romeo.told()), "Compare(ShortWords(..))");
+    let told = format!("{:?}", romeo.told());
+    assert!(told.ends_with("words: ShortWords(..) }"), "{told}");
     let shown = format!("{:?} {:?}", code("correct horse"), romeo.session);
     assert!(!shown.contains("horse"), "{shown}");
     // A deadline may hold the same digits.

@@ -158,7 +158,9 @@ const WAYS: [Way; 10] = [
     }),
     ("refuse", |world, id| {
         let now = world.now;
-        world.router(B).judge(now, id, Verdict::Refuse);
+        let key = identity(NAMES[A], 1).fingerprint();
+        // It may come too early or too late.
+        let _ = world.router(B).judge(now, id, key, Verdict::Refuse);
         world.router(B).close(now, id);
     }),
     ("lost", |world, _| {
@@ -316,7 +318,9 @@ fn a_call_after_the_end_does_nothing() {
     world.settle();
     world.closed(B, ids[B]);
     let router = world.router(B);
-    router.judge(now, ids[B], Verdict::Accept);
+    let key = identity(NAMES[A], 1).fingerprint();
+    let judged = router.judge(now, ids[B], key, Verdict::Accept);
+    assert_eq!(judged, Err(JudgeError::Gone(Gone)));
     router.finish(now, ids[B]);
     router.close(now, ids[B]);
     router.abort(now, ids[B]);

@@ -26,8 +26,16 @@ fn introduced(early: bool) -> (World, [TunnelId; 2]) {
 }
 
 fn refuse(world: &mut World, end: usize, id: TunnelId) {
+    let key = world
+        .whats(end, id)
+        .find_map(|what| match what {
+            What::Judge(introduction) => Some(introduction.fingerprint),
+            _ => None,
+        })
+        .unwrap();
     let now = world.now;
-    world.router(end).judge(now, id, Verdict::Refuse);
+    // It may come too late to count.
+    let _ = world.router(end).judge(now, id, key, Verdict::Refuse);
 }
 
 #[test]

@@ -34,7 +34,7 @@ use xtls_tls::rustls::time_provider::DefaultTimeProvider;
 use xtls_tls::trust::{Level, Method, Policy, Store};
 use zeroize::Zeroizing;
 
-use super::{Accept, Closed, Config, Event, Router, TunnelId, What, Why};
+use super::{Accept, Closed, Config, Event, Gone, JudgeError, Router, TunnelId, What, Why};
 
 /// The smaller address, which wins when opens cross.
 pub(super) const A: usize = 0;
@@ -269,10 +269,11 @@ impl World {
                 && let Some(event) = this.router.poll_event(now)
             {
                 quiet = false;
-                if matches!(event.what, What::Judge(_))
+                if let What::Judge(introduction) = &event.what
                     && let Some(verdict) = this.verdict
                 {
-                    this.router.judge(now, event.id, verdict);
+                    let key = introduction.fingerprint;
+                    this.router.judge(now, event.id, key, verdict).unwrap();
                 }
                 this.events.push(event);
             }
