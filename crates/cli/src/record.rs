@@ -1,7 +1,8 @@
 //! `--record`: a session as JSON lines, for drawing it later.
 //!
 //! Every carrying stanza is written as the server sees it, with its base64 text replaced by its length; inner stanzas by
-//! name, id and length, and whole only with `--record-plaintext`.
+//! name, id and length, and whole only with `--record-plaintext`. Stanzas that are no part of a tunnel, which other clients
+//! exchange with the account, are nobody's to show: of them kind, names of elements and lengths are written.
 
 use std::fs::OpenOptions;
 use std::io::{BufWriter, Write as _};
@@ -11,7 +12,8 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use xtls_client::{Inbound, LinkError, Uplink};
-use xtls_stanza::{Address, Content, Envelope, Payload, Stanza};
+use xtls_stanza::xtls::Control;
+use xtls_stanza::{Address, Content, Element, Envelope, Payload, Stanza, StanzaError};
 
 use crate::failure::Failure;
 
@@ -66,13 +68,7 @@ impl Recorder {
     }
 
     fn carrying(&self, direction: &str, envelope: &Envelope) {
-        let mut shown = envelope.clone();
-        let mut bytes = 0;
-        if let Content::Set(payload) = &mut shown.content {
-            bytes = redact(payload);
-        } else if let Content::Message { payloads, .. } = &mut shown.content {
-            bytes = payloads.iter_mut().map(redact).sum();
-        }
+        let (shown, bytes) = shown(envelope);
         let mut xml = Vec::new();
         shown.write(&mut xml);
         let mut whole = Vec::new();
@@ -106,13 +102,78 @@ impl Recorder {
     }
 }
 
-/// Takes the data out of a chunk and says how much it was.
-fn redact(payload: &mut Payload) -> usize {
-    if let Payload::Data(data) = payload {
-        std::mem::take(&mut data.bytes).len()
-    } else {
-        0
+/// What of a stanza is written, and how many bytes of a tunnel it carries.
+fn shown(envelope: &Envelope) -> (Envelope, usize) {
+    let mut shown = envelope.clone();
+    let (bytes, ours) = match &mut shown.content {
+        Content::Get(payload) | Content::Set(payload) => redact(payload),
+        Content::Result(None) => (0, true),
+        Content::Result(Some(payload)) => redact(payload),
+        Content::Error(error) => {
+            redact_error(error);
+            (0, true)
+        }
+        Content::Message {
+            payloads, error, ..
+        } => {
+            if let Some(error) = error {
+                redact_error(error);
+            }
+            redact_all(payloads)
+        }
+        Content::Presence { payloads, .. } => redact_all(payloads),
+    };
+    if !ours {
+        (shown.from, shown.to) = (None, None);
+        shown.id.clear();
     }
+    (shown, bytes)
+}
+
+fn redact_all(payloads: &mut [Payload]) -> (usize, bool) {
+    payloads.iter_mut().fold((0, false), |(sum, any), payload| {
+        let (bytes, ours) = redact(payload);
+        (sum.saturating_add(bytes), any || ours)
+    })
+}
+
+/// Takes out what must not be written. Says how many bytes of a tunnel that were, and whether the payload is one of those
+/// that tunnels are made of.
+fn redact(payload: &mut Payload) -> (usize, bool) {
+    match payload {
+        Payload::Data(data) => (std::mem::take(&mut data.bytes).len(), true),
+        Payload::Xtls(Control::Data(bytes)) => (std::mem::take(bytes).len(), true),
+        Payload::Open(_)
+        | Payload::Close(_)
+        | Payload::Xtls(
+            Control::Start { .. }
+            | Control::Proceed { .. }
+            | Control::Close { .. }
+            | Control::Closed,
+        )
+        | Payload::DiscoQuery(_)
+        | Payload::DiscoInfo(_)
+        | Payload::Ping => (0, true),
+        Payload::Malformed { sid, .. } => {
+            *sid = None;
+            (0, true)
+        }
+        Payload::Other(element) => {
+            *element = bare(element);
+            (0, false)
+        }
+    }
+}
+
+/// The words of an error may repeat those that it answers.
+fn redact_error(error: &mut StanzaError) {
+    error.text = None;
+    error.app = error.app.as_ref().map(bare);
+}
+
+/// An element's name alone.
+fn bare(element: &Element) -> Element {
+    Element::new(&element.name, &element.ns)
 }
 
 /// A link whose stanzas are recorded as they pass.
@@ -156,3 +217,7 @@ impl<U: Uplink> Uplink for Recorded<U> {
         self.inner.close().await
     }
 }
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;
