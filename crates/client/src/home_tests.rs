@@ -150,12 +150,95 @@ fn an_exposed_folder_is_refused() {
 #[test]
 fn a_home_that_others_can_write_to_is_refused() {
     let (folder, home, _) = settled();
-    set_mode(&folder.path().join("xtls"), 0o777);
-    assert!(matches!(
-        home.identity(&juliet()),
-        Err(HomeError::Private(_))
-    ));
-    assert!(matches!(home.pins(&juliet()), Err(HomeError::Private(_))));
+    let root = folder.path().join("xtls");
+    set_mode(&root, 0o777);
+    all_refused(&home, &root);
+}
+
+/// All that a home can be asked for is refused, because of this folder.
+fn all_refused(home: &Home, open: &Path) {
+    let refusals = [
+        home.identity(&juliet()).map(drop),
+        home.key(&juliet()).map(drop),
+        home.has(&juliet()).map(drop),
+        home.pins(&juliet()).map(drop),
+        home.accounts().map(drop),
+    ];
+    for refusal in refusals {
+        let error = refusal.unwrap_err();
+        assert!(
+            matches!(&error, HomeError::Private(Exposed::Above { path, .. }) if path == open),
+            "{error}"
+        );
+    }
+}
+
+/// Somebody who can rename in a folder far above puts an older copy of the home into its place, in which a key that is
+/// revoked today is verified.
+#[test]
+fn an_older_copy_that_a_writer_far_above_put_in_place_is_not_believed() {
+    let root = tempfile::tempdir().unwrap();
+    let open = root.path().join("open");
+    let home = Home::at(open.join("between/home"));
+    let key = xtls_tls::Fingerprint::of_spki(b"stolen");
+    home.identity(&juliet()).unwrap();
+    let mut pins = home.pins(&juliet()).unwrap();
+    pins.pin_first_use("romeo@montague.example", key).unwrap();
+    let copied = Command::new("cp")
+        .arg("-a")
+        .args([open.join("between"), open.join("older")])
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    pins.change(|store, now| store.revoke("romeo@montague.example", key, now))
+        .unwrap();
+    set_mode(&open, 0o777);
+    fs::rename(open.join("between"), open.join("aside")).unwrap();
+    fs::rename(open.join("older"), open.join("between")).unwrap();
+    all_refused(&home, &open);
+    // Nor is anything made there for an account that is new.
+    let romeo = address("romeo@montague.example");
+    assert!(home.identity(&romeo).is_err() && home.pins(&romeo).is_err());
+    assert!(!home.account(&romeo).exists());
+}
+
+#[test]
+fn looking_for_a_key_makes_nothing() {
+    let (folder, home) = home();
+    assert!(home.key(&juliet()).unwrap().is_none());
+    assert!(!home.has(&juliet()).unwrap());
+    assert_eq!(home.accounts().unwrap(), []);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    // Pins without a key are found, and no key is made for them.
+    home.pins(&juliet()).unwrap();
+    assert!(home.has(&juliet()).unwrap());
+    assert!(home.key(&juliet()).unwrap().is_none());
+    let made = home.identity(&juliet()).unwrap().fingerprint();
+    assert_eq!(home.key(&juliet()).unwrap().unwrap().fingerprint(), made);
+}
+
+#[test]
+fn with_a_clock_at_1970_the_clock_is_named_and_nothing_is_made() {
+    let (folder, home) = home();
+    for (now, day) in [(300, "1970-01-01"), (EARLIEST - 1, "2024-12-31")] {
+        let error = home.identity_at(&juliet(), now).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("the clock of this machine says {day}, which cannot be; no key was made")
+        );
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    home.identity_at(&juliet(), EARLIEST).unwrap();
+    // A key that is there needs no clock.
+    home.identity_at(&juliet(), 300).unwrap();
+}
+
+#[test]
+fn a_clock_after_all_time_is_named_and_no_key_is_made() {
+    let (_folder, home) = home();
+    let error = home.identity_at(&juliet(), 253_370_764_800).unwrap_err();
+    assert!(matches!(error, HomeError::Clock { .. }), "{error}");
+    assert!(home.key(&juliet()).unwrap().is_none());
 }
 
 #[test]
@@ -263,6 +346,10 @@ fn pins_live_beside_the_key() {
 
 /// The address that a folder name stands for.
 fn of_folder(name: &str) -> Option<String> {
+    String::from_utf8(of_octets(name)?).ok()
+}
+
+fn of_octets(name: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut rest = name.bytes();
     while let Some(byte) = rest.next() {
@@ -273,7 +360,7 @@ fn of_folder(name: &str) -> Option<String> {
             bytes.push(byte);
         }
     }
-    String::from_utf8(bytes).ok()
+    Some(bytes)
 }
 
 #[test]
@@ -292,7 +379,72 @@ fn nasty_addresses_have_harmless_names() {
     }
 }
 
+#[test]
+fn a_name_is_cut_only_when_it_is_too_long_for_a_file_system() {
+    let of = |length: usize| format!("{}@capulet.example", "j".repeat(length - 16));
+    let [longest, longer] = [of(LONGEST_NAME), of(LONGEST_NAME + 1)];
+    assert_eq!(folder_name(&longest), longest);
+    let cut = folder_name(&longer);
+    assert_eq!(cut.len(), LONGEST_NAME);
+    assert!(longer.starts_with(cut.split_once('~').unwrap().0));
+    // Addresses that differ only behind the cut.
+    let other = longer.replace("capulet", "montagu");
+    assert_ne!(cut, folder_name(&other));
+}
+
+#[test]
+fn accounts_with_long_names_are_made_found_and_told_apart() {
+    let (_folder, home) = home();
+    let mut long: Vec<_> = [
+        "\u{6F22}".repeat(30),
+        "\u{6F22}".repeat(29) + "\u{5B57}",
+        "\u{436}".repeat(48),
+        "\u{6F22}".repeat(341),
+    ]
+    .iter()
+    .map(|local| address(&format!("{local}@capulet.example")))
+    .collect();
+    let mut keys = std::collections::BTreeSet::new();
+    for account in &long {
+        keys.insert(home.identity(account).unwrap().fingerprint());
+        home.pins(account)
+            .unwrap()
+            .pin_first_use(
+                "romeo@montague.example",
+                xtls_tls::Fingerprint::of_spki(b"r"),
+            )
+            .unwrap();
+        assert!(home.account(account).join("pins").exists());
+    }
+    assert_eq!(keys.len(), long.len());
+    long.sort();
+    assert_eq!(home.accounts().unwrap(), long);
+}
+
+#[test]
+fn a_folder_that_has_its_whole_name_is_found_as_ever() {
+    let (_folder, home, path) = settled();
+    assert_eq!(
+        path.parent().unwrap().file_name().unwrap(),
+        "juliet@capulet.example"
+    );
+    let account = address(&format!("{}@capulet.example", "\u{6F22}".repeat(26)));
+    let name = "%E6%BC%A2".repeat(26) + "@capulet.example";
+    assert_eq!(home.account(&account).file_name().unwrap(), name.as_str());
+}
+
 proptest! {
+    #[test]
+    fn long_names_fit_are_harmless_and_never_those_of_short_ones(bare in "\\PC{200,400}", short in "\\PC{0,60}") {
+        let name = folder_name(&bare);
+        prop_assert!(name.len() <= LONGEST_NAME);
+        let (kept, hash) = name.split_once('~').unwrap();
+        prop_assert!(hash.len() == 64 && hash.chars().all(|c| c.is_ascii_hexdigit()));
+        // What is kept is cut between two octets of the address.
+        prop_assert!(of_octets(kept).is_some_and(|octets| bare.as_bytes().starts_with(&octets)));
+        prop_assert!(!folder_name(&short).contains('~') || folder_name(&short).len() > 200);
+    }
+
     #[test]
     fn folder_names_never_collide_and_never_lead_out(bare in "\\PC{1,40}|[./\\\\%a-f0-9@]{1,12}") {
         let name = folder_name(&bare);

@@ -88,7 +88,7 @@ pub use {xtls_ibb as ibb, xtls_session as session, xtls_stanza as stanza, xtls_t
 pub use client::{Client, Incoming, JudgeError, Sender, Task, Tunnel};
 pub use home::{Home, HomeError};
 pub use pins::{Pins, PinsError};
-pub use private::Exposed;
+pub use private::{Exposed, LockError};
 pub use relay::Relay;
 pub use router::{Accept, Config, Router};
 pub use uplink::{Inbound, LinkError, Uplink};

@@ -73,6 +73,9 @@ pub enum PinsError {
     /// Others could read or change it.
     #[error(transparent)]
     Private(#[from] private::Exposed),
+    /// Processes that change the file cannot be kept apart.
+    #[error(transparent)]
+    Lock(#[from] private::LockError),
     /// The change is against the rules of trust.
     #[error(transparent)]
     Pin(#[from] PinError),
@@ -182,7 +185,7 @@ impl Pins {
             self.store = Arc::new(store);
             return Ok(changed);
         };
-        let _lock = private::lock(path).map_err(|source| file(path, source))?;
+        let _lock = private::lock(path)?;
         let mut store = match open(path, stamp.is_some())? {
             Some(mut found) => read(path, &mut found)?,
             None => Store::new(),

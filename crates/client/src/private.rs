@@ -1,15 +1,24 @@
 //! Files that nobody else may read or change: ssh's rule.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
+
+mod above;
+mod lock;
+mod write;
+
+pub(crate) use above::check as check_above;
+pub use lock::LockError;
+pub(crate) use lock::lock;
+pub(crate) use write::{put_new, sync_folder, write_beside};
 
 /// A secret or a trust decision lies open to others.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Exposed {
     /// Other accounts of this machine may read or write it.
-    #[error("{} can be used by others (mode {mode:03o}): make it private with `chmod {wanted:03o} {}`", .path.display(), .path.display())]
+    #[error("{} can be used by others (mode {mode:03o}) and should be its owner's alone (mode {wanted:03o})", .path.display())]
     Mode {
         /// The file or folder.
         path: PathBuf,
@@ -17,6 +26,14 @@ pub enum Exposed {
         mode: u32,
         /// What they should be.
         wanted: u32,
+    },
+    /// Others may change a folder above it, and so put something else in its place.
+    #[error("others may write to the folder {} (mode {mode:03o}), and put another folder in the place of one below it", .path.display())]
+    Above {
+        /// The folder above.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
     },
     /// It belongs to somebody else.
     #[error("{} belongs to another user (uid {owner})", .path.display())]
@@ -87,30 +104,6 @@ pub(crate) fn check_folder(path: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Refuses a folder in which others could put another folder in a private one's place. It may be read by others, and a
-/// link may lead to it.
-pub(crate) fn check_above(path: &Path) -> Result<(), Fault> {
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_dir() {
-        return Err(not_a(path, Kind::Folder).into());
-    }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
-        if owner != 0 && owner != rustix::process::geteuid().as_raw() {
-            let path = path.to_owned();
-            return Err(Exposed::Owner { path, owner }.into());
-        }
-        // In a sticky folder (as /tmp) nobody moves what is another's.
-        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
-            let (path, mode, wanted) = (path.to_owned(), mode & 0o777, 0o700);
-            return Err(Exposed::Mode { path, mode, wanted }.into());
-        }
-    }
-    Ok(())
-}
-
 /// Creates a folder, and those above it, for their owner alone.
 pub(crate) fn folder(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
@@ -121,53 +114,6 @@ pub(crate) fn folder(path: &Path) -> io::Result<()> {
         builder.mode(0o700);
     }
     builder.create(path)
-}
-
-/// Waits until nobody else holds the lock of this path: a file beside it that is never replaced. The lock ends with the
-/// returned file.
-pub(crate) fn lock(path: &Path) -> io::Result<File> {
-    let lock = options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(beside(path, "lock"))?;
-    lock.lock()?;
-    Ok(lock)
-}
-
-/// Writes a whole new file beside the path, down to the disk, for its owner to put in place. Under the path's
-/// [`lock`]: what a process that was killed has left there is thrown away.
-pub(crate) fn write_beside(path: &Path, text: &str) -> io::Result<(PathBuf, File)> {
-    write_beside_with(path, |file| file.write_all(text.as_bytes()))
-}
-
-pub(crate) fn write_beside_with(
-    path: &Path,
-    write: impl FnOnce(&mut File) -> io::Result<()>,
-) -> io::Result<(PathBuf, File)> {
-    let fresh = beside(path, "new");
-    match fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = options().write(true).create_new(true).open(&fresh)?;
-    let written = write(&mut file).and_then(|()| file.sync_all());
-    if let Err(error) = written {
-        // Half a file is nobody's: the name is free again, and a second failure changes nothing.
-        let _ = fs::remove_file(&fresh);
-        return Err(error);
-    }
-    Ok((fresh, file))
-}
-
-/// Makes the names in the path's folder as lasting as the files.
-pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        #[cfg(unix)]
-        Some(folder) => File::open(folder)?.sync_all(),
-        _ => Ok(()),
-    }
 }
 
 /// Options that create files for their owner alone, follow no link and wait for no pipe.

@@ -11,6 +11,7 @@ mod format;
 use std::{collections::BTreeMap, fmt};
 
 pub use attempts::{ATTEMPT_LIFE, MAX_ATTEMPTS};
+pub use day::Day;
 pub use error::{PinError, TrustError};
 pub use format::{StoreError, StoreRule};
 
@@ -90,9 +91,9 @@ impl fmt::Display for Pin {
         write!(f, "{} ({}", self.fingerprint, self.level)?;
         match self.level {
             Level::FirstUse => {}
-            Level::Verified(_) | Level::Revoked => write!(f, " on {}", day::Day(self.since))?,
+            Level::Verified(_) | Level::Revoked => write!(f, " on {}", Day(self.since))?,
         }
-        let (first, last) = (day::Day(self.first_seen), day::Day(self.last_seen));
+        let (first, last) = (Day(self.first_seen), Day(self.last_seen));
         write!(f, ", first seen {first}, last seen {last})")
     }
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 
 /// Shows the UTC day of a moment in unix seconds as `YYYY-MM-DD`.
-pub(super) struct Day(pub(super) i64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Day(pub i64);
 
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
