@@ -85,7 +85,7 @@ async fn an_initiator_refuses_a_changed_key() {
         shown
             .expect(0)
             .text()
-            .contains(&stage.romeo.fingerprint().to_string())
+            .contains(&stage.romeo.fingerprint().hex())
     );
     assert_eq!(shown.output.len(), 1);
 }

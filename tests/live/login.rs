@@ -12,8 +12,7 @@ use xtls_tests::live::server::Server;
 async fn a_wrong_password_is_tried_once() {
     let romeo = Person::new(&Server::free(), "romeo");
     let log = Log::begin(romeo.server());
-    let file = romeo.file("password");
-    std::fs::write(&file, "wherefore\n").unwrap();
+    let file = romeo.secret("password", "wherefore\n");
     let started = Instant::now();
     let program = romeo
         .online(&["stanzas", "--listen"])
@@ -37,8 +36,7 @@ async fn a_wrong_password_is_tried_once() {
 #[tokio::test]
 async fn ejabberd_refuses_a_wrong_password_and_takes_the_right_one() {
     let romeo = Person::new(&Server::ejabberd(), "romeo");
-    let file = romeo.file("password");
-    std::fs::write(&file, "wherefore\n").unwrap();
+    let file = romeo.secret("password", "wherefore\n");
     let program = romeo
         .online(&["stanzas", "--listen"])
         .without("--password-file");

@@ -1,8 +1,6 @@
 //! Whose key, whose pins, which password.
 
-use std::fs;
-use std::io::{BufRead as _, IsTerminal as _, Read as _};
-use std::path::Path;
+use std::io::IsTerminal as _;
 
 use etcetera::BaseStrategy as _;
 use xtls_client::Home;
@@ -11,6 +9,8 @@ use zeroize::Zeroizing;
 
 use crate::args::{Account, Server};
 use crate::failure::Failure;
+use crate::secret;
+use crate::suggest::Suggest;
 
 /// The folder of keys and pins: `--home`, `XTLS_HOME`, or where the platform keeps an application's data.
 pub(crate) fn home(account: &Account) -> Result<Home, Failure> {
@@ -32,21 +32,44 @@ pub(crate) fn account(account: &Account, home: &Home) -> Result<Address, Failure
     match known.as_slice() {
         [only] => Ok(only.clone()),
         [] => Err(Failure::usage("whose account? name it with --account JID")),
-        several => {
-            let names: Vec<_> = several.iter().map(Address::as_str).collect();
-            let hint = format!("there are keys for {}", names.join(", "));
-            Err(Failure::usage("which account? name it with --account JID").hint(hint))
-        }
+        several => Err(Failure::usage("which account? name it with --account JID")
+            .hint(format!("there are keys for {}", names(several)))),
     }
+}
+
+/// The same, for what reads and changes pins: an account that has neither a key nor pins here is most likely mistyped, and
+/// nothing is made for it.
+pub(crate) fn known(args: &Account, home: &Home) -> Result<Address, Failure> {
+    let account = account(args, home)?;
+    if home.has(&account)? {
+        return Ok(account);
+    }
+    let others = home.accounts()?;
+    let there = match others.as_slice() {
+        [] => "there are no keys at all here".to_owned(),
+        others => format!("there are keys for {}", names(others)),
+    };
+    let make = Suggest::new(args).line(&["id"], &[]);
+    Err(
+        Failure::usage(format!("there is no key for {account} here")).hint(format!(
+            "{there}; if it is the right account, this makes one:{}",
+            Suggest::block(&[make])
+        )),
+    )
+}
+
+fn names(accounts: &[Address]) -> String {
+    let names: Vec<_> = accounts.iter().map(Address::as_str).collect();
+    names.join(", ")
 }
 
 /// The password: from a file, the environment or a prompt.
 pub(crate) fn password(server: &Server, account: &Address) -> Result<Zeroizing<String>, Failure> {
     if let Some(path) = &server.password_file {
-        return first_line("password", path);
+        return secret::in_file("password", path);
     }
-    if let Ok(password) = std::env::var("XTLS_PASSWORD") {
-        return Ok(Zeroizing::new(password));
+    if let Some(password) = secret::in_variable("password", "XTLS_PASSWORD")? {
+        return Ok(password);
     }
     if !std::io::stderr().is_terminal() {
         return Err(Failure::usage(format!("no password for {account}"))
@@ -56,23 +79,3 @@ pub(crate) fn password(server: &Server, account: &Address) -> Result<Zeroizing<S
         .map(Zeroizing::new)
         .map_err(|error| Failure::usage(format!("no password for {account}: {error}")))
 }
-
-/// The first line of a file that holds a secret.
-pub(crate) fn first_line(secret: &str, path: &Path) -> Result<Zeroizing<String>, Failure> {
-    let wrong =
-        |why: String| Failure::usage(format!("the {secret} file {}: {why}", path.display()));
-    let file = fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
-    let mut line = Zeroizing::new(String::with_capacity(SECRET_LIMIT));
-    let limit = u64::try_from(SECRET_LIMIT).unwrap_or(u64::MAX);
-    std::io::BufReader::new(file.take(limit))
-        .read_line(&mut line)
-        .map_err(|error| wrong(error.to_string()))?;
-    let line = Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned());
-    if line.is_empty() {
-        return Err(wrong("its first line is empty".to_owned()));
-    }
-    Ok(line)
-}
-
-/// RFC 7613 has no limit; nobody's password is longer, and no code is.
-const SECRET_LIMIT: usize = 4096;

@@ -5,6 +5,7 @@ use xtls_client::session::Why as Session;
 use xtls_client::tls::TlsError;
 use xtls_client::{HomeError, JudgeError, LinkError, PinsError};
 
+use crate::mend;
 use crate::suggest::{Suggest, THEIR_FINGERPRINT};
 
 /// The program's end when it is not a good one.
@@ -42,6 +43,13 @@ impl Failure {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    pub(crate) fn maybe_hint(self, hint: Option<String>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
     }
 
     pub(crate) fn failed(what: impl Into<String>) -> Self {
@@ -192,7 +200,8 @@ impl From<LinkError> for Failure {
 
 impl From<HomeError> for Failure {
     fn from(error: HomeError) -> Self {
-        Self::failed(error.to_string())
+        let hint = mend::home(&error);
+        Self::failed(error.to_string()).maybe_hint(hint)
     }
 }
 
@@ -200,7 +209,7 @@ impl From<PinsError> for Failure {
     fn from(error: PinsError) -> Self {
         let pin = matches!(error, PinsError::Pin(_));
         let code = if pin { Code::Identity } else { Code::Failed };
-        Self::new(code, error.to_string())
+        Self::new(code, error.to_string()).maybe_hint(mend::pins(&error))
     }
 }
 

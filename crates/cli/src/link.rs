@@ -29,15 +29,15 @@ pub(crate) struct Link {
     pub(crate) recorder: Option<Recorder>,
 }
 
-/// Logs in and starts the client.
+/// Logs in and starts the client. A key that is not there yet is made after the login, so that an account that does not
+/// exist, or is mistyped, gets none. What is wrong with one that is there is said before.
 pub(crate) async fn connect(talk: &Talk) -> Result<Link, Failure> {
     let home = account::home(&talk.account)?;
     let account = account::account(&talk.account, &home)?;
-    let identity = home.identity(&account)?;
-    let fingerprint = identity.fingerprint();
-    let pins = home.pins(&account)?;
-    let policy = policy(&talk.tunnel);
-    let config = config(identity, &pins, &talk.tunnel, policy)?;
+    let known = match home.key(&account)? {
+        Some(identity) => Some((identity, home.pins(&account)?)),
+        None => None,
+    };
     let recorder = match &talk.tunnel.record {
         Some(path) => Some(Recorder::create(path, talk.tunnel.record_plaintext)?),
         None => None,
@@ -46,6 +46,13 @@ pub(crate) async fn connect(talk: &Talk) -> Result<Link, Failure> {
     let uplink = xmpp::connect(options)
         .await
         .map_err(|error| Failure::new(Code::Server, error.to_string()))?;
+    let (identity, pins) = match known {
+        Some(known) => known,
+        None => (home.identity(&account)?, home.pins(&account)?),
+    };
+    let fingerprint = identity.fingerprint();
+    let policy = policy(&talk.tunnel);
+    let config = config(identity, &pins, &talk.tunnel, policy)?;
     let uplink = Recorded::new(uplink, recorder.clone());
     let (client, incoming, task) = Client::start(uplink, config, pins)?;
     let own = client.own().clone();

@@ -4,21 +4,25 @@ mod account;
 mod args;
 mod ask;
 mod demo;
+mod dumps;
 mod face;
 mod failure;
 mod link;
+mod mend;
 mod one_line;
+mod qr;
 mod record;
 mod say;
+mod secret;
 mod suggest;
 mod talk;
 mod trust;
+mod usage;
 mod verify;
 mod words;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Output, Verb};
@@ -27,10 +31,13 @@ use failure::Failure;
 use say::Say;
 
 fn main() -> ExitCode {
-    // clap itself ends the program with code 2 on a wrong command line.
-    let cli = Cli::parse();
+    let cli = match usage::parse() {
+        Ok(cli) => cli,
+        Err(failure) => return ExitCode::from(failure.code as u8),
+    };
     log(&cli.output);
     let say = Say::new(&cli.output);
+    dumps::off(say);
     match run(&cli, say) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -25,6 +25,11 @@ impl Say {
         }
     }
 
+    /// Whether a program reads what is said.
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
     /// Something happened. `fields` are for programs, `text` is for people.
     pub(crate) fn event(self, name: &str, fields: &[(&str, Value)], text: impl Display) {
         if self.json {
@@ -82,13 +87,18 @@ impl Say {
     }
 
     fn line(self, name: &str, fields: &[(&str, Value)]) {
-        let mut object = Map::new();
-        object.insert("event".to_owned(), Value::from(name));
-        for (key, value) in fields {
-            object.insert((*key).to_owned(), value.clone());
-        }
-        write(format_args!("{}", Value::Object(object)));
+        write(format_args!("{}", object(name, fields)));
     }
+}
+
+/// An event, or an answer, as programs read it.
+pub(crate) fn object(name: &str, fields: &[(&str, Value)]) -> Value {
+    let mut object = Map::new();
+    object.insert("event".to_owned(), Value::from(name));
+    for (key, value) in fields {
+        object.insert((*key).to_owned(), value.clone());
+    }
+    Value::Object(object)
 }
 
 /// Where lines go while somebody types: above the line that is being typed.

@@ -5,7 +5,7 @@
 //! would be easier than comparing it.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use xtls_stanza::Address;
 
@@ -61,6 +61,21 @@ impl Suggest {
             .map(|line| format!("\n        {line}"))
             .collect()
     }
+}
+
+/// A command of the system on paths, such as the one that makes a file private.
+pub(crate) fn on_paths(words: &str, paths: &[&Path]) -> String {
+    let mut line = words.to_owned();
+    if paths
+        .iter()
+        .any(|path| path.as_os_str().as_encoded_bytes().starts_with(b"-"))
+    {
+        push(&mut line, "--".to_owned());
+    }
+    for path in paths {
+        push(&mut line, quote(path.as_os_str()));
+    }
+    line
 }
 
 fn push(line: &mut String, word: String) {

@@ -107,3 +107,15 @@ fn harmless_words_are_not_quoted() {
         "xtls verify --account juliet@capulet.example romeo@montague.example/orchard"
     );
 }
+
+#[test]
+fn commands_on_paths_are_quoted_too() {
+    assert_eq!(
+        on_paths("chmod 600", &[Path::new("/a b/c")]),
+        "chmod 600 '/a b/c'"
+    );
+    assert_eq!(
+        on_paths("mv -i", &[Path::new("-x"), Path::new("y")]),
+        "mv -i -- -x y"
+    );
+}

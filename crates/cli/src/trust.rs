@@ -1,17 +1,17 @@
 //! `xtls trust` and `xtls id`.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use xtls_client::PinsError;
 use xtls_client::tls::trust::{Level, MAX_ATTEMPTS, Method, Pin, PinError};
 use xtls_client::tls::{Fingerprint, Identity};
 
-use crate::account::{account, home};
+use crate::account::{account, home, known};
 use crate::args::{Account, Id, Trust, TrustPeer, TrustPin, TrustRevoke};
 use crate::failure::{Code, Failure};
-use crate::say::Say;
+use crate::say::{self, Say};
 use crate::suggest::Suggest;
-use crate::words;
+use crate::{qr, words};
 
 /// Shows one's own address and key.
 pub(crate) fn id(args: &Id, say: Say) -> Result<(), Failure> {
@@ -19,45 +19,80 @@ pub(crate) fn id(args: &Id, say: Say) -> Result<(), Failure> {
     let account = account(&args.account, &home)?;
     let identity = home.identity(&account)?;
     let fingerprint = identity.fingerprint();
+    let folder = home.account(&account);
     let uri = format!("xmpp:{}?xtls;fp={}", account.bare(), fingerprint.hex());
-    let mut out = anstream::stdout().lock();
-    let written = (|| {
-        writeln!(out, "address      {}", account.bare())?;
-        writeln!(out, "fingerprint  {fingerprint}")?;
-        for (at, line) in words::of_fingerprint(&fingerprint).iter().enumerate() {
-            writeln!(
-                out,
-                "{}{line}",
-                if at == 0 {
-                    "words        "
-                } else {
-                    "             "
-                }
-            )?;
-        }
-        writeln!(out, "uri          {uri}")?;
-        if args.qr
-            && let Ok(code) = qrcode::QrCode::new(&uri)
-        {
-            let image = code
-                .render::<qrcode::render::unicode::Dense1x2>()
-                .quiet_zone(true)
-                .build();
-            writeln!(out, "\n{image}")?;
-        }
-        out.flush()
-    })();
-    written.map_err(stdout_failed)?;
-    say.event(
-        "id",
-        &[
-            ("address", account.bare().into()),
-            ("fingerprint", fingerprint.hex().into()),
-            ("uri", uri.into()),
-        ],
-        format_args!("the key lives in {}", home.account(&account).display()),
-    );
+    let words = words::of_fingerprint(&fingerprint);
+    let fields = [
+        ("address", account.bare().into()),
+        ("fingerprint", fingerprint.hex().into()),
+        ("words", words.join(" ").into()),
+        ("uri", uri.as_str().into()),
+        ("folder", folder.to_string_lossy().into()),
+    ];
+    if args.qr && !say.is_json() {
+        return show_code(&uri);
+    }
+    let mut rows = vec![("address", vec![account.bare().to_owned()])];
+    rows.push(("fingerprint", words::rows(&fingerprint).to_vec()));
+    rows.push(("words", words));
+    rows.push(("uri", vec![uri.clone()]));
+    let text: String = rows.iter().map(|(name, lines)| row(name, lines)).collect();
+    answer("id", &fields, &text, say)?;
+    if !say.is_json() {
+        say.event(
+            "folder",
+            &[],
+            format_args!("the key lives in {}", folder.display()),
+        );
+    }
     Ok(())
+}
+
+/// A name, and what it stands for in lines below each other.
+fn row(name: &str, lines: &[String]) -> String {
+    let mut text = String::new();
+    for (at, line) in lines.iter().enumerate() {
+        let name = if at == 0 { name } else { "" };
+        text.push_str(&format!("{name:<13}{line}\n"));
+    }
+    text
+}
+
+/// The code alone, so that it stays on a small screen. Its colours are no decoration: without them it is inverted on dark
+/// terminals.
+fn show_code(uri: &str) -> Result<(), Failure> {
+    let lines =
+        qr::lines(uri).ok_or_else(|| Failure::failed("the address is too long for a QR code"))?;
+    let terminal = std::io::stdout().is_terminal();
+    let text: String = lines
+        .iter()
+        .map(|line| match terminal {
+            true => qr::coloured(line) + "\n",
+            false => format!("{line}\n"),
+        })
+        .collect();
+    print_all(&text)
+}
+
+/// The answer to a query, on standard output: an object on one line for programs, text for people.
+fn answer(
+    name: &str,
+    fields: &[(&str, serde_json::Value)],
+    text: &str,
+    say: Say,
+) -> Result<(), Failure> {
+    if say.is_json() {
+        print_all(&format!("{}\n", say::object(name, fields)))
+    } else {
+        print_all(text)
+    }
+}
+
+fn print_all(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::failed(format!("standard output: {error}")))
 }
 
 pub(crate) fn trust(verb: &Trust, say: Say) -> Result<(), Failure> {
@@ -72,7 +107,7 @@ pub(crate) fn trust(verb: &Trust, say: Say) -> Result<(), Failure> {
 
 fn list(args: &Account, say: Say) -> Result<(), Failure> {
     let home = home(args)?;
-    let account = account(args, &home)?;
+    let account = known(args, &home)?;
     let store = home.pins(&account)?.store();
     let mut none = true;
     for (peer, pins) in store.list() {
@@ -93,7 +128,7 @@ fn list(args: &Account, say: Say) -> Result<(), Failure> {
 
 fn show(args: &TrustPeer, say: Say) -> Result<(), Failure> {
     let home = home(&args.account)?;
-    let account = account(&args.account, &home)?;
+    let account = known(&args.account, &home)?;
     let store = home.pins(&account)?.store();
     let pins = store.of(args.peer.bare());
     if pins.is_empty() {
@@ -121,9 +156,9 @@ fn show(args: &TrustPeer, say: Say) -> Result<(), Failure> {
 
 fn pin(args: &TrustPin, say: Say) -> Result<(), Failure> {
     let home = home(&args.account)?;
-    let account = account(&args.account, &home)?;
+    let account = known(&args.account, &home)?;
     let key = fingerprint(&args.fingerprint)?;
-    not_own(key, &home.identity(&account)?)?;
+    not_own(key, home.key(&account)?.as_ref())?;
     let peer = args.peer.bare();
     let level = Level::Verified(Method::Fingerprint);
     let pinned = home.pins(&account)?.change(|store, now| {
@@ -181,7 +216,7 @@ fn not_pinned(error: PinsError, suggest: &Suggest, peer: &str, key: Fingerprint)
 
 fn forget(args: &TrustPeer, say: Say) -> Result<(), Failure> {
     let home = home(&args.account)?;
-    let account = account(&args.account, &home)?;
+    let account = known(&args.account, &home)?;
     let peer = args.peer.bare();
     let mut pins = home.pins(&account)?;
     if pins.store().of(peer).is_empty() {
@@ -191,14 +226,24 @@ fn forget(args: &TrustPeer, say: Say) -> Result<(), Failure> {
     say.event(
         "forgotten",
         &[("peer", peer.into()), ("keys", dropped.into())],
-        format_args!("{dropped} keys of {peer} are forgotten; revoked ones stay refused"),
+        format_args!(
+            "{} of {peer} forgotten; revoked ones stay refused",
+            keys(dropped)
+        ),
     );
     Ok(())
 }
 
+fn keys(count: usize) -> String {
+    match count {
+        1 => "1 key".to_owned(),
+        several => format!("{several} keys"),
+    }
+}
+
 fn revoke(args: &TrustRevoke, say: Say) -> Result<(), Failure> {
     let home = home(&args.account)?;
-    let account = account(&args.account, &home)?;
+    let account = known(&args.account, &home)?;
     let peer = args.peer.bare();
     let mut pins = home.pins(&account)?;
     let keys: Vec<Fingerprint> = if args.fingerprint.is_empty() {
@@ -208,7 +253,7 @@ fn revoke(args: &TrustRevoke, say: Say) -> Result<(), Failure> {
         live.map(|pin| pin.fingerprint).collect()
     } else {
         let key = fingerprint(&args.fingerprint)?;
-        not_own(key, &home.identity(&account)?)?;
+        not_own(key, home.key(&account)?.as_ref())?;
         vec![key]
     };
     if keys.is_empty() {
@@ -230,8 +275,8 @@ fn revoke(args: &TrustRevoke, say: Say) -> Result<(), Failure> {
     Ok(())
 }
 
-fn not_own(key: Fingerprint, own: &Identity) -> Result<(), Failure> {
-    if own.fingerprint() != key {
+fn not_own(key: Fingerprint, own: Option<&Identity>) -> Result<(), Failure> {
+    if own.is_none_or(|own| own.fingerprint() != key) {
         return Ok(());
     }
     let what = "this is the fingerprint of one's own key";
@@ -245,20 +290,20 @@ fn fingerprint(words: &[String]) -> Result<Fingerprint, Failure> {
 }
 
 fn print(peer: &str, pin: &Pin, say: Say) -> Result<(), Failure> {
-    say.data(
-        "pin",
-        &[
-            ("peer", peer.into()),
-            ("fingerprint", pin.fingerprint.hex().into()),
-            ("level", pin.level.to_string().into()),
-            ("first_seen", pin.first_seen.into()),
-            ("since", pin.since.into()),
-            ("last_seen", pin.last_seen.into()),
-        ],
-    );
-    writeln!(anstream::stdout().lock(), "{peer}  {pin}").map_err(stdout_failed)
-}
-
-fn stdout_failed(error: std::io::Error) -> Failure {
-    Failure::failed(format!("standard output: {error}"))
+    let fields = [
+        ("peer", peer.into()),
+        ("fingerprint", pin.fingerprint.hex().into()),
+        ("level", pin.level.to_string().into()),
+        ("first_seen", pin.first_seen.into()),
+        ("since", pin.since.into()),
+        ("last_seen", pin.last_seen.into()),
+    ];
+    let [first, second] = words::rows(&pin.fingerprint);
+    // A pin's own text is its fingerprint, and in parentheses what is known about it.
+    let pin = pin.to_string();
+    let known = pin.split_once(" (").map_or("", |(_, known)| known);
+    let known = known.strip_suffix(')').unwrap_or(known);
+    let known = known.replacen(", first seen", "\n    first seen", 1);
+    let text = format!("{peer}\n    {first}\n    {second}\n    {known}\n");
+    answer("pin", &fields, &text, say)
 }

@@ -23,7 +23,7 @@ use crate::failure::{self, Failure};
 use crate::link;
 use crate::say::Say;
 use crate::suggest::Suggest;
-use crate::{account, words};
+use crate::{account, secret, words};
 
 /// Compares with one peer, or with those who come.
 pub(crate) async fn run(args: &Verify, say: Say) -> Result<(), Failure> {
@@ -72,7 +72,7 @@ pub(crate) async fn run(args: &Verify, say: Say) -> Result<(), Failure> {
 }
 
 fn code_in(path: &std::path::Path) -> Result<Code, Failure> {
-    let line = account::first_line("code", path)?;
+    let line = secret::in_file("code", path)?;
     Code::new(&line).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }
 

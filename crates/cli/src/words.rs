@@ -19,6 +19,14 @@ pub(crate) fn of_fingerprint(fingerprint: &Fingerprint) -> Vec<String> {
     words.chunks(8).map(|line| line.join(" ")).collect()
 }
 
+/// A fingerprint in two rows of four groups, which fit into 80 columns.
+pub(crate) fn rows(fingerprint: &Fingerprint) -> [String; 2] {
+    let text = fingerprint.to_string();
+    let groups: Vec<_> = text.split(' ').collect();
+    let (first, second) = groups.split_at(groups.len() / 2);
+    [first.join(" "), second.join(" ")]
+}
+
 /// The words that two people compare.
 pub(crate) fn shown(words: ShortWords) -> String {
     words.numbers().map(word).join(" ")

@@ -1,5 +1,6 @@
 //! An account on a server, with a home folder of its own for one test.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -70,6 +71,14 @@ impl Person {
     /// A path in the person's own folder.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// A file in the person's own folder that holds a secret, so that nobody else can read it.
+    pub fn secret(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.file(name);
+        std::fs::write(&path, text).expect("a file");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("its mode");
+        path
     }
 
     /// The folder of keys and pins.

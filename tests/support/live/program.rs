@@ -285,13 +285,18 @@ impl Ended {
         self.heard.iter().map(|line| event(line)).collect()
     }
 
+    /// The JSON objects on standard output, one a line.
+    pub fn objects(&self) -> Vec<Value> {
+        self.text().lines().map(event).collect()
+    }
+
     /// Standard output as text.
     pub fn text(&self) -> String {
         String::from_utf8(self.output.join(&b'\n')).expect("text")
     }
 }
 
-/// Every line on standard error is an event.
+/// Every line on standard error is an event, and every line of an answer an object.
 fn event(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
 }

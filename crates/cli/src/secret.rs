@@ -1,0 +1,102 @@
+//! Passwords and codes, from where other users of this machine cannot read them.
+
+use std::fs::{self, Metadata};
+use std::io::{BufRead as _, Read as _};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+use crate::suggest::{Suggest, on_paths};
+
+/// The first line of a variable that holds a secret; `None` where it is not set.
+pub(crate) fn in_variable(secret: &str, name: &str) -> Result<Option<Zeroizing<String>>, Failure> {
+    let Some(text) = std::env::var_os(name) else {
+        return Ok(None);
+    };
+    let wrong = |why| Failure::usage(format!("the {secret} in {name}: {why}"));
+    let text = text.into_string().map_err(|octets| {
+        drop(Zeroizing::new(octets.into_encoded_bytes()));
+        wrong("it is not UTF-8")
+    })?;
+    first_line(&Zeroizing::new(text)).map(Some).map_err(wrong)
+}
+
+/// The first line of a file that holds a secret and that others cannot read.
+pub(crate) fn in_file(secret: &str, path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let wrong =
+        |why: String| Failure::usage(format!("the {secret} file {}: {why}", path.display()));
+    let file = fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
+    let metadata = file.metadata().map_err(|error| wrong(error.to_string()))?;
+    if let Err((why, hint)) = check(path, &metadata) {
+        return Err(wrong(why).hint(hint));
+    }
+    // With room for the longest, so that the text is never copied to a place that is not wiped.
+    let mut line = Zeroizing::new(String::with_capacity(SECRET_LIMIT + LINE_END + 1));
+    let most = u64::try_from(SECRET_LIMIT + LINE_END + 1).unwrap_or(u64::MAX);
+    std::io::BufReader::new(file.take(most))
+        .read_line(&mut line)
+        .map_err(|error| wrong(error.to_string()))?;
+    first_line(&line).map_err(|why| wrong(why.to_owned()))
+}
+
+/// Text up to its first line end, which editors, `echo` and the makers of container secrets add.
+fn first_line(text: &str) -> Result<Zeroizing<String>, &'static str> {
+    let line = text.split('\n').next().unwrap_or_default();
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.is_empty() {
+        return Err("its first line is empty");
+    }
+    if line.len() > SECRET_LIMIT {
+        return Err("its first line is longer than 4096 bytes");
+    }
+    Ok(Zeroizing::new(line.to_owned()))
+}
+
+/// OpenSSH's rule for private keys (`sshkey_perm_ok`): what is the user's own, others must not be able to read. A file of
+/// root's (as containers mount secrets) is root's to judge, as long as others cannot change it; one that is
+/// somebody else's is not used. Gives what is wrong, and what to do about it.
+#[cfg(unix)]
+fn check(path: &Path, metadata: &Metadata) -> Result<(), (String, String)> {
+    use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+
+    let (owner, mode) = (metadata.uid(), metadata.mode() & 0o777);
+    let user = rustix::process::geteuid().as_raw();
+    // A terminal cannot be read by others, whatever its mode says of writing to it.
+    if metadata.file_type().is_char_device() {
+        return Ok(());
+    }
+    if owner != user && owner != 0 {
+        return Err((
+            format!("it belongs to another user (uid {owner})"),
+            "write the secret into a file of your own".to_owned(),
+        ));
+    }
+    let forbidden = if owner == user { 0o077 } else { 0o022 };
+    if mode & forbidden != 0 {
+        return Err((
+            format!("others can read or change it (mode {mode:03o})"),
+            format!(
+                "make it private:{}",
+                Suggest::block(&[on_paths("chmod 600", &[path])])
+            ),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn check(_: &Path, _: &Metadata) -> Result<(), (String, String)> {
+    Ok(())
+}
+
+/// RFC 8265 has no limit; nobody's password is longer, and no code is.
+const SECRET_LIMIT: usize = 4096;
+
+/// Bytes of a line end.
+const LINE_END: usize = 2;
+
+#[cfg(test)]
+#[cfg(unix)]
+#[path = "secret_tests.rs"]
+mod tests;

@@ -1,0 +1,29 @@
+//! What the process itself does not leave behind.
+
+use std::net::TcpListener;
+
+use super::*;
+
+/// A server that says nothing keeps the program waiting while it is looked at.
+#[test]
+#[cfg(target_os = "linux")]
+fn core_dumps_are_off_while_keys_are_in_memory() {
+    let stage = Stage::settled();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap().to_string();
+    let mut command = stage.command(&["stanzas", JULIET, "--server", &address]);
+    let mut child = command.env("XTLS_PASSWORD", "x").spawn().unwrap();
+    // Its key is read before it connects.
+    let connected = server.accept();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    connected.unwrap();
+    let limits = limits.unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .unwrap();
+    let values: Vec<_> = line.split_whitespace().skip(4).take(2).collect();
+    assert_eq!(values, ["0", "0"], "{line}");
+}
