@@ -1,4 +1,4 @@
-//! The work grows like the input: twice as much of anything, up to a mebibyte, takes less than 2.5 times as long. Four
+//! The work and the memory grow like the input: twice as much of anything, up to a mebibyte, takes less than 2.5 times as long. Four
 //! doublings are taken at once, which linear work makes 16 times as long, and quadratic work 256 times.
 //!
 //! The crates count what they look at in tests of their own. Here the time is taken of what users call: that of the
@@ -12,12 +12,16 @@
     reason = "a test that cannot go on says so by failing"
 )]
 
+#[path = "linear/memory.rs"]
+mod memory;
+
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::time::{ClockId, clock_gettime};
 use xtls_framer::{Framer, Limits};
-use xtls_stanza::{Element, Envelope, Stanza};
+use xtls_stanza::{Element, Envelope, MAX_NAMESPACE, Stanza};
 
 /// Bytes of the largest input.
 const LARGE: usize = 1 << 20;
@@ -28,8 +32,19 @@ const MOST: u32 = 39;
 /// Measurements, at most; a quadratic reader fails them all.
 const ROUNDS: usize = 10;
 
+/// One test at a time: the heap is everybody's.
+fn alone<T>(work: impl FnOnce() -> T) -> T {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    work()
+}
+
 /// Times `work` on both sizes. `unit` makes a piece of the input, `around` an input of the pieces.
 fn linear(unit: impl Fn(usize) -> String, around: impl Fn(&str) -> String, work: impl Fn(&Bytes)) {
+    alone(|| measure(unit, around, work));
+}
+
+fn measure(unit: impl Fn(usize) -> String, around: impl Fn(&str) -> String, work: impl Fn(&Bytes)) {
     let input = |size: usize| {
         let mut pieces = String::new();
         let mut count = 0;
@@ -89,6 +104,17 @@ fn stanza(input: &Bytes) {
     stanza.elements().unwrap();
 }
 
+fn envelope(input: &Bytes) {
+    drop(Envelope::read(input).unwrap());
+}
+
+fn written(input: &Bytes) {
+    Stanza::read(input)
+        .unwrap()
+        .write_line(&mut Vec::new())
+        .unwrap();
+}
+
 fn in_element(pieces: &str) -> String {
     format!("<a>{pieces}</a>")
 }
@@ -130,6 +156,72 @@ fn namespaces() {
     let declared: String = (0..32).map(|i| format!(" xmlns:p{i}='u{i}'")).collect();
     let used: String = (0..64).map(|i| format!(" p{}:a{i}=''", i % 32)).collect();
     linear(|_| format!("<b{declared}><c{used}/></b>"), in_element, tree);
+}
+
+/// The same with names of full length, in all that uses them.
+#[test]
+fn long_namespaces() {
+    let long = "u".repeat(MAX_NAMESPACE - 3);
+    let in_space = |pieces: &str| format!("<message><x xmlns='{long}'>{pieces}</x></message>");
+    linear(|_| "<b/>".to_owned(), in_space, envelope);
+    let anew = |i: usize| format!("<b xmlns:p='{long}{:03}' p:a=''/>", i % 1000);
+    linear(anew, in_message, envelope);
+    let declared: String = (0..100)
+        .map(|i| format!(" xmlns:p{i}='{long}{i:03}'"))
+        .collect();
+    let around = |pieces: &str| format!("<message><x{declared}>{pieces}</x></message>");
+    let used: String = (0..64).map(|i| format!(" p{i}:a=''")).collect();
+    linear(|_| format!("<c{used}/>"), around, envelope);
+    linear(|_| "<c p98:a='' p99:a=''/>".to_owned(), around, envelope);
+    linear(|i| format!("<p{}:c/>", i % 100), around, envelope);
+}
+
+/// Names of attributes that are long, and begin alike.
+#[test]
+fn long_attribute_names() {
+    let name = "a".repeat(1000);
+    let few: String = (0..8).map(|i| format!(" {name}{i}=''")).collect();
+    let many: String = (0..64).map(|i| format!(" {name}{i:02}=''")).collect();
+    linear(|_| format!("<b{few}/>"), in_message, envelope);
+    linear(|_| format!("<b{many}/>"), in_message, envelope);
+}
+
+/// Children at the top, which become payloads one by one.
+#[test]
+fn children() {
+    let around = |pieces: &str| format!("<message>{pieces}</message>");
+    linear(|_| "<b/>".to_owned(), around, envelope);
+    let failed = |pieces: &str| format!("<message type='error'>{pieces}<error/></message>");
+    linear(|_| "<b/>".to_owned(), failed, envelope);
+}
+
+/// Trees as they are written, where each namespace could be declared again and again.
+#[test]
+fn writing() {
+    let long = "u".repeat(MAX_NAMESPACE - 3);
+    let declared: String = (0..100)
+        .map(|i| format!(" xmlns:p{i}='{long}{i:03}'"))
+        .collect();
+    let around = |pieces: &str| format!("<message{declared}><x>{pieces}</x></message>");
+    linear(|i| format!("<p{}:c/>", i % 100), around, written);
+    linear(|i| format!("<c p{}:a=''/>", i % 100), around, written);
+    linear(|_| "<c xmlns='u'/>".to_owned(), around, written);
+    linear(|_| "<c>\u{2028}&#9;</c>".to_owned(), in_message, written);
+}
+
+#[test]
+fn a_stanza_of_any_shape_within_the_limits_is_read_in_16_megabytes() {
+    alone(memory::every_shape_is_read_in_little_memory);
+}
+
+#[test]
+fn a_stanza_of_any_shape_weighs_what_it_holds() {
+    alone(memory::every_shape_weighs_what_it_holds);
+}
+
+#[test]
+fn a_stanza_of_any_shape_is_written_in_at_most_four_times_its_bytes_and_reads_again() {
+    alone(memory::every_shape_is_written_in_little_more_than_it_took);
 }
 
 /// References in text, and in one value.
@@ -178,9 +270,8 @@ fn payload() {
             "<iq type='set' id='1'><data xmlns='http://jabber.org/protocol/ibb' sid='s' seq='0'>{pieces}</data></iq>"
         )
     };
-    let read = |input: &Bytes| drop(Envelope::read(input).unwrap());
-    linear(|_| "QUJD".repeat(16), around, read);
-    linear(|_| "QUJD".repeat(16) + "\n", around, read);
+    linear(|_| "QUJD".repeat(16), around, envelope);
+    linear(|_| "QUJD".repeat(16) + "\n", around, envelope);
 }
 
 /// What goes past a limit is refused there, and what comes after it costs nothing.

@@ -56,7 +56,7 @@ fn name(payload: &Payload) -> String {
         Payload::DiscoQuery(_) | Payload::DiscoInfo(_) => "disco".to_owned(),
         Payload::Ping => "ping".to_owned(),
         Payload::Malformed { why, .. } => panic!("malformed: {why}"),
-        Payload::Other(element) => element.name.clone(),
+        Payload::Other(element) => element.name.to_string(),
     }
 }
 

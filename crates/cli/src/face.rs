@@ -8,7 +8,6 @@ use xtls_framer::Limits;
 use xtls_stanza::{Element, Kind, Stanza};
 
 use crate::failure::Failure;
-use crate::one_line::one_line;
 use crate::say::{self, clean};
 
 /// What comes from standard input.
@@ -60,9 +59,9 @@ impl Face {
     pub(crate) fn show(&mut self, stanza: &Stanza) -> Option<Vec<u8>> {
         match self {
             Self::Stanzas => {
-                let mut xml = Vec::with_capacity(stanza.children.len() + 256);
-                stanza.write(&mut xml);
-                let mut line = one_line(&xml);
+                let mut line = Vec::with_capacity(stanza.children.len() + 256);
+                // What came through a session has been read, so it reads.
+                stanza.write_line(&mut line).ok()?;
                 line.push(b'\n');
                 Some(line)
             }

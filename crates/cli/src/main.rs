@@ -9,7 +9,6 @@ mod face;
 mod failure;
 mod link;
 mod mend;
-mod one_line;
 mod qr;
 mod record;
 mod say;

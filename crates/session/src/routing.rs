@@ -64,11 +64,8 @@ pub(crate) fn strip(stanza: &Stanza, binding: &Binding) -> Result<Stanza, SendEr
     stripped.to = None;
     stripped.from = None;
     if suspicious(stanza) {
-        let children = stanza.elements().map_err(SendError::Xml)?;
-        if children.iter().any(for_servers) {
-            let mut kept = children.iter().filter(|child| !for_servers(child));
-            keep(&mut stripped, &mut kept);
-        }
+        let wanted = |child: &Element| !for_servers(child);
+        stripped.retain(wanted).map_err(SendError::Xml)?;
     }
     Ok(stripped)
 }
@@ -125,8 +122,8 @@ pub(crate) fn restore(mut stanza: Stanza, binding: &Binding) -> Result<Arrival, 
     // An error may repeat the request. What it repeats is not believed either, but somebody waits for the error.
     let unwanted = |child: &Element| for_servers(child) || (failed && forbidden(child));
     let mut wanted = children.iter().filter(|child| !unwanted(child));
-    if let Some(forbidden) = wanted.clone().find(|child| forbidden(child)) {
-        let (ns, name) = (forbidden.ns.clone(), forbidden.name.clone());
+    if let Some(forbidden) = wanted.find(|child| forbidden(child)) {
+        let (ns, name) = (forbidden.ns.clone().into(), forbidden.name.clone().into());
         let refused = Violation::Payload { ns, name };
         if request {
             let condition = Condition::ServiceUnavailable;
@@ -134,10 +131,10 @@ pub(crate) fn restore(mut stanza: Stanza, binding: &Binding) -> Result<Arrival, 
         }
         return Ok(Arrival::Drop(refused));
     }
-    if wanted.clone().count() < children.len() {
-        keep(&mut stanza, &mut wanted);
+    match stanza.retain(|child| !unwanted(child)) {
+        Ok(()) => Ok(Arrival::Deliver(stanza)),
+        Err(_) => Ok(Arrival::Drop(Violation::Iq)),
     }
-    Ok(Arrival::Deliver(stanza))
 }
 
 /// Whether a stanza from the tunnel claims no address but those of the binding.
@@ -255,9 +252,8 @@ fn suspicious(stanza: &Stanza) -> bool {
 
 /// Refuses a request, in its own channel.
 fn refuse(request: &Stanza, kind: ErrorType, condition: Condition, refused: Violation) -> Arrival {
-    let mut reply = answer(request, "error");
     let error = StanzaError::new(kind, condition).to_element();
-    keep(&mut reply, &mut std::iter::once(&error));
+    let reply = answer(request, "error").with_child(&error);
     Arrival::Answer {
         reply,
         refused: Some(refused),
@@ -270,14 +266,6 @@ fn answer(request: &Stanza, type_: &str) -> Stanza {
     reply.id.clone_from(&request.id);
     reply.type_ = Some(type_.to_owned());
     reply
-}
-
-fn keep(stanza: &mut Stanza, children: &mut dyn Iterator<Item = &Element>) {
-    let mut xml = Vec::new();
-    for child in children {
-        child.write(ns::CLIENT, &mut xml);
-    }
-    stanza.children = xml.into();
 }
 
 #[cfg(test)]

@@ -261,6 +261,24 @@ impl StanzaError {
     /// an absent or unknown type becomes the default type of the condition, and the numeric codes
     /// and bare texts of XEP-0086 are understood.
     pub fn read(element: &Element) -> Self {
+        Self {
+            app: element.elements().find(|e| is_app(e)).cloned(),
+            ..Self::bare(element)
+        }
+    }
+
+    /// The same without a copy.
+    pub(crate) fn take(element: Element) -> Self {
+        let bare = Self::bare(&element);
+        let app = element.children.into_iter().find_map(|node| match node {
+            Node::Element(element) => Some(*element).filter(is_app),
+            Node::Text(_) => None,
+        });
+        Self { app, ..bare }
+    }
+
+    /// Without the application's own condition.
+    fn bare(element: &Element) -> Self {
         let code = element.attr("code").and_then(Condition::from_code);
         let defined = element
             .elements()
@@ -279,12 +297,11 @@ impl StanzaError {
             Some(text) => Some(text.text()),
             None => Some(element.text().trim().to_owned()).filter(|t| !t.is_empty()),
         };
-        let app = element.elements().find(|e| e.ns != ns::STANZAS).cloned();
         Self {
             kind,
             condition,
             text,
-            app,
+            app: None,
         }
     }
 
@@ -297,10 +314,14 @@ impl StanzaError {
             element = element.with_child(Element::new("text", ns::STANZAS).with_text(text));
         }
         if let Some(app) = &self.app {
-            element.children.push(Node::Element(app.clone()));
+            element.children.push(app.clone().into());
         }
         element
     }
+}
+
+fn is_app(element: &Element) -> bool {
+    element.ns != ns::STANZAS
 }
 
 impl fmt::Display for StanzaError {

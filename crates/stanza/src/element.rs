@@ -1,10 +1,15 @@
 //! A small owned tree.
 
-use std::fmt;
+mod names;
+mod spaces;
+mod writer;
 
-use crate::ns;
+use std::{fmt, iter};
+
+pub use self::names::{Name, Namespace};
+pub(crate) use self::writer::Writer;
 use crate::read::{ReadError, Reader, Token};
-use crate::write;
+use crate::write::Form;
 
 /// An element with its name, namespace, attributes and children.
 ///
@@ -26,22 +31,33 @@ use crate::write;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Element {
     /// The name without a prefix.
-    pub name: String,
+    pub name: Name,
     /// The namespace; empty for none.
-    pub ns: String,
+    pub ns: Namespace,
     /// The attributes in order, declarations of namespaces not among them.
     pub attrs: Vec<Attr>,
     /// The children in order.
     pub children: Vec<Node>,
 }
 
+/// From this length on a list of elements grows by a quarter.
+const MANY: usize = 1024;
+
+/// Makes room for one more in a list that a peer can make long. Vectors double, and a list that moves takes the old and the
+/// new place: three times of what it needs, which large entries are not worth.
+pub(crate) fn grow<T>(list: &mut Vec<T>) {
+    if list.len() == list.capacity() && list.len() >= MANY {
+        list.reserve_exact(list.len() / 4);
+    }
+}
+
 /// An attribute of an [`Element`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Attr {
     /// The namespace, which only attributes with a prefix have.
-    pub ns: Option<String>,
+    pub ns: Option<Namespace>,
     /// The name without a prefix.
-    pub name: String,
+    pub name: Name,
     /// The value, normalised and with references resolved.
     pub value: String,
 }
@@ -49,15 +65,15 @@ pub struct Attr {
 /// A child of an [`Element`].
 #[derive(Clone, PartialEq, Eq)]
 pub enum Node {
-    /// An element.
-    Element(Element),
+    /// An element, in a place of its own: a list of nodes may be long, and most of its memory is then what it grows by.
+    Element(Box<Element>),
     /// Text, with references resolved.
     Text(String),
 }
 
 impl Element {
     /// An element without attributes and children.
-    pub fn new(name: impl Into<String>, ns: impl Into<String>) -> Self {
+    pub fn new(name: impl Into<Name>, ns: impl Into<Namespace>) -> Self {
         Self {
             name: name.into(),
             ns: ns.into(),
@@ -87,9 +103,22 @@ impl Element {
     /// The child elements in order.
     pub fn elements(&self) -> impl Iterator<Item = &Self> {
         self.children.iter().filter_map(|node| match node {
-            Node::Element(element) => Some(element),
+            Node::Element(element) => Some(&**element),
             Node::Text(_) => None,
         })
+    }
+
+    /// The child elements in order, without a copy.
+    pub(crate) fn into_elements(self) -> Vec<Self> {
+        // Counted, because a list that grows takes more for a while than what it ends with.
+        let mut elements = Vec::with_capacity(self.elements().count());
+        for node in self.children {
+            match node {
+                Node::Element(element) => elements.push(*element),
+                Node::Text(_) => {}
+            }
+        }
+        elements
     }
 
     /// The text directly inside, joined.
@@ -103,7 +132,7 @@ impl Element {
 
     /// The same with this attribute, which replaces one of the same name.
     #[must_use]
-    pub fn with_attr(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+    pub fn with_attr(mut self, name: impl Into<Name>, value: impl Into<String>) -> Self {
         let (name, value) = (name.into(), value.into());
         match self
             .attrs
@@ -123,7 +152,7 @@ impl Element {
     /// The same with one more child element.
     #[must_use]
     pub fn with_child(mut self, child: Self) -> Self {
-        self.children.push(Node::Element(child));
+        self.children.push(child.into());
         self
     }
 
@@ -141,8 +170,8 @@ impl Element {
     /// # Errors
     ///
     /// Whatever expat or rxml would refuse, what RFC 6120 §11.1 forbids, and more than
-    /// [`MAX_DEPTH`](crate::MAX_DEPTH), [`MAX_ATTRIBUTES`](crate::MAX_ATTRIBUTES),
-    /// [`MAX_DECLARATIONS`](crate::MAX_DECLARATIONS) and [`MAX_IN_SCOPE`](crate::MAX_IN_SCOPE) allow. The document is untrusted; the error holds nothing of it.
+    /// [`MAX_DEPTH`](crate::MAX_DEPTH), [`MAX_ATTRIBUTES`](crate::MAX_ATTRIBUTES), [`MAX_IN_SCOPE`](crate::MAX_IN_SCOPE) and
+    /// [`MAX_NAMESPACE`](crate::MAX_NAMESPACE) allow. The document is untrusted; the error holds nothing of it.
     pub fn read(document: &[u8], inherited_ns: &str) -> Result<Self, ReadError> {
         let mut reader = Reader::new(document, inherited_ns);
         // A document that ends before its element is an error of the reader.
@@ -167,7 +196,7 @@ impl Element {
                 Token::End | Token::Eof => match open.pop() {
                     Some(parent) => {
                         let done = std::mem::replace(&mut current, parent);
-                        current.children.push(Node::Element(done));
+                        current.children.push(done.into());
                     }
                     None => return Ok(current),
                 },
@@ -175,7 +204,22 @@ impl Element {
         }
     }
 
-    fn push_text(&mut self, text: &str) {
+    /// Reads the elements of a fragment, without the text between them.
+    pub(crate) fn read_all(reader: &mut Reader<'_>) -> Result<Vec<Self>, ReadError> {
+        let mut elements = Vec::new();
+        loop {
+            match reader.next()? {
+                Token::Start => {
+                    grow(&mut elements);
+                    elements.push(Self::read_started(reader)?);
+                }
+                Token::Text(_) => {}
+                Token::End | Token::Eof => return Ok(elements),
+            }
+        }
+    }
+
+    pub(crate) fn push_text(&mut self, text: &str) {
         match self.children.last_mut() {
             _ if text.is_empty() => {}
             Some(Node::Text(last)) => last.push_str(text),
@@ -188,37 +232,17 @@ impl Element {
     /// What comes out is well-formed whatever the fields hold: a character that XML cannot carry
     /// becomes U+FFFD, a name that is none is mended with `_`, and of two attributes with the same
     /// name the first is written. An attribute named `xmlns`, or in the namespace of that prefix, is left out.
+    ///
+    /// A namespace is declared as the default where it begins. If that takes many bytes, because a namespace with a long
+    /// name begins again and again, those that do are declared once, with a prefix, on this element.
     pub fn write(&self, inherited_ns: &str, out: &mut Vec<u8>) {
-        let xml = self.ns == ns::XML;
-        // Nothing can be in the namespace of `xmlns` itself.
-        let own_ns = if self.ns == ns::XMLNS {
-            "".into()
-        } else {
-            write::carried(&self.ns)
-        };
-        let inside_ns = if xml { inherited_ns } else { &*own_ns };
-        let name = crate::name::mend(&self.name);
-        let prefix = if xml { "xml:" } else { "" };
-        out.push(b'<');
-        write::all(out, &[prefix, &name]);
-        if inside_ns != inherited_ns {
-            write::attribute(out, "xmlns", inside_ns);
-        }
-        write::attributes(out, &self.attrs);
-        let before = out.len();
-        out.push(b'>');
-        for child in &self.children {
-            match child {
-                Node::Element(element) => element.write(inside_ns, out),
-                Node::Text(text) => write::text(out, text),
-            }
-        }
-        if out.len() == before + 1 {
-            out.truncate(before);
-            out.extend_from_slice(b"/>");
-        } else {
-            write::all(out, &["</", prefix, &name, ">"]);
-        }
+        Writer::new(iter::once(self), inherited_ns, Form::Short).only(self, out);
+    }
+}
+
+impl From<Element> for Node {
+    fn from(element: Element) -> Self {
+        Self::Element(Box::new(element))
     }
 }
 

@@ -16,10 +16,12 @@ pub use self::error::{Asker, EnvelopeError};
 pub use self::kinds::{MessageKind, PresenceKind};
 use crate::address::Address;
 use crate::condition::{Condition, StanzaError};
+use crate::element::{Element, Writer};
 use crate::payload::Payload;
 use crate::read::Reader;
 use crate::stanza::{Head, Kind, Stanza, Start};
-use crate::{disco, ns, write};
+use crate::write::{self, Form};
+use crate::{disco, ns};
 
 /// A stanza with its payload decoded.
 ///
@@ -224,6 +226,14 @@ impl Envelope {
         if let Some(type_) = type_ {
             write::unchanged(out, b" type='", type_.as_bytes());
         }
+        let list = match &self.content {
+            Content::Message { payloads, .. } | Content::Presence { payloads, .. } => {
+                payloads.as_slice()
+            }
+            Content::Get(_) | Content::Set(_) | Content::Result(_) | Content::Error(_) => &[],
+        };
+        let mut writer = Writer::new(list.iter().filter_map(other), ns::CLIENT, Form::Short);
+        writer.declarations(out);
         let before = out.len();
         out.push(b'>');
         match &self.content {
@@ -234,17 +244,15 @@ impl Envelope {
             Content::Error(error) => error.to_element().write(ns::CLIENT, out),
             Content::Message {
                 kind,
-                payloads,
+                payloads: _,
                 error,
             } => {
-                payloads.iter().for_each(|payload| payload.write(out));
+                write_all(list, writer, out);
                 if let (MessageKind::Error, Some(error)) = (kind, error) {
                     error.to_element().write(ns::CLIENT, out);
                 }
             }
-            Content::Presence { payloads, .. } => {
-                payloads.iter().for_each(|payload| payload.write(out))
-            }
+            Content::Presence { .. } => write_all(list, writer, out),
         }
         if out.len() == before + 1 {
             out.truncate(before);
@@ -293,6 +301,30 @@ impl Envelope {
     }
 }
 
+fn other(payload: &Payload) -> Option<&Element> {
+    match payload {
+        Payload::Other(element) => Some(element),
+        Payload::Open(_)
+        | Payload::Data(_)
+        | Payload::Close(_)
+        | Payload::Xtls(_)
+        | Payload::DiscoQuery(_)
+        | Payload::DiscoInfo(_)
+        | Payload::Ping
+        | Payload::Malformed { .. } => None,
+    }
+}
+
+/// Appends payloads, and those that are trees by a writer of these.
+fn write_all<'t>(payloads: &'t [Payload], mut writer: Writer<'t>, out: &mut Vec<u8>) {
+    for payload in payloads {
+        match other(payload) {
+            Some(element) => writer.element(element, out),
+            None => payload.write(out),
+        }
+    }
+}
+
 /// A disco#info without identities and features looks like the question.
 fn answer(payload: Payload) -> Payload {
     match payload {
@@ -319,7 +351,7 @@ fn split_error(mut payloads: Vec<Payload>) -> (Vec<Payload>, StanzaError) {
         .position(is_error)
         .map(|at| payloads.remove(at));
     let error = match found {
-        Some(Payload::Other(element)) => StanzaError::read(&element),
+        Some(Payload::Other(element)) => StanzaError::take(element),
         _ => StanzaError::new(
             Condition::UndefinedCondition.default_type(),
             Condition::UndefinedCondition,

@@ -21,9 +21,12 @@ pub const NS: &str = crate::ns::IBB;
 /// Longest [`Sid`] in bytes.
 const MAX_SID: usize = 256;
 
+/// Longest [`Sid`] without memory of its own, in bytes. Ours have 17.
+const SHORT: usize = 30;
+
 /// The name of a bytestream, unique between its two addresses: an `xs:NMTOKEN` of 1 to 256 bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Sid(Text);
+pub struct Sid(Text<SHORT>);
 
 impl Sid {
     /// Checks a name.
@@ -57,7 +60,7 @@ impl Sid {
         self.0.as_str()
     }
 
-    pub(crate) fn text(&self) -> &Text {
+    pub(crate) fn text(&self) -> &Text<SHORT> {
         &self.0
     }
 }
@@ -183,6 +186,14 @@ impl Open {
     ///
     /// Another element, and attributes that are missing or out of range.
     pub fn read(element: &Element) -> Result<Self, PayloadError> {
+        Ok(Self {
+            extensions: element.elements().cloned().collect(),
+            ..Self::bare(element)?
+        })
+    }
+
+    /// The same without the children.
+    pub(crate) fn bare(element: &Element) -> Result<Self, PayloadError> {
         PayloadError::unless(element, "open", NS)?;
         let block_size = u16_of(required(element, "open", "block-size")?).and_then(BlockSize::new);
         let carrier = match element.attr("stanza") {
@@ -202,7 +213,7 @@ impl Open {
                 attribute: "block-size",
             })?,
             carrier,
-            extensions: element.elements().cloned().collect(),
+            extensions: Vec::new(),
         })
     }
 
@@ -214,7 +225,7 @@ impl Open {
         if self.carrier == Carrier::Message {
             element = element.with_attr("stanza", self.carrier.name());
         }
-        element.children = self.extensions.iter().cloned().map(Node::Element).collect();
+        element.children = self.extensions.iter().cloned().map(Node::from).collect();
         element
     }
 }

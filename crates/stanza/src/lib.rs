@@ -51,6 +51,7 @@ mod stanza;
 #[cfg(test)]
 mod strategy;
 mod text;
+pub mod uri;
 pub mod verify;
 mod weight;
 mod write;
@@ -58,8 +59,8 @@ pub mod xtls;
 
 pub use address::{Address, AddressError, Part};
 pub use condition::{Condition, ErrorType, StanzaError};
-pub use element::{Attr, Element, Node};
+pub use element::{Attr, Element, Name, Namespace, Node};
 pub use envelope::{Asker, Content, Envelope, EnvelopeError, Familiar, MessageKind, PresenceKind};
 pub use payload::{Payload, PayloadError};
-pub use read::{MAX_ATTRIBUTES, MAX_DECLARATIONS, MAX_DEPTH, MAX_IN_SCOPE, ReadError, Rule};
+pub use read::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_IN_SCOPE, MAX_NAMESPACE, ReadError, Rule};
 pub use stanza::{Kind, RawAttr, Stanza};

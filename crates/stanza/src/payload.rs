@@ -1,6 +1,6 @@
 //! What a stanza carries.
 
-use crate::element::Element;
+use crate::element::{Element, Name, Namespace};
 use crate::{base64, disco, ibb, ns, xtls};
 
 /// A child of a stanza, decoded if it is one of ours.
@@ -24,9 +24,9 @@ pub enum Payload {
     /// `feature-not-implemented` if `why` is [`PayloadError::Unknown`].
     Malformed {
         /// Its namespace.
-        ns: String,
+        ns: Namespace,
         /// Its name.
-        name: String,
+        name: Name,
         /// The attribute `sid` as it came, in case the bytestream is known.
         sid: Option<String>,
         /// What is wrong with it.
@@ -41,14 +41,21 @@ impl Payload {
     ///
     /// A disco#info `<query/>` with an identity or a feature inside is taken for the answer.
     pub fn read(element: &Element) -> Self {
-        Self::decode(element).unwrap_or_else(|| Self::Other(element.clone()))
+        match Self::decode(element) {
+            Some(Self::Open(mut open)) => {
+                open.extensions = element.elements().cloned().collect();
+                Self::Open(open)
+            }
+            Some(payload) => payload,
+            None => Self::Other(element.clone()),
+        }
     }
 
-    /// `None` if the element is none of ours.
+    /// `None` if the element is none of ours. An IBB `<open/>` comes without its children.
     fn decode(element: &Element) -> Option<Self> {
         let read = match element.ns.as_str() {
             ns::IBB => match element.name.as_str() {
-                "open" => ibb::Open::read(element).map(Self::Open),
+                "open" => ibb::Open::bare(element).map(Self::Open),
                 "data" => ibb::Data::read(element).map(Self::Data),
                 "close" => ibb::Close::read(element).map(Self::Close),
                 _ => Err(PayloadError::Unknown),
@@ -67,14 +74,11 @@ impl Payload {
             ns::PING if element.name == "ping" => Ok(Self::Ping),
             _ => return None,
         };
-        Some(read.unwrap_or_else(|why| {
-            let sid = element.attr("sid").map(str::to_owned);
-            Self::Malformed {
-                ns: element.ns.clone(),
-                name: element.name.clone(),
-                sid,
-                why,
-            }
+        Some(read.unwrap_or_else(|why| Self::Malformed {
+            ns: element.ns.clone(),
+            name: element.name.clone(),
+            sid: element.attr("sid").map(str::to_owned),
+            why,
         }))
     }
 
@@ -94,7 +98,7 @@ impl Payload {
                 sid,
                 why: _,
             } => {
-                let element = Element::new(name, ns);
+                let element = Element::new(name.clone(), ns.clone());
                 match sid {
                     Some(sid) => element.with_attr("sid", sid),
                     None => element,
@@ -123,7 +127,14 @@ impl Payload {
 /// As [`Payload::read`], without a copy.
 impl From<Element> for Payload {
     fn from(element: Element) -> Self {
-        Self::decode(&element).unwrap_or(Self::Other(element))
+        match Self::decode(&element) {
+            Some(Self::Open(mut open)) => {
+                open.extensions = element.into_elements();
+                Self::Open(open)
+            }
+            Some(payload) => payload,
+            None => Self::Other(element),
+        }
     }
 }
 

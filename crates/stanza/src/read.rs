@@ -31,10 +31,12 @@ use crate::element::{Attr, Element};
 pub const MAX_DEPTH: usize = 64;
 /// Attributes of one element, declarations of namespaces not counted.
 pub const MAX_ATTRIBUTES: usize = 64;
-/// Declarations of namespaces on one element.
-pub const MAX_DECLARATIONS: usize = 32;
-/// Declarations of namespaces that are in scope at one place.
+/// Declarations of namespaces that are in scope at one place, those of one element among them. That of the default
+/// namespace around a document does not count, nor does the same said again by its element.
 pub const MAX_IN_SCOPE: usize = 128;
+/// Bytes of the name of a namespace, references resolved. The longest in use have some 80. Trees share them, so the
+/// limit bounds what it takes to compare two of them, and to write one that stands alone.
+pub const MAX_NAMESPACE: usize = 1024;
 
 /// So many bytes are checked to be UTF-8 at once.
 const WINDOW: usize = 512;
@@ -369,14 +371,6 @@ impl<'a> Reader<'a> {
         found.map(|a| a.value.as_ref())
     }
 
-    /// The namespace of an attribute.
-    pub(crate) fn attr_ns(&self, attribute: &Attribute<'_>) -> Option<&str> {
-        match attribute.space {
-            Space::None => None,
-            Space::Xml | Space::Bound(_) => Some(self.scope.uri(attribute.space)),
-        }
-    }
-
     /// The declarations on the element that just began: prefix (empty for the default) and namespace.
     pub(crate) fn declarations(&self) -> impl Iterator<Item = (&'a str, &str)> {
         self.scope
@@ -384,16 +378,20 @@ impl<'a> Reader<'a> {
     }
 
     /// The element that just began, without children.
-    pub(crate) fn element(&self) -> Element {
+    pub(crate) fn element(&mut self) -> Element {
+        let scope = &mut self.scope;
         let attrs = self.attributes.iter().map(|a| Attr {
-            ns: self.attr_ns(a).map(str::to_owned),
-            name: a.name.local().to_owned(),
+            ns: match a.space {
+                Space::None => None,
+                Space::Xml | Space::Bound(_) => Some(scope.namespace(a.space)),
+            },
+            name: a.name.local().into(),
             value: a.value.clone().into_owned(),
         });
         Element {
-            name: self.name().to_owned(),
-            ns: self.ns().to_owned(),
             attrs: attrs.collect(),
+            name: self.name.local().into(),
+            ns: self.scope.namespace(self.space),
             children: Vec::new(),
         }
     }

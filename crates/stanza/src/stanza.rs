@@ -1,14 +1,16 @@
 //! A stanza with a typed head and its children left as they came.
 
+mod extra;
+mod line;
+
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bytes::{Buf as _, Bytes};
 
+pub use self::extra::RawAttr;
 use crate::address::Address;
 use crate::element::Element;
-use crate::name::is_ncname;
 use crate::read::{ReadError, Reader, Rule, Token};
 use crate::{ns, write};
 
@@ -96,51 +98,6 @@ pub struct Stanza {
     pub children: Bytes,
 }
 
-/// An attribute of a stanza that is not part of its typed head, with its prefix as written.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RawAttr {
-    pub(crate) name: String,
-    pub(crate) value: String,
-}
-
-impl RawAttr {
-    /// An attribute, or with a name like `xmlns:p` the declaration of a prefix.
-    ///
-    /// `None` if the name is none, belongs to the typed head, or is `xmlns`, if XML cannot carry the
-    /// value, and if the declaration is not allowed.
-    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Option<Self> {
-        let (name, value) = (name.into(), value.into());
-        let fits = match name.split_once(':') {
-            Some(("xmlns", prefix)) => {
-                is_ncname(prefix)
-                    && !matches!(prefix, "xml" | "xmlns")
-                    && !matches!(value.as_str(), "" | ns::XML | ns::XMLNS)
-            }
-            Some((prefix, local)) => is_ncname(prefix) && is_ncname(local) && name != "xml:lang",
-            None => {
-                is_ncname(&name)
-                    && !matches!(name.as_str(), "xmlns" | "from" | "to" | "id" | "type")
-            }
-        };
-        (fits && value.chars().all(write::is_carried)).then_some(Self { name, value })
-    }
-
-    /// The name as written, with its prefix.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The value.
-    pub fn value(&self) -> &str {
-        &self.value
-    }
-
-    /// The prefix that it declares.
-    fn declares(&self) -> Option<&str> {
-        self.name.strip_prefix("xmlns:")
-    }
-}
-
 impl Stanza {
     /// A stanza without attributes and children.
     pub fn new(kind: Kind) -> Self {
@@ -184,7 +141,7 @@ impl Stanza {
             lang: self.lang.as_deref(),
         }
         .write(out);
-        write_extra(&self.extra, out);
+        extra::write(&self.extra, out);
         if self.children.is_empty() {
             write::all(out, &["/>"]);
         } else {
@@ -200,15 +157,39 @@ impl Stanza {
     ///
     /// None after [`Stanza::read`]; what [`Element::read`] refuses if `children` or `extra` were set by hand.
     pub fn elements(&self) -> Result<Vec<Element>, ReadError> {
+        Element::read_all(&mut self.child_reader()?)
+    }
+
+    /// Leaves out the children that are not wanted, and the text between children, if there is one that is not wanted. What
+    /// stays is left as it came.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stanza::elements`]; then nothing changes.
+    pub fn retain(&mut self, mut wanted: impl FnMut(&Element) -> bool) -> Result<(), ReadError> {
         let mut reader = self.child_reader()?;
-        let mut elements = Vec::new();
+        let (mut kept, mut all) = (Vec::new(), true);
         loop {
             match reader.next()? {
-                Token::Start => elements.push(Element::read_started(&mut reader)?),
+                Token::Start => {
+                    let start = reader.span().start;
+                    if wanted(&Element::read_started(&mut reader)?) {
+                        kept.push(start..reader.span().end);
+                    } else {
+                        all = false;
+                    }
+                }
                 Token::Text(_) => {}
-                Token::End | Token::Eof => return Ok(elements),
+                Token::End | Token::Eof => break,
             }
         }
+        if !all {
+            let kept = kept
+                .into_iter()
+                .filter_map(|range| self.children.get(range));
+            self.children = kept.collect::<Vec<_>>().concat().into();
+        }
+        Ok(())
     }
 
     pub(crate) fn child_reader(&self) -> Result<Reader<'_>, ReadError> {
@@ -427,31 +408,6 @@ impl Head<'_> {
     }
 }
 
-fn write_extra(extra: &[RawAttr], out: &mut Vec<u8>) {
-    if extra.is_empty() {
-        return;
-    }
-    let mut prefixes = BTreeMap::from([("xml", ns::XML)]);
-    for attr in extra {
-        if let Some(prefix) = attr.declares()
-            && !prefixes.contains_key(prefix)
-        {
-            prefixes.insert(prefix, &attr.value);
-            write::attribute(out, &attr.name, &attr.value);
-        }
-    }
-    let mut seen = BTreeSet::new();
-    for attr in extra.iter().filter(|attr| attr.declares().is_none()) {
-        let expanded = match attr.name.split_once(':') {
-            Some((prefix, local)) => prefixes.get(prefix).map(|uri| (*uri, local)),
-            None => Some(("", attr.name.as_str())),
-        };
-        if expanded.is_some_and(|name| seen.insert(name)) {
-            write::attribute(out, &attr.name, &attr.value);
-        }
-    }
-}
-
 impl fmt::Debug for Stanza {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stanza")
@@ -464,12 +420,6 @@ impl fmt::Debug for Stanza {
             .field("extra", &self.extra)
             .field("children", &format_args!("{} bytes", self.children.len()))
             .finish()
-    }
-}
-
-impl fmt::Debug for RawAttr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={} bytes", self.name.escape_debug(), self.value.len())
     }
 }
 

@@ -49,6 +49,14 @@ pub(crate) fn nasty() -> BoxedStrategy<String> {
             "é",
             "日",
             "\u{10FFFF}",
+            "\u{7F}",
+            "\u{85}",
+            "\u{9B}",
+            "\u{61C}",
+            "\u{2028}",
+            "\u{2029}",
+            "\u{202E}",
+            "\u{2069}",
             "</message>",
             "</iq>",
         ])
@@ -73,6 +81,14 @@ pub(crate) fn name() -> impl Strategy<Value = String> {
     ]
 }
 
+fn attribute((ns, name, value): (Option<String>, String, String)) -> Attr {
+    Attr {
+        ns: ns.map(Into::into),
+        name: name.into(),
+        value,
+    }
+}
+
 fn namespace() -> impl Strategy<Value = String> {
     let known = proptest::sample::select(&[
         "",
@@ -85,8 +101,11 @@ fn namespace() -> impl Strategy<Value = String> {
         "u",
         "a b'<&>",
     ]);
+    // Long enough that each is declared once where it is used three times.
+    let long = proptest::sample::select(&["v", "w", "x"]).prop_map(|name| name.repeat(600));
     prop_oneof![
         known.prop_map(str::to_owned),
+        long,
         text().prop_filter("declarable", |ns| ns != ns::XMLNS)
     ]
 }
@@ -94,7 +113,7 @@ fn namespace() -> impl Strategy<Value = String> {
 /// Trees as the reader makes them: no text is empty or next to another, no attribute appears twice.
 pub(crate) fn element() -> impl Strategy<Value = Element> {
     let attr_ns = option::of(namespace().prop_filter("not empty", |ns| !ns.is_empty()));
-    let attr = (attr_ns, name(), text()).prop_map(|(ns, name, value)| Attr { ns, name, value });
+    let attr = (attr_ns, name(), text()).prop_map(attribute);
     let attrs = vec(attr, 0..4)
         .prop_map(|attrs| {
             let mut distinct: Vec<Attr> = Vec::new();
@@ -110,25 +129,21 @@ pub(crate) fn element() -> impl Strategy<Value = Element> {
         })
         .boxed();
     let leaf = (name(), namespace(), attrs.clone()).prop_map(|(name, ns, attrs)| Element {
-        name,
-        ns,
         attrs,
-        children: Vec::new(),
+        ..Element::new(name, ns)
     });
     leaf.prop_recursive(4, 16, 4, move |inner| {
-        let node = prop_oneof![text().prop_map(Node::Text), inner.prop_map(Node::Element)];
+        let node = prop_oneof![text().prop_map(Node::Text), inner.prop_map(Node::from)];
         (name(), namespace(), attrs.clone(), vec(node, 0..4)).prop_map(
             |(name, ns, attrs, children)| {
                 let element = Element {
-                    name,
-                    ns,
                     attrs,
-                    children: Vec::new(),
+                    ..Element::new(name, ns)
                 };
                 children
                     .into_iter()
                     .fold(element, |element, child| match child {
-                        Node::Element(child) => element.with_child(child),
+                        Node::Element(child) => element.with_child(*child),
                         Node::Text(text) => element.with_text(text),
                     })
             },
@@ -138,32 +153,27 @@ pub(crate) fn element() -> impl Strategy<Value = Element> {
 
 /// Trees with anything at all in every field.
 pub(crate) fn wild() -> impl Strategy<Value = Element> {
-    let attr = (option::of(nasty()), nasty(), nasty()).prop_map(|(ns, name, value)| Attr {
-        ns,
-        name,
-        value,
-    });
+    let attr = (option::of(nasty()), nasty(), nasty()).prop_map(attribute);
     let attrs = vec(attr, 0..4).boxed();
     let ns = prop_oneof![
         nasty(),
+        Just("\u{1}".repeat(300)),
+        Just("\u{FFFD}".repeat(300)),
         Just(ns::XMLNS.to_owned()),
         Just(ns::XML.to_owned())
     ]
     .boxed();
     let leaf = (nasty(), ns.clone(), attrs.clone()).prop_map(|(name, ns, attrs)| Element {
-        name,
-        ns,
         attrs,
-        children: Vec::new(),
+        ..Element::new(name, ns)
     });
     leaf.prop_recursive(3, 12, 4, move |inner| {
-        let node = prop_oneof![nasty().prop_map(Node::Text), inner.prop_map(Node::Element)];
+        let node = prop_oneof![nasty().prop_map(Node::Text), inner.prop_map(Node::from)];
         (nasty(), ns.clone(), attrs.clone(), vec(node, 0..4)).prop_map(
             |(name, ns, attrs, children)| Element {
-                name,
-                ns,
                 attrs,
                 children,
+                ..Element::new(name, ns)
             },
         )
     })

@@ -4,30 +4,27 @@ use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// Longest text without memory of its own, in bytes. Most full addresses have 30 to 45.
-const MAX_SHORT: usize = 48;
-
-/// A text that does not change. A short one lies inside, because most addresses and sids live no longer
-/// than the stanza they came with; a long one is shared.
+/// A text that does not change. One of at most `N` bytes, which are less than 256, lies inside, because most addresses,
+/// sids and names live no longer than the stanza they came with; a longer one is shared.
 #[derive(Clone)]
-pub(crate) enum Text {
-    Short { len: usize, bytes: [u8; MAX_SHORT] },
+pub(crate) enum Text<const N: usize> {
+    Short { len: u8, bytes: [u8; N] },
     Long(Arc<str>),
 }
 
-impl Text {
+impl<const N: usize> Text<N> {
     /// A text without memory of its own. The bytes must be one, and `None` says that they are too many.
     #[inline]
     pub(crate) fn short(text: &[u8]) -> Option<Self> {
-        let mut bytes = [0; MAX_SHORT];
-        let len = text.len();
-        bytes.get_mut(..len)?.copy_from_slice(text);
+        let mut bytes = [0; N];
+        let len = u8::try_from(text.len()).ok()?;
+        bytes.get_mut(..text.len())?.copy_from_slice(text);
         Some(Self::Short { len, bytes })
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
         match self {
-            Self::Short { len, bytes } => bytes.get(..*len).unwrap_or_default(),
+            Self::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
             Self::Long(text) => text.as_bytes(),
         }
     }
@@ -45,33 +42,33 @@ impl Text {
     }
 }
 
-impl PartialEq for Text {
+impl<const N: usize> PartialEq for Text<N> {
     fn eq(&self, other: &Self) -> bool {
         self.as_bytes() == other.as_bytes()
     }
 }
 
-impl Eq for Text {}
+impl<const N: usize> Eq for Text<N> {}
 
-impl PartialOrd for Text {
+impl<const N: usize> PartialOrd for Text<N> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Text {
+impl<const N: usize> Ord for Text<N> {
     fn cmp(&self, other: &Self) -> Ordering {
         self.as_bytes().cmp(other.as_bytes())
     }
 }
 
-impl Hash for Text {
+impl<const N: usize> Hash for Text<N> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_bytes().hash(state);
     }
 }
 
-impl From<&str> for Text {
+impl<const N: usize> From<&str> for Text<N> {
     #[inline]
     fn from(text: &str) -> Self {
         Self::short(text.as_bytes()).unwrap_or_else(|| Self::Long(text.into()))
@@ -84,11 +81,11 @@ mod tests {
 
     #[test]
     fn a_text_comes_back_inside_or_outside() {
-        for len in [0, 1, MAX_SHORT - 2, MAX_SHORT - 1, MAX_SHORT, 300] {
+        for len in [0, 1, 20, 21, 22, 300] {
             let text = format!("{}é", "x".repeat(len));
-            let kept = Text::from(text.as_str());
+            let kept = Text::<22>::from(text.as_str());
             assert_eq!((kept.as_str(), kept.len()), (&*text, text.len()));
-            assert_eq!(matches!(kept, Text::Long(_)), text.len() > MAX_SHORT);
+            assert_eq!(matches!(kept, Text::Long(_)), text.len() > 22);
         }
     }
 }

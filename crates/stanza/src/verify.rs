@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::base64::{self, Whitespace};
 use crate::element::Element;
 use crate::payload::PayloadError;
+use crate::read::{ReadError, Reader, Token};
 use crate::stanza::{Kind, Stanza};
 
 /// The namespace.
@@ -144,13 +145,30 @@ impl Step {
             return None;
         }
         // What cannot be read is refused by who reads it next.
-        let children = stanza.elements().ok()?;
-        if !children.iter().any(|child| child.ns == NS) {
-            return None;
+        let (step, count) = Self::among(&mut stanza.child_reader().ok()?).ok()??;
+        if count == 1 && stanza.kind == Kind::Message {
+            Some(Self::read(&step))
+        } else {
+            Some(Err(PayloadError::Unknown))
         }
-        match children.as_slice() {
-            [child] if stanza.kind == Kind::Message => Some(Self::read(child)),
-            _ => Some(Err(PayloadError::Unknown)),
+    }
+
+    /// The first step among these children, and how many children there are. No tree is made of the others.
+    fn among(reader: &mut Reader<'_>) -> Result<Option<(Element, usize)>, ReadError> {
+        let (mut step, mut count) = (None, 0_usize);
+        loop {
+            match reader.next()? {
+                Token::Start => {
+                    count += 1;
+                    if step.is_none() && reader.ns() == NS {
+                        step = Some(Element::read_started(reader)?);
+                    } else {
+                        reader.skip()?;
+                    }
+                }
+                Token::Text(_) => {}
+                Token::End | Token::Eof => return Ok(step.map(|step| (step, count))),
+            }
         }
     }
 

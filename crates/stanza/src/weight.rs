@@ -10,13 +10,16 @@ use bytes::Bytes;
 use crate::address::Address;
 use crate::condition::StanzaError;
 use crate::disco::{Identity, Info, Query};
-use crate::element::{Attr, Element, Node};
+use crate::element::{Attr, Element, Namespace, Node};
 use crate::envelope::{Content, Envelope};
 use crate::ibb::{Close, Data, Open, Sid};
 use crate::payload::Payload;
 use crate::stanza::{RawAttr, Stanza};
 use crate::text::Text;
 use crate::xtls::Control;
+
+/// The counts that stand in front of what is shared.
+const COUNTS: usize = 2 * size_of::<usize>();
 
 /// What an allocator needs for a piece of the heap, beside what was asked for.
 const PIECE: usize = 16;
@@ -80,28 +83,56 @@ impl Envelope {
 }
 
 impl Element {
-    /// Bytes of memory that the tree holds, itself among them.
+    /// Bytes of memory that the tree holds, itself among them. A namespace that elements next to each other share counts
+    /// once.
     pub fn weight(&self) -> usize {
         size_of::<Self>() + self.heap()
     }
 
     fn heap(&self) -> usize {
+        self.tree(&mut Recent::default())
+    }
+
+    fn tree(&self, recent: &mut Recent) -> usize {
         let Self {
             name,
             ns,
             attrs,
             children,
         } = self;
-        string(name)
-            + string(ns)
-            + list(attrs, |attr: &Attr| {
-                let ns = attr.ns.as_ref().map_or(0, string);
-                ns + string(&attr.name) + string(&attr.value)
-            })
-            + list(children, |node: &Node| match node {
-                Node::Element(element) => element.heap(),
+        let own = text(name.text()) + recent.namespace(ns);
+        let mut lists = piece(attrs.capacity() * size_of::<Attr>());
+        for Attr { ns, name, value } in attrs {
+            let ns = ns.as_ref().map_or(0, |ns| recent.namespace(ns));
+            lists += ns + text(name.text()) + string(value);
+        }
+        lists += piece(children.capacity() * size_of::<Node>());
+        for node in children {
+            lists += match node {
+                Node::Element(element) => piece(size_of::<Self>()) + element.tree(recent),
                 Node::Text(text) => string(text),
-            })
+            };
+        }
+        own + lists
+    }
+}
+
+/// The places of the namespaces that were counted last.
+#[derive(Default)]
+struct Recent {
+    places: [Option<*const u8>; 4],
+}
+
+impl Recent {
+    /// What a namespace adds.
+    fn namespace(&mut self, ns: &Namespace) -> usize {
+        let place = Some(ns.place());
+        if self.places.contains(&place) {
+            return 0;
+        }
+        let [first, second, third, _] = self.places;
+        self.places = [place, first, second, third];
+        COUNTS + piece(ns.len())
     }
 }
 
@@ -158,7 +189,7 @@ fn heap(payload: &Payload) -> usize {
             name,
             sid,
             why: _,
-        } => string(ns) + string(name) + sid.as_ref().map_or(0, string),
+        } => piece(ns.len()) + text(name.text()) + sid.as_ref().map_or(0, string),
         Payload::Other(element) => element.heap(),
     }
 }
@@ -171,10 +202,10 @@ fn address(address: &Address) -> usize {
     text(address.text())
 }
 
-fn text(text: &Text) -> usize {
+fn text<const N: usize>(text: &Text<N>) -> usize {
     match text {
         Text::Short { .. } => 0,
-        Text::Long(text) => piece(text.len()),
+        Text::Long(text) => COUNTS + piece(text.len()),
     }
 }
 

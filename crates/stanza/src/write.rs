@@ -1,12 +1,18 @@
 //! Escaping: whatever a string holds, it stays where it was put.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 use crate::address::Address;
-use crate::element::Attr;
 use crate::read::word;
-use crate::{name, ns};
+
+/// How text is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As short as can be.
+    Short,
+    /// On one line, whatever a reader takes for the end of a line, and harmless on a terminal.
+    Line,
+}
 
 /// Appends the parts as they are.
 pub(crate) fn all(out: &mut Vec<u8>, parts: &[&str]) {
@@ -16,9 +22,9 @@ pub(crate) fn all(out: &mut Vec<u8>, parts: &[&str]) {
 }
 
 /// Appends ` name='value'`; the name must be one.
-pub(crate) fn attribute(out: &mut Vec<u8>, name: &str, value: &str) {
+pub(crate) fn attribute(out: &mut Vec<u8>, name: &str, value: &str, form: Form) {
     all(out, &[" ", name, "='"]);
-    escape(out, value, Place::Value);
+    escape(out, value, Place::Value, form);
     out.push(b'\'');
 }
 
@@ -26,7 +32,7 @@ pub(crate) fn attribute(out: &mut Vec<u8>, name: &str, value: &str) {
 #[inline]
 pub(crate) fn quoted<const N: usize>(out: &mut Vec<u8>, start: &[u8; N], value: &str) {
     out.extend_from_slice(start);
-    escape(out, value, Place::Value);
+    escape(out, value, Place::Value, Form::Short);
     out.push(b'\'');
 }
 
@@ -48,37 +54,6 @@ pub(crate) fn unchanged<const N: usize>(out: &mut Vec<u8>, start: &[u8; N], valu
     out.push(b'\'');
 }
 
-/// Appends attributes with the declarations that they need.
-pub(crate) fn attributes(out: &mut Vec<u8>, attrs: &[Attr]) {
-    let mut seen = BTreeSet::new();
-    let mut prefixes: Vec<Cow<'_, str>> = Vec::new();
-    for attr in attrs {
-        let space = carried(attr.ns.as_deref().unwrap_or_default());
-        if space == ns::XMLNS || (space.is_empty() && attr.name == "xmlns") {
-            continue;
-        }
-        let name = name::mend(&attr.name);
-        if !seen.insert((space.clone(), name.clone())) {
-            continue;
-        }
-        match &*space {
-            "" => attribute(out, &name, &attr.value),
-            ns::XML => attribute(out, &format!("xml:{name}"), &attr.value),
-            _ => {
-                let prefix = match prefixes.iter().position(|p| *p == space) {
-                    Some(prefix) => prefix,
-                    None => {
-                        attribute(out, &format!("xmlns:a{}", prefixes.len()), &space);
-                        prefixes.push(space);
-                        prefixes.len() - 1
-                    }
-                };
-                attribute(out, &format!("a{prefix}:{name}"), &attr.value);
-            }
-        }
-    }
-}
-
 /// The text as it will be read: U+FFFD in place of what XML cannot carry. Two namespaces that are
 /// written alike are one namespace.
 pub(crate) fn carried(text: &str) -> Cow<'_, str> {
@@ -96,8 +71,8 @@ pub(crate) fn is_carried(c: char) -> bool {
 }
 
 /// Appends text content.
-pub(crate) fn text(out: &mut Vec<u8>, text: &str) {
-    escape(out, text, Place::Text);
+pub(crate) fn text(out: &mut Vec<u8>, text: &str, form: Form) {
+    escape(out, text, Place::Text, form);
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -107,7 +82,34 @@ enum Place {
     Value,
 }
 
-fn escape(out: &mut Vec<u8>, text: &str, place: Place) {
+fn escape(out: &mut Vec<u8>, text: &str, place: Place, form: Form) {
+    match form {
+        Form::Short => short(out, text, place),
+        // Each piece ends with a character that cannot stand as it is.
+        Form::Line => {
+            for piece in text.split_inclusive(leaves_the_line) {
+                let mut chars = piece.chars();
+                match chars.next_back().filter(|&c| leaves_the_line(c)) {
+                    Some(c) if is_carried(c) => {
+                        short(out, chars.as_str(), place);
+                        all(out, &[&format!("&#x{:X};", u32::from(c))]);
+                    }
+                    Some(_) | None => short(out, piece, place),
+                }
+            }
+        }
+    }
+}
+
+/// Whether a character is a control, ends a line or a paragraph, or turns the direction of what is shown: those of
+/// Unicode's Bidi_Control.
+fn leaves_the_line(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}')
+        || matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+fn short(out: &mut Vec<u8>, text: &str, place: Place) {
     if word::needs_no_escape(text.as_bytes()) {
         out.extend_from_slice(text.as_bytes());
         return;

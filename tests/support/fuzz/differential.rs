@@ -30,7 +30,7 @@ pub(super) fn stricter(rule: Rule) -> bool {
             | Rule::CarriageReturn
             | Rule::Depth
             | Rule::Attributes
-            | Rule::Declarations
             | Rule::InScope
+            | Rule::NamespaceLength
     )
 }

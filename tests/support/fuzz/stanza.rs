@@ -159,15 +159,19 @@ fn strings(input: &[u8], written: &mut Written) -> Result<(), String> {
     let mut parts = text.split('\0').cycle();
     let mut part = || parts.next().unwrap_or_default().to_owned();
     let inner = Element::new(part(), part());
-    let attr = |ns: Option<String>, name: String, value: String| Attr { ns, name, value };
+    let attr = |ns: Option<String>, name: String, value: String| Attr {
+        ns: ns.map(Into::into),
+        name: name.into(),
+        value,
+    };
     let element = Element {
-        name: part(),
-        ns: part(),
+        name: part().into(),
+        ns: part().into(),
         attrs: vec![
             attr(None, part(), part()),
             attr(Some(part()), part(), part()),
         ],
-        children: vec![Node::Text(part()), Node::Element(inner), Node::Text(part())],
+        children: vec![Node::Text(part()), inner.into(), Node::Text(part())],
     };
     let (id, kind, lang) = (part(), part(), part());
     let stanza = Stanza::new(Kind::Message)

@@ -166,13 +166,13 @@ fn tree(element: Element) -> Result<minidom::Element, BridgeError> {
         let ns = match attr.ns {
             None => Namespace::NONE,
             Some(uri) if uri == ns::XML => Namespace::XML,
-            Some(uri) => Namespace::from(uri),
+            Some(uri) => Namespace::from(String::from(uri)),
         };
         built.set_attr(ns, ncname(&attr.name)?, attr.value);
     }
     for node in children {
         match node {
-            Node::Element(child) => built.append_node(minidom::Node::Element(tree(child)?)),
+            Node::Element(child) => built.append_node(minidom::Node::Element(tree(*child)?)),
             Node::Text(text) => built.append_text(text),
         }
     }

@@ -100,7 +100,7 @@ impl Header {
         document.extend_from_slice(&self.footer());
         let mut root = Element::read(&document, "")?;
         let first = root.children.drain(..).find_map(|node| match node {
-            xtls_stanza::Node::Element(element) => Some(element),
+            xtls_stanza::Node::Element(element) => Some(*element),
             xtls_stanza::Node::Text(_) => None,
         });
         Ok(first.unwrap_or(root))
@@ -114,7 +114,7 @@ pub(super) fn condition(error: &Element) -> (String, String) {
     (
         condition.map_or_else(
             || "undefined-condition".to_owned(),
-            |child| child.name.clone(),
+            |child| child.name.to_string(),
         ),
         text.map(Element::text).unwrap_or_default(),
     )

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::strategy;
+use crate::{ns, strategy};
 
 fn written(element: &Element, inherited_ns: &str) -> String {
     let mut out = Vec::new();
@@ -70,7 +70,7 @@ fn an_attribute_cannot_declare_a_namespace() {
 #[test]
 fn of_two_attributes_with_one_name_the_first_is_written() {
     let twice = |ns: Option<&str>, name: &str| Attr {
-        ns: ns.map(str::to_owned),
+        ns: ns.map(Into::into),
         name: name.into(),
         value: name.into(),
     };

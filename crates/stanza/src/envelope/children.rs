@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::base64::Whitespace;
-use crate::element::Element;
+use crate::element::{Element, grow};
 use crate::ibb::Data;
 use crate::ns;
 use crate::payload::{Payload, PayloadError};
@@ -31,6 +31,7 @@ impl Payloads {
         if self.first.is_none() {
             self.first = Some(payload);
         } else {
+            grow(&mut self.others);
             self.others.push(payload);
         }
     }
@@ -38,7 +39,14 @@ impl Payloads {
 
 impl From<Payloads> for Vec<Payload> {
     fn from(payloads: Payloads) -> Self {
-        payloads.first.into_iter().chain(payloads.others).collect()
+        let mut all = payloads.others;
+        if let Some(first) = payloads.first {
+            if all.len() == all.capacity() {
+                all.reserve_exact(1);
+            }
+            all.insert(0, first);
+        }
+        all
     }
 }
 
@@ -133,8 +141,8 @@ fn read_data(reader: &mut Reader<'_>) -> Result<Payload, ReadError> {
     Ok(match read {
         Ok(data) => Payload::Data(data),
         Err(why) => Payload::Malformed {
-            ns: ns::IBB.to_owned(),
-            name: "data".to_owned(),
+            ns: ns::IBB.into(),
+            name: "data".into(),
             sid,
             why,
         },

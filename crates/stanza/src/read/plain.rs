@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::scope::{Scope, Space};
 use super::tag::{self, Attribute, QName};
-use super::{MAX_ATTRIBUTES, MAX_DECLARATIONS, chars, word};
+use super::{MAX_ATTRIBUTES, chars, word};
 
 /// A start tag.
 pub(super) struct Tag<'a> {
@@ -70,7 +70,7 @@ pub(super) fn tag<'a>(
                 continue;
             }
         };
-        if scope.declared_since(mark, declared) || scope.len() - mark >= MAX_DECLARATIONS {
+        if scope.declared_since(mark, declared) {
             return None;
         }
         scope.bind(declared, Cow::Borrowed(value)).ok()?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{MAX_ATTRIBUTES, MAX_DECLARATIONS, MAX_DEPTH, MAX_IN_SCOPE};
+use super::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_IN_SCOPE, MAX_NAMESPACE};
 
 /// Why a document was refused. Holds nothing of the document, which may be secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,10 +79,10 @@ pub enum Rule {
     Depth,
     /// More than [`MAX_ATTRIBUTES`] attributes on an element.
     Attributes,
-    /// More than [`MAX_DECLARATIONS`] declarations on an element.
-    Declarations,
     /// More than [`MAX_IN_SCOPE`] declarations in scope.
     InScope,
+    /// The name of a namespace with more than [`MAX_NAMESPACE`] bytes.
+    NamespaceLength,
     /// An element that is no message, presence or iq.
     NotAStanza,
     /// A stanza outside of `jabber:client`.
@@ -153,13 +153,13 @@ impl fmt::Display for Rule {
                 f,
                 "more than {MAX_ATTRIBUTES} attributes on an element (our limit)"
             ),
-            Self::Declarations => write!(
-                f,
-                "more than {MAX_DECLARATIONS} namespaces declared on an element (our limit)"
-            ),
             Self::InScope => write!(
                 f,
                 "more than {MAX_IN_SCOPE} namespace declarations in scope (our limit)"
+            ),
+            Self::NamespaceLength => write!(
+                f,
+                "the name of a namespace has more than {MAX_NAMESPACE} bytes (our limit)"
             ),
             Self::NotAStanza => f.write_str("neither message nor presence nor iq (RFC 6120 §8)"),
             Self::StanzaNamespace => {

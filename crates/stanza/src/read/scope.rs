@@ -1,14 +1,19 @@
 //! Which namespace a prefix means where.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use super::stack::Stack;
 use super::tag::QName;
-use super::{MAX_IN_SCOPE, Rule};
+use super::{MAX_IN_SCOPE, MAX_NAMESPACE, Rule};
+use crate::element::Namespace;
 use crate::ns;
 
+/// The namespace of the prefix `xml`, one for all trees.
+static XML: LazyLock<Namespace> = LazyLock::new(|| ns::XML.into());
+
 /// A namespace, by the place of its declaration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Space {
     /// None.
     None,
@@ -23,6 +28,11 @@ struct Binding<'a> {
     /// Empty for the default namespace.
     prefix: &'a str,
     uri: Cow<'a, str>,
+    /// The same for trees, which share it. Made when the first of them needs it.
+    namespace: Option<Namespace>,
+    /// The first prefix in scope with the same namespace, by its place: two names are compared by it, and not by texts
+    /// that may be long.
+    same: usize,
 }
 
 impl Binding<'_> {
@@ -43,6 +53,8 @@ impl<'a> Scope<'a> {
         bindings.push(Binding {
             prefix: "",
             uri: Cow::Borrowed(default),
+            namespace: None,
+            same: 0,
         });
         Self { bindings }
     }
@@ -65,11 +77,36 @@ impl<'a> Scope<'a> {
             (_, "") => return Err(Rule::EmptyPrefix),
             _ => {}
         }
-        if self.bindings.len() >= MAX_IN_SCOPE {
+        if uri.len() > MAX_NAMESPACE {
+            return Err(Rule::NamespaceLength);
+        }
+        let at = self.bindings.len();
+        if at >= MAX_IN_SCOPE && at >= MAX_IN_SCOPE + self.uncounted() {
             return Err(Rule::InScope);
         }
-        self.bindings.push(Binding { prefix, uri });
+        // Only attributes are compared, and those without a prefix are in no namespace.
+        let same = if prefix.is_empty() {
+            at
+        } else {
+            let alike = |b: &Binding<'_>| !b.prefix.is_empty() && b.uri == uri;
+            self.rest(0).position(alike).unwrap_or(at)
+        };
+        self.bindings.push(Binding {
+            prefix,
+            uri,
+            namespace: None,
+            same,
+        });
         Ok(())
+    }
+
+    /// The declaration around the document, and that by which its element says the same again.
+    fn uncounted(&self) -> usize {
+        let (around, first) = (self.bindings.get(0), self.bindings.get(1));
+        let again = first.is_some_and(|first| {
+            first.prefix.is_empty() && around.is_some_and(|around| around.uri == first.uri)
+        });
+        1 + usize::from(again)
     }
 
     /// Whether the prefix was declared since the mark.
@@ -110,6 +147,30 @@ impl<'a> Scope<'a> {
             }
         }
         Err(Rule::Prefix)
+    }
+
+    /// The same for prefixes with the same namespace.
+    pub(super) fn canonical(&self, space: Space) -> Space {
+        match space {
+            Space::None | Space::Xml => space,
+            Space::Bound(at) => Space::Bound(self.bindings.get(at).map_or(at, |b| b.same)),
+        }
+    }
+
+    /// The namespace for a tree, which all that are in it share.
+    pub(super) fn namespace(&mut self, space: Space) -> Namespace {
+        let binding = match space {
+            Space::None => None,
+            Space::Xml => return XML.clone(),
+            Space::Bound(at) => self.bindings.get_mut(at),
+        };
+        match binding {
+            Some(Binding { uri, namespace, .. }) => {
+                let namespace = namespace.get_or_insert_with(|| Namespace::from(&**uri));
+                namespace.clone()
+            }
+            None => "".into(),
+        }
     }
 
     pub(super) fn uri(&self, space: Space) -> &str {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::scope::{Scope, Space};
-use super::{MAX_ATTRIBUTES, MAX_DECLARATIONS, ReadError, Rule, chars};
+use super::{MAX_ATTRIBUTES, ReadError, Rule, chars};
 use crate::name::is_ncname;
 
 /// A name with an optional prefix (Namespaces in XML 1.0 §4, production 7).
@@ -85,9 +85,6 @@ pub(super) fn read<'a>(
             if twice {
                 return Err(fail(Rule::DuplicateAttribute));
             }
-            if scope.len() - mark >= MAX_DECLARATIONS {
-                return Err(fail(Rule::Declarations));
-            }
             scope.bind(prefix, value).map_err(fail)?;
         } else {
             if attributes.len() >= MAX_ATTRIBUTES {
@@ -128,7 +125,7 @@ const FEW: usize = 8;
 fn distinct(scope: &Scope<'_>, attributes: &[Attribute<'_>]) -> Result<(), ReadError> {
     let twice = if attributes.len() <= FEW {
         let alike = |a: &Attribute<'_>, b: &Attribute<'_>| {
-            a.name.local() == b.name.local() && scope.uri(a.space) == scope.uri(b.space)
+            a.name.local() == b.name.local() && scope.canonical(a.space) == scope.canonical(b.space)
         };
         let seen = |(before, a): &(usize, &Attribute<'_>)| {
             attributes.iter().take(*before).any(|b| alike(a, b))
@@ -138,7 +135,7 @@ fn distinct(scope: &Scope<'_>, attributes: &[Attribute<'_>]) -> Result<(), ReadE
         let mut seen = BTreeSet::new();
         attributes
             .iter()
-            .find(|a| !seen.insert((a.name.local(), scope.uri(a.space))))
+            .find(|a| !seen.insert((a.name.local(), scope.canonical(a.space))))
     };
     match twice {
         Some(twice) => Err(ReadError {

@@ -165,13 +165,32 @@ fn a_byte_order_mark_inside_is_text() {
 }
 
 #[test]
+fn what_is_retained_stays_as_it_came_and_nothing_changes_without_need() {
+    let xml = "<message xmlns:p='u'> <a b=\"c\"><d></d></a>x<p:e/> <f/>\n</message>";
+    let mut stanza = read(xml).unwrap();
+    let before = stanza.clone();
+    stanza.retain(|_| true).unwrap();
+    assert_eq!(stanza, before);
+    stanza.retain(|child| child.name != "f").unwrap();
+    assert_eq!(stanza.children, "<a b=\"c\"><d></d></a><p:e/>");
+    stanza.retain(|child| child.ns == "u").unwrap();
+    assert_eq!(stanza.children, "<p:e/>");
+    stanza.retain(|_| false).unwrap();
+    assert_eq!(stanza.children, "");
+    stanza.children = Bytes::from_static(b"<a>");
+    let before = stanza.clone();
+    assert!(stanza.retain(|_| false).is_err());
+    assert_eq!(stanza, before);
+}
+
+#[test]
 fn elements_leave_out_text_and_refuse_what_was_set_by_hand() {
     let mut stanza = read("<message> <a>b</a> c <d/></message>").unwrap();
     let names: Vec<String> = stanza
         .elements()
         .unwrap()
         .into_iter()
-        .map(|e| e.name)
+        .map(|e| e.name.into())
         .collect();
     assert_eq!(names, ["a", "d"]);
     stanza.children = Bytes::from_static(b"<a>");
@@ -310,7 +329,7 @@ fn address() -> impl Strategy<Value = Option<Address>> {
     )
 }
 
-fn stanza() -> impl Strategy<Value = Stanza> {
+pub(super) fn stanza() -> impl Strategy<Value = Stanza> {
     let kind = proptest::sample::select(&[Kind::Message, Kind::Presence, Kind::Iq]);
     let text = || option::of(strategy::text());
     let extra = vec(("(xmlns:|p:|q:|xml:)?[pqr]", strategy::text()), 0..6).prop_map(|attrs| {

@@ -31,7 +31,7 @@ fn every_part_of_a_stanza_that_a_peer_can_make_long_weighs_its_bytes() {
         with(&|stanza| stanza.children = long().into()),
         with(&|stanza| stanza.extra = vec![attr(long(), String::new())]),
         with(&|stanza| stanza.extra = vec![attr("a".to_owned(), long())]),
-        with(&|stanza| stanza.extra = vec![attr("xmlns:a".to_owned(), long())]),
+        with(&|stanza| stanza.extra = vec![attr(format!("xmlns:{}", long()), "u".to_owned())]),
     ];
     assert!(
         heavy
@@ -88,8 +88,11 @@ fn everything_in_an_envelope_that_a_peer_can_make_long_weighs_its_bytes() {
     let tree = || Element::new("a", "u").with_child(Element::new("b", "u").with_text(long()));
     let spaced = |ns: String, name: String, value: String| {
         let mut element = Element::new("a", "u");
-        let ns = Some(ns);
-        element.attrs.push(Attr { ns, name, value });
+        element.attrs.push(Attr {
+            ns: Some(ns.into()),
+            name: name.into(),
+            value,
+        });
         Payload::Other(element)
     };
     let empty = String::new;
@@ -130,8 +133,8 @@ fn everything_in_an_envelope_that_a_peer_can_make_long_weighs_its_bytes() {
             ..disco::Info::default()
         }),
         Payload::Malformed {
-            ns: empty(),
-            name: empty(),
+            ns: "".into(),
+            name: "".into(),
             sid: Some(long()),
             why: PayloadError::Unknown,
         },

@@ -38,7 +38,11 @@ fn attributes() -> impl Strategy<Value = Vec<Attr>> {
         1 => Just(Some(ns::XML.to_owned())),
         1 => Just(Some("urn:x".to_owned())),
     ];
-    let attr = (ns, name(), text()).prop_map(|(ns, name, value)| Attr { ns, name, value });
+    let attr = (ns, name(), text()).prop_map(|(ns, name, value)| Attr {
+        ns: ns.map(Into::into),
+        name: name.into(),
+        value,
+    });
     // tokio-xmpp keeps them in order of their names.
     proptest::collection::vec(attr, 0..3).prop_map(|mut attrs| {
         attrs.sort_by(|a, b| (&a.ns, &a.name).cmp(&(&b.ns, &b.name)));
@@ -50,10 +54,8 @@ fn attributes() -> impl Strategy<Value = Vec<Attr>> {
 fn tree_of_any_shape() -> impl Strategy<Value = Element> {
     let leaf = (name(), namespace(), attributes(), text()).prop_map(|(name, ns, attrs, text)| {
         let element = Element {
-            name,
-            ns,
             attrs,
-            children: Vec::new(),
+            ..Element::new(name, ns)
         };
         if text.is_empty() {
             element
@@ -69,12 +71,11 @@ fn tree_of_any_shape() -> impl Strategy<Value = Element> {
             proptest::collection::vec(inner, 0..3),
         )
             .prop_map(|(name, ns, attrs, children)| {
-                let children = children.into_iter().map(Node::Element).collect();
+                let children = children.into_iter().map(Node::from).collect();
                 Element {
-                    name,
-                    ns,
                     attrs,
                     children,
+                    ..Element::new(name, ns)
                 }
             })
     })

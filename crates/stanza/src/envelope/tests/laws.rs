@@ -148,7 +148,7 @@ proptest! {
     fn nothing_in_a_field_changes_the_structure(id in strategy::nasty(), text in strategy::nasty(), child in strategy::wild()) {
         let error = StanzaError::new(ErrorType::Cancel, Condition::Conflict).with_text(text.clone()).with_app(child.clone());
         let info = disco::Info { node: Some(text.clone()), identities: Vec::new(), features: vec![text.clone()] };
-        let malformed = Payload::Malformed { ns: text.clone(), name: text.clone(), sid: Some(text), why: PayloadError::Unknown };
+        let malformed = Payload::Malformed { ns: text.as_str().into(), name: text.as_str().into(), sid: Some(text), why: PayloadError::Unknown };
         let payloads = vec![Payload::DiscoInfo(info), malformed, Payload::Other(child)];
         let content = Content::Message { kind: MessageKind::Error, payloads, error: Some(error) };
         let envelope = Envelope { from: None, to: None, id, content };

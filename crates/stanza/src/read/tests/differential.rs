@@ -7,7 +7,7 @@ use rxml::{Event, Parse, Parser, RawEvent, RawParser};
 use super::accepted::tree;
 use super::refused;
 use crate::element::{Attr, Element, Node};
-use crate::{Rule, ns};
+use crate::{Namespace, Rule, ns};
 
 /// The tree that rxml sees, its attributes sorted.
 fn rxml(mut document: &[u8]) -> Option<Element> {
@@ -21,8 +21,8 @@ fn rxml(mut document: &[u8]) -> Option<Element> {
                 element.attrs = attributes
                     .iter()
                     .map(|((space, name), value)| Attr {
-                        ns: Some(space.as_str().to_owned()).filter(|ns| !ns.is_empty()),
-                        name: name.to_string(),
+                        ns: Some(space.as_str().into()).filter(|ns: &Namespace| !ns.is_empty()),
+                        name: name.as_str().into(),
                         value: value.clone(),
                     })
                     .collect();
@@ -34,7 +34,7 @@ fn rxml(mut document: &[u8]) -> Option<Element> {
             Some(Event::EndElement(_)) => {
                 let element = open.pop()?;
                 match open.last_mut() {
-                    Some(parent) => parent.children.push(Node::Element(element)),
+                    Some(parent) => parent.children.push(element.into()),
                     None => done = Some(element),
                 }
             }
@@ -77,7 +77,13 @@ fn rxml_order(mut document: &[u8]) -> Option<Vec<Vec<String>>> {
 
 /// The same of a tree that was read here, whose attributes are sorted then.
 fn take_order(element: &mut Element, orders: &mut Vec<Vec<String>>) {
-    orders.push(element.attrs.iter().map(|attr| attr.name.clone()).collect());
+    orders.push(
+        element
+            .attrs
+            .iter()
+            .map(|attr| attr.name.to_string())
+            .collect(),
+    );
     element
         .attrs
         .sort_by_key(|attr| (attr.ns.clone(), attr.name.clone()));

@@ -187,35 +187,46 @@ fn sixty_four_attributes_pass_and_one_more_is_refused() {
 }
 
 #[test]
-fn thirty_two_declarations_pass_and_one_more_is_refused() {
-    let with = |count: usize| {
-        let declarations: String = (0..count).map(|i| format!(" xmlns:p{i:02}='u'")).collect();
-        format!("<a{declarations}/>").into_bytes()
+fn declarations_in_scope_are_limited_to_128() {
+    let declared = |range: std::ops::Range<usize>| {
+        let each = range.map(|i| format!(" xmlns:p{i:03}='u'"));
+        each.collect::<String>()
     };
-    assert!(Element::read(&with(32), "").is_ok());
-    refuses(&with(33), 3 + 32 * 14, Rule::Declarations);
-}
+    let on_one = |count: usize| format!("<a{}/>", declared(0..count)).into_bytes();
+    assert!(Element::read(&on_one(128), "").is_ok());
+    refuses(&on_one(129), 3 + 128 * 15, Rule::InScope);
 
-#[test]
-fn declarations_in_scope_are_limited() {
-    let level: String = (0..32).map(|i| format!(" xmlns:p{i}='u'")).collect();
-    let nested = |levels: usize| {
-        format!(
-            "{}{}",
-            format!("<a{level}>").repeat(levels),
-            "</a>".repeat(levels)
-        )
-        .into_bytes()
+    let level = declared(0..32);
+    let nested = |levels: usize, inside: &str| {
+        let (open, close) = (format!("<a{level}>"), "</a>");
+        format!("{}{inside}{}", open.repeat(levels), close.repeat(levels)).into_bytes()
     };
-    // The default namespace around the document is one of the 128.
-    assert!(Element::read(&nested(3), "").is_ok());
-    assert_eq!(
-        Element::read(&nested(4), "").unwrap_err().rule,
-        Rule::InScope
-    );
+    assert!(Element::read(&nested(4, ""), "").is_ok());
+    let one_more = nested(4, "<b xmlns='u'/>");
+    let error = Element::read(&one_more, "").unwrap_err();
+    assert_eq!(error.rule, Rule::InScope);
+
+    // What was so before does not count: it is how a stanza says where it belongs.
+    let again = format!("<a xmlns='u'{}/>", declared(0..128)).into_bytes();
+    assert!(Element::read(&again, "u").is_ok());
+    let error = Element::read(&again, "v").unwrap_err();
+    assert_eq!(error.rule, Rule::InScope);
     // One after the other they do not add up.
     let siblings = format!("<a>{}</a>", format!("<a{level}/>").repeat(100));
     assert!(Element::read(siblings.as_bytes(), "").is_ok());
+}
+
+#[test]
+fn a_namespace_of_1024_bytes_passes_and_one_more_is_refused() {
+    let long = |bytes: usize| "é".repeat(bytes / 2) + &"u".repeat(bytes % 2);
+    for declaration in ["xmlns", "xmlns:p"] {
+        let with = |name: &str| format!("<a {declaration}='{name}'/>").into_bytes();
+        assert!(Element::read(&with(&long(1024)), "").is_ok());
+        refuses(&with(&long(1025)), 3, Rule::NamespaceLength);
+        // What references stand for counts.
+        assert!(Element::read(&with(&"&#x75;".repeat(1024)), "").is_ok());
+        refuses(&with(&"&amp;".repeat(1025)), 3, Rule::NamespaceLength);
+    }
 }
 
 #[test]
