@@ -100,6 +100,12 @@ macro_rules! text {
             }
         }
 
+        impl From<&$type> for $type {
+            fn from(text: &$type) -> Self {
+                text.clone()
+            }
+        }
+
         impl From<$type> for String {
             fn from(text: $type) -> Self {
                 text.as_str().to_owned()
