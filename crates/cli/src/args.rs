@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use xtls_client::tls::trust::Policy;
-use xtls_client::uplink::normalise;
 use xtls_stanza::Address;
+
+use crate::peer::Peer;
 
 /// End-to-end encrypted conversations between two XMPP accounts, by plain TLS through servers that need not be trusted.
 #[derive(Debug, Parser)]
@@ -121,9 +122,10 @@ pub(crate) struct Server {
 /// Options of everything that talks to a peer.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Talk {
-    /// Whom to open a tunnel to. Without a resource: PEER/xtls.
-    #[arg(value_name = "PEER", value_parser = address, required_unless_present = "listen", conflicts_with = "listen")]
-    pub(crate) peer: Option<Address>,
+    /// Whom to open a tunnel to: an address, or the URI that `xtls id` shows there. Without a resource: PEER/xtls. The key in
+    /// a URI must be pinned.
+    #[arg(value_name = "PEER", value_parser = Peer::parse, required_unless_present = "listen", conflicts_with = "listen")]
+    pub(crate) peer: Option<Peer>,
     /// Wait for others to open tunnels.
     #[arg(long)]
     pub(crate) listen: bool,
@@ -241,20 +243,20 @@ pub(crate) enum Trust {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TrustPeer {
-    /// The peer, without a resource.
-    #[arg(value_name = "PEER", value_parser = bare)]
-    pub(crate) peer: Address,
+    /// The peer, without a resource: an address, or the URI that `xtls id` shows there, which means that one key.
+    #[arg(value_name = "PEER", value_parser = Peer::parse_bare)]
+    pub(crate) peer: Peer,
     #[command(flatten)]
     pub(crate) account: Account,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TrustPin {
-    /// The peer, without a resource.
-    #[arg(value_name = "PEER", value_parser = bare)]
-    pub(crate) peer: Address,
-    /// The fingerprint as `xtls id` shows it, in hex with or without spaces.
-    #[arg(value_name = "FINGERPRINT", required = true, num_args = 1..)]
+    /// The peer, without a resource: an address, or the URI that `xtls id` shows there.
+    #[arg(value_name = "PEER", value_parser = Peer::parse_bare)]
+    pub(crate) peer: Peer,
+    /// The fingerprint as `xtls id` shows it, in hex with or without spaces. A URI holds it already.
+    #[arg(value_name = "FINGERPRINT", num_args = 0..)]
     pub(crate) fingerprint: Vec<String>,
     /// One more key of a peer that has one already: a second device.
     #[arg(long)]
@@ -265,9 +267,9 @@ pub(crate) struct TrustPin {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TrustRevoke {
-    /// The peer, without a resource.
-    #[arg(value_name = "PEER", value_parser = bare)]
-    pub(crate) peer: Address,
+    /// The peer, without a resource: an address, or the URI that `xtls id` shows there, which means that one key.
+    #[arg(value_name = "PEER", value_parser = Peer::parse_bare)]
+    pub(crate) peer: Peer,
     /// The one key to revoke, which need not be pinned. Without, all that are pinned for the peer.
     #[arg(value_name = "FINGERPRINT", num_args = 0..)]
     pub(crate) fingerprint: Vec<String>,
@@ -275,29 +277,22 @@ pub(crate) struct TrustRevoke {
     pub(crate) account: Account,
 }
 
-fn address(text: &str) -> Result<Address, String> {
-    normalise(text).map_err(|error| error.why)
-}
-
 fn bare(text: &str) -> Result<Address, String> {
-    let address = address(text)?;
-    if address.is_full() {
-        return Err(format!(
-            "an address without a resource is wanted: {}",
-            address.bare()
-        ));
-    }
-    if address.local().is_none() {
-        return Err("an account's address has the form name@domain".to_owned());
-    }
-    Ok(address)
+    Peer::parse_bare(text).map(|account| account.address().clone())
 }
 
 fn acceptable(text: &str) -> Result<Acceptable, String> {
     if text == "any" {
         return Ok(Acceptable::Any);
     }
-    Ok(Acceptable::One(address(text)?.to_bare()))
+    let peer = Peer::parse(text)?;
+    if peer.key().is_some() {
+        return Err(format!(
+            "--accept takes an address and no key: pin the key with `xtls trust pin`, and accept {}",
+            peer.bare()
+        ));
+    }
+    Ok(Acceptable::One(peer.to_bare()))
 }
 
 fn host_port(text: &str) -> Result<(String, u16), String> {
@@ -348,6 +343,17 @@ mod tests {
         for wrong in ["host", "host:", "host:0", "host:70000", ":5222"] {
             assert!(host_port(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_domain_alone_is_nobody_to_accept_and_a_key_is_not_accepted_by_the_way() {
+        assert!(acceptable("juliet").is_err());
+        let key = "0a".repeat(32);
+        assert!(acceptable(&format!("xmpp:juliet@capulet.example?xtls;fp={key}")).is_err());
+        let one = acceptable("xmpp:juliet@capulet.example/balcony").unwrap();
+        assert!(
+            matches!(one, Acceptable::One(address) if address.as_str() == "juliet@capulet.example")
+        );
     }
 
     #[test]

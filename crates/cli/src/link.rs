@@ -6,18 +6,20 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use xtls_client::router::Config;
-use xtls_client::tls::trust::Policy;
+use xtls_client::tls::trust::{Judgement, Policy, Store};
 use xtls_client::tls::{Fingerprint, Identity};
 use xtls_client::xmpp::{self, Options, Security};
-use xtls_client::{Accept, Client, Incoming, LinkError, Pins};
+use xtls_client::{Accept, Client, Home, HomeError, Incoming, LinkError, Pins, Uplink as _};
 use xtls_stanza::Address;
 use xtls_stanza::ibb::{BlockSize, Carrier};
 
 use crate::account;
 use crate::args::{Acceptable, Server, Talk, Transport, Tunnel};
 use crate::failure::{Code, Failure};
+use crate::peer::Peer;
 use crate::record::{Recorded, Recorder};
 use crate::say::Say;
+use crate::suggest::Suggest;
 
 /// A client at work, and what its user will want to be told of it.
 pub(crate) struct Link {
@@ -38,6 +40,10 @@ pub(crate) async fn connect(talk: &Talk) -> Result<Link, Failure> {
         Some(identity) => Some((identity, home.pins(&account)?)),
         None => None,
     };
+    if let Some(peer) = &talk.peer {
+        let store = known.as_ref().map(|(_, pins)| pins.store());
+        pinned(peer, store.as_deref(), &Suggest::new(&talk.account))?;
+    }
     let recorder = match &talk.tunnel.record {
         Some(path) => Some(Recorder::create(path, talk.tunnel.record_plaintext)?),
         None => None,
@@ -46,9 +52,17 @@ pub(crate) async fn connect(talk: &Talk) -> Result<Link, Failure> {
     let uplink = xmpp::connect(options)
         .await
         .map_err(|error| Failure::new(Code::Server, error.to_string()))?;
-    let (identity, pins) = match known {
-        Some(known) => known,
-        None => (home.identity(&account)?, home.pins(&account)?),
+    let made = match known {
+        Some(known) => Ok(known),
+        None => first_key(&home, &account),
+    };
+    let (identity, pins) = match made {
+        Ok(made) => made,
+        Err(error) => {
+            // The server is left in order; what it makes of that changes nothing.
+            let _ = tokio::time::timeout(GOODBYE, uplink.close()).await;
+            return Err(error.into());
+        }
     };
     let fingerprint = identity.fingerprint();
     let policy = policy(&talk.tunnel);
@@ -64,6 +78,32 @@ pub(crate) async fn connect(talk: &Talk) -> Result<Link, Failure> {
         fingerprint,
         recorder,
     })
+}
+
+fn first_key(home: &Home, account: &Address) -> Result<(Identity, Pins), HomeError> {
+    Ok((home.identity(account)?, home.pins(account)?))
+}
+
+/// Who opens a tunnel by a URI means the key in it, and gets no other one by first use.
+fn pinned(peer: &Peer, store: Option<&Store>, suggest: &Suggest) -> Result<(), Failure> {
+    let Some(key) = peer.key() else {
+        return Ok(());
+    };
+    let judged = store.map(|store| store.judge(peer.bare(), &key));
+    if let Some(Judgement::Pinned(_)) = judged {
+        return Ok(());
+    }
+    let bare = peer.bare();
+    let command = suggest.line(&["trust", "pin"], &[bare, &key.hex()]);
+    let hint = format!(
+        "if the URI came from them another way than this, pin it first:{}",
+        Suggest::block(&[command])
+    );
+    Err(Failure::new(
+        Code::Identity,
+        format!("the key in the URI is not pinned for {bare}"),
+    )
+    .hint(hint))
 }
 
 /// Says who we are.

@@ -9,6 +9,7 @@ mod face;
 mod failure;
 mod link;
 mod mend;
+mod peer;
 mod qr;
 mod record;
 mod say;

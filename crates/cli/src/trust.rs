@@ -9,9 +9,10 @@ use xtls_client::tls::{Fingerprint, Identity};
 use crate::account::{account, home, known};
 use crate::args::{Account, Id, Trust, TrustPeer, TrustPin, TrustRevoke};
 use crate::failure::{Code, Failure};
+use crate::peer::Peer;
 use crate::say::{self, Say};
 use crate::suggest::Suggest;
-use crate::{qr, words};
+use crate::{peer, qr, words};
 
 /// Shows one's own address and key.
 pub(crate) fn id(args: &Id, say: Say) -> Result<(), Failure> {
@@ -20,7 +21,7 @@ pub(crate) fn id(args: &Id, say: Say) -> Result<(), Failure> {
     let identity = home.identity(&account)?;
     let fingerprint = identity.fingerprint();
     let folder = home.account(&account);
-    let uri = format!("xmpp:{}?xtls;fp={}", account.bare(), fingerprint.hex());
+    let uri = peer::uri(&account, &fingerprint);
     let words = words::of_fingerprint(&fingerprint);
     let fields = [
         ("address", account.bare().into()),
@@ -130,15 +131,17 @@ fn show(args: &TrustPeer, say: Say) -> Result<(), Failure> {
     let home = home(&args.account)?;
     let account = known(&args.account, &home)?;
     let store = home.pins(&account)?.store();
-    let pins = store.of(args.peer.bare());
-    if pins.is_empty() {
-        return Err(Failure::failed(format!(
-            "no key is pinned for {}",
-            args.peer
-        )));
-    }
-    for pin in pins {
+    let mut none = true;
+    for pin in store
+        .of(args.peer.bare())
+        .iter()
+        .filter(|pin| meant(&args.peer, pin))
+    {
+        none = false;
         print(args.peer.bare(), pin, say)?;
+    }
+    if none {
+        return Err(no_pin(&args.peer));
     }
     let failed = store.failed(args.peer.bare());
     if failed > 0 {
@@ -154,10 +157,26 @@ fn show(args: &TrustPeer, say: Say) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A URI means the one key that it names.
+fn meant(peer: &Peer, pin: &Pin) -> bool {
+    peer.key().is_none_or(|key| key == pin.fingerprint)
+}
+
+fn no_pin(peer: &Peer) -> Failure {
+    let which = if peer.key().is_some() {
+        "this key is not"
+    } else {
+        "no key is"
+    };
+    Failure::failed(format!("{which} pinned for {}", peer.bare()))
+}
+
 fn pin(args: &TrustPin, say: Say) -> Result<(), Failure> {
     let home = home(&args.account)?;
     let account = known(&args.account, &home)?;
-    let key = fingerprint(&args.fingerprint)?;
+    let key = fingerprint(&args.fingerprint, &args.peer)?.ok_or_else(|| {
+        Failure::usage("a fingerprint is wanted, or the whole URI that `xtls id` shows there")
+    })?;
     not_own(key, home.key(&account)?.as_ref())?;
     let peer = args.peer.bare();
     let level = Level::Verified(Method::Fingerprint);
@@ -219,10 +238,21 @@ fn forget(args: &TrustPeer, say: Say) -> Result<(), Failure> {
     let account = known(&args.account, &home)?;
     let peer = args.peer.bare();
     let mut pins = home.pins(&account)?;
-    if pins.store().of(peer).is_empty() {
-        return Err(Failure::failed(format!("no key is pinned for {peer}")));
+    let store = pins.store();
+    let known: Vec<_> = store
+        .of(peer)
+        .iter()
+        .filter(|pin| meant(&args.peer, pin))
+        .collect();
+    if known.is_empty() {
+        return Err(no_pin(&args.peer));
     }
-    let dropped = pins.change(|store, _| Ok(store.forget(peer)))?;
+    let dropped = match args.peer.key() {
+        None => pins.change(|store, _| Ok(store.forget(peer)))?,
+        // Not even by its name is a revoked key forgotten.
+        Some(_) if known.iter().any(|pin| pin.level == Level::Revoked) => 0,
+        Some(key) => pins.change(|store, _| Ok(usize::from(store.forget_key(peer, &key))))?,
+    };
     say.event(
         "forgotten",
         &[("peer", peer.into()), ("keys", dropped.into())],
@@ -246,15 +276,17 @@ fn revoke(args: &TrustRevoke, say: Say) -> Result<(), Failure> {
     let account = known(&args.account, &home)?;
     let peer = args.peer.bare();
     let mut pins = home.pins(&account)?;
-    let keys: Vec<Fingerprint> = if args.fingerprint.is_empty() {
-        let store = pins.store();
-        let live = store.of(peer).iter();
-        let live = live.filter(|pin| pin.level != Level::Revoked);
-        live.map(|pin| pin.fingerprint).collect()
-    } else {
-        let key = fingerprint(&args.fingerprint)?;
-        not_own(key, home.key(&account)?.as_ref())?;
-        vec![key]
+    let keys: Vec<Fingerprint> = match fingerprint(&args.fingerprint, &args.peer)? {
+        None => {
+            let store = pins.store();
+            let live = store.of(peer).iter();
+            let live = live.filter(|pin| pin.level != Level::Revoked);
+            live.map(|pin| pin.fingerprint).collect()
+        }
+        Some(key) => {
+            not_own(key, home.key(&account)?.as_ref())?;
+            vec![key]
+        }
     };
     if keys.is_empty() {
         return Err(Failure::failed(format!("no key is pinned for {peer}"))
@@ -283,10 +315,19 @@ fn not_own(key: Fingerprint, own: Option<&Identity>) -> Result<(), Failure> {
     Err(Failure::new(Code::Identity, what))
 }
 
-/// As `xtls id` prints it, in one argument or several.
-fn fingerprint(words: &[String]) -> Result<Fingerprint, Failure> {
-    Fingerprint::parse(&words.join(" "))
-        .map_err(|error| Failure::usage(format!("the fingerprint: {error}")))
+/// As `xtls id` prints it, in one argument or several, or in the URI of the peer; the two may not differ.
+fn fingerprint(words: &[String], peer: &Peer) -> Result<Option<Fingerprint>, Failure> {
+    if words.is_empty() {
+        return Ok(peer.key());
+    }
+    let key = Fingerprint::parse(&words.join(" "))
+        .map_err(|error| Failure::usage(format!("the fingerprint: {error}")))?;
+    if peer.key().is_some_and(|named| named != key) {
+        return Err(Failure::usage(
+            "the URI names another fingerprint than the one behind it",
+        ));
+    }
+    Ok(Some(key))
 }
 
 fn print(peer: &str, pin: &Pin, say: Say) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 #![allow(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
     reason = "a test that cannot go on says so by failing"
@@ -10,6 +11,7 @@
 
 mod answers;
 mod home;
+mod peers;
 mod process;
 mod secrets;
 mod usage;

@@ -11,7 +11,12 @@ fn core_dumps_are_off_while_keys_are_in_memory() {
     let stage = Stage::settled();
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = server.local_addr().unwrap().to_string();
-    let mut command = stage.command(&["stanzas", JULIET, "--server", &address]);
+    // As large as it may be before, or there would be nothing to switch off.
+    let line = "ulimit -S -c \"$(ulimit -H -c)\" && exec \"$0\" \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", line, env!("CARGO_BIN_EXE_xtls")]);
+    command.args(["stanzas", JULIET, "--account", ROMEO, "--server", &address]);
+    command.arg("--home").arg(stage.home());
     let mut child = command.env("XTLS_PASSWORD", "x").spawn().unwrap();
     // Its key is read before it connects.
     let connected = server.accept();

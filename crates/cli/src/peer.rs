@@ -1,0 +1,197 @@
+//! Addresses as people give them: `name@domain`, or the `xmpp:` URI that `xtls id` prints.
+
+use std::ops::Deref;
+
+use xtls_client::tls::Fingerprint;
+use xtls_client::uplink::normalise;
+use xtls_stanza::Address;
+use xtls_stanza::uri::XmppUri;
+
+/// An address, and the key that a URI names with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Peer {
+    address: Address,
+    key: Option<Fingerprint>,
+}
+
+impl Peer {
+    /// Reads an address or a URI. The address of a service may be a domain with a resource; a domain alone is most likely
+    /// half of what was meant.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let peer = if XmppUri::is(text) {
+            Self::of_uri(text)?
+        } else {
+            let address = address(text)?;
+            Self { address, key: None }
+        };
+        if peer.local().is_none() && !peer.is_full() {
+            return Err(WANTED.to_owned());
+        }
+        Ok(peer)
+    }
+
+    /// The same for an account: without a resource.
+    pub(crate) fn parse_bare(text: &str) -> Result<Self, String> {
+        let peer = Self::parse(text)?;
+        if peer.local().is_none() {
+            return Err(WANTED.to_owned());
+        }
+        if peer.is_full() {
+            return Err(format!(
+                "an address without a resource is wanted: {}",
+                peer.bare()
+            ));
+        }
+        Ok(peer)
+    }
+
+    fn of_uri(text: &str) -> Result<Self, String> {
+        let uri = XmppUri::parse(text).map_err(|error| error.to_string())?;
+        let ours = uri.action.as_deref() == Some(ACTION);
+        let key = match uri.field(FIELD).filter(|_| ours) {
+            Some(key) => Some(Fingerprint::parse(key).map_err(|error| error.to_string())?),
+            None => None,
+        };
+        let address = address(&uri.address)?;
+        Ok(Self { address, key })
+    }
+
+    /// The key that the URI names.
+    pub(crate) fn key(&self) -> Option<Fingerprint> {
+        self.key
+    }
+
+    /// The address alone.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
+/// For whom it makes no difference how the address was given.
+impl Deref for Peer {
+    type Target = Address;
+
+    fn deref(&self) -> &Address {
+        &self.address
+    }
+}
+
+/// The URI by which others can pin a key (RFC 5122): what is no letter, digit or `-._~` is encoded, so that it stays
+/// whole in links and QR codes.
+pub(crate) fn uri(account: &Address, key: &Fingerprint) -> String {
+    let mut uri = "xmpp:".to_owned();
+    for octet in account.bare().bytes() {
+        if octet.is_ascii_alphanumeric() || b"-._~@".contains(&octet) {
+            uri.push(char::from(octet));
+        } else {
+            uri.push_str(&format!("%{octet:02X}"));
+        }
+    }
+    uri.push_str(&format!("?{ACTION};{FIELD}={}", key.hex()));
+    uri
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    normalise(text).map_err(|error| format!("{}; {WANTED}", error.why))
+}
+
+const WANTED: &str = "name@domain is wanted";
+
+/// What a URI of ours says is to be done with the address, and how the fingerprint is called.
+const ACTION: &str = "xtls";
+const FIELD: &str = "fp";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d0a1b2c3d";
+
+    fn parsed(text: &str) -> (String, Option<String>) {
+        let peer = Peer::parse(text).unwrap();
+        (peer.as_str().to_owned(), peer.key().map(|key| key.hex()))
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_with_what_is_wanted() {
+        for wrong in [
+            "juliet",
+            "capulet.example",
+            "juliet@",
+            "@capulet.example",
+            "juliet@@capulet.example",
+            "",
+            "xmpp:juliet",
+            "xmpp:capulet.example?xtls;fp=00",
+        ] {
+            let why = Peer::parse(wrong).unwrap_err();
+            assert!(!why.is_empty(), "{wrong}");
+            if !wrong.contains(';') {
+                assert!(why.ends_with(WANTED) || wrong.starts_with("xmpp:"), "{why}");
+            }
+        }
+        let why = Peer::parse("juliet").unwrap_err();
+        assert_eq!(why, "name@domain is wanted");
+    }
+
+    #[test]
+    fn a_uri_that_is_none_is_refused() {
+        for wrong in [
+            "xmpp:".to_owned(),
+            "xmpp://juliet@capulet.example".to_owned(),
+            "xmpp:juliet@capulet.example?xtls;fp=0123".to_owned(),
+            format!("xmpp:juliet@capulet.example?xtls;fp={KEY}0"),
+            format!("xmpp:juliet@capulet.example?xtls;fp={KEY};fp={KEY}"),
+            "xmpp:juliet%40capulet.example@x".to_owned(),
+        ] {
+            assert!(Peer::parse(&wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn addresses_and_uris_are_the_same_peers() {
+        let juliet = "juliet@capulet.example".to_owned();
+        assert_eq!(parsed("Juliet@Capulet.example"), (juliet.clone(), None));
+        assert_eq!(
+            parsed("xmpp:Juliet@capulet.example"),
+            (juliet.clone(), None)
+        );
+        for uri in [
+            format!("xmpp:juliet@capulet.example?xtls;fp={KEY}"),
+            format!("XMPP:juliet@capulet.example?xtls;fp={}", KEY.to_uppercase()),
+        ] {
+            assert_eq!(parsed(&uri), (juliet.clone(), Some(KEY.to_owned())));
+        }
+        // What others mean by a field of this name is no key.
+        let other = format!("xmpp:juliet@capulet.example?message;fp={KEY}");
+        assert_eq!(parsed(&other), (juliet, None));
+        let service = "xmpp:echo.example/a%20b";
+        assert_eq!(parsed(service), ("echo.example/a b".to_owned(), None));
+    }
+
+    #[test]
+    fn an_account_has_a_name_and_no_resource() {
+        assert!(Peer::parse_bare("juliet@capulet.example/balcony").is_err());
+        assert!(Peer::parse_bare("echo.example/a").is_err());
+        assert!(Peer::parse_bare("capulet.example").is_err());
+        Peer::parse_bare("xmpp:juliet@capulet.example").unwrap();
+    }
+
+    #[test]
+    fn the_uri_that_is_printed_is_read_again_whatever_the_account_is_called() {
+        let key = Fingerprint::parse(KEY).unwrap();
+        for account in [
+            "juliet@capulet.example",
+            "a?b;c=d#e%41@capulet.example",
+            "x;{echo,ran}|cat;`$(ran)`\\^[]@evil.example",
+            "bücher@bücher.example",
+            "漢字+1@漢字.example",
+        ] {
+            let account = normalise(account).unwrap();
+            let uri = uri(&account, &key);
+            assert!(uri.bytes().all(|octet| octet.is_ascii_graphic()), "{uri}");
+            let peer = Peer::parse_bare(&uri).unwrap();
+            assert_eq!((peer.address(), peer.key()), (&account, Some(key)), "{uri}");
+        }
+    }
+}
