@@ -53,36 +53,57 @@ fn first_line(text: &str) -> Result<Zeroizing<String>, &'static str> {
     Ok(Zeroizing::new(line.to_owned()))
 }
 
-/// OpenSSH's rule for private keys (`sshkey_perm_ok`): what is the user's own, others must not be able to read. A file of
-/// root's (as containers mount secrets) is root's to judge, as long as others cannot change it; one that is
-/// somebody else's is not used. Gives what is wrong, and what to do about it.
+/// Gives what is wrong with the file of a secret, and what to do about it.
 #[cfg(unix)]
 fn check(path: &Path, metadata: &Metadata) -> Result<(), (String, String)> {
     use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 
-    let (owner, mode) = (metadata.uid(), metadata.mode() & 0o777);
-    let user = rustix::process::geteuid().as_raw();
     // A terminal cannot be read by others, whatever its mode says of writing to it.
     if metadata.file_type().is_char_device() {
         return Ok(());
     }
-    if owner != user && owner != 0 {
-        return Err((
+    let (owner, mode) = (metadata.uid(), metadata.mode() & 0o777);
+    match judge(rustix::process::geteuid().as_raw(), owner, mode) {
+        Verdict::Private => Ok(()),
+        Verdict::Foreign => Err((
             format!("it belongs to another user (uid {owner})"),
             "write the secret into a file of your own".to_owned(),
-        ));
-    }
-    let forbidden = if owner == user { 0o077 } else { 0o022 };
-    if mode & forbidden != 0 {
-        return Err((
+        )),
+        Verdict::Open => Err((
             format!("others can read or change it (mode {mode:03o})"),
             format!(
                 "make it private:{}",
                 Suggest::block(&[on_paths("chmod 600", &[path])])
             ),
-        ));
+        )),
     }
-    Ok(())
+}
+
+/// Whether a secret may lie in a file.
+#[cfg(unix)]
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Private,
+    Open,
+    Foreign,
+}
+
+/// OpenSSH's rule for private keys (`sshkey_perm_ok`): others must not be able to read what is the user's own. A file of
+/// root's (as containers mount secrets) is root's to judge, as long as others cannot change it. Root may be given
+/// anybody's file (as a container is by its host), and otherwise nobody is given another one's.
+#[cfg(unix)]
+fn judge(user: u32, owner: u32, mode: u32) -> Verdict {
+    let forbidden = match (user, owner) {
+        (0, _) => 0o077,
+        (_, 0) => 0o022,
+        (user, owner) if user == owner => 0o077,
+        (_, _) => return Verdict::Foreign,
+    };
+    if mode & forbidden == 0 {
+        Verdict::Private
+    } else {
+        Verdict::Open
+    }
 }
 
 #[cfg(not(unix))]
