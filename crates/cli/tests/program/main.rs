@@ -157,7 +157,7 @@ impl Ended {
         let lines = said
             .lines()
             .filter_map(|line| line.strip_prefix("        "));
-        lines.map(str::to_owned).collect()
+        lines.map(|line| line.trim_start().to_owned()).collect()
     }
 }
 
