@@ -1,7 +1,11 @@
 //! The link to one's own server, as the driver sees it: stanzas in, stanzas out.
 
+mod address;
+
 use std::future::Future;
 
+pub(crate) use self::address::is_raw;
+pub use self::address::{NotAnAddress, normalise};
 use xtls_stanza::{Address, Envelope};
 
 /// A bound XMPP connection, or something that behaves like one.
@@ -86,56 +90,4 @@ pub enum LinkError {
     /// The link was closed at this end.
     #[error("the link was closed at this end")]
     Closed,
-}
-
-/// Reads what a person typed as an address, normalised as servers do it (RFC 7622, through the `jid` crate).
-///
-/// [`Address`] itself lower-cases ASCII only; addresses that did not come from a server go through here.
-///
-/// ```
-/// let address = xtls_client::uplink::normalise("Juliet@Capulet.Example/Balcony")?;
-/// assert_eq!(address.as_str(), "juliet@capulet.example/Balcony");
-/// # Ok::<(), xtls_client::uplink::NotAnAddress>(())
-/// ```
-///
-/// # Errors
-/// The text is not an address; the error says why.
-pub fn normalise(text: &str) -> Result<Address, NotAnAddress> {
-    let wrong = |why: String| NotAnAddress {
-        text: text.to_owned(),
-        why,
-    };
-    let jid = jid::Jid::new(text).map_err(|error| wrong(error.to_string()))?;
-    Address::new(jid.as_str()).map_err(|error| wrong(error.to_string()))
-}
-
-/// Why a text is not an address.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not an XMPP address: {why}")]
-pub struct NotAnAddress {
-    /// What was given.
-    pub text: String,
-    /// What is wrong with it.
-    pub why: String,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn unicode_is_normalised() {
-        assert_eq!(
-            normalise("Ｊuliet@Éxample.ORG/Å").unwrap().as_str(),
-            "juliet@éxample.org/Å"
-        );
-    }
-
-    #[test]
-    fn what_is_no_address_is_refused() {
-        for text in ["", "@", "a@", "a b@c", "a@b/", "a@b\0", "a@-.-"] {
-            let error = normalise(text).unwrap_err();
-            assert_eq!(error.text, text);
-        }
-    }
 }

@@ -8,17 +8,17 @@ use std::str::FromStr;
 use crate::read::word;
 use crate::text::Text;
 
-/// Longest local, domain or resource part in bytes (RFC 7622 §3.2, §3.3, §3.4).
+/// Longest local, domain or resource part in bytes (RFC 6122 §2).
 const MAX_PART: usize = 1023;
 
 /// Longest address without memory of its own, in bytes. Most full addresses have 30 to 45.
 const SHORT: usize = 54;
 
-/// An XMPP address (`local@domain/resource`, RFC 7622), cheap to clone.
+/// An XMPP address (`local@domain/resource`, RFC 6122), cheap to clone.
 ///
 /// ASCII letters of the local and domain parts are lower-cased and the dot at the end of a domain
 /// is dropped, so that equal addresses are equal octets. The Unicode part of the normalisation
-/// (PRECIS, IDNA) is not done here: whoever takes an address from a person does it first.
+/// (stringprep) is not done here: whoever takes an address from a person or a server does it first.
 ///
 /// ```
 /// use xtls_stanza::Address;
@@ -45,7 +45,7 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// A part that is empty, longer than 1023 bytes, or holds a character that RFC 7622 forbids in it.
+    /// A part that is empty, longer than 1023 bytes, or holds a character that RFC 6122 forbids in it.
     #[inline]
     pub fn new(text: &str) -> Result<Self, AddressError> {
         match plain(text.as_bytes()) {
@@ -294,13 +294,13 @@ fn check(part: Part, text: &str) -> Result<(), AddressError> {
     }
 }
 
-/// What RFC 7622 allows, short of the Unicode tables of PRECIS.
+/// What RFC 6122 allows, short of the Unicode tables of stringprep.
 fn allowed(part: Part, c: char) -> bool {
     if c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}') {
         return false;
     }
     match part {
-        // RFC 7622 §3.3.1 forbids these eight on top of the IdentifierClass, which has no spaces.
+        // RFC 6122 appendix A.5 forbids these eight, and spaces.
         Part::Local => {
             !matches!(c, '"' | '&' | '\'' | '/' | ':' | '<' | '>' | '@') && !c.is_whitespace()
         }
@@ -340,13 +340,13 @@ impl fmt::Display for Part {
 #[non_exhaustive]
 pub enum AddressError {
     /// The part is there but holds nothing.
-    #[error("the {part} of the address is empty (RFC 7622 §3)")]
+    #[error("the {part} of the address is empty (RFC 6122 §2)")]
     Empty {
         /// Which part.
         part: Part,
     },
     /// The part is longer than 1023 bytes.
-    #[error("the {part} of the address has {len} bytes, at most 1023 are allowed (RFC 7622 §3)")]
+    #[error("the {part} of the address has {len} bytes, at most 1023 are allowed (RFC 6122 §2)")]
     TooLong {
         /// Which part.
         part: Part,
@@ -354,7 +354,7 @@ pub enum AddressError {
         len: usize,
     },
     /// The part holds a character that may not stand in it.
-    #[error("the {part} of the address holds {found:?} (RFC 7622 §3)")]
+    #[error("the {part} of the address holds {found:?} (RFC 6122 §2)")]
     Forbidden {
         /// Which part.
         part: Part,

@@ -1,9 +1,9 @@
 //! Bare JIDs as this crate compares them: octet by octet, after lower-casing ASCII letters.
 //!
-//! Full PRECIS preparation (RFC 7622) happens where addresses enter the program; here a JID is a name that must be equal on
+//! Full preparation (stringprep, RFC 6122) happens where addresses enter the program; here a JID is a name that must be equal on
 //! three sides: the session, the certificate and the trust store.
 
-/// Longest part of a JID in bytes (RFC 7622 §3.2 and §3.3).
+/// Longest part of a JID in bytes (RFC 6122 §2).
 const MAX_PART: usize = 1023;
 
 /// Why a text is not a bare JID.
@@ -13,7 +13,7 @@ pub enum JidError {
     /// Nothing there, or nothing before or after the `@`.
     #[error("a part of the JID is empty")]
     Empty,
-    /// A part has more than 1023 bytes (RFC 7622 §3.2, §3.3).
+    /// A part has more than 1023 bytes (RFC 6122 §2).
     #[error("a part of the JID has more than 1023 bytes")]
     TooLong,
     /// A resource: only bare JIDs name a key.
@@ -22,8 +22,8 @@ pub enum JidError {
     /// A NUL or another control character.
     #[error("the JID has a control character")]
     Control,
-    /// White space, a second `@`, or a character that RFC 7622 §3.3.1 bans from the local part.
-    #[error("the JID has a character that RFC 7622 does not allow")]
+    /// White space, a second `@`, or a character that RFC 6122 appendix A bans from the local part.
+    #[error("the JID has a character that RFC 6122 does not allow")]
     Character,
 }
 

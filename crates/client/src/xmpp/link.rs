@@ -12,7 +12,7 @@ use super::connector::Connector;
 use super::error::ConnectError;
 use super::options::Options;
 use super::owner::{News, Outgoing, Owner, QUEUE};
-use crate::uplink::{Inbound, LinkError, Uplink, normalise};
+use crate::uplink::{Inbound, LinkError, Uplink, is_raw, normalise};
 
 /// How long a link that is closed may take to send what is queued.
 const FLUSH: Duration = Duration::from_secs(10);
@@ -129,8 +129,7 @@ impl XmppLink {
 /// The envelope with its addresses as this end writes them. Servers normalise, but not all alike.
 fn normal(mut envelope: Envelope) -> Option<Envelope> {
     for address in [&mut envelope.from, &mut envelope.to].into_iter().flatten() {
-        // What is ASCII is normal already.
-        if !address.as_str().is_ascii() {
+        if is_raw(address) {
             match normalise(address.as_str()) {
                 Ok(normal) => *address = normal,
                 Err(error) => {

@@ -168,7 +168,7 @@ impl fmt::Display for Rule {
             Self::DefaultNamespace => {
                 f.write_str("a stanza with a prefix and another default namespace for its children")
             }
-            Self::Address => f.write_str("from or to is not an address (RFC 7622)"),
+            Self::Address => f.write_str("from or to is not an address (RFC 6122)"),
         }
     }
 }
