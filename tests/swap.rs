@@ -114,6 +114,9 @@ impl<L: Line> Both<L> {
                 let session = &mut self.ends[end];
                 while let Some(event) = session.poll_event() {
                     moved = true;
+                    if event == Event::PeerFinished {
+                        session.took(self.now);
+                    }
                     self.events[end].push(event);
                 }
                 while let Some(bytes) = session.read(1000) {

@@ -44,6 +44,8 @@ pub enum Act {
     Look,
     /// The friend who breaks rules takes the next step of a verification.
     Cheat(u8),
+    /// Has done with everything that a finished peer said.
+    Took(TunnelId),
     /// Says no more, once all is said.
     Finish,
     /// Ends all tunnels in order.

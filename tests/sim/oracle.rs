@@ -7,6 +7,8 @@ use xtls_session::Peer;
 use xtls_stanza::{Address, Element, Kind, Stanza};
 use xtls_tls::Fingerprint;
 
+use crate::client::MALLORY;
+
 /// One end of a tunnel: its client's number and its own.
 pub type End = (usize, TunnelId);
 
@@ -26,8 +28,12 @@ pub struct Record {
     /// How many stanzas have come, and from which end.
     pub received: usize,
     source: Option<End>,
+    /// The first of them that came out here.
+    first: usize,
     /// The peer has ended its direction.
     pub finished: bool,
+    /// The owner has done with everything that came before that.
+    pub took: bool,
     /// The end.
     pub closed: Option<Closed>,
     /// The end of this record has been told to send no more.
@@ -157,7 +163,7 @@ impl Oracle {
         let record = self.end(end);
         if record.source.is_none() && moved.is_some_and(|before| number >= before) {
             // What is missing was said to be missing.
-            record.received = number;
+            (record.received, record.first) = (number, number);
             self.taken.insert(sender, end);
         }
         let record = self.end(end);
@@ -183,7 +189,25 @@ impl Oracle {
         (!closed.clean && before != end).then_some(record.received)
     }
 
-    /// The end of a tunnel: once, last, and clean only if all was read that the peer has said.
+    /// I14: what is told to have been taken was taken, all of it, by one owner.
+    fn taken(&self, end: End, sent: usize) -> Result<(), String> {
+        let taker = self.taken.get(&end).and_then(|taker| self.ends.get(taker));
+        match taker {
+            Some(taker) if taker.took && (taker.first, taker.received) == (0, sent) => Ok(()),
+            Some(taker) => Err(format!(
+                "I14: {sent} stanzas are told to be taken, where {} to {} came out and the owner {}",
+                taker.first,
+                taker.received,
+                if taker.took { "took them" } else { "has not" }
+            )),
+            None => Err(format!(
+                "I14: {sent} stanzas are told to be taken, and none came out"
+            )),
+        }
+    }
+
+    /// The end of a tunnel: once, last, clean only if all was read that the peer has said, and without a doubt about what we
+    /// said only if it was taken. (A malicious peer may say so of itself.)
     ///
     /// # Errors
     /// What is wrong.
@@ -193,6 +217,11 @@ impl Oracle {
             return Err("the end of a tunnel is told twice".to_owned());
         }
         record.closed = Some(closed.clone());
+        let (sent, malicious) = (record.sent.len(), closed.peer.as_str() == MALLORY);
+        if closed.unconfirmed == 0 && sent > 0 && !malicious {
+            self.taken(end, sent)?;
+        }
+        let record = self.end(end);
         if closed.clean {
             let (received, finished, source) = (record.received, record.finished, record.source);
             // What waits for a newer tunnel may be cut before the owner hears that the peer has finished.

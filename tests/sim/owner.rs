@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use xtls_client::router::{Event, TunnelId, What, Why};
-use xtls_session::Verdict;
+use xtls_session::{Receipt, Verdict};
 use xtls_stanza::{Content, Payload};
 use xtls_tls::trust::Policy;
 
@@ -44,6 +44,16 @@ impl World {
             Act::Release(id) => {
                 self.clients[at].held = None;
                 self.clients[at].router.hold(now, id, false);
+                if self.oracle.end((at, id)).finished {
+                    self.later(Duration::ZERO, Deed::Act(at, Act::Took(id)));
+                }
+            }
+            Act::Took(id) => {
+                let held = self.clients[at].held.is_some_and(|(held, _)| held == id);
+                if !held && self.oracle.end((at, id)).closed.is_none() {
+                    self.oracle.end((at, id)).took = true;
+                    self.clients[at].router.took(now, id);
+                }
             }
             Act::Meet => {
                 let peer = self.clients[1 - at].address.clone();
@@ -61,6 +71,7 @@ impl World {
                 }
             }
             Act::Close => {
+                self.hasty = true;
                 for id in self.clients[at].tunnels.clone() {
                     self.oracle.end((at, id)).ended = true;
                     self.clients[at].router.close(now, id);
@@ -295,6 +306,7 @@ impl World {
             What::Writable => self.speak(at, event.id),
             What::PeerFinished => {
                 self.oracle.end(end).finished = true;
+                self.later(self.setup.judging, Deed::Act(at, Act::Took(event.id)));
                 if self.clients[at].held.is_none_or(|(id, _)| id != event.id) {
                     self.clients[at].finishing.insert(event.id);
                     self.speak(at, event.id);
@@ -302,6 +314,7 @@ impl World {
             }
             What::Closed(closed) => {
                 self.totals.clean += u64::from(closed.clean);
+                self.totals.taken += u64::from(closed.receipt == Receipt::Taken);
                 let client = &mut self.clients[at];
                 client.tunnels.retain(|id| *id != event.id);
                 client.deciding.remove(&event.id);

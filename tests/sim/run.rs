@@ -311,6 +311,17 @@ impl World {
                 "I5: in calm weather {unsaid} stanzas could not be said"
             ));
         }
+        let untaken = ends.iter().find(|(_, end)| {
+            let closed = end.closed.as_ref();
+            closed.is_some_and(|closed| closed.clean && closed.unconfirmed > 0)
+        });
+        if let Some((end, record)) = untaken.filter(|_| !self.hasty) {
+            let what = format!(
+                "I14: in calm weather nobody tells {end:?} that all was taken: {:?}",
+                record.closed
+            );
+            return self.accuse(what);
+        }
         let unclean = ends.iter().find(|(_, end)| {
             end.closed.as_ref().is_some_and(|closed| !closed.clean) && end.established.is_some()
         });

@@ -24,6 +24,8 @@ pub struct Totals {
     pub established: u64,
     /// Of these, ended clean.
     pub clean: u64,
+    /// Of these, ended with the peer's word that its application took everything.
+    pub taken: u64,
     /// Stanzas that came out of tunnels.
     pub delivered: u64,
     /// Tunnels whose session was replaced by a newer one, counted at each end.
@@ -56,6 +58,7 @@ impl Totals {
         self.tunnels += other.tunnels;
         self.established += other.established;
         self.clean += other.clean;
+        self.taken += other.taken;
         self.delivered += other.delivered;
         self.renewed += other.renewed;
         self.compared += other.compared;
@@ -85,8 +88,8 @@ impl std::fmt::Display for Totals {
         )?;
         writeln!(
             f,
-            "{:>12} ends of tunnels, {} established, {} clean; {} stanzas out of them",
-            self.tunnels, self.established, self.clean, self.delivered
+            "{:>12} ends of tunnels, {} established, {} clean, {} taken; {} stanzas out of them",
+            self.tunnels, self.established, self.clean, self.taken, self.delivered
         )?;
         writeln!(
             f,

@@ -86,6 +86,8 @@ pub struct World {
     pub(crate) replaced: Vec<(usize, xtls_stanza::Address, xtls_tls::Fingerprint)>,
     /// Stanzas that owners wanted to say and could not.
     pub(crate) unsaid: usize,
+    /// An owner has been in a hurry to close.
+    pub(crate) hasty: bool,
     /// Ids and sids of whoever is in the middle beside the real one.
     pub(crate) borrowed: BTreeSet<String>,
     /// Clients whose servers are down.
@@ -128,6 +130,7 @@ impl World {
             broken: None,
             replaced: Vec::new(),
             unsaid: 0,
+            hasty: false,
             borrowed: BTreeSet::new(),
             down: BTreeSet::new(),
             plain: BTreeMap::new(),

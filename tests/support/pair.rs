@@ -333,6 +333,9 @@ impl Pair {
                             .expect("room for a first word");
                     }
                 }
+                if matches!(event.what, What::PeerFinished) {
+                    end.router.took(now, event.id);
+                }
                 end.events.push(event);
             }
             let address = who.address();

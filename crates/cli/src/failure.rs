@@ -249,6 +249,7 @@ mod tests {
             why,
             clean: false,
             unconfirmed: 0,
+            receipt: xtls_client::session::Receipt::Unaccepted,
         };
         Failure::of_close(&closed, &Suggest::default()).map(|failure| failure.code)
     }
@@ -260,6 +261,7 @@ mod tests {
             why: Why::Session(Session::Tls(TlsError::Trust(trust))),
             clean: false,
             unconfirmed: 0,
+            receipt: xtls_client::session::Receipt::Unaccepted,
         };
         let failure = Failure::of_close(&closed, &Suggest::default()).unwrap();
         assert_eq!(failure.code, Code::Identity);

@@ -3,7 +3,7 @@
 mod io;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -145,6 +145,10 @@ impl Client {
 pub struct Tunnel {
     events: mpsc::UnboundedReceiver<What>,
     backlog: Arc<AtomicUsize>,
+    /// The application was given [`What::PeerFinished`].
+    heard_out: Arc<AtomicBool>,
+    /// And has asked for more since.
+    took: bool,
     notes: mpsc::UnboundedSender<Note>,
     sender: Sender,
     ended: bool,
@@ -165,6 +169,7 @@ impl Tunnel {
         peer: Address,
         events: mpsc::UnboundedReceiver<What>,
         backlog: Arc<AtomicUsize>,
+        heard_out: Arc<AtomicBool>,
         notes: mpsc::UnboundedSender<Note>,
         commands: Shared,
         pipe: Option<Arc<Pipe>>,
@@ -172,6 +177,8 @@ impl Tunnel {
         Self {
             events,
             backlog,
+            heard_out,
+            took: false,
             notes,
             sender: Sender { id, peer, commands },
             ended: false,
@@ -180,7 +187,16 @@ impl Tunnel {
     }
 
     /// What happened; `None` after [`What::Closed`]. Cancel-safe. An owner that stops asking slows the peer down.
+    ///
+    /// Asking again after [`What::PeerFinished`] says that everything before it has been taken, and so does
+    /// [`finish`](Sender::finish) or [`close`](Sender::close) after it: the peer hears so inside TLS, and may then tell its
+    /// own user that nothing was lost. What is not safe yet, on a disk say, is not to be asked beyond. Dropping the tunnel,
+    /// or [`abort`](Sender::abort), says nothing of the kind.
     pub async fn next(&mut self) -> Option<What> {
+        if !self.took && self.heard_out.load(Ordering::Acquire) {
+            self.took = true;
+            self.note(Note::Took(self.sender.id));
+        }
         // Nothing may wait after this, or an event that was taken would be lost with the future.
         let what = self.events.recv().await?;
         let weight = what.weight();
@@ -189,6 +205,9 @@ impl Tunnel {
             self.note(Note::Room(self.sender.id));
         }
         self.ended |= matches!(what, What::Closed(_));
+        if matches!(what, What::PeerFinished) {
+            self.heard_out.store(true, Ordering::Release);
+        }
         Some(what)
     }
 
@@ -361,12 +380,14 @@ impl Sender {
         counted.await.ok().flatten().ok_or(Gone)
     }
 
-    /// Ends our direction; the peer's stays open.
+    /// Ends our direction once all that is waiting has been sent; the peer's stays open. [`What::Closed`] says at the end
+    /// whether the other end took everything.
     pub async fn finish(&self) {
         let _ = self.commands.send(Command::Finish(self.id)).await;
     }
 
-    /// Ends the tunnel in order, within the configured time.
+    /// Ends the tunnel in order, each step within the configured time. [`What::Closed`] says whether the other end took
+    /// everything.
     pub async fn close(&self) {
         let _ = self.commands.send(Command::Close(self.id)).await;
     }

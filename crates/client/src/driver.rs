@@ -214,6 +214,7 @@ impl<U: Uplink> Driver<U> {
                 let _ = done.send(taken);
             }
             Command::Finish(id) => {
+                self.took(id);
                 if let Some(handle) = self.handles.0.get_mut(&id) {
                     handle.finish();
                 }
@@ -221,7 +222,10 @@ impl<U: Uplink> Driver<U> {
             }
             Command::Close(id) => match self.pipe(id) {
                 Some(pipe) => self.close_bytes(id, &pipe),
-                None => self.router.close(now, id),
+                None => {
+                    self.took(id);
+                    self.router.close(now, id);
+                }
             },
             Command::Abort(id) => self.router.abort(now, id),
             Command::Export {
@@ -242,10 +246,14 @@ impl<U: Uplink> Driver<U> {
     fn on_note(&mut self, note: Note) {
         match note {
             Note::Room(id) => self.router.hold(now(), id, false),
+            Note::Took(id) => self.router.took(now(), id),
             Note::Moved(id) => self.on_moved(id),
             Note::Dropped(id) => {
                 self.router.hold(now(), id, false);
-                self.leave(id);
+                match self.pipe(id) {
+                    Some(pipe) => self.leave_bytes(id, &pipe),
+                    None => self.router.leave(now(), id),
+                }
             }
         }
     }
@@ -268,14 +276,21 @@ impl<U: Uplink> Driver<U> {
     fn stop(&mut self) {
         self.life = self.life.max(Life::Stopping);
         for id in self.handles.0.keys().copied().collect::<Vec<_>>() {
-            self.leave(id);
+            match self.pipe(id) {
+                Some(pipe) => self.leave_bytes(id, &pipe),
+                None => {
+                    self.took(id);
+                    self.router.close(now(), id);
+                }
+            }
         }
     }
 
-    fn leave(&mut self, id: TunnelId) {
-        match self.pipe(id) {
-            Some(pipe) => self.leave_bytes(id, &pipe),
-            None => self.router.close(now(), id),
+    /// The application goes on after it was told that the peer has nothing more to say: it has taken everything.
+    fn took(&mut self, id: TunnelId) {
+        let handle = self.handles.0.get(&id);
+        if handle.is_some_and(|handle| handle.heard_out.load(Ordering::Acquire)) {
+            self.router.took(now(), id);
         }
     }
 

@@ -11,6 +11,7 @@ mod close;
 mod config;
 mod early;
 mod event;
+mod finish;
 mod legs;
 mod opening;
 mod replace;
@@ -130,34 +131,6 @@ impl Router {
         tunnel.speaking()?.send(stanza)?;
         self.touch(now, id);
         Ok(())
-    }
-
-    /// Ends our direction of a tunnel; what the peer still says is read without a limit of time, and what we said is
-    /// delivered without one.
-    pub fn finish(&mut self, now: Instant, id: TunnelId) {
-        let now = self.clock.read(now);
-        for id in [Some(id), self.heir(id)].into_iter().flatten() {
-            self.mark_finished(id);
-            match self.running(id) {
-                Some(session) => session.finish(now),
-                None => self.give_up(now, id),
-            }
-            self.touch(now, id);
-        }
-    }
-
-    /// Ends a tunnel in order, each step within the configured time.
-    pub fn close(&mut self, now: Instant, id: TunnelId) {
-        let now = self.clock.read(now);
-        for id in [Some(id), self.heir(id)].into_iter().flatten() {
-            self.mark_finished(id);
-            self.hurry(now, id);
-            match self.running(id) {
-                Some(session) => session.close(now),
-                None => self.give_up(now, id),
-            }
-            self.touch(now, id);
-        }
     }
 
     /// Ends a tunnel at once. The peer sees a truncation.
@@ -307,12 +280,6 @@ impl Router {
             self.dirty.insert(id);
         }
         self.pump(now);
-    }
-
-    fn mark_finished(&mut self, id: TunnelId) {
-        if let Some(tunnel) = self.tunnels.get_mut(&id) {
-            tunnel.finished = true;
-        }
     }
 
     fn touch(&mut self, now: Instant, id: TunnelId) {

@@ -106,8 +106,14 @@ fn tell(end: &mut End, event: Event, now: Instant) -> Result<()> {
                 .collect::<String>();
             println!("  {name} hears {from}: {said}");
         }
-        Event::PeerFinished => println!("  {name} has heard everything"),
-        Event::Closed(close) => println!("  {name}: {} (clean: {})", close.why, close.clean),
+        Event::PeerFinished => {
+            println!("  {name} has heard everything");
+            end.session.took(now);
+        }
+        Event::Closed(close) => println!(
+            "  {name}: {} (clean: {}, of what it said: {:?})",
+            close.why, close.clean, close.receipt
+        ),
         // Only for those who send much, or bytes, or hear what nobody should say.
         Event::Readable | Event::Refused(_) | Event::Writable | _ => {}
     }

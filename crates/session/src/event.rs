@@ -16,8 +16,7 @@ pub enum Event {
     /// Until then nothing goes in or out.
     Judge(Introduction),
     /// The initiator may send, although the responder has not yet confirmed that it accepts our key. What is sent now
-    /// is confidential to the judged peer; if the session ends before [`Event::Established`], it counts as
-    /// [`Close::unconfirmed`].
+    /// is confidential to the judged peer; if the session ends before [`Event::Established`], the [`Receipt`] says so.
     Ready,
     /// For the responder: its own verdict is given (the initiator says nothing before its own). For the initiator: the
     /// first application byte has come, so the responder has accepted its key. Comes once, or never.
@@ -39,9 +38,12 @@ pub enum Event {
     /// The keys have served as long as they should (stanza mode): replace the session, or
     /// [`refresh_keys`](crate::Session::refresh_keys).
     KeysOld,
-    /// The peer's close_notify: everything it sent has been handed out. We may go on writing. Without
-    /// [`Event::Established`] before it, a peer that knows the letter only has said nothing at all.
+    /// The peer has nothing more to say: everything that it sent has been handed out, and but for answers nothing follows.
+    /// We may go on writing. Say [`took`](crate::Session::took) once the application has taken it all: that is what the
+    /// peer waits for. Without [`Event::Established`] before it, a peer that knows the letter only has said nothing at all.
     PeerFinished,
+    /// The peer's close_notify, after [`Event::PeerFinished`] has been told: no answer comes any more either.
+    PeerClosed,
     /// The end; nothing comes after it. Comes exactly once.
     Closed(Close),
 }
@@ -97,10 +99,29 @@ pub struct Close {
     pub by: By,
     /// Why.
     pub why: Why,
-    /// Whether all that the peer wrote was read: its close_notify came, and not in the middle of a stanza.
+    /// Whether all that the peer wrote was read: it said so itself, by `<finish/>` or close_notify, and not in the middle of a
+    /// stanza.
     pub clean: bool,
-    /// How many stanzas (or bytes, in byte mode) went out without any sign that the peer had accepted our key.
+    /// How many stanzas were sent of which the peer has not said, inside, that its application took them: all, or none.
+    /// In byte mode, where nobody says so, it counts the bytes that went out without any sign that the peer had accepted
+    /// our key.
     pub unconfirmed: u64,
+    /// The most that the peer has said, inside, of what was sent to it.
+    pub receipt: Receipt,
+}
+
+/// What a peer has said, inside its tunnel, of what was sent to it. Each says more than the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Receipt {
+    /// Not even that it accepts our key.
+    Unaccepted,
+    /// That it accepts our key, and nothing of the end.
+    Accepted,
+    /// That it has read everything that this session brought; whether anybody took it, it cannot say. A peer that does not
+    /// know `<finish/>` answers it so, with an error.
+    Read,
+    /// That its application has taken everything.
+    Taken,
 }
 
 /// Who ended a session.
@@ -139,6 +160,9 @@ pub enum Why {
     /// A stanza inside claims to be from, or for, somebody else.
     #[error("inside the tunnel: {0}")]
     Routing(Violation),
+    /// The peer said it had nothing more to say, and then said more.
+    #[error("inside the tunnel: the peer went on speaking after it had finished")]
+    Afterthought,
     /// The first byte in byte mode was not the confirmation.
     #[error("the peer began with byte {0:#04x} where the confirmation (0x20) was due")]
     Confirmation(u8),
@@ -149,16 +173,16 @@ pub enum Why {
     /// Answers that the peer asked for and does not read fill the queue.
     #[error("the peer asks faster than it reads the answers")]
     Unread,
-    /// The transport ended before the peer's close_notify, or that came in the middle of a stanza: what was read may be
-    /// cut off.
+    /// The transport ended before the peer had finished, or its close_notify came in the middle of a stanza: what was read
+    /// may be cut off.
     #[error(
         "the stream was cut before the peer closed it: the end of the conversation may be missing"
     )]
     Truncated,
-    /// The transport ended after the peer's close_notify, but before ours was handed to it: all was read, and what we
-    /// wrote may be cut off.
+    /// The transport ended after the peer had finished, but before both close_notify had passed: all was read, and of what we
+    /// wrote only the [`Receipt`] tells.
     #[error(
-        "the stream was cut before this side closed it: the peer may not have received the end"
+        "the stream was cut before both sides had closed it: all was read, and the peer may not have received the end"
     )]
     Unfinished,
     /// Nothing came during the handshake for too long.
@@ -209,6 +233,9 @@ pub enum SendError {
     /// Stanzas in byte mode, or bytes in stanza mode.
     #[error("this session carries {0}")]
     Mode(&'static str),
+    /// The stanza says what only sessions say to each other: an id of theirs, or a payload.
+    #[error("{0} is kept for the ends of a tunnel themselves")]
+    Reserved(String),
     /// The children, set by hand, would end the stanza too early or never.
     #[error("the stanza's children: {0}")]
     Xml(ReadError),

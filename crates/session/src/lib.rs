@@ -74,7 +74,9 @@ mod verify;
 
 pub use binding::{Binding, Mode, Service};
 pub use config::Config;
-pub use event::{By, Close, Event, Introduction, JudgeError, Peer, SendError, Verdict, Why};
+pub use event::{
+    By, Close, Event, Introduction, JudgeError, Peer, Receipt, SendError, Verdict, Why,
+};
 pub use glare::{Glare, glare};
 pub use routing::{FalseAddress, Violation};
 pub use session::{Deadline, Session, Traffic};

@@ -64,8 +64,17 @@ pub(crate) fn strip(stanza: &Stanza, binding: &Binding) -> Result<Stanza, SendEr
     stripped.to = None;
     stripped.from = None;
     if suspicious(stanza) {
-        let wanted = |child: &Element| !for_servers(child);
+        let mut reserved = None;
+        let wanted = |child: &Element| {
+            if of_sessions(child) {
+                reserved.get_or_insert_with(|| child.ns.to_string());
+            }
+            !for_servers(child)
+        };
         stripped.retain(wanted).map_err(SendError::Xml)?;
+        if let Some(ns) = reserved {
+            return Err(SendError::Reserved(ns));
+        }
     }
     Ok(stripped)
 }
@@ -189,6 +198,11 @@ impl From<Box<FalseAddress>> for SendError {
 fn out_of_place(kind: &'static str, type_: &str) -> Arrival {
     let type_ = type_.to_owned();
     Arrival::Drop(Violation::Type { kind, type_ })
+}
+
+/// What sessions say to each other, and no application says.
+fn of_sessions(child: &Element) -> bool {
+    child.ns.as_str().starts_with("urn:xmpp:tmp:xtls#")
 }
 
 /// Payloads that carry a server's authority, set up a stream, or nest a tunnel. What speaks for verification

@@ -1,5 +1,6 @@
 //! One conversation over one ordered byte stream.
 
+mod finish;
 mod inner;
 mod keys;
 mod life;
@@ -23,6 +24,7 @@ use xtls_tls::Tls;
 use crate::event::{By, Close, Event, SendError, Why};
 use crate::{Binding, Config, Mode, Service};
 
+use finish::Finish;
 use keys::Keys;
 use probe::Probe;
 use sign::Signs;
@@ -68,8 +70,11 @@ pub struct Session {
     reading: Direction,
     /// Who sent its close_notify first.
     first: Option<By>,
+    finish: Finish,
     /// When [`close`](Self::close) stops waiting.
     close_by: Option<Instant>,
+    /// The time of [`close`](Self::close) is over.
+    hasty: bool,
     /// When an alert stops waiting for the transport.
     last_words_by: Option<Instant>,
     said_full: bool,
@@ -107,6 +112,9 @@ enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
     Open,
+    /// `<finish/>` has passed: nothing but answers and signs of life follows.
+    Finished,
+    /// close_notify has passed.
     Ended,
 }
 
@@ -141,7 +149,9 @@ impl Session {
             writing: Direction::Open,
             reading: Direction::Open,
             first: None,
+            finish: Finish::default(),
             close_by: None,
+            hasty: false,
             last_words_by: None,
             said_full: false,
             unconfirmed: 0,
@@ -341,36 +351,11 @@ impl Session {
         }
     }
 
-    /// Whether the end is decided, or [`close`](Self::close) has been called: what is left to say waits for nobody.
+    /// Whether the end is decided, or the time of [`close`](Self::close) is over: what is left to hand out waits for nobody.
     #[must_use]
     pub fn is_ending(&self) -> bool {
         let ended = matches!(self.phase, Phase::Ending(_) | Phase::Closed);
-        ended || self.gone || self.last.is_some() || self.close_by.is_some()
-    }
-
-    /// Ends our direction: close_notify after all that was sent. The peer's direction stays open without a limit.
-    pub fn finish(&mut self, now: Instant) {
-        match self.phase {
-            Phase::Handshaking { .. } | Phase::Judging { .. } => self.end(By::Us, Why::Aborted),
-            Phase::Open { .. } if self.writing == Direction::Open => {
-                self.now = now;
-                self.verification_ends();
-                self.tls.close();
-                self.writing = Direction::Ended;
-                self.first.get_or_insert(By::Us);
-                self.advance(now);
-            }
-            Phase::Open { .. } | Phase::Ending(_) | Phase::Closed => {}
-        }
-    }
-
-    /// Ends our direction and gives the peer the configured time to end its own. What has come by then is still handed
-    /// out; in byte mode, what was not read by then is dropped.
-    pub fn close(&mut self, now: Instant) {
-        self.finish(now);
-        if matches!(self.phase, Phase::Open { .. }) && self.close_by.is_none() {
-            self.close_by = now.checked_add(self.config.close);
-        }
+        ended || self.gone || self.last.is_some() || self.hasty
     }
 
     /// As [`close`](Self::close), with last bytes (byte mode) that may exceed the queue by as much as TLS holds
@@ -428,6 +413,7 @@ impl Session {
             close,
             probe,
             keys,
+            self.finish_deadline(),
             self.sign_deadline(),
             self.confirm_deadline(),
         ]
@@ -438,7 +424,10 @@ impl Session {
 
     fn open_timeout(&mut self, now: Instant) {
         if self.close_by.is_some_and(|at| at <= now) {
-            self.close_now();
+            self.close_now(now);
+        } else if self.finish_deadline().is_some_and(|due| due.at <= now) {
+            self.shut();
+            self.advance(now);
         } else if self.confirm_deadline().is_some_and(|due| due.at <= now) {
             self.end(By::Peer, Why::Unconfirmed);
         } else if self
@@ -451,22 +440,6 @@ impl Session {
         } else {
             self.probe_now(now);
         }
-    }
-
-    /// The time of [`close`](Self::close) is over.
-    fn close_now(&mut self) {
-        self.close_by = None;
-        let unread = self.binding.service.mode() == Mode::Bytes && !self.plain.is_empty();
-        if unread {
-            let (by, why) = self.take_last().unwrap_or((By::Us, Why::CloseTimeout));
-            self.end(by, why);
-        } else if self.last.is_none() && self.tls.peer_closed() && self.is_flushed() {
-            // The owner has not asked yet: what it will find is an end in order.
-            return;
-        } else {
-            self.end_after_reading(By::Us, Why::CloseTimeout);
-        }
-        self.gone = true;
     }
 }
 

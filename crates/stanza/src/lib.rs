@@ -39,6 +39,7 @@ mod condition;
 pub mod disco;
 mod element;
 mod envelope;
+pub mod finish;
 pub mod hints;
 pub mod ibb;
 pub mod limits;

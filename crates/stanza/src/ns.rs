@@ -12,6 +12,8 @@ pub const XTLS: &str = "urn:xmpp:tmp:xtls";
 pub const XTLS_EARLY: &str = "urn:xmpp:tmp:xtls#early";
 /// Verification inside a tunnel, an extension to the letter.
 pub const XTLS_VERIFY: &str = "urn:xmpp:tmp:xtls#verify";
+/// The end of what one end says, an extension to the letter.
+pub const XTLS_FINISH: &str = "urn:xmpp:tmp:xtls#finish";
 /// Service discovery (XEP-0030).
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 /// Ping (XEP-0199).

@@ -73,6 +73,8 @@ pub(crate) enum Answer {
 pub(crate) enum Note {
     /// The handle has taken events and has room again.
     Room(TunnelId),
+    /// The application asks for more after it was given [`What::PeerFinished`](crate::router::What::PeerFinished).
+    Took(TunnelId),
     /// Bytes were written or read, or the last one was written: one until the driver has looked.
     Moved(TunnelId),
     /// Nobody reads this tunnel's events any more.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use bytes::BytesMut;
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +19,8 @@ pub(super) struct Handle {
     pub(super) events: mpsc::UnboundedSender<What>,
     /// What events weigh that were sent and not yet taken, in bytes.
     pub(super) backlog: Arc<AtomicUsize>,
+    /// The application has been given [`What::PeerFinished`].
+    pub(super) heard_out: Arc<AtomicBool>,
     /// Stanzas whose senders wait for room, oldest first: one for each waiting call.
     pub(super) waiting: VecDeque<(Stanza, oneshot::Sender<Result<(), SendError>>)>,
     /// Stanzas may be sent.
@@ -51,10 +53,12 @@ impl<U: Uplink> Driver<U> {
         let (events, receiver) = mpsc::unbounded_channel();
         let pipe = self.router.may_carry_bytes(id).then(Arc::default);
         let backlog = Arc::new(AtomicUsize::new(0));
+        let heard_out = Arc::new(AtomicBool::new(false));
         let handle = Handle {
             peer: peer.clone(),
             events,
             backlog: Arc::clone(&backlog),
+            heard_out: Arc::clone(&heard_out),
             waiting: VecDeque::new(),
             open: false,
             finishing: false,
@@ -64,7 +68,7 @@ impl<U: Uplink> Driver<U> {
         self.handles.0.insert(id, handle);
         let notes = self.notes_end.clone();
         Some(Tunnel::new(
-            id, peer, receiver, backlog, notes, commands, pipe,
+            id, peer, receiver, backlog, heard_out, notes, commands, pipe,
         ))
     }
 }

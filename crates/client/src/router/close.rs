@@ -93,7 +93,9 @@ impl Router {
         if tunnel.heir.is_some() && !orderly && tunnel.verdict.is_none() {
             tunnel.verdict = Some(Box::new((By::Us, Why::Replaced)));
         }
-        let parted = tunnel.parted && self.may_have_moved(id) && !planted!("moved-is-clean");
+        // Where its `<finish/>` came, there is nothing that it could have said elsewhere.
+        let parted =
+            tunnel.parted && !tunnel.mute && self.may_have_moved(id) && !planted!("moved-is-clean");
         if !parted && orderly {
             self.has_not_moved(id);
         }
@@ -124,6 +126,7 @@ impl Router {
             clean: close.clean && !cut_off
                 || (planted!("forged-close-is-clean") && tunnel.dismissed),
             unconfirmed: close.unconfirmed,
+            receipt: close.receipt,
         });
         let Some(stream) = tunnel.stream else {
             self.finish_tunnel(id, closed);
@@ -258,7 +261,7 @@ impl Router {
             // The close_notify that should have come first may still be on its way. We end our direction, and wait no
             // longer than for any close; the peer's close_notify alone decides whether this was a truncation.
             Phase::Running(session) => {
-                session.close(now);
+                session.leave(now);
                 // Where nothing can follow, it is the end.
                 if let Some(stream) = tunnel.stream {
                     self.swallow(now, id);
@@ -298,11 +301,10 @@ impl Router {
         }
         match &mut tunnel.phase {
             Phase::Running(session) => {
-                let closing = session.is_ending();
                 session.handle_timeout(now);
                 let deaf = session.holds_back();
-                // A probe and old keys are no end.
-                tunnel.over = closing || session.is_ending();
+                // A probe, old keys and a first step of closing are no end.
+                tunnel.over = session.is_ending();
                 // Who does not listen cannot tell whether the other lives.
                 if let Some(stream) = tunnel.stream.filter(|_| deaf && tunnel.bound) {
                     self.legs.alive(now, stream);
@@ -429,7 +431,7 @@ impl Router {
         }
     }
 
-    pub(super) fn finish_tunnel(&mut self, id: TunnelId, closed: Box<Closed>) {
+    pub(super) fn finish_tunnel(&mut self, id: TunnelId, mut closed: Box<Closed>) {
         let orderly = closed.clean && matches!(closed.why, Why::Session(Inner::Finished));
         let Some(tunnel) = self.tunnels.remove(&id) else {
             return;
@@ -449,6 +451,12 @@ impl Router {
         }
         self.dirty.remove(&id);
         self.emptying.remove(&id);
+        // What was said in the newer session already was said under this name.
+        if let Some((heir, _)) = tunnel.heir
+            && let Some(session) = self.running(heir)
+        {
+            closed.unconfirmed = closed.unconfirmed.saturating_add(session.disown());
+        }
         if !tunnel.hidden() {
             if planted!("closed-twice") {
                 self.tell(id, What::Closed(Closed::clone(&closed)));

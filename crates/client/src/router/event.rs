@@ -1,6 +1,6 @@
 //! What a router tells its owner.
 
-use xtls_session::{By, Introduction, Peer, Verify, Violation};
+use xtls_session::{By, Introduction, Peer, Receipt, Verify, Violation};
 use xtls_stanza::{Address, Stanza, StanzaError};
 
 /// Names a tunnel within one router; never reused.
@@ -61,7 +61,9 @@ pub enum What {
     /// The key should have been pinned on first use and could not be, so it was refused. Said by the client, which
     /// owns the store.
     NotPinned(String),
-    /// The peer has closed its direction; all it sent was handed out.
+    /// The peer has nothing more to say; all it sent was handed out, and but for answers nothing follows. Say
+    /// [`Router::took`](super::Router::took) once it has all been taken, which the peer waits for; a
+    /// [`Tunnel`](crate::Tunnel) does so by itself.
     PeerFinished,
     /// The end; nothing comes after it. Comes exactly once.
     Closed(Closed),
@@ -105,8 +107,12 @@ pub struct Closed {
     pub why: Why,
     /// Whether everything that the peer wrote was read.
     pub clean: bool,
-    /// Stanzas that went out without a sign that the peer had accepted our key.
+    /// Stanzas that were sent, by this session and those that it replaced, and of which the peer has not said inside TLS that
+    /// its application took them: 0 says that the other end took everything. Of a byte tunnel, which has no such answer, the
+    /// bytes that went out without a sign that the peer had accepted our key.
     pub unconfirmed: u64,
+    /// The most that the peer has said, inside, of what was sent to it.
+    pub receipt: Receipt,
 }
 
 /// Why a tunnel ended.

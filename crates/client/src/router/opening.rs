@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tracing::debug;
 use xtls_session::{Binding, By, Event as Inner, Glare, Service, Session, glare};
-use xtls_stanza::{Address, Condition, ErrorType, PayloadError, StanzaError, xtls};
+use xtls_stanza::{Address, Condition, ErrorType, Kind, PayloadError, Stanza, StanzaError, xtls};
 use xtls_tls::{Role, Tls};
 
 use super::Router;
@@ -324,13 +324,14 @@ impl Router {
             Inner::Established(peer) => self.on_established(now, id, peer),
             Inner::Unanswered(stanza) => self.tell(id, What::Unanswered(stanza)),
             Inner::KeysOld => self.renew(now, id),
-            // As after a close_notify: whoever has ended its direction has nothing more to say.
-            Inner::Stanza(_) if self.tunnels.get(&id).is_some_and(|tunnel| tunnel.mute) => {}
+            // As after a close_notify: whoever has ended its direction has nothing more to say but answers.
+            Inner::Stanza(stanza) if self.is_mute(id) && !is_answer(&stanza) => self.unheard(id),
             Inner::Stanza(stanza) => self.tell(id, What::Stanza(stanza)),
             Inner::Refused(violation) => self.tell(id, What::Refused(violation)),
             Inner::Verify(verify) => self.tell(id, What::Verify(verify)),
             Inner::Writable => self.tell(id, What::Writable),
             Inner::PeerFinished => self.on_peer_finished(now, id),
+            Inner::PeerClosed => self.on_peer_closed(now, id),
             Inner::Closed(close) => self.on_session_closed(now, id, close),
             Inner::Readable => self.tell(id, What::Readable),
             _ => {}
@@ -385,6 +386,10 @@ impl Router {
         self.tunnels.insert(id, Box::new(tunnel));
         id
     }
+}
+
+fn is_answer(stanza: &Stanza) -> bool {
+    stanza.kind == Kind::Iq && matches!(stanza.type_.as_deref(), Some("result" | "error"))
 }
 
 /// What an error answer to `<open/>` means (docs/PROTOCOL.md, table of errors received).

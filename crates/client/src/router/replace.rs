@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
-use xtls_session::{By, Introduction, Mode, Peer, Verdict};
+use xtls_session::{By, Introduction, Mode, Peer, Session, Verdict};
 use xtls_stanza::Address;
 use xtls_tls::Role;
 
@@ -131,7 +131,7 @@ impl Router {
         tunnel.moved = moved;
         let over = tunnel.parted || late;
         if let Some(session) = tunnel.session() {
-            session.finish(now);
+            session.part(now);
         }
         self.dirty.insert(old);
         if over {
@@ -144,11 +144,28 @@ impl Router {
         tunnel.is_some_and(|tunnel| tunnel.role == Role::Client)
     }
 
-    /// The peer has ended its direction, and all it said has been handed out.
+    /// The peer has nothing more to say, and all it said has been handed out.
     pub(super) fn on_peer_finished(&mut self, now: Instant, id: TunnelId) {
-        if self.tunnels.get(&id).is_some_and(|tunnel| tunnel.mute) {
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
+        };
+        let (mute, taken) = (tunnel.mute, tunnel.took && !tunnel.unheard);
+        let Some(session) = tunnel.session() else {
+            return;
+        };
+        if session.peer_closed() {
+            self.on_peer_closed(now, id);
+        } else if !mute {
+            tunnel.mute = true;
+            self.tell(id, What::PeerFinished);
+        } else if taken {
+            // It has said so in the session before this one, and the owner has answered.
+            session.took(now);
         }
+    }
+
+    /// The peer has ended its direction of the session, which was read to its end.
+    pub(super) fn on_peer_closed(&mut self, now: Instant, id: TunnelId) {
         if let Some(heir) = self.heir(id) {
             self.promote(now, id, heir);
         } else if self.newcomers(id).iter().any(|new| self.is_ours(*new)) {
@@ -170,10 +187,23 @@ impl Router {
                 tunnel.late = true;
             }
         }
-        if let Some(tunnel) = self.tunnels.get_mut(&id) {
-            tunnel.mute = true;
+        if let Some(tunnel) = self.tunnels.get_mut(&id)
+            && !std::mem::replace(&mut tunnel.mute, true)
+        {
+            self.tell(id, What::PeerFinished);
         }
-        self.tell(id, What::PeerFinished);
+    }
+
+    /// Whether the owner knows that the peer has nothing more to say.
+    pub(super) fn is_mute(&self, id: TunnelId) -> bool {
+        self.tunnels.get(&id).is_some_and(|tunnel| tunnel.mute)
+    }
+
+    /// The peer has said something all the same, and nobody is told.
+    pub(super) fn unheard(&mut self, id: TunnelId) {
+        if let Some(tunnel) = self.tunnels.get_mut(&id) {
+            tunnel.unheard = true;
+        }
     }
 
     /// The conversation goes on in the new session, under the old one's name; the new name is left for what has to be
@@ -194,13 +224,17 @@ impl Router {
         let peer = fresh.waiting.take();
         // What the owner has not taken yet belongs to the name.
         (fresh.held, fresh.queued, fresh.weight) = (rest.held, rest.queued, rest.weight);
-        (fresh.finished, fresh.hurry, fresh.mute) = (finished, rest.hurry, fresh.late);
+        (fresh.finished, fresh.hurry) = (finished, rest.hurry);
+        (fresh.mute, fresh.took) = (rest.mute || fresh.late, rest.took);
         (rest.held, rest.queued, rest.weight, rest.stalled) = (false, 0, 0, false);
         for (stream, id) in [(rest.stream, new), (fresh.stream, old)] {
             self.streams.extend(stream.map(|stream| (stream, id)));
         }
-        if let Some(session) = fresh.session().filter(|_| finished) {
-            session.finish(now);
+        let hurry = rest.hurry;
+        match fresh.session().filter(|_| finished) {
+            Some(session) if hurry => session.close(now),
+            Some(session) => session.finish(now),
+            None => {}
         }
         self.tunnels.insert(old, fresh);
         self.tunnels.insert(new, rest);
@@ -271,7 +305,11 @@ impl Router {
             if !tunnel.parted {
                 return;
             }
-            if ended.ready && ended.role == Role::Client && !planted!("moved-is-clean") {
+            if ended.ready
+                && ended.role == Role::Client
+                && !tunnel.mute
+                && !planted!("moved-is-clean")
+            {
                 // The peer may have gone on where we have heard nothing, and only it knows.
                 let why = Why::Session(xtls_session::Why::Truncated);
                 self.drop_session(rival, By::Transport, why);
@@ -319,7 +357,8 @@ impl Router {
             && tunnel.bound
             && !tunnel.finished
             && !tunnel.hidden();
-        let (peer, late) = (tunnel.peer.clone(), tunnel.mute);
+        let peer = tunnel.peer.clone();
+        let late = tunnel.mute && tunnel.running().is_some_and(Session::peer_closed);
         let service = tunnel.service.clone();
         if let Some(session) = tunnel.session() {
             // In any case, so that the count begins anew and the next attempt comes in its time.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use xtls_session::{By, Mode, Peer, SendError, Service, Session};
+use xtls_session::{By, Mode, Peer, Receipt, SendError, Service, Session};
 use xtls_stanza::Address;
 use xtls_tls::{Fingerprint, Role};
 
@@ -95,8 +95,12 @@ pub(super) struct Tunnel {
     pub(super) parted: bool,
     /// The peer has ended its direction of the rival, and this is no conversation of its own: it has nothing to say here.
     pub(super) late: bool,
-    /// The owner knows that the peer has ended its direction, be it of the session before this one.
+    /// The owner is told that the peer has ended its direction, be it of the session before this one.
     pub(super) mute: bool,
+    /// The owner has taken everything before that.
+    pub(super) took: bool,
+    /// The peer has said something that nobody was told: it never hears that everything was taken.
+    pub(super) unheard: bool,
     /// Our handshake is complete, so the peer may have accepted us, whether we hear of it or not.
     pub(super) ready: bool,
     /// What the router ended the session for, when it is the router that did.
@@ -131,6 +135,8 @@ impl Tunnel {
             parted: false,
             late: false,
             mute: false,
+            took: false,
+            unheard: false,
             ready: false,
             verdict: None,
         }
@@ -214,6 +220,7 @@ impl Tunnel {
             why,
             clean: false,
             unconfirmed: 0,
+            receipt: Receipt::Unaccepted,
         })
     }
 

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use tracing::warn;
 use xtls_framer::{Frame, FrameError};
-use xtls_stanza::Stanza;
 use xtls_stanza::verify::Step;
+use xtls_stanza::{Stanza, finish};
 
 use super::{Direction, Phase, Session};
 use crate::Mode;
@@ -29,7 +29,8 @@ impl Session {
     /// The next stanza, or the end of the peer's direction.
     pub(super) fn poll_inner(&mut self) -> Option<Event> {
         let early = planted!("delivered-unverified") && matches!(self.phase, Phase::Judging { .. });
-        while (early || matches!(self.phase, Phase::Open { .. })) && self.reading == Direction::Open
+        while (early || matches!(self.phase, Phase::Open { .. }))
+            && self.reading != Direction::Ended
         {
             match self.binding.service.mode() {
                 Mode::Stanzas => match self.next_frame() {
@@ -53,9 +54,18 @@ impl Session {
                     self.end(By::Peer, Why::Truncated);
                     return None;
                 }
+                let told = self.reading == Direction::Finished;
                 self.reading = Direction::Ended;
+                // Nothing can be answered any more.
+                if self.writing == Direction::Finished {
+                    self.shut();
+                }
                 // How a verification ended belongs to what came before.
-                self.events.push_back(Event::PeerFinished);
+                self.events.push_back(if told {
+                    Event::PeerClosed
+                } else {
+                    Event::PeerFinished
+                });
                 return self.events.pop_front();
             }
             if let Some((by, why)) = self.take_last() {
@@ -92,8 +102,27 @@ impl Session {
             self.on_step(&stanza, step);
             return None;
         }
+        if let Some(id) = finish::in_stanza(&stanza) {
+            let id = Box::from(id);
+            return self.on_finish(&stanza, id);
+        }
+        if self.is_finish_answer(&stanza) {
+            self.on_finish_answer(&stanza);
+            return None;
+        }
+        let late = self.is_afterthought(&stanza);
         match routing::restore(stanza, &self.binding) {
             Ok(Arrival::Deliver(stanza)) if self.is_probed(&stanza) => None,
+            Ok(
+                Arrival::Deliver(_)
+                | Arrival::Drop(_)
+                | Arrival::Answer {
+                    refused: Some(_), ..
+                },
+            ) if late => {
+                self.end(By::Us, Why::Afterthought);
+                None
+            }
             Ok(Arrival::Deliver(stanza)) => {
                 self.answered(&stanza);
                 Some(Event::Stanza(stanza))

@@ -52,7 +52,7 @@ impl Session {
     }
 
     pub(super) fn keys_deadline(&self) -> Option<Deadline> {
-        let due = !self.keys.told && self.writing == Direction::Open;
+        let due = !self.keys.told && self.writing != Direction::Ended;
         let since = self.keys.since.filter(|_| due)?;
         let at = since.checked_add(self.config.key_age)?;
         Some(Deadline { at, why: "keys" })
@@ -61,7 +61,7 @@ impl Session {
     /// The keys are old.
     pub(super) fn age(&mut self, now: Option<Instant>) {
         if self.keys.told
-            || self.writing != Direction::Open
+            || self.writing == Direction::Ended
             || !matches!(self.phase, Phase::Open { .. })
         {
             return;

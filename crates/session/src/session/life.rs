@@ -133,7 +133,9 @@ impl Session {
             }
         }
         self.phase = Phase::Open { confirmed: true };
-        self.unconfirmed = 0;
+        if self.binding.service.mode() == Mode::Bytes {
+            self.unconfirmed = 0;
+        }
         self.establish();
     }
 
@@ -193,7 +195,7 @@ impl Session {
 
     /// Ends the session once both directions have ended, or there is nothing left to read before a decided end.
     pub(super) fn settle(&mut self) {
-        if !matches!(self.phase, Phase::Open { .. }) || self.reading == Direction::Open {
+        if !matches!(self.phase, Phase::Open { .. }) || self.reading != Direction::Ended {
             return;
         }
         if let Some((by, why)) = self.take_last() {
@@ -230,8 +232,13 @@ impl Session {
             return;
         }
         self.gone |= !matches!(why, Why::Tls(_) | Why::Refused);
-        let clean = self.reading == Direction::Ended;
-        let unconfirmed = self.unconfirmed;
+        let clean = self.reading != Direction::Open;
+        // A peer that has finished had nothing more to say.
+        let why = match why {
+            Why::Truncated if clean => Why::Unfinished,
+            why => why,
+        };
+        let (unconfirmed, receipt) = (self.unconfirmed, self.receipt());
         debug!(?by, clean, "session ends");
         self.verification_is_cut();
         self.phase = Phase::Ending(Box::new(Close {
@@ -239,6 +246,7 @@ impl Session {
             why,
             clean,
             unconfirmed,
+            receipt,
         }));
         self.close_by = None;
         self.events

@@ -55,7 +55,7 @@ impl Session {
     fn probes(&self) -> bool {
         self.binding.service.mode() == Mode::Stanzas
             && matches!(self.phase, Phase::Open { confirmed: true })
-            && self.writing == Direction::Open
+            && self.writing != Direction::Ended
             && !self.tls.peer_closed()
             && self.last.is_none()
             && !self.gone
@@ -84,12 +84,16 @@ impl Session {
         self.reply(&ping);
     }
 
-    /// Whether this is the answer to our probe: result or error, it has come from the peer.
+    /// Whether this is the answer to a probe of ours, an old one maybe that has lain here for long: result or error, it has
+    /// come from the peer.
     pub(super) fn is_probed(&self, stanza: &Stanza) -> bool {
         stanza.kind == Kind::Iq
             && matches!(stanza.type_.as_deref(), Some("result" | "error"))
-            && self.probe.number > 0
-            && stanza.id.as_deref() == Some(&*probe_id(self.probe.number))
+            && stanza
+                .id
+                .as_deref()
+                .and_then(probe_number)
+                .is_some_and(|number| (1..=self.probe.number).contains(&number))
     }
 
     /// Cuts what is whole, and answers the peer's probes among it: an owner that takes nothing for hours is slow, and
@@ -129,8 +133,15 @@ fn is_small_ping(frame: &[u8]) -> bool {
 }
 
 fn probe_id(number: u64) -> String {
-    format!("xtls-probe-{number}")
+    format!("{PROBE}{number}")
 }
+
+fn probe_number(id: &str) -> Option<u64> {
+    id.strip_prefix(PROBE)?.parse().ok()
+}
+
+/// What the ids of our probes begin with.
+pub(super) const PROBE: &str = "xtls-probe-";
 
 /// Longest request that is looked at before its turn, and most that may be on its way out then, in bytes.
 const SMALL: usize = 512;

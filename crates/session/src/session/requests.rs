@@ -8,9 +8,11 @@ use super::Session;
 use crate::event::SendError;
 
 impl Session {
-    /// The requests that wait for their answers move to a session that goes on with the conversation.
+    /// The requests that wait for their answers move to a session that goes on with the conversation, and so does the count of
+    /// what was not confirmed. An unanswered `<finish/>` does not: the owner [finishes](Self::finish) the successor.
     pub fn hand_over(&mut self, successor: &mut Self) {
         successor.pending.append(&mut self.pending);
+        self.hand_over_finish(successor);
     }
 
     pub(super) fn may_ask(&self, stanza: &Stanza) -> Result<(), SendError> {

@@ -46,7 +46,7 @@ impl Session {
     /// A peer that knows the letter only would not know what it is for.
     fn shows_life(&self) -> bool {
         let often = self.binding.service.mode() == Mode::Bytes && self.signs.in_a_row >= IN_A_ROW;
-        self.holds_back() && self.writing == Direction::Open && self.is_bound() && !often
+        self.holds_back() && self.writing != Direction::Ended && self.is_bound() && !often
     }
 
     pub(super) fn sign_deadline(&self) -> Option<Deadline> {

@@ -98,7 +98,7 @@ impl Session {
     ) -> Result<Run, VerifyError> {
         self.now = now;
         let open = matches!(self.phase, Phase::Judging { .. } | Phase::Open { .. });
-        if !open || self.gone || self.last.is_some() || self.writing == Direction::Ended {
+        if !open || self.gone || self.last.is_some() || self.writing != Direction::Open {
             return Err(VerifyError::NotOpen);
         }
         if self.binding.service.mode() == Mode::Bytes {

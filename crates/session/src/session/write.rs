@@ -5,6 +5,7 @@ use xtls_framer::{Cutter, Limits};
 use xtls_stanza::Stanza;
 use xtls_tls::{MAX_RECORD, RECORD_OVERHEAD, WriteError};
 
+use super::finish::is_ours_to_say;
 use super::{Direction, Phase, Session};
 use crate::event::SendError;
 use crate::{Mode, routing};
@@ -20,6 +21,7 @@ impl Session {
         }
         self.may_write()?;
         self.may_ask(stanza)?;
+        is_ours_to_say(stanza)?;
         let stripped = routing::strip(stanza, &self.binding)?;
         let mut xml = whole(&stripped)?;
         if xml.len() > self.config.max_stanza {
@@ -36,7 +38,7 @@ impl Session {
         self.write_plain(&xml)?;
         self.traffic.wrote(xml.len());
         self.asked(stanza);
-        self.count_early(1);
+        self.unconfirmed = self.unconfirmed.saturating_add(1);
         Ok(())
     }
 
@@ -88,7 +90,7 @@ impl Session {
             Phase::Ending(_) | Phase::Closed => return Err(SendError::Finished),
             Phase::Open { .. } => {}
         }
-        if self.writing == Direction::Ended || self.last.is_some() || self.gone {
+        if self.writing != Direction::Open || self.last.is_some() || self.gone {
             return Err(SendError::Finished);
         }
         Ok(())

@@ -60,6 +60,9 @@ impl Owner {
             if let Event::Stanza(stanza) = &event {
                 self.heard.push(stanza.clone());
             }
+            if event == Event::PeerFinished {
+                session.took(self.end.now);
+            }
             self.end.events.push(event);
             moved = true;
         }

@@ -38,9 +38,18 @@ fn a_request_that_nobody_may_make_is_refused_inside_and_told() {
 }
 
 #[test]
-fn a_question_is_not_answered_after_our_last_word() {
+fn a_question_is_answered_after_our_finish_and_not_after_our_close_notify() {
     let (mut juliet, mut stranger) = Setup::stanzas().juliet_and_stranger();
     juliet.session.finish(juliet.now);
+    settle(&mut juliet, &mut stranger);
+    stranger.plain.clear();
+    stranger.say(PING, &mut juliet);
+    assert_eq!(
+        stranger.heard(),
+        "<iq xmlns='jabber:client' id='p' type='result'/>"
+    );
+    stranger.plain.clear();
+    juliet.session.part(juliet.now);
     settle(&mut juliet, &mut stranger);
     stranger.say(PING, &mut juliet);
     stranger.say(ROSTER, &mut juliet);

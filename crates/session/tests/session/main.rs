@@ -13,6 +13,7 @@ mod bytes;
 mod closing;
 mod confirming;
 mod cutting;
+mod finishing;
 mod inside;
 mod judging;
 mod limits;

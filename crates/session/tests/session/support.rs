@@ -132,6 +132,7 @@ impl Setup {
             now,
             session: Session::new(self.binding(role), tls, self.config, now),
             events: Vec::new(),
+            takes: true,
         }
     }
 
@@ -190,13 +191,19 @@ pub(crate) struct Ours {
     pub(crate) now: Instant,
     pub(crate) session: Session,
     pub(crate) events: Vec<Event>,
+    /// Its application takes what comes.
+    pub(crate) takes: bool,
 }
 
 impl Ours {
     /// Takes all events that there are.
     pub(crate) fn collect(&mut self) {
         while let Some(event) = self.session.poll_event() {
+            let finished = event == Event::PeerFinished;
             self.events.push(event);
+            if finished && self.takes {
+                self.session.took(self.now);
+            }
         }
     }
 
@@ -228,8 +235,13 @@ impl Ours {
         deadline.why
     }
 
+    /// What has been told, but for the close_notify that follows a finish.
     pub(crate) fn names(&self) -> Vec<&'static str> {
-        self.events.iter().map(name).collect()
+        let events = self.events.iter();
+        events
+            .filter(|event| **event != Event::PeerClosed)
+            .map(name)
+            .collect()
     }
 
     pub(crate) fn stanzas(&self) -> Vec<Stanza> {
@@ -375,6 +387,7 @@ pub(crate) fn name(event: &Event) -> &'static str {
         Event::Verify(Verify::Done { .. }) => "done",
         Event::Verify(Verify::Failed { .. }) => "failed",
         Event::PeerFinished => "peer finished",
+        Event::PeerClosed => "peer closed",
         Event::Closed(_) => "closed",
         _ => panic!("an event without a name"),
     }

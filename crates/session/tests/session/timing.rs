@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use xtls_session::{By, Config, Verdict, Why};
+use xtls_session::{By, Config, Mode, Receipt, Verdict, Why};
 use xtls_tls::{Role, TlsError};
 
 use super::support::{End as _, Ours, Setup, bodies, message, settle};
@@ -87,11 +87,10 @@ fn an_open_session_and_a_half_closed_one_have_no_deadline_but_for_signs_of_life_
     );
     romeo.session.finish(romeo.now);
     settle(&mut romeo, &mut juliet);
-    assert_eq!(romeo.session.poll_timeout(), None);
-    assert_eq!(
-        juliet.session.poll_timeout().map(|deadline| deadline.why),
-        Some("keys")
-    );
+    for end in [&romeo, &juliet] {
+        let deadline = end.session.poll_timeout();
+        assert_eq!(deadline.map(|deadline| deadline.why), Some("keys"));
+    }
     romeo.session.handle_timeout(romeo.now + 1_000_000 * SECOND);
     assert!(romeo.is_open());
 }
@@ -106,14 +105,34 @@ fn close_waits_for_the_peer_for_its_time() {
     romeo.session.close(romeo.now + 5 * SECOND);
     juliet.send(&message("late, but in time"));
     settle(&mut romeo, &mut juliet);
+    // Juliet has taken everything, and goes on talking.
     assert_eq!(romeo.expire(), "close");
     assert_eq!(romeo.now - begun, 10 * SECOND);
+    juliet.send(&message("later still"));
+    settle(&mut romeo, &mut juliet);
+    assert!(juliet.session.peer_closed());
+    assert_eq!(romeo.expire(), "close");
+    assert_eq!(romeo.now - begun, 20 * SECOND);
     let close = romeo.closed();
     assert_eq!(
         (close.by, close.why, close.clean),
         (By::Us, Why::CloseTimeout, false)
     );
-    assert_eq!(bodies(&romeo.stanzas()), ["late, but in time"]);
+    assert_eq!(close.receipt, Receipt::Taken);
+    let bodies = bodies(&romeo.stanzas());
+    assert_eq!(bodies, ["late, but in time", "later still"]);
+}
+
+#[test]
+fn an_owner_that_leaves_waits_for_the_peer_once() {
+    let (mut romeo, mut juliet) = Setup::stanzas().connected();
+    let begun = romeo.now;
+    romeo.session.leave(romeo.now);
+    settle(&mut romeo, &mut juliet);
+    assert_eq!(juliet.names(), ["peer finished"]);
+    assert_eq!(romeo.expire(), "close");
+    assert_eq!(romeo.now - begun, 10 * SECOND);
+    assert_eq!(romeo.closed().why, Why::CloseTimeout);
 }
 
 #[test]
@@ -124,7 +143,7 @@ fn what_came_in_time_is_delivered_after_the_time_is_over() {
     stranger.write("<message><body>one</body></message><message><body>two</body></message><mess");
     // The owner is busy elsewhere.
     juliet.session.handle_wire(juliet.now, &stranger.take());
-    juliet.expire();
+    serve(&mut juliet, 2);
     let close = juliet.closed();
     assert_eq!(juliet.names(), ["stanza", "stanza", "closed"]);
     assert_eq!(
@@ -141,7 +160,7 @@ fn an_owner_that_looks_late_finds_an_end_in_order() {
     stranger.write("<message/>");
     stranger.tls.close();
     juliet.session.handle_wire(juliet.now, &stranger.take());
-    juliet.expire();
+    serve(&mut juliet, 2);
     let close = juliet.closed();
     assert_eq!(juliet.names(), ["stanza", "peer finished", "closed"]);
     assert_eq!((close.why, close.clean), (Why::Finished, true));
@@ -204,10 +223,24 @@ fn endless_times_are_no_deadlines() {
     assert_eq!(romeo.session.poll_timeout(), None);
     romeo.judge(Verdict::Accept).unwrap();
     romeo.session.close(romeo.now);
-    assert_eq!(romeo.session.poll_timeout(), None);
+    let deadline = romeo.session.poll_timeout();
+    assert!(
+        deadline.is_none_or(|deadline| deadline.why == "keys"),
+        "{deadline:?}"
+    );
 }
 
-/// Serves one deadline without looking at anything else; another one must not be there.
+/// Serves so many deadlines, and carries away what is said then, without looking at anything else; another one must not be
+/// there.
+fn serve(end: &mut Ours, times: usize) {
+    for _ in 0..times {
+        let deadline = end.session.poll_timeout().unwrap();
+        end.session.handle_timeout(deadline.at);
+        while end.session.poll_wire(usize::MAX).is_some() {}
+    }
+    assert_eq!(end.session.poll_timeout(), None);
+}
+
 fn serve_once(end: &mut Ours) {
     let deadline = end.session.poll_timeout().unwrap();
     end.session.handle_timeout(deadline.at);
@@ -238,7 +271,11 @@ fn an_owner_that_lives_by_deadlines_never_spins() {
                 stranger.tls.close();
             }
             juliet.session.handle_wire(juliet.now, &stranger.take());
-            serve_once(&mut juliet);
+            let steps = match setup.service.mode() {
+                Mode::Stanzas => 2,
+                Mode::Bytes => 1,
+            };
+            serve(&mut juliet, steps);
             juliet.closed();
         }
     }

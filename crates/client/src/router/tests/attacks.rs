@@ -154,13 +154,14 @@ fn a_tail_that_is_dropped_behind_forged_acks_and_a_forged_closed_is_no_clean_end
         }
         let closed = world.closed(A, ids[A]);
         if b_finishes {
-            assert_eq!(forged, ["data", "xtls close", "ibb close"]);
-            // True of what A has heard. That B has heard all of A only B could tell, inside.
+            assert_eq!(forged, ["data", "data", "data", "ibb close"]);
+            // True of what A has heard. That B has taken all of A only B could tell, inside.
             assert!(closed.clean, "{closed:?}");
         } else {
-            assert_eq!(forged, ["data", "ibb close"]);
+            assert_eq!(forged, ["data", "data", "ibb close"]);
             assert!(!closed.clean, "B's end never came: {closed:?}");
         }
+        assert_eq!(closed.unconfirmed, 2, "{closed:?}");
 
         world.filter = Some(Box::new(|end, _| end == A));
         forge_end(&mut world, B);

@@ -103,6 +103,8 @@ pub(super) struct End {
     pub(super) events: Vec<Event>,
     /// The owner takes events.
     pub(super) taking: bool,
+    /// The owner says that it has taken what it took.
+    pub(super) confirming: bool,
     /// What the owner says of unknown keys.
     pub(super) verdict: Option<Verdict>,
     /// Stanzas on their way to the other end.
@@ -140,6 +142,7 @@ impl World {
             ),
             events: Vec::new(),
             taking: true,
+            confirming: true,
             verdict: None,
             wire: VecDeque::new(),
             others: Vec::new(),
@@ -274,6 +277,9 @@ impl World {
                 {
                     let key = introduction.fingerprint;
                     this.router.judge(now, event.id, key, verdict).unwrap();
+                }
+                if event.what == What::PeerFinished && this.confirming {
+                    this.router.took(now, event.id);
                 }
                 this.events.push(event);
             }
