@@ -277,6 +277,10 @@ impl Router {
                     self.close_stream(now, id);
                 }
             }
+            // The original flow has nothing beneath that would have to be closed as well.
+            Phase::Awaiting { .. } if matches!(tunnel.stream, Some(Leg::Original(_))) => {
+                self.close_stream(now, id);
+            }
             Phase::Awaiting { until: at, .. } => *at = until,
             Phase::Opening { .. }
             | Phase::Asking { .. }

@@ -51,6 +51,21 @@ fn a_tunnel_begins_speaks_and_ends_without_a_bytestream() {
 }
 
 #[test]
+fn a_flow_ends_with_the_close_at_once_whoever_says_it() {
+    for (opener, first) in [(A, A), (A, B), (B, A), (B, B)] {
+        let mut world = originals();
+        let ids = world.establish(opener);
+        for end in [first, 1 - first] {
+            let now = world.now;
+            world.router(end).finish(now, ids[end]);
+            world.settle();
+        }
+        // No time has passed.
+        world.assert_clean(ids);
+    }
+}
+
+#[test]
 fn one_request_is_under_way_in_each_direction() {
     let mut world = originals();
     let ids = world.establish(A);
