@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use tracing::warn;
-use xtls_framer::{Frame, FrameError};
+use xtls_framer::Frame;
 use xtls_stanza::verify::Step;
-use xtls_stanza::{Stanza, finish};
+use xtls_stanza::{ReadError, Stanza, finish};
 
 use super::{Direction, Phase, Session};
 use crate::Mode;
@@ -40,8 +40,8 @@ impl Session {
                         None => return self.events.pop_front(),
                     },
                     Ok(None) => self.starved = true,
-                    Err(error) => {
-                        self.end(By::Us, Why::Framing(error));
+                    Err(why) => {
+                        self.end(By::Us, why);
                         return None;
                     }
                 },
@@ -81,12 +81,30 @@ impl Session {
         None
     }
 
-    fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
+    fn next_frame(&mut self) -> Result<Option<Bytes>, Why> {
         if let Some(frame) = self.ahead.pop_front() {
             self.ahead_bytes = self.ahead_bytes.saturating_sub(frame.len());
             return Ok(Some(frame));
         }
-        Ok(self.cutter.cut(&mut self.plain)?.map(Frame::into_bytes))
+        // First, so that it is the same fault in any cutting.
+        if let Some(error) = self.begins_wrong() {
+            return Err(Why::Xml(error));
+        }
+        let frame = self.cutter.cut(&mut self.plain).map_err(Why::Framing)?;
+        Ok(frame.map(Frame::into_bytes))
+    }
+
+    /// Why what has begun can be no stanza, if it cannot: the end of a start tag of a stream, say, would be waited for in vain.
+    fn begins_wrong(&self) -> Option<ReadError> {
+        let name = self.plain.trim_ascii_start().strip_prefix(b"<")?;
+        let end = name
+            .iter()
+            .position(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'/' | b'>'));
+        let local = name.get(..end?)?.rsplit(|byte| *byte == b':').next()?;
+        match local {
+            [] | [b'!' | b'?', ..] | b"message" | b"presence" | b"iq" => None,
+            other => Stanza::read(&[b"<", other, b"/>"].concat().into()).err(),
+        }
     }
 
     fn arrive(&mut self, frame: Bytes) -> Option<Event> {

@@ -38,14 +38,45 @@ fn what_is_no_sequence_of_stanzas() {
     assert_eq!(at("hello"), FrameError::StrayText { at: 10 });
     assert_eq!(at("\u{FEFF}"), FrameError::StrayText { at: 10 });
     assert_eq!(at("</stream:stream>"), FrameError::StrayEndTag { at: 10 });
-    let deep = "<a>".repeat(70);
+    let deep = "<message>".repeat(70);
     assert_eq!(
         at(&deep),
         FrameError::TooDeep {
             limit: 64,
-            at: 10 + 64 * 3
+            at: 10 + 64 * 9
         }
     );
+}
+
+#[test]
+fn the_start_tag_of_a_stream_or_of_anything_else_that_is_no_stanza_is_not_waited_for() {
+    for plain in [
+        "<stream:stream xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>",
+        "<stream:stream xmlns:stream='http://etherx.jabber.org/streams' to='nev",
+        " \r\n<features>",
+        "<messages to='somebody'>",
+        "<message:iqs>",
+    ] {
+        assert!(matches!(heard(plain), Why::Xml(_)), "{plain}");
+    }
+    let (mut juliet, mut stranger) = Setup::stanzas().juliet_and_stranger();
+    for plain in [
+        "<",
+        "mess",
+        "age",
+        " xmlns:c='jabber:client'><bo",
+        "dy/></message>",
+    ] {
+        stranger.say(plain, &mut juliet);
+    }
+    for plain in [
+        "<c:i",
+        "q xmlns:c='jabber:client' type='result' ",
+        "id='r'/>",
+    ] {
+        stranger.say(plain, &mut juliet);
+    }
+    assert_eq!(juliet.names(), ["stanza", "stanza"]);
 }
 
 #[test]
@@ -102,7 +133,7 @@ fn a_close_notify_that_waits_in_the_queue_does_not_go_out_any_more() {
     let (mut juliet, mut stranger) = Setup::stanzas().juliet_and_stranger();
     stranger.write("<!---->");
     juliet.send(&message("on its way"));
-    juliet.session.finish(juliet.now);
+    juliet.session.part(juliet.now);
     juliet.feed(&stranger.take());
     settle(&mut juliet, &mut stranger);
     assert!(matches!(juliet.closed().why, Why::Framing(_)));
