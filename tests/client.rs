@@ -20,6 +20,8 @@ mod links;
 mod log;
 #[path = "client/services.rs"]
 mod services;
+#[path = "client/taking.rs"]
+mod taking;
 #[path = "client/trust.rs"]
 mod trust;
 #[path = "client/world.rs"]

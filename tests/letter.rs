@@ -10,6 +10,7 @@
 )]
 
 use xtls_ibb::Window;
+use xtls_session::Receipt;
 use xtls_stanza::xtls::Control;
 use xtls_stanza::{Content, Payload};
 use xtls_tests::net::Seen;
@@ -146,7 +147,14 @@ fn tls_closes_before_the_tunnel() {
     assert_eq!(
         words,
         [
-            // close_notify, sealed like everything else, in each direction,
+            // Romeo has finished, and Juliet has taken everything,
+            ("romeo", "data"),
+            ("juliet", "result"),
+            ("juliet", "data"),
+            ("romeo", "result"),
+            // Juliet has finished, Romeo has taken everything, and says close_notify; all of it sealed like everything else,
+            ("juliet", "data"),
+            ("romeo", "result"),
             ("romeo", "data"),
             ("juliet", "result"),
             ("juliet", "data"),
@@ -163,6 +171,7 @@ fn tls_closes_before_the_tunnel() {
         let closed = pair.closed(who);
         assert_eq!(closed.len(), 1);
         assert!(closed[0].clean, "{who:?}: {:?}", closed[0]);
+        assert_eq!(closed[0].receipt, Receipt::Taken, "{who:?}");
     }
 }
 

@@ -228,7 +228,9 @@ async fn a_slow_server_only_takes_time() {
     }
     own.finish().await;
     theirs.finish().await;
-    let (told, closed) = rest(&mut theirs).await;
+    // Each waits for the other to take everything.
+    let ((told, closed), (_, own)) = tokio::join!(rest(&mut theirs), rest(&mut own));
     assert_eq!(ids(&told), names(0..30));
-    assert!(closed.clean && rest(&mut own).await.1.clean);
+    assert!(closed.clean && own.clean);
+    assert_eq!((closed.unconfirmed, own.unconfirmed), (0, 0));
 }

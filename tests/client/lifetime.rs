@@ -172,7 +172,8 @@ async fn close_waits_for_its_peer_no_longer_than_it_says() {
     let started = tokio::time::Instant::now();
     let (_, closed) = rest(&mut own).await;
     assert_eq!(closed.why, Why::Session(Ended::CloseTimeout));
-    assert!(started.elapsed() < Duration::from_secs(11));
+    // Nobody there has taken anything, or ended.
+    assert!(started.elapsed() < Duration::from_secs(21));
     assert_eq!(next(&mut theirs).await, What::PeerFinished);
     assert!(
         rest(&mut theirs).await.1.clean,

@@ -97,7 +97,8 @@ async fn another_binding_ends_every_tunnel_and_new_ones_begin() {
     assert_eq!(stanza(&mut other).await, "m1");
     again.finish().await;
     other.finish().await;
-    assert!(rest(&mut again).await.1.clean && rest(&mut other).await.1.clean);
+    let (again, other) = tokio::join!(rest(&mut again), rest(&mut other));
+    assert!(again.1.clean && other.1.clean);
 }
 
 /// A server that takes nothing while we do not read what it has for us: its process is busy writing.

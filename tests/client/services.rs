@@ -52,8 +52,7 @@ async fn a_listener_serves_the_service_that_is_named_and_no_other() {
                 theirs.finish().await;
             }
         }
-        closed(&mut own).await;
-        closed(&mut theirs).await;
+        tokio::join!(closed(&mut own), closed(&mut theirs));
     }
     let other = Service::new("shell", Mode::Bytes);
     let to = keys::address(JULIET);

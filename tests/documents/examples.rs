@@ -1,13 +1,15 @@
 //! Every XML example is what it says: read by the strict readers, typed as meant, and the same when written again.
 
 use bytes::Bytes;
+use xtls_client::router::What;
 use xtls_framer::{Limits, frames};
 use xtls_ibb::Payload;
 use xtls_session::{Binding, Service};
 use xtls_stanza::xtls::Control;
-use xtls_stanza::{Content, Envelope, Stanza};
+use xtls_stanza::{Content, Envelope, Stanza, finish};
 use xtls_tests::keys::address;
 use xtls_tests::pair::{Settings, Who, message};
+use xtls_tests::raw::Duel;
 use xtls_tls::Role;
 
 use crate::markdown::{DOCUMENTS, Fence, fences, quoted, table};
@@ -101,11 +103,10 @@ fn carrying(label: &str, frame: &Bytes, place: &str) {
 
 fn inner(kind: &str, frame: &Bytes, place: &str) {
     let stanza = Stanza::read(frame).unwrap_or_else(|error| panic!("{place}: {error}"));
-    assert_eq!(stanza.kind.name(), kind, "{place}");
-    assert!(
-        !stanza.elements().expect("readable children").is_empty(),
-        "{place}: empty"
-    );
+    let empty = kind.strip_suffix("-empty");
+    assert_eq!(stanza.kind.name(), empty.unwrap_or(kind), "{place}");
+    let children = stanza.elements().expect("readable children");
+    assert_eq!(children.is_empty(), empty.is_some(), "{place}");
     assert_eq!(stanza.to, None, "{place}: stripped");
     let step = xtls_stanza::verify::Step::in_stanza(&stanza);
     assert!(!matches!(step, Some(Err(_))), "{place}: {step:?}");
@@ -116,6 +117,34 @@ fn inner(kind: &str, frame: &Bytes, place: &str) {
         Ok(&stanza),
         "{place}"
     );
+}
+
+/// What is said of the end inside is seen by the peer only: a router against a TLS that hears it.
+#[test]
+fn a_finish_and_its_answer_are_what_a_router_says_inside() {
+    let inner: Vec<_> = fences(PROTOCOL)
+        .into_iter()
+        .filter(|fence| fence.text.contains("urn:xmpp:tmp:xtls#finish"))
+        .flat_map(|fence| stanzas(&fence))
+        .collect();
+    let [request, answer, since] = &inner[..] else {
+        panic!("{} examples", inner.len())
+    };
+    let mut duel = Duel::friends();
+    duel.open();
+    duel.say(request);
+    let finished = duel.events.last().expect("an event").clone();
+    assert_eq!(finished.what, What::PeerFinished);
+    duel.juliet.took(duel.now, finished.id);
+    duel.juliet.finish(duel.now, finished.id);
+    duel.say(" ");
+    let heard: Vec<_> = frames(&duel.plain[..], Limits::default())
+        .map(|frame| Stanza::read(&frame.expect("a stanza").into_bytes()).expect("a stanza"))
+        .collect();
+    let read = |frame| Stanza::read(frame).expect("a stanza");
+    assert_eq!(heard, [read(answer), read(request)]);
+    let sid = finish::since(&read(since)).expect("a sid");
+    assert_eq!(finish::answer("xtls-finish", Some(&sid)), read(since));
 }
 
 #[test]

@@ -234,9 +234,10 @@ impl Session {
         self.gone |= !matches!(why, Why::Tls(_) | Why::Refused);
         let clean = self.reading != Direction::Open;
         // A peer that has finished had nothing more to say.
-        let why = match why {
-            Why::Truncated if clean => Why::Unfinished,
-            why => why,
+        let why = if clean && why == Why::Truncated {
+            Why::Unfinished
+        } else {
+            why
         };
         let (unconfirmed, receipt) = (self.unconfirmed, self.receipt());
         debug!(?by, clean, "session ends");

@@ -1,7 +1,7 @@
 //! The orderly end: TLS, then the tunnel, then the stream; and peers that do not play along.
 
 use xtls_ibb::Window;
-use xtls_session::{By, Receipt, Why as Session};
+use xtls_session::{By, Why as Session};
 use xtls_stanza::{Condition, ErrorType, StanzaError};
 
 use super::*;
@@ -17,7 +17,7 @@ fn b_closes(world: &mut World, ids: [TunnelId; 2]) {
     world.settle();
 }
 
-fn established() -> (World, [TunnelId; 2]) {
+pub(super) fn established() -> (World, [TunnelId; 2]) {
     let mut world = World::new();
     let ids = world.establish(A);
     (world, ids)
@@ -403,72 +403,6 @@ fn lose_the_last_word(world: &mut World, ids: [TunnelId; 2]) {
     }
     world.ends[B].wire.clear();
     world.filter = Some(Box::new(|_, _| false));
-}
-
-#[test]
-fn a_finish_that_nobody_answers_confirms_nothing() {
-    let (mut world, ids) = established();
-    let now = world.now;
-    world.router(A).finish(now, ids[A]);
-    world.settle();
-    world.say(B, ids[B], "m1");
-    world.router(B).finish(now, ids[B]);
-    world.filter = Some(Box::new(|_, _| false));
-    world.wait(Duration::from_secs(200));
-    let closed = world.closed(B, ids[B]);
-    assert!(closed.clean, "all of A's words were read");
-    let unfinished = matches!(
-        closed.why,
-        Why::Cut {
-            session: Session::Unfinished,
-            ..
-        }
-    );
-    assert!(unfinished && closed.unconfirmed == 1, "{closed:?}");
-}
-
-#[test]
-fn an_owner_that_takes_nothing_lets_nobody_believe_it_did() {
-    for aborts in [false, true] {
-        let (mut world, ids) = established();
-        world.ends[B].confirming = false;
-        world.say(A, ids[A], "m1");
-        let now = world.now;
-        world.router(A).finish(now, ids[A]);
-        world.settle();
-        assert_eq!(world.received(B, ids[B]), ["m1"]);
-        let now = world.now;
-        if aborts {
-            world.router(B).abort(now, ids[B]);
-        } else {
-            world.router(B).leave(now, ids[B]);
-        }
-        world.wait(Duration::from_secs(100));
-        let closed = world.closed(A, ids[A]);
-        assert_eq!(closed.unconfirmed, 1, "{closed:?}");
-        assert_eq!(closed.receipt, Receipt::Accepted, "{closed:?}");
-        assert_eq!(closed.why == Why::Session(Session::Finished), !aborts);
-    }
-}
-
-#[test]
-fn what_the_owner_has_not_been_told_it_cannot_have_taken() {
-    let (mut world, ids) = established();
-    world.ends[B].taking = false;
-    world.say(A, ids[A], "m1");
-    let now = world.now;
-    world.router(A).finish(now, ids[A]);
-    world.settle();
-    let now = world.now;
-    world.router(B).took(now, ids[B]);
-    world.settle();
-    world.ends[B].confirming = false;
-    world.ends[B].taking = true;
-    world.settle();
-    let now = world.now;
-    world.router(B).abort(now, ids[B]);
-    world.wait(Duration::from_secs(100));
-    assert_eq!(world.closed(A, ids[A]).unconfirmed, 1);
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod relabelled;
 mod renewing;
 mod replacing;
 mod streams;
+mod taking;
 mod verifying;
 
 use std::collections::{BTreeMap, VecDeque};

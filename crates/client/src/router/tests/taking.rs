@@ -1,0 +1,72 @@
+//! Whether the other owner has taken everything.
+
+use xtls_session::{Receipt, Why as Session};
+
+use super::closing::established;
+use super::*;
+
+#[test]
+fn a_finish_that_nobody_answers_confirms_nothing() {
+    let (mut world, ids) = established();
+    let now = world.now;
+    world.router(A).finish(now, ids[A]);
+    world.settle();
+    world.say(B, ids[B], "m1");
+    world.router(B).finish(now, ids[B]);
+    world.filter = Some(Box::new(|_, _| false));
+    world.wait(Duration::from_secs(200));
+    let closed = world.closed(B, ids[B]);
+    assert!(closed.clean, "all of A's words were read");
+    let unfinished = matches!(
+        closed.why,
+        Why::Cut {
+            session: Session::Unfinished,
+            ..
+        }
+    );
+    assert!(unfinished && closed.unconfirmed == 1, "{closed:?}");
+}
+
+#[test]
+fn an_owner_that_takes_nothing_lets_nobody_believe_it_did() {
+    for aborts in [false, true] {
+        let (mut world, ids) = established();
+        world.ends[B].confirming = false;
+        world.say(A, ids[A], "m1");
+        let now = world.now;
+        world.router(A).finish(now, ids[A]);
+        world.settle();
+        assert_eq!(world.received(B, ids[B]), ["m1"]);
+        let now = world.now;
+        if aborts {
+            world.router(B).abort(now, ids[B]);
+        } else {
+            world.router(B).leave(now, ids[B]);
+        }
+        world.wait(Duration::from_secs(100));
+        let closed = world.closed(A, ids[A]);
+        assert_eq!(closed.unconfirmed, 1, "{closed:?}");
+        assert_eq!(closed.receipt, Receipt::Accepted, "{closed:?}");
+        assert_eq!(closed.why == Why::Session(Session::Finished), !aborts);
+    }
+}
+
+#[test]
+fn what_the_owner_has_not_been_told_it_cannot_have_taken() {
+    let (mut world, ids) = established();
+    world.ends[B].taking = false;
+    world.say(A, ids[A], "m1");
+    let now = world.now;
+    world.router(A).finish(now, ids[A]);
+    world.settle();
+    let now = world.now;
+    world.router(B).took(now, ids[B]);
+    world.settle();
+    world.ends[B].confirming = false;
+    world.ends[B].taking = true;
+    world.settle();
+    let now = world.now;
+    world.router(B).abort(now, ids[B]);
+    world.wait(Duration::from_secs(100));
+    assert_eq!(world.closed(A, ids[A]).unconfirmed, 1);
+}

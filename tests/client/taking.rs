@@ -1,0 +1,81 @@
+//! Whether the other application has taken everything: what a handle says by itself, and what it never says.
+
+use std::time::Duration;
+
+use xtls_client::relay::Limits;
+use xtls_client::router::{What, Why};
+use xtls_session::{Receipt, Why as Ended};
+use xtls_tests::pair::message;
+
+use crate::world::*;
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_taken_by_who_drops_or_aborts_its_handle() {
+    for aborts in [false, true] {
+        let (_relay, romeo, mut juliet) = friends(Limits::default()).await;
+        let (mut own, mut theirs) = established(&romeo, &mut juliet).await;
+        own.send(message("m1", "the only copy")).await.unwrap();
+        own.finish().await;
+        assert_eq!(stanza(&mut theirs).await, "m1");
+        assert_eq!(next(&mut theirs).await, What::PeerFinished);
+        if aborts {
+            theirs.abort().await;
+        }
+        drop(theirs);
+        let (_, closed) = rest(&mut own).await;
+        assert_eq!(
+            (closed.unconfirmed, closed.receipt),
+            (1, Receipt::Accepted),
+            "{aborts}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_is_taken_by_who_asks_for_more_or_ends_after_the_last_of_it() {
+    for way in ["next", "finish", "close", "stop"] {
+        let (_relay, romeo, mut juliet) = friends(Limits::default()).await;
+        let (mut own, mut theirs) = established(&romeo, &mut juliet).await;
+        own.send(message("m1", "word")).await.unwrap();
+        own.finish().await;
+        assert_eq!(stanza(&mut theirs).await, "m1");
+        assert_eq!(next(&mut theirs).await, What::PeerFinished);
+        // It may be busy with it for long.
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        match way {
+            "next" => {
+                let sender = theirs.sender();
+                let asking = tokio::spawn(async move { rest(&mut theirs).await });
+                tokio::time::sleep(Duration::from_secs(30)).await;
+                sender.finish().await;
+                let (_, closed) = rest(&mut own).await;
+                assert_eq!((closed.unconfirmed, closed.receipt), (0, Receipt::Taken));
+                assert!(asking.await.unwrap().1.clean);
+                continue;
+            }
+            "finish" => theirs.finish().await,
+            "close" => theirs.close().await,
+            _ => juliet.client.stop().await,
+        }
+        let (_, closed) = rest(&mut own).await;
+        assert_eq!(
+            (closed.unconfirmed, closed.receipt),
+            (0, Receipt::Taken),
+            "{way}"
+        );
+        assert_eq!(closed.why, Why::Session(Ended::Finished), "{way}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_was_not_handed_out_yet_is_not_taken_by_ending() {
+    let (_relay, romeo, mut juliet) = friends(Limits::default()).await;
+    let (mut own, theirs) = established(&romeo, &mut juliet).await;
+    own.send(message("m1", "nobody reads this")).await.unwrap();
+    own.finish().await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    theirs.close().await;
+    let (_, closed) = rest(&mut own).await;
+    assert_eq!((closed.unconfirmed, closed.receipt), (1, Receipt::Accepted));
+    drop(theirs);
+}
