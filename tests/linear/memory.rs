@@ -229,7 +229,7 @@ fn read(frame: &Bytes) -> [(&'static str, usize); 4] {
     let envelope = peak(|| drop(Envelope::read(frame)));
     let outside = peak(|| drop(Stanza::read(frame).unwrap()));
     let trees = peak(|| drop(stanza.elements().unwrap()));
-    let step = peak(|| drop(Step::in_stanza(&stanza)));
+    let step = peak(|| assert!(Step::in_stanza(&stanza).is_none()));
     [
         ("Envelope::read", envelope),
         ("Stanza::read", outside),
@@ -240,7 +240,7 @@ fn read(frame: &Bytes) -> [(&'static str, usize); 4] {
 
 pub(super) fn every_shape_is_read_in_little_memory() {
     for (name, shape) in shapes() {
-        for size in [STANZA >> 2, STANZA >> 1, STANZA] {
+        for size in [STANZA >> 2, STANZA] {
             let frame = stanza(size, &shape);
             for (way, taken) in read(&frame) {
                 let most = EACH * frame.len() + AROUND;
@@ -280,7 +280,7 @@ pub(super) fn every_shape_weighs_what_it_holds() {
 
 pub(super) fn every_shape_is_written_in_little_more_than_it_took() {
     for (name, shape) in shapes() {
-        let frame = stanza(STANZA, &shape);
+        let frame = stanza(STANZA >> 1, &shape);
         let tree = Element::read(&frame, "jabber:client").unwrap();
         let mut out = Vec::new();
         tree.write("jabber:client", &mut out);

@@ -99,7 +99,26 @@ fn stanza_law(
         return Err("the children are not those of the tree".to_owned());
     }
     written.push((wire, reread));
+    line_law(stanza, written)?;
     envelope_law(frame, stanza, written)
+}
+
+/// The same on one line, which nothing in it may end or escape from.
+fn line_law(stanza: &Stanza, written: &mut Written) -> Result<(), String> {
+    let mut line = Vec::new();
+    let tree = stanza.to_element().map_err(|error| error.to_string())?;
+    stanza
+        .write_line(&mut line)
+        .map_err(|error| error.to_string())?;
+    let ends = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202E}');
+    if String::from_utf8_lossy(&line).contains(ends) {
+        return Err(format!("a line with an end: {}", line.escape_ascii()));
+    }
+    if Element::read(&line, "").as_ref() != Ok(&tree) {
+        return Err(format!("another tree on a line: {}", line.escape_ascii()));
+    }
+    written.push((line, tree));
+    Ok(())
 }
 
 /// The payload decoded and encoded.

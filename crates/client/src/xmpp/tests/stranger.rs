@@ -133,3 +133,34 @@ async fn what_xmpp_forbids_ends_the_link_and_is_not_tried_again() {
         assert_eq!(server.connections(), 1, "{short:?}");
     }
 }
+
+#[tokio::test]
+async fn a_sender_whose_name_unicode_3_2_does_not_know_is_dropped_and_is_nobody_else() {
+    // Today's tables read the first as juliet@b, and know the emoji; the third asks, and the answer would go to another.
+    let (out, heard) = survives(
+        "<message from='juli\u{1D49}t@b/c'/><message from='juliet@b/\u{1F600}'/>\
+         <iq type='get' id='q' from='juli\u{1D49}t@b/c'><x xmlns='y'/><x xmlns='y'/></iq>\
+         <message from='a@b/c' to='juli\u{1D49}t@example.org/x'/>"
+            .to_owned(),
+    )
+    .await;
+    assert_eq!(out, []);
+    assert!(
+        !heard.contains("'q'") && !heard.contains("juliet@b"),
+        "{heard}"
+    );
+}
+
+#[tokio::test]
+async fn a_sender_of_a_domain_written_for_the_dns_is_the_one_of_its_unicode_name() {
+    let from = "romeo@xn--bcher-kva.example/x";
+    let (out, _) = survives(format!("<message from='{from}'/>")).await;
+    let senders = out.iter().map(|inbound| match inbound {
+        Inbound::Envelope(envelope) => envelope.from.as_ref().map(|from| from.as_str()),
+        Inbound::Suspended | Inbound::Resumed | Inbound::Rebound(_) => None,
+    });
+    assert_eq!(
+        senders.collect::<Vec<_>>(),
+        [Some("romeo@bücher.example/x")]
+    );
+}
