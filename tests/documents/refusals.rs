@@ -27,11 +27,12 @@ struct Juliet {
 }
 
 impl Juliet {
-    fn new(ibb: xtls_ibb::Config) -> Self {
+    fn new(ibb: xtls_ibb::Config, original: bool) -> Self {
         let tls = keys::seeded_tls(keys::identity(JULIET, 2), [2; 32]);
         let romeo = keys::address(ROMEO).to_bare();
         let config = Config::new(tls, Arc::new(Store::new()))
             .accept(Accept::Only(BTreeSet::from([romeo])))
+            .original(original)
             .ibb(ibb);
         let router = Router::new(keys::address(JULIET), config, [3; 32]);
         Self {
@@ -91,7 +92,7 @@ fn data(seq: u16, text: &str) -> String {
 
 /// How Juliet is brought to each refusal: what is said before, and what is asked then.
 fn provoke(request: &str, reason: &str) -> (Juliet, String) {
-    let mut juliet = Juliet::new(match (request, reason) {
+    let ibb = match (request, reason) {
         ("open", "block-size above ours") => {
             xtls_ibb::Config::default().max_block(BlockSize::new(2048).expect("not zero"))
         }
@@ -99,7 +100,8 @@ fn provoke(request: &str, reason: &str) -> (Juliet, String) {
             xtls_ibb::Config::default().receive_cap(100)
         }
         _ => xtls_ibb::Config::default(),
-    });
+    };
+    let mut juliet = Juliet::new(ibb, reason.ends_with("(the flow ends)"));
     let ibb = "xmlns='http://jabber.org/protocol/ibb'";
     let stanza = match (request, reason) {
         ("open", "sender not accepted") => good_open(),
@@ -132,7 +134,11 @@ fn provoke(request: &str, reason: &str) -> (Juliet, String) {
             juliet.flush();
             good_open()
         }
-        ("open", "too many at once or a minute") => {
+        ("open", "holds more than 64 KiB") => {
+            let note = format!("<note xmlns='urn:example'>{}</note>", "x".repeat(65_536));
+            open("sid='s' block-size='4096'", &format!("{START}{note}"))
+        }
+        ("open", "too many at once or a minute, with a `<limit/>`") => {
             juliet.hear("romeo@montague.example/a", "t0", &good_open());
             juliet.hear("romeo@montague.example/b", "t1", &good_open());
             good_open()
@@ -168,7 +174,11 @@ fn provoke(request: &str, reason: &str) -> (Juliet, String) {
         }
         ("xtls start", "outside of an open") => set(START),
         ("xtls data", "the original flow is not spoken") => {
-            set("<data xmlns='urn:xmpp:tmp:xtls'/>")
+            set("<data xmlns='urn:xmpp:tmp:xtls' method='x509'>AAAA</data>")
+        }
+        ("xtls data", "unreadable, empty, too long, another method (the flow ends)") => {
+            juliet.hear(ROMEO, "t0", &set(START));
+            set("<data xmlns='urn:xmpp:tmp:xtls' method='openpgp'>AAAA</data>")
         }
         ("xtls other", "any other element, or a get") => {
             juliet.hear(ROMEO, "t0", &set(START).replace("'set'", "'get'"));
@@ -183,6 +193,9 @@ fn provoke(request: &str, reason: &str) -> (Juliet, String) {
         }
         ("anything", "an iq without exactly one child") => {
             "<iq type='get'><a/><b/></iq>".to_owned()
+        }
+        ("anything", "an id of more than 1 023 bytes") => {
+            "<iq type='get'><ping xmlns='urn:xmpp:ping'/></iq>".to_owned()
         }
         ("anything", "not spoken here, or sender not accepted") => {
             let disco =
@@ -203,8 +216,13 @@ fn each_error_that_we_send_is_the_one_in_the_table() {
     for row in table(PROTOCOL, &["request", "reason", "condition", "type"]) {
         let (mut juliet, stanza) = provoke(&row[0], &row[1]);
         let stranger = row[1] == "sender not accepted";
-        juliet.hear(if stranger { MALLORY } else { ROMEO }, "t", &stanza);
-        let Content::Error(error) = juliet.answer("t") else {
+        let long = "t".repeat(1024);
+        let id = match row[1].as_str() {
+            "an id of more than 1 023 bytes" => long.as_str(),
+            _ => "t",
+        };
+        juliet.hear(if stranger { MALLORY } else { ROMEO }, id, &stanza);
+        let Content::Error(error) = juliet.answer(id) else {
             panic!("{row:?} is granted");
         };
         assert_eq!(format!("`{}`", error.condition.name()), row[2], "{row:?}");
@@ -241,7 +259,10 @@ fn a_stranger_is_answered_the_same_to_all_of_them() {
 
 /// What becomes of our open when it is answered with this condition, in the word that begins the table's cell.
 fn opened(condition: Condition) -> &'static str {
-    let mut juliet = Juliet::new(xtls_ibb::Config::default().block_size(BlockSize::MAX));
+    let mut juliet = Juliet::new(
+        xtls_ibb::Config::default().block_size(BlockSize::MAX),
+        false,
+    );
     let id = juliet
         .router
         .open(juliet.now, &keys::address(ROMEO))

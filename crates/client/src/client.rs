@@ -16,7 +16,9 @@ use zeroize::Zeroizing;
 use crate::driver::{Answer, Command, Driver, HEAVY, Handles, Life, Note};
 use crate::pins::{Pins, PinsError};
 use crate::pipe::Pipe;
-use crate::router::{Config, Gone, OpenError, Router, SendError, Stats, TunnelId, What};
+use crate::router::{
+    Config, Gone, OpenError, Router, SendError, Stats, TURNED_AWAY, TunnelId, TurnedAway, What,
+};
 use crate::uplink::{LinkError, Uplink};
 
 pub(crate) type Shared = mpsc::Sender<Command>;
@@ -32,15 +34,37 @@ pub struct Client {
 }
 
 /// Tunnels that peers open. Nothing is proven of them yet: ask [`Tunnel::next`].
+///
+/// As many wait here as [`Config::incoming`] says; further opens are refused before they are accepted.
 #[derive(Debug)]
 pub struct Incoming {
     tunnels: mpsc::Receiver<Tunnel>,
+    turned_away: mpsc::Receiver<TurnedAway>,
+}
+
+/// What happens at the door.
+#[derive(Debug)]
+pub enum Arrival {
+    /// A peer has opened a tunnel.
+    Tunnel(Tunnel),
+    /// A limit turned an open away; the peer was told which, and how long to wait. Of one address and limit this comes
+    /// once in a minute at most.
+    TurnedAway(TurnedAway),
 }
 
 impl Incoming {
-    /// The next one; `None` when the client has ended.
+    /// The next tunnel; `None` when the client has ended. Cancel-safe.
     pub async fn next(&mut self) -> Option<Tunnel> {
         self.tunnels.recv().await
+    }
+
+    /// The next tunnel, or who was turned away; `None` when the client has ended. Cancel-safe.
+    pub async fn arrival(&mut self) -> Option<Arrival> {
+        tokio::select! {
+            biased;
+            Some(away) = self.turned_away.recv() => Some(Arrival::TurnedAway(away)),
+            tunnel = self.tunnels.recv() => tunnel.map(Arrival::Tunnel),
+        }
     }
 }
 
@@ -70,7 +94,9 @@ impl Client {
         let own = uplink.bound().clone();
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let (notes_end, notes) = mpsc::unbounded_channel();
-        let (incoming, tunnels) = mpsc::channel(INCOMING);
+        let room = config.incoming.min(MOST_INCOMING);
+        let (incoming, tunnels) = mpsc::channel(room.saturating_add(SPARE));
+        let (away_end, turned_away) = mpsc::channel(TURNED_AWAY);
         let mut router = Router::new(own.clone(), config, seed);
         router.set_server_limit(uplink.stanza_limit());
         let driver = Driver {
@@ -82,11 +108,16 @@ impl Client {
             notes,
             notes_end,
             incoming,
+            turned_away: away_end,
             life: Life::Running,
             handles: Handles::default(),
         };
         let task = tokio::spawn(driver.run());
-        (Self { commands, own }, Incoming { tunnels }, task)
+        let incoming = Incoming {
+            tunnels,
+            turned_away,
+        };
+        (Self { commands, own }, incoming, task)
     }
 
     /// Our own address as the server bound it first.
@@ -418,5 +449,8 @@ impl From<Gone> for JudgeError {
 /// Commands that wait for the driver; then callers wait.
 const COMMANDS: usize = 64;
 
-/// Incoming tunnels that wait for [`Incoming::next`]; more are aborted.
-const INCOMING: usize = 32;
+/// Room beside [`Config::incoming`], for tunnels that were to replace another one and come to stand for themselves.
+pub(crate) const SPARE: usize = 32;
+
+/// The most that [`Config::incoming`] may be.
+const MOST_INCOMING: usize = 1 << 20;

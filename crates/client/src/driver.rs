@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info};
 use xtls_session::Service;
-use xtls_stanza::{Address, Content, Envelope, Payload, Stanza};
+use xtls_stanza::{Address, Content, Envelope, Payload, Stanza, xtls};
 use xtls_tls::trust::Policy;
 
-use crate::client::Tunnel;
+use crate::client::{SPARE, Tunnel};
 use crate::pins::Pins;
-use crate::router::{Event, Gone, OpenError, Router, SendError, TunnelId, What};
+use crate::router::{Event, Gone, OpenError, Router, SendError, TunnelId, TurnedAway, What};
 use crate::uplink::{Inbound, LinkError, Uplink};
 pub(crate) use command::{Answer, Command, Note};
 pub(crate) use handle::Handles;
@@ -35,6 +35,7 @@ pub(crate) struct Driver<U> {
     /// For the handles to come.
     pub(crate) notes_end: mpsc::UnboundedSender<Note>,
     pub(crate) incoming: mpsc::Sender<Tunnel>,
+    pub(crate) turned_away: mpsc::Sender<TurnedAway>,
     pub(crate) life: Life,
     pub(crate) handles: Handles,
 }
@@ -98,6 +99,10 @@ impl<U: Uplink> Driver<U> {
                         Moved::Out(sent) => {
                             sent?;
                             next = None;
+                            // Answers that leave as slowly as requests come would be dropped at last.
+                            if self.router.is_crowded() {
+                                continue;
+                            }
                         }
                         Moved::In(inbound) => self.on_inbound(inbound?, &mut next),
                         Moved::Nothing => {}
@@ -154,6 +159,7 @@ impl<U: Uplink> Driver<U> {
             Inbound::Envelope(envelope) => {
                 if is_open(&envelope) {
                     self.refresh_pins();
+                    self.make_room();
                 }
                 self.router.handle(now(), envelope);
             }
@@ -173,6 +179,14 @@ impl<U: Uplink> Driver<U> {
                 self.router.set_server_limit(self.uplink.stanza_limit());
             }
         }
+    }
+
+    /// Tells the router how many tunnels the application has room for, once it has been given those that wait.
+    fn make_room(&mut self) {
+        self.give_out();
+        let room = self.incoming.capacity().saturating_sub(SPARE);
+        let room = if self.incoming.is_closed() { 0 } else { room };
+        self.router.set_incoming_room(room);
     }
 
     fn on_command(&mut self, command: Command) {
@@ -340,6 +354,11 @@ impl<U: Uplink> Driver<U> {
 
     /// Hands the router's events to their tunnels.
     fn give_out(&mut self) {
+        while let Ok(place) = self.turned_away.try_reserve()
+            && let Some(away) = self.router.poll_turned_away(now())
+        {
+            place.send(away);
+        }
         while let Some(Event { id, what }) = self.router.poll_event(now()) {
             if let Some(pipe) = self.pipe(id) {
                 self.on_bytes(id, &what, &pipe);
@@ -427,7 +446,10 @@ fn is_early(error: &SendError) -> bool {
 }
 
 fn is_open(envelope: &Envelope) -> bool {
-    matches!(envelope.content, Content::Set(Payload::Open(_)))
+    matches!(
+        envelope.content,
+        Content::Set(Payload::Open(_) | Payload::Xtls(xtls::Control::Start { .. }))
+    )
 }
 
 /// The executor's time, so that paused clocks in tests hold here too.

@@ -85,7 +85,7 @@ pub mod xmpp;
 /// The layers beneath, as this crate was built with them.
 pub use {xtls_ibb as ibb, xtls_session as session, xtls_stanza as stanza, xtls_tls as tls};
 
-pub use client::{Client, Incoming, JudgeError, Sender, Task, Tunnel};
+pub use client::{Arrival, Client, Incoming, JudgeError, Sender, Task, Tunnel};
 pub use home::{Home, HomeError};
 pub use pins::{Pins, PinsError};
 pub use private::{Exposed, LockError};

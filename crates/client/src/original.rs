@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
-use xtls_ibb::{Awaited, Gone, OpenError, Why, WriteError};
+use xtls_ibb::{Awaited, Gone, OpenError, Opens, Outgoing, Rate, Why, WriteError};
+use xtls_stanza::busy::Busy;
 use xtls_stanza::{Address, Condition, Content, Envelope, ErrorType, Payload, StanzaError, xtls};
 
 /// Names one flow. Never used twice.
@@ -43,6 +44,13 @@ pub enum Event {
     Readable(FlowId),
     /// There is room again.
     Writable(FlowId),
+    /// A limit turned a `<start/>` away. At most one waits: those between two polls are not told.
+    TurnedAway {
+        /// Who asked.
+        from: Address,
+        /// The limit.
+        busy: Busy,
+    },
     /// It has ended, and nothing more comes of it.
     Closed(FlowId, Why),
 }
@@ -73,10 +81,10 @@ struct Flow {
     out: BytesMut,
     /// The request under way, how many bytes it has, and until when its answer is awaited.
     flight: Option<(String, usize, Instant)>,
-    /// What has come, with the requests that are answered when it has been read.
-    unread: VecDeque<(Bytes, String)>,
-    /// The peer's last request that was taken, to know it when a server sends it again.
-    last: Option<(String, Bytes)>,
+    /// What has come, with the request that is answered when it has been read. The next one comes after that.
+    unread: Option<(Bytes, String)>,
+    /// The peer's last request that was taken, to know it when a server sends it again: its id, and a hash of its bytes.
+    last: Option<(String, u64)>,
     starved: bool,
 }
 
@@ -86,11 +94,13 @@ pub struct Original {
     own: Address,
     flows: BTreeMap<Address, Flow>,
     names: BTreeMap<FlowId, Address>,
-    /// Opens of the last minute.
-    recent: VecDeque<Instant>,
+    opens: Opens,
+    rate: Rate,
     deadlines: BTreeSet<(Instant, FlowId)>,
-    out: VecDeque<Envelope>,
+    out: Outgoing,
     events: VecDeque<Event>,
+    /// `TurnedAway` is among the events.
+    turned_away_told: bool,
     random: ChaCha20Rng,
     next: u64,
 }
@@ -103,13 +113,22 @@ impl Original {
             own,
             flows: BTreeMap::new(),
             names: BTreeMap::new(),
-            recent: VecDeque::new(),
+            opens: xtls_ibb::Config::default().opens(),
+            rate: Rate::default(),
             deadlines: BTreeSet::new(),
-            out: VecDeque::new(),
+            out: Outgoing::new(ANSWERS),
             events: VecDeque::new(),
+            turned_away_told: false,
             random: ChaCha20Rng::from_seed(seed),
             next: 0,
         }
+    }
+
+    /// How many starts of peers a minute are brought to the owner. Default: as many as opens of bytestreams.
+    #[must_use]
+    pub fn opens(mut self, opens: Opens) -> Self {
+        self.opens = opens;
+        self
     }
 
     /// An id that nobody can guess, for [`open`](Self::open).
@@ -225,11 +244,9 @@ impl Original {
     /// the writer back.
     pub fn read(&mut self, id: FlowId, max: usize) -> Option<Bytes> {
         let (peer, flow) = self.flow(id)?;
-        let (bytes, _) = flow.unread.front_mut().filter(|_| max > 0)?;
+        let (bytes, _) = flow.unread.as_mut().filter(|_| max > 0)?;
         let taken = bytes.split_to(bytes.len().min(max));
-        if bytes.is_empty()
-            && let Some((_, request)) = flow.unread.pop_front()
-        {
+        if let Some((_, request)) = flow.unread.take_if(|(bytes, _)| bytes.is_empty()) {
             self.answer(&peer, request, Content::Result(None));
         }
         Some(taken)
@@ -263,8 +280,7 @@ impl Original {
         let Some((peer, flow)) = self.flow(id) else {
             return;
         };
-        let unread: Vec<_> = flow.unread.drain(..).map(|(_, request)| request).collect();
-        for request in unread {
+        if let Some((_, request)) = flow.unread.take() {
             self.answer(&peer, request, Content::Error(unknown()));
         }
         let request = self.fresh_id();
@@ -280,7 +296,7 @@ impl Original {
 
     /// The next stanza to send: answers and questions first, then the next bytes of each flow that has none under way.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Envelope> {
-        if let Some(envelope) = self.out.pop_front() {
+        if let Some(envelope) = self.out.pop() {
             return Some(envelope);
         }
         let ready = |(_, flow): &(&Address, &Flow)| {
@@ -302,13 +318,23 @@ impl Original {
         if std::mem::take(&mut flow.starved) {
             self.events.push_back(Event::Writable(flow.id));
         }
-        self.ask(&peer, request, Payload::Xtls(xtls::Control::Data(bytes)));
-        self.out.pop_front()
+        let data = Payload::Xtls(xtls::Control::Data(bytes));
+        Some(envelope(&peer, request, Content::Set(data)))
     }
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front()?;
+        if matches!(event, Event::TurnedAway { .. }) {
+            self.turned_away_told = false;
+        }
+        Some(event)
+    }
+
+    /// Whether more than half of the room for answers is taken; see [`Outgoing::is_crowded`].
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.out.is_crowded()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
@@ -377,7 +403,7 @@ impl Original {
             phase,
             out: BytesMut::new(),
             flight: None,
-            unread: VecDeque::new(),
+            unread: None,
             last: None,
             starved: false,
         };
@@ -392,35 +418,29 @@ impl Original {
         let Some(peer) = self.names.remove(&id) else {
             return;
         };
-        if let Some(flow) = self.flows.remove(&peer) {
-            for (_, request) in flow.unread {
-                self.answer(&peer, request, Content::Error(unknown()));
-            }
+        let flow = self.flows.remove(&peer);
+        if let Some((_, request)) = flow.and_then(|flow| flow.unread) {
+            self.answer(&peer, request, Content::Error(unknown()));
         }
         self.deadlines.retain(|(_, other)| *other != id);
         self.events.push_back(Event::Closed(id, why));
     }
 
     fn ask(&mut self, to: &Address, id: String, payload: Payload) {
-        self.out.push_back(Envelope {
-            from: None,
-            to: Some(to.clone()),
-            id,
-            content: Content::Set(payload),
-        });
+        self.out.ask(envelope(to, id, Content::Set(payload)));
     }
 
     fn answer(&mut self, to: &Address, id: String, content: Content) {
-        if self.out.len() >= ANSWERS {
-            tracing::warn!("too many answers wait for the link: one is dropped");
-            return;
-        }
-        self.out.push_back(Envelope {
-            from: None,
-            to: Some(to.clone()),
-            id,
-            content,
-        });
+        self.out.answer(envelope(to, id, content));
+    }
+}
+
+fn envelope(to: &Address, id: String, content: Content) -> Envelope {
+    Envelope {
+        from: None,
+        to: Some(to.clone()),
+        id,
+        content,
     }
 }
 
@@ -428,20 +448,12 @@ fn unknown() -> StanzaError {
     StanzaError::new(ErrorType::Cancel, Condition::ItemNotFound)
 }
 
-/// Bytes in one request of ours, before base64.
+/// Most bytes in one request, before base64, of ours and of the peer's.
 const CHUNK: usize = 4096;
-/// Most bytes in one of the peer's.
-const CHUNK_MOST: usize = 65_535;
-/// Most bytes, and requests, that are held unread of a peer that does not wait for answers.
-const HELD: usize = 262_144;
-const CHUNKS: usize = 64;
 /// Bytes that wait to be sent.
 const ROOM: usize = 16_384;
 /// Most flows at a time.
 const FLOWS: usize = 64;
-/// Most starts of peers in a minute.
-const STARTS: usize = 60;
-const MINUTE: Duration = Duration::from_secs(60);
 /// How long our `<start/>` waits for its answer.
 const OPEN: Duration = Duration::from_secs(60);
 /// How long the peer's waits for the owner.
@@ -450,5 +462,5 @@ const ACCEPT: Duration = Duration::from_secs(50);
 const ANSWER: Duration = Duration::from_secs(60);
 /// How long what was written may take at the end.
 const FLUSH: Duration = Duration::from_secs(60);
-/// Stanzas that wait for the link; more answers are dropped.
-const ANSWERS: usize = 4096;
+/// Bytes of stanzas that wait for the link; more answers are dropped.
+const ANSWERS: usize = 262_144;

@@ -9,11 +9,13 @@ mod bytes;
 mod clock;
 mod close;
 mod config;
+mod crowd;
 mod early;
 mod event;
 mod finish;
 mod legs;
 mod opening;
+mod queue;
 mod replace;
 mod trust;
 mod tunnel;
@@ -24,14 +26,18 @@ use std::time::Instant;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
+use xtls_ibb::{MAX_ID, Outgoing};
 use xtls_session::Session;
 use xtls_stanza::{Address, Content, Envelope, Stanza};
 
 pub use bytes::Stats;
 pub use config::{Accept, Config};
+pub(crate) use crowd::TURNED_AWAY;
+pub use crowd::TurnedAway;
 pub use event::{Closed, Event, Gone, JudgeError, OpenError, SendError, TunnelId, What, Why};
 
 use clock::Clock;
+use crowd::Crowd;
 use legs::{Leg, Legs};
 use tunnel::{Phase, Tunnel};
 
@@ -65,8 +71,10 @@ pub struct Router {
     emptying: BTreeSet<TunnelId>,
     deadlines: BTreeSet<(Instant, TunnelId)>,
     scheduled: BTreeMap<TunnelId, Instant>,
-    out: VecDeque<Envelope>,
+    out: Outgoing,
     events: VecDeque<Event>,
+    crowd: Crowd,
+    incoming_room: usize,
     random: ChaCha20Rng,
     next: u64,
     /// Sessions that were made: their verifications are numbered by it.
@@ -92,8 +100,10 @@ impl Router {
             emptying: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             scheduled: BTreeMap::new(),
-            out: VecDeque::new(),
+            out: Outgoing::new(answers::ANSWERS),
             events: VecDeque::new(),
+            crowd: Crowd::default(),
+            incoming_room: usize::MAX,
             random,
             next: 0,
             sessions: 0,
@@ -113,8 +123,13 @@ impl Router {
         if request && !self.acquainted(envelope.from.as_ref()) {
             // Before the streams, whose answers differ from those of a client that has never heard of them.
             self.refuse_stranger(&envelope);
-        } else if let Some(envelope) = self.legs.handle(now, envelope) {
-            self.answer(now, envelope);
+        } else if request && envelope.id.len() > MAX_ID {
+            self.refuse_long_id(&envelope);
+        } else {
+            let known = self.is_of_known_peer(&envelope);
+            if let Some(envelope) = self.legs.handle(now, envelope, known) {
+                self.answer(now, envelope);
+            }
         }
         self.pump(now);
     }
@@ -224,7 +239,7 @@ impl Router {
         loop {
             // The streams first: their windows bound what they have, and a `<close/>` follows what it closes.
             let envelope = self.legs.poll_transmit(now);
-            if let Some(envelope) = envelope.or_else(|| self.out.pop_front()) {
+            if let Some(envelope) = envelope.or_else(|| self.out.pop()) {
                 return Some(envelope);
             }
             // Where messages carry a stream no answer makes room, but the sending itself.
@@ -232,22 +247,6 @@ impl Router {
             self.on_stream(now, event);
             self.pump(now);
         }
-    }
-
-    /// What happened.
-    pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
-        let event = self.events.pop_front()?;
-        if let Some(tunnel) = self.tunnels.get_mut(&event.id) {
-            tunnel.queued = tunnel.queued.saturating_sub(1);
-            tunnel.weight = tunnel.weight.saturating_sub(event.what.weight());
-            let few = tunnel.queued <= self.config.queue / 2;
-            if tunnel.stalled && few && tunnel.weight <= HEAVY / 2 {
-                tunnel.stalled = false;
-                let now = self.clock.read(now);
-                self.touch(now, event.id);
-            }
-        }
-        Some(event)
     }
 
     /// The next moment at which something runs out.
@@ -363,7 +362,7 @@ impl Router {
                 return;
             };
             if !tunnel.over {
-                tunnel.stalled = tunnel.queued >= self.config.queue || tunnel.weight >= HEAVY;
+                tunnel.stalled = tunnel.is_full(self.config.queue);
                 if tunnel.held || tunnel.stalled || tunnel.waiting.is_some() {
                     return;
                 }
@@ -408,17 +407,6 @@ impl Router {
             self.deadlines.insert((at, id));
         }
     }
-
-    fn tell(&mut self, id: TunnelId, what: What) {
-        if let Some(tunnel) = self.tunnels.get_mut(&id) {
-            if tunnel.hidden() {
-                return;
-            }
-            tunnel.queued = tunnel.queued.saturating_add(1);
-            tunnel.weight = tunnel.weight.saturating_add(what.weight());
-        }
-        self.events.push_back(Event { id, what });
-    }
 }
 
 /// Moves what a session has for the wire into the stream beneath, as far as there is room; says whether anything moved.
@@ -438,9 +426,6 @@ fn send_wire(legs: &mut Legs, now: Instant, stream: Leg, session: &mut Session) 
         moved = true;
     }
 }
-
-/// Weight of one tunnel's events that may wait for the owner, in bytes; one stanza may exceed it.
-const HEAVY: usize = 262_144;
 
 /// How much of a stream moves into a session at once, in bytes.
 const PIECE: usize = 16 * 1024;

@@ -1,13 +1,15 @@
 //! Who may ask for a stream, and how often. Whether the answer is yes is the owner's decision.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use xtls_stanza::busy::{Busy, Limit};
 use xtls_stanza::ibb::{Carrier, Open, Sid};
 use xtls_stanza::{Address, StanzaError};
 
 use crate::config::Config;
 use crate::error::answer;
+use crate::rate::{Rate, busy};
 
 /// Whose opens are brought to the owner: at first nobody's. All others are answered
 /// `service-unavailable`, as by somebody who does not know bytestreams at all, and leave no trace.
@@ -22,7 +24,9 @@ pub enum Allow {
     Expected,
 }
 
-const MINUTE: Duration = Duration::from_secs(60);
+/// After how many seconds it is worth trying again where too many things are there at a time: nobody knows when one ends.
+pub const TRY_AGAIN: u32 = 10;
+
 /// Announced streams that are remembered; the oldest announcement makes room.
 const MAX_EXPECTED: usize = 256;
 
@@ -36,14 +40,34 @@ pub(crate) struct Census {
     pub(crate) pending_of_peer: usize,
 }
 
+impl Census {
+    /// The limit that one more stream of a peer would break.
+    fn objection(self, config: &Config) -> Option<Busy> {
+        let limits = [
+            (
+                self.of_peer,
+                config.max_streams_per_peer,
+                Limit::StreamsPerPeer,
+            ),
+            (self.streams, config.max_streams, Limit::Streams),
+            (
+                self.pending_of_peer,
+                config.max_pending_per_peer,
+                Limit::PendingPerPeer,
+            ),
+            (self.pending, config.max_pending, Limit::Pending),
+        ];
+        let broken = limits.into_iter().find(|(there, most, _)| there >= most);
+        broken.map(|(_, most, limit)| busy(limit, most, TRY_AGAIN))
+    }
+}
+
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Door {
     pub(crate) allow: Allow,
     expected: VecDeque<(Address, Sid)>,
-    /// Opens of the last minute that came to the owner, with the ids of their requests; as many as the config allows in
-    /// all.
-    recent: VecDeque<(Instant, Address, String)>,
+    pub(crate) rate: Rate,
 }
 
 impl Door {
@@ -63,19 +87,13 @@ impl Door {
         }
     }
 
-    /// Whether this very request came before. Who resumes a link sends some stanzas again (XEP-0198), and an open that
-    /// was refused or closed meanwhile must not begin anew.
-    pub(crate) fn is_repeated(&self, from: &Address, request: &str) -> bool {
-        let mut recent = self.recent.iter();
-        recent.any(|(_, peer, id)| peer == from && id == request)
-    }
-
     /// What the open is answered, if it does not come to the owner.
     pub(crate) fn objection(
         &mut self,
         now: Instant,
         config: &Config,
         from: &Address,
+        known: bool,
         request: &str,
         open: &Open,
         census: Census,
@@ -93,32 +111,14 @@ impl Door {
         if open.block_size.get() > config.max_block {
             return Some(answer::block_too_large());
         }
-        while self
-            .recent
-            .front()
-            .is_some_and(|(at, ..)| *at + MINUTE <= now)
-        {
-            self.recent.pop_front();
-        }
-        let of_peer = self
-            .recent
-            .iter()
-            .filter(|(_, peer, _)| peer.same_bare(from))
-            .count();
-        if self.recent.len() >= config.opens_per_minute_in_all
-            || of_peer >= config.opens_per_minute
-            || census.streams >= config.max_streams
-            || census.of_peer >= config.max_streams_per_peer
-            || census.pending >= config.max_pending
-            || census.pending_of_peer >= config.max_pending_per_peer
-        {
-            return Some(answer::too_many());
+        let often = self.rate.objection(now, config.opens(), from, known);
+        if let Some(busy) = often.or_else(|| census.objection(config)) {
+            return Some(busy.to_error());
         }
         if let Some(at) = expected {
             self.expected.remove(at);
         }
-        self.recent
-            .push_back((now, from.clone(), request.to_owned()));
+        self.rate.enter(now, from, request);
         None
     }
 }

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use xtls_stanza::Element;
+use xtls_stanza::busy::Limit;
 use xtls_stanza::ibb::{BlockSize, Carrier, Sid};
 
+use crate::rate::Opens;
 use crate::window::Window;
 
 /// Limits, waits and sizes of a [`Mux`](crate::Mux). Every setter consumes and returns the config.
@@ -24,8 +26,9 @@ pub struct Config {
     pub(crate) max_pending: usize,
     pub(crate) max_pending_per_peer: usize,
     pub(crate) opens_per_minute: usize,
+    pub(crate) opens_per_minute_known: usize,
     pub(crate) opens_per_minute_in_all: usize,
-    pub(crate) outbox_cap: usize,
+    pub(crate) outbox: usize,
     pub(crate) open_timeout: Duration,
     pub(crate) accept_timeout: Duration,
     pub(crate) ack_timeout: Duration,
@@ -52,8 +55,9 @@ impl Default for Config {
             max_pending: 32,
             max_pending_per_peer: 2,
             opens_per_minute: 6,
+            opens_per_minute_known: 120,
             opens_per_minute_in_all: 240,
-            outbox_cap: 4096,
+            outbox: 1 << 20,
             open_timeout: Duration::from_secs(60),
             accept_timeout: Duration::from_secs(50),
             ack_timeout: Duration::from_secs(60),
@@ -164,6 +168,15 @@ impl Config {
         self
     }
 
+    /// Most opens a minute from one bare address whose key the owner knows, as
+    /// [`Mux::handle_known`](crate::Mux::handle_known) says. Default 120: half of what everybody may together, so that a
+    /// server that asks in the name of a known peer does not shut out all others.
+    #[must_use]
+    pub fn opens_per_minute_known(mut self, opens: usize) -> Self {
+        self.opens_per_minute_known = opens;
+        self
+    }
+
     /// Most opens a minute from everybody together that are brought to the owner. Default 240.
     #[must_use]
     pub fn opens_per_minute_in_all(mut self, opens: usize) -> Self {
@@ -171,11 +184,11 @@ impl Config {
         self
     }
 
-    /// Most stanzas that wait for `poll_transmit`, data apart. Default 4096. Above it further
-    /// answers are dropped: an owner that takes nothing out cannot be flooded through us.
+    /// Most bytes of stanzas that wait for `poll_transmit`, data apart. Default 1 MiB. Above it further answers are
+    /// dropped: an owner that takes nothing out cannot be flooded through us.
     #[must_use]
-    pub fn outbox_cap(mut self, stanzas: usize) -> Self {
-        self.outbox_cap = stanzas;
+    pub fn outbox(mut self, bytes: usize) -> Self {
+        self.outbox = bytes;
         self
     }
 
@@ -241,6 +254,32 @@ impl Config {
     pub fn drain_timeout(mut self, wait: Duration) -> Self {
         self.drain_timeout = wait;
         self
+    }
+
+    /// Sets the limit of this name, if it is one of the streams'; says whether it is.
+    pub fn set_limit(&mut self, limit: Limit, most: usize) -> bool {
+        let field = match limit {
+            Limit::OpensPerMinute => &mut self.opens_per_minute,
+            Limit::OpensPerMinuteKnown => &mut self.opens_per_minute_known,
+            Limit::OpensPerMinuteInAll => &mut self.opens_per_minute_in_all,
+            Limit::Streams => &mut self.max_streams,
+            Limit::StreamsPerPeer => &mut self.max_streams_per_peer,
+            Limit::Pending => &mut self.max_pending,
+            Limit::PendingPerPeer => &mut self.max_pending_per_peer,
+            Limit::Unfinished | Limit::UnfinishedPerPeer | Limit::Incoming => return false,
+        };
+        *field = most;
+        true
+    }
+
+    /// How many opens a minute are brought to the owner.
+    #[must_use]
+    pub fn opens(&self) -> Opens {
+        Opens {
+            one: self.opens_per_minute,
+            known: self.opens_per_minute_known,
+            all: self.opens_per_minute_in_all,
+        }
     }
 
     /// `block`, or less where a stanza with it would pass the server's limit.

@@ -138,6 +138,8 @@ impl ChunkError {
 /// What we answer to each fault.
 pub(crate) mod answer {
     use super::{Condition, ErrorType, StanzaError, Violation};
+    use crate::handle::MAX_OPEN;
+    use crate::outgoing::MAX_ID;
 
     pub(crate) fn unknown_stream() -> StanzaError {
         StanzaError::new(ErrorType::Cancel, Condition::ItemNotFound)
@@ -167,8 +169,14 @@ pub(crate) mod answer {
         StanzaError::new(ErrorType::Cancel, Condition::NotAcceptable)
     }
 
-    pub(crate) fn too_many() -> StanzaError {
-        StanzaError::new(ErrorType::Wait, Condition::PolicyViolation)
+    pub(crate) fn long_id() -> StanzaError {
+        let text = format!("the id of the request has more than {MAX_ID} bytes");
+        StanzaError::new(ErrorType::Modify, Condition::BadRequest).with_text(text)
+    }
+
+    pub(crate) fn heavy_open() -> StanzaError {
+        let text = format!("what the open holds takes more than {MAX_OPEN} bytes");
+        StanzaError::new(ErrorType::Modify, Condition::BadRequest).with_text(text)
     }
 
     pub(crate) fn violation(violation: &Violation) -> StanzaError {
@@ -183,20 +191,30 @@ pub(crate) mod answer {
     }
 }
 
-/// Longest error text that is kept, in bytes.
+/// Longest error text that is kept, and heaviest condition of an application, in bytes.
 const MAX_TEXT: usize = 1024;
 
-/// An error as it may be shown: its text without control characters, at most 1024 bytes.
-pub(crate) fn presentable(mut error: StanzaError) -> StanzaError {
+/// An error of a peer as it may be kept and shown: its text without what could fool a terminal, at most 1024 bytes of it,
+/// and no application's condition that takes more.
+#[must_use]
+pub fn presentable(mut error: StanzaError) -> StanzaError {
     error.text = error.text.map(|text| {
         let mut clean = String::new();
-        for c in text.chars().filter(|c| !c.is_control()) {
+        for c in text.chars().filter(|c| !fools(*c)) {
             if clean.len() + c.len_utf8() > MAX_TEXT {
                 break;
             }
             clean.push(c);
         }
+        clean.shrink_to_fit();
         clean
     });
+    error.app = error.app.filter(|app| app.weight() <= MAX_TEXT);
     error
+}
+
+/// Control characters, line and paragraph separators, and what changes the direction of text.
+fn fools(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

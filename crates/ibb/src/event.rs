@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use xtls_stanza::busy::Busy;
 use xtls_stanza::ibb::{Open, Seq};
 use xtls_stanza::{Address, Payload, PayloadError, StanzaError};
 
@@ -30,6 +31,14 @@ pub enum Event {
         from: Address,
         /// What is asked for, with its extensions.
         open: Open,
+    },
+    /// A limit turned an open away, and whoever asked was told which and for how long. At most one waits: those between
+    /// two polls are not told.
+    TurnedAway {
+        /// Who asked.
+        from: Address,
+        /// The limit.
+        busy: Busy,
     },
     /// The peer accepted our open.
     Opened {

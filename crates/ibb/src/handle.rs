@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use xtls_stanza::busy::Busy;
 use xtls_stanza::ibb::{self, Carrier, Data, Open, Sid};
 use xtls_stanza::{
     Address, Condition, Content, Element, Envelope, MessageKind, Payload, PayloadError,
@@ -12,7 +13,12 @@ use crate::error::answer;
 use crate::event::{By, Event, StreamId, Violation};
 use crate::mux::Mux;
 use crate::outbox::{Asked, Awaiting};
+use crate::outgoing::MAX_ID;
 use crate::stream::{Own, Stream};
+
+/// The most that an open, or the answer to one of ours, may weigh with all it holds, in bytes of memory: it waits for the
+/// owner.
+pub(crate) const MAX_OPEN: usize = 65_536;
 
 impl Mux {
     /// Takes in a stanza. `None`: it was ours, and is dealt with. `Some`: it is not ours, and the
@@ -22,10 +28,22 @@ impl Mux {
     /// own; answers whose id *and* sender match a request of ours; messages with a chunk of a
     /// stream in message mode, and their bounces.
     pub fn handle(&mut self, now: Instant, envelope: Envelope) -> Option<Envelope> {
+        self.take(now, envelope, false)
+    }
+
+    /// As [`handle`](Self::handle), of a sender whose key the owner knows: it may open
+    /// [more often](crate::Config::opens_per_minute_known). Its name is what servers say, so nothing else changes.
+    pub fn handle_known(&mut self, now: Instant, envelope: Envelope) -> Option<Envelope> {
+        self.take(now, envelope, true)
+    }
+
+    fn take(&mut self, now: Instant, envelope: Envelope, known: bool) -> Option<Envelope> {
         let to_us = envelope.to.as_ref() == Some(self.own());
         if !envelope.from.as_ref().is_some_and(Address::is_full) {
             return Some(envelope);
         }
+        let light = !matches!(&envelope.content, Content::Set(Payload::Open(_)))
+            || envelope.weight() <= MAX_OPEN;
         match envelope {
             Envelope {
                 from: Some(from),
@@ -33,7 +51,11 @@ impl Mux {
                 content: Content::Set(payload),
                 ..
             } if to_us && is_bytestream(&payload) => {
-                self.on_request(now, &from, id, payload);
+                if id.len() <= MAX_ID && light {
+                    self.on_request(now, &from, known, id, payload);
+                } else {
+                    self.refuse_heavy(&from, id, &payload);
+                }
                 None
             }
             Envelope {
@@ -57,9 +79,39 @@ impl Mux {
         }
     }
 
-    fn on_request(&mut self, now: Instant, from: &Address, request: String, payload: Payload) {
+    /// Answers a request that would be kept for longer than it should weigh, without a look at what it is about.
+    fn refuse_heavy(&mut self, from: &Address, request: String, payload: &Payload) {
+        let open = match payload {
+            Payload::Open(_) => true,
+            Payload::Malformed { name, .. } => name == "open",
+            Payload::Data(_)
+            | Payload::Close(_)
+            | Payload::Xtls(_)
+            | Payload::DiscoQuery(_)
+            | Payload::DiscoInfo(_)
+            | Payload::Ping
+            | Payload::Other(_) => false,
+        };
+        let error = if open && !self.door.allows(from) {
+            answer::stranger()
+        } else if request.len() > MAX_ID {
+            answer::long_id()
+        } else {
+            answer::heavy_open()
+        };
+        self.outbox.error(from, request, error);
+    }
+
+    fn on_request(
+        &mut self,
+        now: Instant,
+        from: &Address,
+        known: bool,
+        request: String,
+        payload: Payload,
+    ) {
         match payload {
-            Payload::Open(open) => self.on_open(now, from, request, open),
+            Payload::Open(open) => self.on_open(now, from, known, request, open),
             Payload::Data(Data { sid, seq, bytes }) => match self.find(from, &sid) {
                 Some(id) => {
                     self.touch(now, id, |stream, now, outbox| {
@@ -87,7 +139,7 @@ impl Mux {
         }
     }
 
-    fn on_open(&mut self, now: Instant, from: &Address, request: String, open: Open) {
+    fn on_open(&mut self, now: Instant, from: &Address, known: bool, request: String, open: Open) {
         let inner = self.inner_now(now);
         let census = self.census(from);
         let objection = match self.find(from, &open.sid) {
@@ -100,14 +152,19 @@ impl Mux {
                 return;
             }
             Some(_) => Some(answer::declined()),
-            None if self.door.is_repeated(from, &request) => return,
+            None if self.door.rate.is_repeated(from, &request) => return,
             None if from == self.own() => Some(answer::declined()),
             None => self
                 .door
-                .objection(inner, &self.config, from, &request, &open, census),
+                .objection(inner, &self.config, from, known, &request, &open, census),
         };
         if let Some(error) = objection {
             tracing::debug!(%error, "an open is refused");
+            if let Some(busy) = Busy::read(&error).filter(|_| !self.turned_away_told) {
+                self.turned_away_told = true;
+                let from = from.clone();
+                self.outbox.event(Event::TurnedAway { from, busy });
+            }
             self.outbox.error(from, request, error);
             return;
         }
@@ -178,9 +235,12 @@ impl Mux {
             return Some(envelope);
         }
         self.outbox.settle(&envelope.id);
+        let light = what == Asked::Close || envelope.weight() <= MAX_OPEN;
         match (what, envelope.content) {
             (Asked::Open, Content::Error(error)) => self.on_open_error(now, id, error),
             (Asked::Open, Content::Result(answer)) => {
+                // What is too heavy to wait for the owner says no more than that the open was accepted.
+                let answer = answer.filter(|_| light);
                 self.touch(now, id, |stream, _, outbox| {
                     stream.on_opened(answer, outbox)
                 });

@@ -15,7 +15,7 @@ use crate::recv::{Receiver, Taken};
 use crate::stream::{Phase, Stream};
 
 /// Halvings of the block after `resource-constraint`, and where they stop.
-const MAX_HALVINGS: u32 = 5;
+const MAX_HALVINGS: u32 = 8;
 const MIN_BLOCK: u16 = 256;
 
 impl Stream {
@@ -158,10 +158,10 @@ impl Stream {
         else {
             return false;
         };
-        let half = self.block / 2;
-        if *halvings == MAX_HALVINGS || half < MIN_BLOCK {
+        if *halvings == MAX_HALVINGS || self.block <= MIN_BLOCK {
             return false;
         }
+        let half = (self.block / 2).max(MIN_BLOCK);
         *halvings += 1;
         if let Some(later) = extensions.later.take() {
             extensions.first = later;

@@ -93,6 +93,8 @@ pub mod io;
 mod mux;
 mod names;
 mod outbox;
+mod outgoing;
+mod rate;
 mod recv;
 mod ring;
 mod send;
@@ -104,12 +106,14 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub use accept::Allow;
+pub use accept::{Allow, TRY_AGAIN};
 pub use clock::Deadline;
 pub use config::{Config, OpenOptions};
-pub use error::{Gone, OpenError, Refusal, WriteError};
+pub use error::{Gone, OpenError, Refusal, WriteError, presentable};
 pub use event::{Awaited, By, Close, Event, Loss, StreamId, Violation, Why};
 pub use mux::Mux;
+pub use outgoing::{MAX_ID, Outgoing};
+pub use rate::{Opens, Rate};
 pub use stats::Stats;
 pub use window::Window;
 pub use xtls_stanza::{Envelope, Payload};

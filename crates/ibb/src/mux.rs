@@ -39,6 +39,8 @@ pub struct Mux {
     pub(crate) deadlines: BTreeSet<(Instant, StreamId)>,
     /// Streams that have a chunk to send.
     pub(crate) ring: Ring,
+    /// `TurnedAway` is among the events.
+    pub(crate) turned_away_told: bool,
 }
 
 impl Mux {
@@ -46,7 +48,7 @@ impl Mux {
     /// has to be random.
     #[must_use]
     pub fn new(own: Address, config: Config, seed: [u8; 32]) -> Self {
-        let outbox = Outbox::new(own, Names::new(seed), config.outbox_cap);
+        let outbox = Outbox::new(own, Names::new(seed), config.outbox);
         Self {
             config,
             outbox,
@@ -57,6 +59,7 @@ impl Mux {
             keys: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             ring: Ring::default(),
+            turned_away_told: false,
         }
     }
 
@@ -194,6 +197,13 @@ impl Mux {
     #[must_use]
     pub fn peer_closed(&self, id: StreamId) -> bool {
         self.known(id).is_some_and(Stream::peer_closed)
+    }
+
+    /// Whether more than half of the room for answers is taken ([`Config::outbox`]): whoever has a choice takes nothing
+    /// in until some of them have been sent, because further ones may be dropped.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.outbox.is_crowded()
     }
 
     /// Whether there is no stream at all.
@@ -337,6 +347,7 @@ impl Mux {
                     stream.writable_told = false;
                 }
             }
+            Event::TurnedAway { .. } => self.turned_away_told = false,
             Event::Incoming { .. }
             | Event::Opened { .. }
             | Event::PeerClosed { .. }

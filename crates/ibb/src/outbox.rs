@@ -7,6 +7,7 @@ use xtls_stanza::{Address, Content, Envelope, MessageKind, Payload, StanzaError,
 
 use crate::event::{Event, StreamId};
 use crate::names::{Name, Names};
+use crate::outgoing::Outgoing;
 
 /// A request of ours without an answer, unless it is a chunk: streams know their own.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,19 +26,17 @@ pub(crate) enum Asked {
 pub(crate) struct Outbox {
     pub(crate) own: Address,
     pub(crate) names: Names,
-    cap: usize,
-    stanzas: VecDeque<Envelope>,
+    stanzas: Outgoing,
     events: VecDeque<Event>,
     awaiting: BTreeMap<String, Awaiting>,
 }
 
 impl Outbox {
-    pub(crate) fn new(own: Address, names: Names, cap: usize) -> Self {
+    pub(crate) fn new(own: Address, names: Names, limit: usize) -> Self {
         Self {
             own,
             names,
-            cap,
-            stanzas: VecDeque::new(),
+            stanzas: Outgoing::new(limit),
             events: VecDeque::new(),
             awaiting: BTreeMap::new(),
         }
@@ -53,27 +52,29 @@ impl Outbox {
     ) -> String {
         let id = self.names.request().as_str().to_owned();
         self.awaiting.insert(id.clone(), Awaiting { stream, what });
-        self.push(to, id.clone(), Content::Set(payload));
+        let request = self.envelope(to, id.clone(), Content::Set(payload));
+        self.stanzas.ask(request);
         id
     }
 
     /// Answers a request.
     pub(crate) fn result(&mut self, to: &Address, id: String, payload: Option<Payload>) {
-        self.push(to, id, Content::Result(payload));
+        self.answer(to, id, Content::Result(payload));
     }
 
     /// Answers a request with an error.
     pub(crate) fn error(&mut self, to: &Address, id: String, error: StanzaError) {
-        self.push(to, id, Content::Error(error));
+        self.answer(to, id, Content::Error(error));
     }
 
-    fn push(&mut self, to: &Address, id: String, content: Content) {
-        if self.stanzas.len() >= self.cap {
-            tracing::warn!(cap = self.cap, "the outbox is full, a stanza is dropped");
-            return;
-        }
-        let envelope = self.envelope(to, id, content);
-        self.stanzas.push_back(envelope);
+    fn answer(&mut self, to: &Address, id: String, content: Content) {
+        let answer = self.envelope(to, id, content);
+        self.stanzas.answer(answer);
+    }
+
+    /// The link takes less than we have to say.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.stanzas.is_crowded()
     }
 
     fn envelope(&self, to: &Address, id: String, content: Content) -> Envelope {
@@ -110,7 +111,7 @@ impl Outbox {
     }
 
     pub(crate) fn next_stanza(&mut self) -> Option<Envelope> {
-        self.stanzas.pop_front()
+        self.stanzas.pop()
     }
 
     pub(crate) fn next_event(&mut self) -> Option<Event> {
@@ -133,7 +134,7 @@ impl Outbox {
 
     #[cfg(test)]
     pub(crate) fn dump(&self, dump: &mut crate::tests::Dump) {
-        for stanza in &self.stanzas {
+        for stanza in self.stanzas.iter() {
             dump.envelope(stanza);
         }
         dump.word(self.events.len());

@@ -54,6 +54,23 @@ pub enum Violation {
     Iq,
 }
 
+impl Violation {
+    /// Bytes of memory that it holds beside itself: a peer decides how long its names are.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Address(address) => {
+                size_of::<FalseAddress>()
+                    + address.claimed.as_str().len()
+                    + address.expected.as_str().len()
+            }
+            Self::Payload { ns, name } => ns.capacity() + name.capacity(),
+            Self::Type { kind: _, type_ } => type_.capacity(),
+            Self::Iq => 0,
+        }
+    }
+}
+
 /// Takes the routing data off the top level of a stanza, and what is addressed to servers out of its children.
 ///
 /// Nested stanzas are never touched. `to` and `from` may be absent, or name the ends of this session.

@@ -35,6 +35,7 @@ mod planted;
 
 mod address;
 pub mod base64;
+pub mod busy;
 mod condition;
 pub mod disco;
 mod element;

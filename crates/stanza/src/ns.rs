@@ -10,6 +10,8 @@ pub const IBB: &str = "http://jabber.org/protocol/ibb";
 pub const XTLS: &str = "urn:xmpp:tmp:xtls";
 /// The early hello, an extension to the letter.
 pub const XTLS_EARLY: &str = "urn:xmpp:tmp:xtls#early";
+/// Which limit turned a request away, an extension to the letter.
+pub const XTLS_LIMIT: &str = "urn:xmpp:tmp:xtls#limit";
 /// Verification inside a tunnel, an extension to the letter.
 pub const XTLS_VERIFY: &str = "urn:xmpp:tmp:xtls#verify";
 /// The end of what one end says, an extension to the letter.

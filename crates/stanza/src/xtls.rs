@@ -14,6 +14,9 @@ pub const NS: &str = crate::ns::XTLS;
 /// The namespace of `<hello/>`, our extension.
 pub const NS_EARLY: &str = crate::ns::XTLS_EARLY;
 
+/// What `<data/>` of the original flow names as its method: TLS with certificates.
+const METHOD: &str = "x509";
+
 /// An element of the control plane, none of which is authenticated. Debug output shows lengths only.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Control {
@@ -54,7 +57,8 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// An element of another name or namespace, two `<hello/>`, text that is not base64, and a sid that is no token.
+    /// An element of another name or namespace, two `<hello/>`, text that is not base64, another method than `x509`, and a
+    /// sid that is no token.
     pub fn read(element: &Element) -> Result<Self, PayloadError> {
         if element.ns != NS {
             return Err(PayloadError::Unknown);
@@ -65,6 +69,11 @@ impl Control {
             }),
             "proceed" => Ok(Self::Proceed {
                 hello: hello(element)?,
+            }),
+            // What is in the TLS, and the only thing that the flow before the letter was ever written down for.
+            "data" if element.attr("method") != Some(METHOD) => Err(PayloadError::Attribute {
+                element: "data",
+                attribute: "method",
             }),
             "data" => Ok(Self::Data(bytes(element, "data")?)),
             "close" => {
@@ -106,8 +115,7 @@ impl Control {
             Self::Start { hello: Some(hello) } | Self::Proceed { hello: Some(hello) } => {
                 element.with_child(Element::new("hello", NS_EARLY).with_text(text(hello)))
             }
-            // The original flow names what is in the TLS: certificates.
-            Self::Data(bytes) => element.with_attr("method", "x509").with_text(text(bytes)),
+            Self::Data(bytes) => element.with_attr("method", METHOD).with_text(text(bytes)),
             Self::Close { sid: Some(sid) } => element.with_attr("sid", sid.as_str()),
             Self::Start { hello: None }
             | Self::Proceed { hello: None }

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::Rng as _;
-use tracing::{debug, trace, warn};
+use tracing::{debug, trace};
+use xtls_ibb::MAX_ID;
 use xtls_session::By;
 use xtls_stanza::disco::{Identity, Info};
 use xtls_stanza::{
@@ -60,12 +61,15 @@ impl Router {
         self.reply(request.error(error));
     }
 
+    /// An id that is too long to be kept: nothing is done for it but this.
+    pub(super) fn refuse_long_id(&mut self, request: &Envelope) {
+        let text = format!("the id of the request has more than {MAX_ID} bytes");
+        let error = StanzaError::new(ErrorType::Modify, Condition::BadRequest).with_text(text);
+        self.reply(request.error(error));
+    }
+
     fn reply(&mut self, answer: Envelope) {
-        if self.out.len() >= ANSWERS {
-            warn!("too many answers wait for the link: one is dropped");
-            return;
-        }
-        self.out.push_back(answer);
+        self.out.answer(answer);
     }
 
     fn answer_to(
@@ -169,5 +173,5 @@ pub(super) fn fresh_seed(random: &mut ChaCha20Rng) -> [u8; 32] {
     seed
 }
 
-/// Answers that wait for the link; more are dropped. Whoever floods us with requests waits for nothing of ours.
-const ANSWERS: usize = 4096;
+/// Bytes of answers outside of streams that wait for the link; more are dropped.
+pub(super) const ANSWERS: usize = 262_144;

@@ -22,6 +22,7 @@ impl Router {
             // A tunnel closes each direction inside of TLS.
             Stream::PeerClosed(leg) => self.legs.close(now, leg),
             Stream::Closed { leg, why } => self.on_stream_closed(now, leg, why),
+            Stream::TurnedAway { from, busy } => self.crowd.note(now, &from, busy),
             Stream::Nothing => {}
         }
     }
@@ -195,7 +196,7 @@ impl Router {
             .filter(|_| tunnel.bound)
             .and_then(|stream| self.legs.sid(stream).cloned());
         let request = answers::fresh_id(&mut self.random);
-        self.out.push_back(Envelope {
+        self.out.ask(Envelope {
             from: None,
             to: Some(tunnel.peer.clone()),
             id: request.clone(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use xtls_session::Service;
 use xtls_stanza::Address;
+use xtls_stanza::busy::Limit;
 use xtls_stanza::ibb::{BlockSize, Carrier};
 use xtls_tls::trust::{Policy, Store};
 
@@ -58,6 +59,7 @@ pub struct Config {
     pub(super) half_open: usize,
     pub(super) half_open_per_peer: usize,
     pub(super) queue: usize,
+    pub(crate) incoming: usize,
     pub(super) carrier: Carrier,
     pub(super) early: bool,
     pub(super) original: bool,
@@ -81,6 +83,7 @@ impl Config {
             half_open: 32,
             half_open_per_peer: 2,
             queue: 64,
+            incoming: 32,
             carrier: Carrier::Iq,
             early: true,
             original: false,
@@ -145,6 +148,34 @@ impl Config {
     pub fn half_open(mut self, total: usize, per_peer: usize) -> Self {
         self.half_open = total;
         self.half_open_per_peer = per_peer;
+        self
+    }
+
+    /// How many tunnels that peers have opened may wait for [`Incoming::next`](crate::Incoming::next). Further opens are
+    /// refused before they are accepted, and told to wait. Default 32.
+    #[must_use]
+    pub fn incoming(mut self, tunnels: usize) -> Self {
+        self.incoming = tunnels;
+        self
+    }
+
+    /// Sets the limit of this name, one of the streams' ([`ibb`](Self::ibb)) among them.
+    #[must_use]
+    pub fn limit(mut self, limit: Limit, most: usize) -> Self {
+        match limit {
+            Limit::Unfinished => self.half_open = most,
+            Limit::UnfinishedPerPeer => self.half_open_per_peer = most,
+            Limit::Incoming => self.incoming = most,
+            Limit::OpensPerMinute
+            | Limit::OpensPerMinuteKnown
+            | Limit::OpensPerMinuteInAll
+            | Limit::Streams
+            | Limit::StreamsPerPeer
+            | Limit::Pending
+            | Limit::PendingPerPeer => {
+                self.ibb.set_limit(limit, most);
+            }
+        }
         self
     }
 

@@ -1,6 +1,7 @@
 //! What a router tells its owner.
 
 use xtls_session::{By, Introduction, Peer, Receipt, Verify, Violation};
+use xtls_stanza::busy::Busy;
 use xtls_stanza::{Address, Stanza, StanzaError};
 
 /// Names a tunnel within one router; never reused.
@@ -69,33 +70,6 @@ pub enum What {
     Closed(Closed),
 }
 
-impl What {
-    /// Roughly the memory that it takes, in bytes: of a stanza the text, of all the rest next to nothing.
-    pub(crate) fn weight(&self) -> usize {
-        let text = match self {
-            Self::Stanza(stanza) | Self::Unanswered(stanza) => stanza.children.len(),
-            Self::Incoming(_)
-            | Self::Asked(_)
-            | Self::Judge(_)
-            | Self::Ready
-            | Self::Established(_)
-            | Self::Renewed(_)
-            | Self::Refused(_)
-            | Self::Writable
-            | Self::Readable
-            | Self::NotPinned(_)
-            | Self::Verify(_)
-            | Self::NotVerified(_)
-            | Self::PeerFinished
-            | Self::Closed(_) => 0,
-        };
-        text.saturating_add(LIGHT)
-    }
-}
-
-/// What any event weighs, in bytes.
-const LIGHT: usize = 512;
-
 /// How a tunnel ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Closed {
@@ -120,13 +94,13 @@ pub struct Closed {
 #[non_exhaustive]
 pub enum Why {
     /// The open was answered with an error: the peer, or a server in its name, does not offer XTLS.
-    #[error("no XTLS there: the answer was {}", .0.condition.name())]
+    #[error("no XTLS there: {}", answered(.0))]
     Unavailable(StanzaError),
     /// The open was declined.
-    #[error("declined: the answer was {}", .0.condition.name())]
+    #[error("declined: {}", answered(.0))]
     Declined(StanzaError),
     /// The peer cannot be reached now.
-    #[error("not reachable: the answer was {}", .0.condition.name())]
+    #[error("not reachable now: {}", unreachable(.0))]
     Unreachable(StanzaError),
     /// No answer to the open in time.
     #[error("no answer to the request in time")]
@@ -171,6 +145,52 @@ pub enum Why {
     #[error("TLS could not be set up: {0}")]
     Setup(String),
 }
+
+impl Why {
+    /// The limit that the peer says our open has met, and how long to wait.
+    #[must_use]
+    pub fn busy(&self) -> Option<Busy> {
+        match self {
+            Self::Unreachable(error) => Busy::read(error),
+            Self::Unavailable(_)
+            | Self::Declined(_)
+            | Self::NoAnswer
+            | Self::Stream(_)
+            | Self::Session(_)
+            | Self::Cut { .. }
+            | Self::HandshakeAborted
+            | Self::Unasked
+            | Self::Superseded
+            | Self::Replaced
+            | Self::Impostor
+            | Self::Second
+            | Self::Setup(_) => None,
+        }
+    }
+}
+
+/// The condition, and the peer's words as such: cleaned, quoted and not many of them.
+fn answered(error: &StanzaError) -> String {
+    let condition = error.condition.name();
+    match &error.text {
+        Some(text) if !text.trim().is_empty() => {
+            let words: String = text.trim().chars().take(WORDS).collect();
+            format!("the answer was {condition}: {words:?}")
+        }
+        Some(_) | None => format!("the answer was {condition}"),
+    }
+}
+
+/// In our own words where the peer names a limit.
+fn unreachable(error: &StanzaError) -> String {
+    match Busy::read(error) {
+        Some(busy) => format!("the peer {busy}"),
+        None => answered(error),
+    }
+}
+
+/// Characters of a peer's text that an error shows.
+const WORDS: usize = 200;
 
 /// Why a tunnel was not opened.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

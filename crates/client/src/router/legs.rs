@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rand_chacha::ChaCha20Rng;
 use xtls_ibb::{Gone, Mux, OpenOptions, StreamId, Why, WriteError};
+use xtls_stanza::busy::Busy;
 use xtls_stanza::ibb::{self, Carrier, Sid};
 use xtls_stanza::{Address, Envelope, Payload, PayloadError, StanzaError, xtls};
 
@@ -39,6 +40,11 @@ pub(super) enum Event {
     Closed {
         leg: Leg,
         why: Why,
+    },
+    /// A limit of the streams turned an open away.
+    TurnedAway {
+        from: Address,
+        busy: Busy,
     },
     /// Something that is of no interest here.
     Nothing,
@@ -76,7 +82,7 @@ impl Legs {
         mux.allow(xtls_ibb::Allow::Anybody);
         let original = config
             .original
-            .then(|| Original::new(own, answers::fresh_seed(random)));
+            .then(|| Original::new(own, answers::fresh_seed(random)).opens(config.ibb.opens()));
         let carrier = config.carrier;
         Self {
             mux,
@@ -264,12 +270,28 @@ impl Legs {
         }
     }
 
-    pub(super) fn handle(&mut self, now: Instant, envelope: Envelope) -> Option<Envelope> {
-        let envelope = self.mux.handle(now, envelope)?;
+    /// Takes in a stanza; `known` says whether the owner knows the key of its sender.
+    pub(super) fn handle(
+        &mut self,
+        now: Instant,
+        envelope: Envelope,
+        known: bool,
+    ) -> Option<Envelope> {
+        let envelope = match known {
+            true => self.mux.handle_known(now, envelope)?,
+            false => self.mux.handle(now, envelope)?,
+        };
         match &mut self.original {
+            Some(original) if known => original.handle_known(now, envelope),
             Some(original) => original.handle(now, envelope),
             None => Some(envelope),
         }
+    }
+
+    /// The link takes less than there is to answer.
+    pub(super) fn is_crowded(&self) -> bool {
+        let original = self.original.as_ref();
+        self.mux.is_crowded() || original.is_some_and(Original::is_crowded)
     }
 
     pub(super) fn lost(&mut self, now: Instant) {
@@ -320,6 +342,7 @@ fn of_bytestream(event: xtls_ibb::Event) -> Event {
             leg: Leg::Ibb(id),
             why: close.why,
         },
+        Stream::TurnedAway { from, busy } => Event::TurnedAway { from, busy },
         _ => Event::Nothing,
     }
 }
@@ -346,6 +369,7 @@ fn of_flow(event: original::Event) -> Event {
         original::Event::Readable(id) | original::Event::Writable(id) => {
             Event::Moved(Leg::Original(id))
         }
+        original::Event::TurnedAway { from, busy } => Event::TurnedAway { from, busy },
         original::Event::Closed(id, why) => Event::Closed {
             leg: Leg::Original(id),
             why,

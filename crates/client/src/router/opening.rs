@@ -10,6 +10,7 @@ use xtls_tls::{Role, Tls};
 
 use super::Router;
 use super::config::Welcome;
+use super::early::MAX_EARLY;
 use super::event::{OpenError, TunnelId, What, Why};
 use super::legs::Leg;
 use super::tunnel::{Hello, Phase, Tunnel};
@@ -78,7 +79,10 @@ impl Router {
             );
         }
         let hello = match start {
-            Ok(Some(xtls::Control::Start { hello })) => hello,
+            // One that is not taken later is not kept until then.
+            Ok(Some(xtls::Control::Start { hello })) => {
+                hello.filter(|hello| hello.len() <= MAX_EARLY)
+            }
             // A plain bytestream: nobody here wants one.
             Ok(_) => {
                 return self.decline(now, stream, Condition::NotAcceptable, ErrorType::Cancel);
@@ -185,13 +189,19 @@ impl Router {
                     .is_some_and(|tunnel| tunnel.unfinished())
             })
             .collect();
-        if self.too_many(&peer, &older) {
-            self.decline(now, stream, Condition::PolicyViolation, ErrorType::Wait);
-            return;
+        if let Some(busy) = self.too_many(&peer, &older) {
+            return self.turn_away(now, stream, &peer, busy);
         }
         let rival = self.standing(&peer);
         if rival.is_some_and(|rival| !self.replaceable(rival)) || self.moving(&peer) {
             return self.decline(now, stream, Condition::NotAcceptable, ErrorType::Cancel);
+        }
+        // Of one that is to replace another the owner does not hear.
+        if rival.is_none() {
+            if let Some(busy) = self.no_room() {
+                return self.turn_away(now, stream, &peer, busy);
+            }
+            self.incoming_room = self.incoming_room.saturating_sub(1);
         }
         // Whom we talk to already is not asked about again.
         if ask && rival.is_none() {
@@ -232,8 +242,8 @@ impl Router {
         let (hello, peer) = (hello.take(), tunnel.peer.clone());
         if !yes {
             self.give_up(now, id);
-        } else if self.too_many(&peer, &[]) {
-            self.decline(now, stream, Condition::PolicyViolation, ErrorType::Wait);
+        } else if let Some(busy) = self.too_many(&peer, &[]) {
+            self.turn_away(now, stream, &peer, busy);
         } else if let Some(early) = self.say_yes(now, stream, &peer, None, hello) {
             self.begin(now, id, stream, peer, Role::Server, early);
         }
@@ -353,18 +363,6 @@ impl Router {
     /// Whether there is a tunnel with this address.
     pub(super) fn knows(&self, peer: &Address) -> bool {
         self.peers.contains_key(peer)
-    }
-
-    /// Whether one more unfinished tunnel that this peer opens is one too many. The `older` ones make room for it.
-    fn too_many(&mut self, from: &Address, older: &[TunnelId]) -> bool {
-        // What is finished never is unfinished again.
-        let tunnels = &self.tunnels;
-        self.half
-            .retain(|id| tunnels.get(id).is_some_and(|tunnel| tunnel.unfinished()));
-        let half = self.half.iter().filter(|id| !older.contains(id));
-        let half = half.filter_map(|id| tunnels.get(id));
-        let of_peer = half.clone().filter(|tunnel| tunnel.peer.same_bare(from));
-        half.count() >= self.config.half_open || of_peer.count() >= self.config.half_open_per_peer
     }
 
     fn decline(&mut self, now: Instant, stream: Leg, condition: Condition, kind: ErrorType) {

@@ -219,8 +219,8 @@ impl State {
                         slot.reader.take().into_iter().for_each(Waker::wake);
                     }
                 }
-                // Seen below.
-                Event::Writable { .. } => {}
+                // Seen below, and told to the peer.
+                Event::Writable { .. } | Event::TurnedAway { .. } => {}
                 Event::Closed { id, close } => {
                     self.incoming.retain(|(waiting, ..)| *waiting != id);
                     if let Some(slot) = self.slots.get_mut(&id) {

@@ -10,12 +10,12 @@ use xtls_stanza::{
 use super::support::*;
 use crate::{Allow, By, Close, Config, Event, Gone, OpenError, OpenOptions, Why, WriteError};
 
-fn ask(hand: &mut Hand, from: &str, open: Open) -> String {
+pub(super) fn ask(hand: &mut Hand, from: &str, open: Open) -> String {
     hand.send_from(from, Content::Set(Payload::Open(open)))
 }
 
 /// Sends an open and says how it is answered: `None`, if the owner was asked.
-fn verdict(hand: &mut Hand, from: &str, open: Open) -> Option<(Condition, ErrorType)> {
+pub(super) fn verdict(hand: &mut Hand, from: &str, open: Open) -> Option<(Condition, ErrorType)> {
     let id = ask(hand, from, open);
     let answers = hand.answers();
     let asked = hand
@@ -39,6 +39,16 @@ fn verdict(hand: &mut Hand, from: &str, open: Open) -> Option<(Condition, ErrorT
         }
         other => panic!("{other:?}"),
     }
+}
+
+pub(super) fn generous() -> Config {
+    Config::default()
+        .max_streams(1000)
+        .max_streams_per_peer(1000)
+        .max_pending(1000)
+        .max_pending_per_peer(1000)
+        .opens_per_minute(1000)
+        .opens_per_minute_in_all(1000)
 }
 
 #[test]
@@ -147,103 +157,6 @@ fn message_mode_is_refused_unless_switched_on() {
         ),
         None
     );
-}
-
-const TOO_MANY: Option<(Condition, ErrorType)> =
-    Some((Condition::PolicyViolation, ErrorType::Wait));
-
-fn generous() -> Config {
-    Config::default()
-        .max_streams(1000)
-        .max_streams_per_peer(1000)
-        .max_pending(1000)
-        .max_pending_per_peer(1000)
-        .opens_per_minute(1000)
-        .opens_per_minute_in_all(1000)
-}
-
-#[test]
-fn the_seventh_open_within_a_minute_is_one_too_many_for_this_peer_only() {
-    let mut hand = Hand::new(generous().opens_per_minute(6).accept_timeout(seconds(600)));
-    for n in 0..6 {
-        let from = format!("romeo@montague.example/r{n}");
-        assert_eq!(verdict(&mut hand, &from, open_of("s", 4096)), None);
-    }
-    assert_eq!(verdict(&mut hand, ROMEO, open_of("t", 4096)), TOO_MANY);
-    assert_eq!(
-        verdict(&mut hand, "nurse@capulet.example/hall", open_of("s", 4096)),
-        None
-    );
-    hand.pass(millis(59_999));
-    assert_eq!(verdict(&mut hand, ROMEO, open_of("t", 4096)), TOO_MANY);
-    hand.pass(millis(1));
-    assert_eq!(verdict(&mut hand, ROMEO, open_of("t", 4096)), None);
-}
-
-#[test]
-fn opens_a_minute_are_limited_in_all() {
-    let mut hand = Hand::new(generous().opens_per_minute_in_all(3));
-    for n in 0..3 {
-        assert_eq!(
-            verdict(&mut hand, &format!("u{n}@x.example/r"), open_of("s", 16)),
-            None
-        );
-    }
-    assert_eq!(
-        verdict(&mut hand, "u3@x.example/r", open_of("s", 16)),
-        TOO_MANY
-    );
-}
-
-#[test]
-fn a_flood_of_refused_opens_does_not_prolong_the_ban() {
-    let mut hand = Hand::new(generous().opens_per_minute(1));
-    assert_eq!(verdict(&mut hand, ROMEO, open_of("s", 16)), None);
-    for _ in 0..100 {
-        assert_eq!(verdict(&mut hand, ROMEO, open_of("t", 16)), TOO_MANY);
-    }
-    hand.pass(seconds(60));
-    hand.answers();
-    hand.events();
-    assert_eq!(verdict(&mut hand, ROMEO, open_of("t", 16)), None);
-}
-
-#[test]
-fn pending_opens_are_limited_for_each_peer_and_in_all() {
-    let mut hand = Hand::new(generous().max_pending_per_peer(2).max_pending(3));
-    for n in 0..2 {
-        let open = open_of(&format!("s{n}"), 16);
-        assert_eq!(verdict(&mut hand, ROMEO, open), None);
-    }
-    assert_eq!(verdict(&mut hand, ROMEO, open_of("t", 16)), TOO_MANY);
-    assert_eq!(verdict(&mut hand, "a@x.example/r", open_of("s", 16)), None);
-    assert_eq!(
-        verdict(&mut hand, "b@x.example/r", open_of("s", 16)),
-        TOO_MANY
-    );
-}
-
-#[test]
-fn streams_are_limited_for_each_peer_and_in_all() {
-    let mut hand = Hand::new(generous().max_streams_per_peer(2).max_streams(3));
-    for n in 0..2 {
-        let id = hand.offer(open_of(&format!("s{n}"), 16));
-        hand.mux.accept(hand.now, id, None).unwrap();
-    }
-    hand.answers();
-    assert_eq!(verdict(&mut hand, ROMEO, open_of("t", 16)), TOO_MANY);
-    hand.mux
-        .open(hand.now, &address(ROMEO), OpenOptions::default())
-        .unwrap();
-    hand.answers();
-    assert_eq!(
-        verdict(&mut hand, "a@x.example/r", open_of("s", 16)),
-        TOO_MANY
-    );
-    let refused = hand
-        .mux
-        .open(hand.now, &address(ROMEO), OpenOptions::default());
-    assert_eq!(refused, Err(OpenError::TooMany { max: 3 }));
 }
 
 #[test]
@@ -438,15 +351,6 @@ fn other_requests_are_not_ours() {
     let envelope = hand.envelope(ROMEO, "x".into(), Content::Get(Payload::Ping));
     assert_eq!(hand.mux.handle(hand.now, envelope.clone()), Some(envelope));
     assert!(hand.answers().is_empty());
-}
-
-#[test]
-fn a_full_outbox_drops_answers_instead_of_growing() {
-    let mut hand = Hand::new(Config::default().outbox_cap(10));
-    for _ in 0..100 {
-        hand.send(Content::Set(Payload::Data(data_of("nowhere", 0, b"x"))));
-    }
-    assert_eq!(hand.answers().len(), 10);
 }
 
 #[test]

@@ -128,10 +128,13 @@ fn halvings(first: u16) -> (Vec<u16>, std::collections::BTreeSet<String>, Hand) 
 }
 
 #[test]
-fn a_refused_block_is_halved_five_times_with_a_new_sid_each_time() {
+fn a_refused_block_is_halved_down_to_256_bytes_with_a_new_sid_each_time() {
     let (sizes, sids, mut hand) = halvings(65535);
-    assert_eq!(sizes, [65535, 32767, 16383, 8191, 4095, 2047]);
-    assert_eq!(sids.len(), 6);
+    assert_eq!(
+        sizes,
+        [65535, 32767, 16383, 8191, 4095, 2047, 1023, 511, 256]
+    );
+    assert_eq!(sids.len(), 9);
     let why = hand.closed().unwrap().why;
     assert!(
         matches!(
@@ -149,7 +152,8 @@ fn a_refused_block_is_halved_five_times_with_a_new_sid_each_time() {
 #[test]
 fn halving_stops_at_256_bytes() {
     assert_eq!(halvings(4096).0, [4096, 2048, 1024, 512, 256]);
-    assert_eq!(halvings(511).0, [511]);
+    assert_eq!(halvings(511).0, [511, 256]);
+    assert_eq!(halvings(256).0, [256]);
     assert_eq!(halvings(1).0, [1]);
 }
 

@@ -10,6 +10,7 @@ mod data;
 mod dump;
 mod half_close;
 mod law;
+mod limits;
 mod message;
 mod mistimed;
 mod model;

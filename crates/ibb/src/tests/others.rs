@@ -307,18 +307,18 @@ fn the_offered_block_and_carrier_are_those_of_the_stream() {
 
 /// Halving a refused block has no end.
 #[test]
-fn a_block_that_is_always_refused_ends_after_six_opens() {
+fn a_block_that_is_always_refused_ends_after_nine_opens() {
     let mut hand = Hand::new(Config::default());
     let options = OpenOptions::default().block_size(block(65_535));
     hand.mux.open(hand.now, &address(ROMEO), options).unwrap();
     let mut opens = 0;
     while let Some(open) = hand.mux.poll_transmit(hand.now) {
         opens += 1;
-        assert!(opens <= 6);
+        assert!(opens <= 9);
         let error = xtls_stanza::StanzaError::new(ErrorType::Modify, Condition::ResourceConstraint);
         hand.answer(&open, Content::Error(error));
     }
-    assert_eq!(opens, 6);
+    assert_eq!(opens, 9);
     assert!(hand.closed().is_some());
 }
 

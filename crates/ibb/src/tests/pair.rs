@@ -126,6 +126,7 @@ impl End {
                 | Event::Writable { id }
                 | Event::PeerClosed { id }
                 | Event::Closed { id, .. } => id,
+                Event::TurnedAway { .. } => panic!("{event:?}"),
             };
             assert!(!self.closed.contains_key(&id), "{event:?} after the end");
             match event {
@@ -135,7 +136,7 @@ impl End {
                 }
                 Event::Opened { .. } => assert!(self.opened.insert(id)),
                 Event::Readable { .. } => drop(self.readable.insert(id)),
-                Event::Writable { .. } | Event::PeerClosed { .. } => {}
+                Event::TurnedAway { .. } | Event::Writable { .. } | Event::PeerClosed { .. } => {}
                 Event::Closed { close, .. } => {
                     self.closed.insert(id, close);
                     self.readable.remove(&id);

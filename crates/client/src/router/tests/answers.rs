@@ -5,7 +5,7 @@ use xtls_stanza::{Condition, ErrorType, StanzaError};
 
 use super::*;
 
-const STRANGER: &str = "mallory@evil.example/den";
+pub(super) const STRANGER: &str = "mallory@evil.example/den";
 pub(super) const FRIEND: &str = NAMES[A];
 
 pub(super) const IBB: &str = "xmlns='http://jabber.org/protocol/ibb'";
@@ -65,7 +65,7 @@ fn requests() -> Vec<String> {
         format!("<anything {IBB}/>"),
         start(),
         format!("<proceed {XTLS}/>"),
-        format!("<data {XTLS}>AAAA</data>"),
+        format!("<data {XTLS} method='x509'>AAAA</data>"),
         format!("<data {XTLS}>!</data>"),
         format!("<close {XTLS}/>"),
         format!("<close {XTLS} sid='s1'/>"),
@@ -181,12 +181,12 @@ fn what_belongs_to_no_tunnel_is_answered_so() {
             cancel,
         ),
         (
-            iq("set", &format!("<data {XTLS}>AAAA</data>")),
+            iq("set", &format!("<data {XTLS} method='x509'>AAAA</data>")),
             Condition::ItemNotFound,
             cancel,
         ),
         (
-            iq("get", &format!("<data {XTLS}>AAAA</data>")),
+            iq("get", &format!("<data {XTLS} method='x509'>AAAA</data>")),
             Condition::FeatureNotImplemented,
             cancel,
         ),
@@ -387,9 +387,31 @@ fn a_flood_of_requests_is_bounded() {
     for _ in 0..10_000 {
         world.router(B).handle(now, ping.clone());
     }
-    assert_eq!(world.ends[B].router.out.len(), 4096);
+    let waiting = std::iter::from_fn(|| world.ends[B].router.out.pop());
+    let weight: usize = waiting.map(|answer| answer.weight()).sum();
+    let one = ping.result(None).weight();
+    assert!(weight <= 262_144 && weight + one > 262_144, "{weight}");
     world.flush(B);
     world.establish(A);
+}
+
+#[test]
+fn requests_of_strangers_with_long_ids_leave_no_more_than_other_answers() {
+    let mut world = World::with(config(A), config(B).accept(Accept::Nobody));
+    let now = world.now;
+    for number in 0..4096 {
+        let id = format!("{number:020000}");
+        let ping = format!(
+            "<iq type='get' id='{id}' from='{STRANGER}' to='{}'><ping xmlns='urn:xmpp:ping'/></iq>",
+            NAMES[B]
+        );
+        let ping = Envelope::read(&ping.into_bytes().into()).unwrap();
+        world.router(B).handle(now, ping);
+    }
+    assert!(world.router(B).is_crowded());
+    let waiting = std::iter::from_fn(|| world.ends[B].router.out.pop());
+    let weight: usize = waiting.map(|answer| answer.weight()).sum();
+    assert!(weight <= 262_144, "{weight}");
 }
 
 proptest! {

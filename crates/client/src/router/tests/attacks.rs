@@ -268,7 +268,7 @@ fn proceed_data_and_closed_of_others_are_nothing_to_the_original_flow() {
     for end in [A, B] {
         for from in others {
             for child in [
-                "<data xmlns='urn:xmpp:tmp:xtls'>QUJD</data>",
+                "<data xmlns='urn:xmpp:tmp:xtls' method='x509'>QUJD</data>",
                 "<close xmlns='urn:xmpp:tmp:xtls'/>",
             ] {
                 let xml = format!("<iq type='set' id='f1'>{child}</iq>");

@@ -12,6 +12,7 @@ mod crossing;
 mod early;
 mod endings;
 mod judging;
+mod limits;
 mod opens;
 mod original;
 mod patience;

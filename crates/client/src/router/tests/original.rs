@@ -188,6 +188,87 @@ fn data_without_a_flow_finds_nothing() {
     assert_eq!(error.condition, Condition::ItemNotFound);
 }
 
+/// What `<data/>` with this between its tags is answered in a flow that stands, and whether the flow stands still.
+fn data_in_flow(child: &str, unread: bool) -> (Option<Condition>, bool) {
+    let mut world = originals();
+    let ids = world.establish(A);
+    let now = world.now;
+    world.router(B).hold(now, ids[B], true);
+    if unread {
+        // More than the session takes of a reader that reads nothing, so that the last request is not answered.
+        world.fill_up(A, ids[A], 2000);
+    }
+    let answers = world.inject(
+        B,
+        Some(NAMES[A]),
+        &format!("<iq type='set' id='d1'>{child}</iq>"),
+    );
+    let answer = answers.iter().find(|answer| answer.id == "d1");
+    let condition = answer.and_then(|answer| match &answer.content {
+        Content::Error(error) => Some(error.condition),
+        _ => None,
+    });
+    world.router(B).hold(now, ids[B], false);
+    world.wait(Duration::from_secs(1));
+    (condition, world.ended(B, ids[B]).is_none())
+}
+
+#[test]
+fn what_no_peer_may_send_is_answered_with_an_error_and_ends_the_flow() {
+    let ns = "xmlns='urn:xmpp:tmp:xtls'";
+    let too_long = "AAAA".repeat(1366);
+    for child in [
+        format!("<data {ns} method='x509'>A*==</data>"),
+        format!("<data {ns} method='x509'/>"),
+        format!("<data {ns} method='x509'>{too_long}</data>"),
+        format!("<data {ns}>AAAA</data>"),
+        format!("<data {ns} method='openpgp'>AAAA</data>"),
+    ] {
+        let (condition, stands) = data_in_flow(&child, false);
+        assert_eq!(
+            (condition, stands),
+            (Some(Condition::BadRequest), false),
+            "{child}"
+        );
+    }
+    // Whoever does not wait for an answer.
+    let second = format!("<data {ns} method='x509'>AAAA</data>");
+    let (condition, stands) = data_in_flow(&second, true);
+    assert_eq!(
+        (condition, stands),
+        (Some(Condition::UnexpectedRequest), false)
+    );
+}
+
+#[test]
+fn a_request_at_the_border_of_4096_bytes_is_taken() {
+    let text = format!("{}AA==", "AAAA".repeat(1365));
+    let child = format!("<data xmlns='urn:xmpp:tmp:xtls' method='x509'>{text}</data>");
+    // It is no TLS, which is the session's to say: the flow takes it.
+    assert_eq!(data_in_flow(&child, false).0, None);
+}
+
+#[test]
+fn starts_are_limited_as_opens_are() {
+    let ibb = xtls_ibb::Config::default().opens_per_minute(1);
+    let b = config(B).original(true).ibb(ibb).accept(Accept::Anyone);
+    let mut world = World::with(config(A), b);
+    for number in 0..2 {
+        let start = "<iq type='set' id='s1'><start xmlns='urn:xmpp:tmp:xtls'/></iq>";
+        let from = format!("c@north.example/{number}");
+        let answers = world.inject(B, Some(&from), start);
+        match &answers[0].content {
+            Content::Error(error) if number == 1 => {
+                let busy = xtls_stanza::busy::Busy::read(error).unwrap();
+                assert_eq!((busy.most, busy.wait), (1, 60));
+            }
+            content => assert!(matches!(content, Content::Result(_)) && number == 0),
+        }
+    }
+    let now = world.now;
+    assert!(world.router(B).poll_turned_away(now).is_some());
+}
+
 #[test]
 fn a_second_start_does_not_touch_the_first() {
     let mut world = originals();

@@ -1,6 +1,7 @@
 //! Owners that take nothing for a while: memory stays flat, and nothing is lost.
 
 use xtls_session::SendError as Full;
+use xtls_stanza::RawAttr;
 
 use super::super::SendError;
 use super::*;
@@ -101,6 +102,101 @@ fn an_owner_who_takes_nothing_stops_the_sender_and_loses_nothing() {
                 Some("last")
             );
         }
+    }
+}
+
+/// A stanza of about 250 kB, long in the place that its name says.
+fn shaped(shape: &str) -> Stanza {
+    let long = || "x".repeat(250_000);
+    let plain = || Stanza::new(Kind::Message).with_id("m1");
+    let child = |element: &Element| plain().with_child(element);
+    let attribute = |name: &str, value: &str| {
+        let attribute = RawAttr::new(name, value).unwrap();
+        Stanza {
+            extra: vec![attribute],
+            ..plain()
+        }
+    };
+    match shape {
+        "body" => message("m1", &long()),
+        "id" => plain().with_id(long()),
+        "language" => Stanza {
+            lang: Some(long()),
+            ..plain()
+        },
+        "attribute" => attribute("a", &long()),
+        "attribute's name" => attribute(&long(), "a"),
+        "declaration" => attribute("xmlns:p", &long()),
+        "many attributes" => {
+            let extra = (0..60).map(|n| RawAttr::new(format!("a{n}"), "x".repeat(4000)).unwrap());
+            Stanza {
+                extra: extra.collect(),
+                ..plain()
+            }
+        }
+        "tiny elements" => Stanza {
+            children: "<b/>".repeat(62_000).into(),
+            ..plain()
+        },
+        "namespace" => child(&Element::new("b", long())),
+        "attribute of a child" => child(&Element::new("b", "jabber:client").with_attr("a", long())),
+        // Refused, which is told with what was refused.
+        "type" => Stanza {
+            type_: Some(long()),
+            kind: Kind::Presence,
+            ..plain()
+        },
+        "refused payload" => child(&Element::new(long(), "jabber:iq:roster")),
+        "refused namespace" => child(&Element::new("b", format!("urn:xmpp:sm:{}", long()))),
+        _ => panic!("{shape}"),
+    }
+}
+
+#[test]
+fn a_reader_that_reads_nothing_is_sent_at_most_1_mib_however_stanzas_are_shaped() {
+    for shape in [
+        "body",
+        "id",
+        "language",
+        "attribute",
+        "attribute's name",
+        "declaration",
+        "many attributes",
+        "tiny elements",
+        "namespace",
+        "attribute of a child",
+        "type",
+        "refused payload",
+        "refused namespace",
+    ] {
+        let mut world = World::new();
+        let ids = world.establish(A);
+        world.ends[B].taking = false;
+        let stanza = shaped(shape);
+        let mut length = Vec::new();
+        stanza.write(&mut length);
+        let mut sent = 0;
+        loop {
+            let now = world.now;
+            match world.router(A).send(now, ids[A], &stanza) {
+                Ok(()) => sent += length.len(),
+                Err(SendError::Session(Full::Full)) => {
+                    if !(world.deliver(A) | world.deliver(B)) {
+                        break;
+                    }
+                }
+                Err(error) => panic!("{shape}: {error}"),
+            }
+            assert!(sent <= 1 << 20, "{shape}: {sent} bytes were sent");
+        }
+        assert!(sent >= 250_000, "{shape}: {sent}");
+        // All of it is there for a reader that comes back.
+        let stanzas = sent / length.len();
+        world.ends[B].taking = true;
+        world.settle();
+        let told = world.whats(B, ids[B]);
+        let told = told.filter(|what| matches!(what, What::Stanza(_) | What::Refused(_)));
+        assert_eq!(told.count(), stanzas, "{shape}");
     }
 }
 

@@ -1,0 +1,266 @@
+//! Why a request for a tunnel was turned away for now: the limit, and how long to wait (our extension).
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::condition::{Condition, ErrorType, StanzaError};
+use crate::element::Element;
+use crate::ns;
+
+/// The namespace of `<limit/>`.
+pub const NS: &str = ns::XTLS_LIMIT;
+
+/// The longest wait that is believed, in seconds: a day.
+const MAX_WAIT: u32 = 86_400;
+
+/// A limit that a request for a tunnel has met. Its name is that of the setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Limit {
+    /// Opens in a minute from one bare address.
+    OpensPerMinute,
+    /// The same from a bare address whose key is known.
+    OpensPerMinuteKnown,
+    /// Opens in a minute from everybody together.
+    OpensPerMinuteInAll,
+    /// Streams at a time.
+    Streams,
+    /// Streams at a time that one bare address opened.
+    StreamsPerPeer,
+    /// Opens at a time that wait for the owner's word.
+    Pending,
+    /// The same from one bare address.
+    PendingPerPeer,
+    /// Unfinished handshakes at a time.
+    Unfinished,
+    /// The same with one bare address.
+    UnfinishedPerPeer,
+    /// New tunnels that the application has not taken.
+    Incoming,
+}
+
+impl Limit {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::OpensPerMinute,
+        Self::OpensPerMinuteKnown,
+        Self::OpensPerMinuteInAll,
+        Self::Streams,
+        Self::StreamsPerPeer,
+        Self::Pending,
+        Self::PendingPerPeer,
+        Self::Unfinished,
+        Self::UnfinishedPerPeer,
+        Self::Incoming,
+    ];
+
+    /// Its name on the wire and in options.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OpensPerMinute => "opens-per-minute",
+            Self::OpensPerMinuteKnown => "opens-per-minute-known",
+            Self::OpensPerMinuteInAll => "opens-per-minute-in-all",
+            Self::Streams => "streams",
+            Self::StreamsPerPeer => "streams-per-peer",
+            Self::Pending => "pending",
+            Self::PendingPerPeer => "pending-per-peer",
+            Self::Unfinished => "unfinished",
+            Self::UnfinishedPerPeer => "unfinished-per-peer",
+            Self::Incoming => "incoming",
+        }
+    }
+
+    /// What is counted: one, several, and what makes it this limit.
+    fn words(self) -> [&'static str; 3] {
+        match self {
+            Self::OpensPerMinute => ["open", "opens", " a minute from one address"],
+            Self::OpensPerMinuteKnown => ["open", "opens", " a minute from an address it knows"],
+            Self::OpensPerMinuteInAll => ["open", "opens", " a minute from everybody together"],
+            Self::Streams => ["stream", "streams", " at a time"],
+            Self::StreamsPerPeer => ["stream", "streams", " at a time from one address"],
+            Self::Pending => ["unanswered open", "unanswered opens", " at a time"],
+            Self::PendingPerPeer => [
+                "unanswered open",
+                "unanswered opens",
+                " at a time from one address",
+            ],
+            Self::Unfinished => [
+                "unfinished handshake",
+                "unfinished handshakes",
+                " at a time",
+            ],
+            Self::UnfinishedPerPeer => [
+                "unfinished handshake",
+                "unfinished handshakes",
+                " at a time from one address",
+            ],
+            Self::Incoming => [
+                "new tunnel",
+                "new tunnels",
+                " that its application has not taken",
+            ],
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Limit {
+    type Err = UnknownLimit;
+
+    fn from_str(name: &str) -> Result<Self, UnknownLimit> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|limit| limit.name() == name).ok_or(UnknownLimit)
+    }
+}
+
+/// No limit has this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no limit has this name")]
+pub struct UnknownLimit;
+
+/// A request for a tunnel met a limit.
+///
+/// It travels as the application's own condition in a `policy-violation` of type `wait`:
+/// `<limit xmlns='urn:xmpp:tmp:xtls#limit' name='opens-per-minute' most='6' wait='37'/>`. What is shown to a person is made
+/// from the name and the two numbers, so that a peer puts no words into our mouth.
+///
+/// ```
+/// use xtls_stanza::busy::{Busy, Limit};
+///
+/// let busy = Busy { limit: Limit::OpensPerMinute, most: 6, wait: 37 };
+/// assert_eq!(busy.to_string(), "accepts 6 opens a minute from one address, try again in 37 s");
+/// assert_eq!(Busy::read(&busy.to_error()), Some(busy));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy {
+    /// Which limit.
+    pub limit: Limit,
+    /// How many it allows.
+    pub most: u32,
+    /// After how many seconds it is worth trying again.
+    pub wait: u32,
+}
+
+impl Busy {
+    /// What an error says about this; `None` if it holds no `<limit/>`, or one that cannot be read or is not known here.
+    #[must_use]
+    pub fn read(error: &StanzaError) -> Option<Self> {
+        let element = error.app.as_ref().filter(|app| app.is("limit", NS))?;
+        let number = |name| {
+            let text: &str = element.attr(name)?;
+            let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+            text.parse().ok().filter(|_| digits)
+        };
+        Some(Self {
+            limit: element.attr("name")?.parse().ok()?,
+            most: number("most")?,
+            wait: number("wait").map(|wait: u32| wait.min(MAX_WAIT))?,
+        })
+    }
+
+    /// The error that says it: `policy-violation` of type `wait`, the same in words and for programs.
+    #[must_use]
+    pub fn to_error(self) -> StanzaError {
+        let limit = Element::new("limit", NS)
+            .with_attr("name", self.limit.name())
+            .with_attr("most", self.most.to_string())
+            .with_attr("wait", self.wait.to_string());
+        StanzaError::new(ErrorType::Wait, Condition::PolicyViolation)
+            .with_text(self.to_string())
+            .with_app(limit)
+    }
+}
+
+/// As a clause about the end that has the limit: "accepts 6 opens a minute from one address, try again in 37 s".
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limit, most, wait } = self;
+        let [one, several, which] = limit.words();
+        let what = if *most == 1 { one } else { several };
+        write!(f, "accepts {most} {what}{which}, try again in {wait} s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_app(app: Element) -> StanzaError {
+        StanzaError::new(ErrorType::Wait, Condition::PolicyViolation).with_app(app)
+    }
+
+    fn limit() -> Element {
+        Element::new("limit", NS)
+            .with_attr("name", "streams")
+            .with_attr("most", "64")
+            .with_attr("wait", "10")
+    }
+
+    #[test]
+    fn what_is_no_limit_or_cannot_be_read_is_none() {
+        let bare = StanzaError::new(ErrorType::Wait, Condition::PolicyViolation);
+        assert_eq!(Busy::read(&bare), None);
+        assert!(Busy::read(&with_app(limit())).is_some());
+        for wrong in [
+            Element::new("limit", "urn:other")
+                .with_attr("name", "streams")
+                .with_attr("most", "64")
+                .with_attr("wait", "10"),
+            Element::new("limit", NS).with_attr("name", "streams"),
+            limit().with_attr("most", "+6"),
+            limit().with_attr("most", ""),
+            limit().with_attr("wait", "-1"),
+            limit().with_attr("wait", "4294967296"),
+            limit().with_attr("name", "streams of words"),
+        ] {
+            assert_eq!(Busy::read(&with_app(wrong.clone())), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_believed_up_to_a_day() {
+        for (told, believed) in [("0", 0), ("86400", 86_400), ("86401", 86_400)] {
+            let error = with_app(limit().with_attr("wait", told));
+            assert_eq!(Busy::read(&error).map(|busy| busy.wait), Some(believed));
+        }
+    }
+
+    #[test]
+    fn every_limit_has_a_name_and_a_sentence_of_its_own_and_comes_back() {
+        let mut sentences = std::collections::BTreeSet::new();
+        for limit in Limit::ALL {
+            assert_eq!(limit.name().parse(), Ok(limit));
+            let busy = Busy {
+                limit,
+                most: 3,
+                wait: 7,
+            };
+            let error = StanzaError::read(&busy.to_error().to_element());
+            assert_eq!(Busy::read(&error), Some(busy));
+            assert_eq!(
+                (error.condition, error.kind),
+                (Condition::PolicyViolation, ErrorType::Wait)
+            );
+            assert_eq!(error.text, Some(busy.to_string()));
+            sentences.insert(busy.to_string());
+        }
+        assert_eq!(sentences.len(), Limit::ALL.len());
+        assert_eq!("Streams".parse::<Limit>(), Err(UnknownLimit));
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        let busy = Busy {
+            limit: Limit::Incoming,
+            most: 1,
+            wait: 10,
+        };
+        let said = "accepts 1 new tunnel that its application has not taken, try again in 10 s";
+        assert_eq!(busy.to_string(), said);
+    }
+}
