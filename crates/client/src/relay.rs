@@ -4,19 +4,20 @@
 //! crosses it as XML text, so what a server would see is what its watchers see. Its limits imitate those that servers
 //! ship with.
 
+mod mailbox;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 use xtls_stanza::{Address, Condition, Envelope, ErrorType, Familiar, Kind, Stanza, StanzaError};
 
 use crate::uplink::{Inbound, LinkError, Uplink};
+use mailbox::{Mailbox, Undelivered};
 
 /// What the relay lets through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +61,9 @@ impl Limits {
         self
     }
 
-    /// Bytes that may wait for one link that does not read; beyond it the link is cut. Default 8 MiB.
+    /// Bytes that may wait for one link, and bytes of one link that may be on their way. Default 8 MiB. Senders share them:
+    /// each waits when its part is as large as what is left. What comes for a link that has read nothing for 30 s is
+    /// bounced.
     #[must_use]
     pub fn queue(mut self, bytes: usize) -> Self {
         self.queue = bytes;
@@ -81,49 +84,29 @@ pub struct Seen {
     pub xml: Bytes,
 }
 
-/// A running relay. Clones are handles to the same one; it stops when all handles and links are gone.
+/// A running relay. Clones are handles to the same one; it lives as long as any handle or link.
 #[derive(Debug, Clone)]
 pub struct Relay {
-    asks: mpsc::UnboundedSender<Ask>,
+    table: Arc<Mutex<Table>>,
     limits: Limits,
-}
-
-enum Ask {
-    Attach {
-        address: Address,
-        link: Mailbox,
-        done: oneshot::Sender<Result<LinkId, LinkError>>,
-    },
-    Watch(mpsc::UnboundedSender<Seen>),
-    Route {
-        from: Address,
-        link: LinkId,
-        xml: Bytes,
-    },
-    Detach {
-        address: Address,
-        link: LinkId,
-    },
 }
 
 /// Tells the links of one address apart, of which there may be one after the other.
 type LinkId = u64;
 
-/// The relay's end of a link: what waits for it, and how much that is.
-struct Mailbox {
-    /// Given by the relay.
-    id: LinkId,
-    sender: mpsc::UnboundedSender<Bytes>,
-    waiting: Arc<AtomicUsize>,
-}
-
 impl Relay {
-    /// Starts a relay as a task of the current runtime.
+    /// Starts a relay. Its links need a runtime.
     #[must_use]
     pub fn start(limits: Limits) -> Self {
-        let (asks, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(serve(receiver, limits));
-        Self { asks, limits }
+        let table = Table {
+            links: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            next: 0,
+            watchers: Vec::new(),
+            started: Instant::now(),
+        };
+        let table = Arc::new(Mutex::new(table));
+        Self { table, limits }
     }
 
     /// Binds an address.
@@ -131,33 +114,15 @@ impl Relay {
     /// # Errors
     /// [`LinkError::Conflict`] when it is bound already.
     pub async fn attach(&self, address: Address) -> Result<RelayLink, LinkError> {
-        let (sender, inbound) = mpsc::unbounded_channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let (done, attached) = oneshot::channel();
-        let link = Mailbox {
-            id: 0,
-            sender,
-            waiting: Arc::clone(&waiting),
-        };
-        self.asks
-            .send(Ask::Attach {
-                address: address.clone(),
-                link,
-                done,
-            })
-            .map_err(|_| LinkError::Lost("the relay has stopped".to_owned()))?;
-        let id = attached
-            .await
-            .map_err(|_| LinkError::Lost("the relay has stopped".to_owned()))??;
+        let mailbox = Arc::new(Mailbox::new(self.limits.queue));
+        let id = self.table().attach(&address, &mailbox)?;
         let (outbound, paced) = mpsc::channel(PENDING);
-        let (asks, limits) = (self.asks.clone(), self.limits);
-        tokio::spawn(pace(address.clone(), id, paced, asks, limits));
+        tokio::spawn(pace(self.clone(), address.clone(), id, paced));
         Ok(RelayLink {
             address,
-            inbound,
-            waiting,
+            mailbox,
             outbound: Some(outbound),
-            limits,
+            limits: self.limits,
             familiar: Familiar::default(),
             ended: None,
         })
@@ -167,18 +132,63 @@ impl Relay {
     #[must_use]
     pub fn watch(&self) -> mpsc::UnboundedReceiver<Seen> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        // A relay that has stopped has nothing to show: the receiver is at its end.
-        let _ = self.asks.send(Ask::Watch(sender));
+        self.table().watchers.push(sender);
         receiver
     }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // Nothing in here can be left half done.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stamps the sender and delivers, or bounces. Waits while the addressee has no room for more of this sender.
+    async fn route(&self, from: &Address, link: LinkId, xml: &Bytes) {
+        let stanza = {
+            let mut table = self.table();
+            if table.cut.contains(&link) {
+                return;
+            }
+            let Ok(mut stanza) = Stanza::read(xml) else {
+                // A server ends the stream of a client that sends what is not XML.
+                table.cut(from);
+                return;
+            };
+            stanza.from = Some(from.clone());
+            table.show(from, &stanza);
+            stanza
+        };
+        let to = stanza.to.clone();
+        let mailbox = to.and_then(|to| self.table().mailbox(&to));
+        let undelivered = match mailbox {
+            Some(mailbox) => mailbox.put(from, written(&stanza, xml.len())).await.err(),
+            None => Some(Undelivered::Gone),
+        };
+        let Some(bounce) = undelivered.and_then(|why| bounce(&stanza, why)) else {
+            return;
+        };
+        let mut table = self.table();
+        if let Some(sender) = &bounce.from {
+            table.show(sender, &bounce);
+        }
+        if let Some(mailbox) = table.mailbox(from) {
+            mailbox.offer(from, &written(&bounce, 0));
+        }
+    }
+}
+
+/// The stanza as text, in memory of its length and little more than was `expected`.
+fn written(stanza: &Stanza, expected: usize) -> Bytes {
+    let mut xml = Vec::with_capacity(expected.saturating_add(STAMP));
+    stanza.write(&mut xml);
+    xml.shrink_to_fit();
+    xml.into()
 }
 
 /// One bound address at a [`Relay`].
 #[derive(Debug)]
 pub struct RelayLink {
     address: Address,
-    inbound: mpsc::UnboundedReceiver<Bytes>,
-    waiting: Arc<AtomicUsize>,
+    mailbox: Arc<Mailbox>,
     /// Until the link has ended.
     outbound: Option<mpsc::Sender<Bytes>>,
     limits: Limits,
@@ -189,13 +199,19 @@ pub struct RelayLink {
 impl RelayLink {
     /// Ends the link: the address is free once what was sent has been routed.
     fn end(&mut self, why: LinkError) -> LinkError {
-        self.inbound.close();
+        self.mailbox.leave();
         self.outbound = None;
         self.ended.get_or_insert(why).clone()
     }
 
     fn cut(&mut self) -> LinkError {
         self.end(LinkError::Lost("the relay has cut the link".to_owned()))
+    }
+}
+
+impl Drop for RelayLink {
+    fn drop(&mut self) {
+        self.mailbox.leave();
     }
 }
 
@@ -209,10 +225,9 @@ impl Uplink for RelayLink {
             if let Some(ended) = &self.ended {
                 return Err(ended.clone());
             }
-            let Some(xml) = self.inbound.recv().await else {
+            let Some(xml) = self.mailbox.next().await else {
                 return Err(self.cut());
             };
-            self.waiting.fetch_sub(xml.len(), Ordering::AcqRel);
             match Envelope::read_familiar(&xml, &mut self.familiar) {
                 Ok(envelope) => return Ok(Inbound::Envelope(envelope)),
                 Err(error) => {
@@ -259,20 +274,17 @@ impl Uplink for RelayLink {
 }
 
 /// Reads one link at the configured rate, as servers throttle: by not reading.
-async fn pace(
-    address: Address,
-    link: LinkId,
-    mut stanzas: mpsc::Receiver<Bytes>,
-    asks: mpsc::UnboundedSender<Ask>,
-    limits: Limits,
-) {
-    let (delayed, mut due) = mpsc::channel::<(Instant, Ask)>(UNDER_WAY);
-    let delay = async move {
-        while let Some((at, ask)) = due.recv().await {
-            sleep_until(at).await;
-            if asks.send(ask).is_err() {
-                return;
+async fn pace(relay: Relay, address: Address, link: LinkId, mut stanzas: mpsc::Receiver<Bytes>) {
+    let (delayed, mut due) = mpsc::channel::<(Instant, Bytes, OwnedSemaphorePermit)>(UNDER_WAY);
+    let limits = relay.limits;
+    let room = Arc::new(Semaphore::new(limits.queue.min(Semaphore::MAX_PERMITS)));
+    let delay = async {
+        while let Some((at, xml, _room)) = due.recv().await {
+            // A timer is coarse: what is due goes at once.
+            if at > Instant::now() {
+                sleep_until(at).await;
             }
+            relay.route(&address, link, &xml).await;
         }
     };
     let read = async move {
@@ -283,142 +295,79 @@ async fn pace(
                 free += Duration::from_secs_f64(xml.len() as f64 / f64::from(rate));
                 sleep_until(free).await;
             }
-            let from = address.clone();
-            let route = Ask::Route { from, link, xml };
+            let weight = xml.len().min(limits.queue);
+            let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+            let Ok(place) = Arc::clone(&room).acquire_many_owned(weight).await else {
+                return;
+            };
             let at = Instant::now() + limits.latency;
-            if delayed.send((at, route)).await.is_err() {
+            if delayed.send((at, xml, place)).await.is_err() {
                 return;
             }
         }
-        let at = Instant::now() + limits.latency;
-        // A relay that has stopped has let go already.
-        let _ = delayed.send((at, Ask::Detach { address, link })).await;
     };
     tokio::join!(delay, read);
+    // The farewell takes its time as well.
+    if !limits.latency.is_zero() {
+        sleep_until(Instant::now() + limits.latency).await;
+    }
+    relay.table().detach(&address, link);
 }
 
+#[derive(Debug)]
 struct Table {
-    links: BTreeMap<Address, Mailbox>,
+    links: BTreeMap<Address, (LinkId, Arc<Mailbox>)>,
     /// Links that the relay has cut and that do not know it yet.
     cut: BTreeSet<LinkId>,
     next: LinkId,
     watchers: Vec<mpsc::UnboundedSender<Seen>>,
-    limits: Limits,
     started: Instant,
 }
 
-fn serve(
-    mut asks: mpsc::UnboundedReceiver<Ask>,
-    limits: Limits,
-) -> impl Future<Output = ()> + Send {
-    let mut table = Table {
-        links: BTreeMap::new(),
-        cut: BTreeSet::new(),
-        next: 0,
-        watchers: Vec::new(),
-        limits,
-        started: Instant::now(),
-    };
-    async move {
-        while let Some(ask) = asks.recv().await {
-            match ask {
-                Ask::Attach {
-                    address,
-                    link,
-                    done,
-                } => {
-                    let _ = done.send(table.attach(address, link));
-                }
-                Ask::Watch(watcher) => table.watchers.push(watcher),
-                Ask::Route { from, link, xml } => table.route(&from, link, &xml),
-                Ask::Detach { address, link } => table.detach(&address, link),
-            }
-        }
-    }
-}
-
 impl Table {
-    fn attach(&mut self, address: Address, mut link: Mailbox) -> Result<LinkId, LinkError> {
-        let bound = self.links.get(&address);
-        if bound.is_some_and(|link| !link.sender.is_closed()) {
+    fn attach(&mut self, address: &Address, mailbox: &Arc<Mailbox>) -> Result<LinkId, LinkError> {
+        let bound = self.links.get(address);
+        if bound.is_some_and(|(_, mailbox)| !mailbox.is_closed()) {
             return Err(LinkError::Conflict(address.to_string()));
         }
         self.next += 1;
-        link.id = self.next;
-        self.links.insert(address, link);
+        let link = (self.next, Arc::clone(mailbox));
+        self.links.insert(address.clone(), link);
         Ok(self.next)
+    }
+
+    fn mailbox(&self, address: &Address) -> Option<Arc<Mailbox>> {
+        self.links
+            .get(address)
+            .map(|(_, mailbox)| Arc::clone(mailbox))
     }
 
     /// The link has ended at its own end. The address may be another's by now.
     fn detach(&mut self, address: &Address, link: LinkId) {
         self.cut.remove(&link);
-        if self
-            .links
-            .get(address)
-            .is_some_and(|found| found.id == link)
-        {
+        if self.links.get(address).is_some_and(|(id, _)| *id == link) {
             self.links.remove(address);
         }
     }
 
     /// Ends a link from here.
     fn cut(&mut self, address: &Address) {
-        if let Some(link) = self.links.remove(address) {
-            self.cut.insert(link.id);
+        if let Some((id, mailbox)) = self.links.remove(address) {
+            mailbox.close();
+            self.cut.insert(id);
         }
-    }
-
-    /// Stamps the sender and delivers, or bounces.
-    fn route(&mut self, from: &Address, link: LinkId, xml: &Bytes) {
-        if self.cut.contains(&link) {
-            return;
-        }
-        let Ok(mut stanza) = Stanza::read(xml) else {
-            // A server ends the stream of a client that sends what is not XML.
-            self.cut(from);
-            return;
-        };
-        stanza.from = Some(from.clone());
-        let to = stanza.to.clone();
-        self.show(from, &stanza);
-        let delivered = to.as_ref().is_some_and(|to| self.deliver(to, &stanza));
-        if !delivered && let Some(bounce) = bounce(&stanza) {
-            if let Some(sender) = &bounce.from {
-                self.show(&sender.clone(), &bounce);
-            }
-            self.deliver(from, &bounce);
-        }
-    }
-
-    fn deliver(&mut self, to: &Address, stanza: &Stanza) -> bool {
-        let Some(link) = self.links.get(to) else {
-            return false;
-        };
-        let mut xml = Vec::new();
-        stanza.write(&mut xml);
-        let waiting = link
-            .waiting
-            .fetch_add(xml.len(), Ordering::AcqRel)
-            .saturating_add(xml.len());
-        if waiting > self.limits.queue || link.sender.send(xml.into()).is_err() {
-            self.cut(to);
-            return false;
-        }
-        true
     }
 
     fn show(&mut self, from: &Address, stanza: &Stanza) {
         if self.watchers.is_empty() {
             return;
         }
-        let mut xml = Vec::new();
-        stanza.write(&mut xml);
         let at = self.started.elapsed();
         let seen = Seen {
             at,
             from: from.clone(),
             to: stanza.to.clone(),
-            xml: xml.into(),
+            xml: written(stanza, 0),
         };
         self.watchers
             .retain(|watcher| watcher.send(seen.clone()).is_ok());
@@ -426,7 +375,7 @@ impl Table {
 }
 
 /// The error for a stanza that found nobody: requests and messages get one, everything else is dropped (RFC 6121 §8.5).
-fn bounce(stanza: &Stanza) -> Option<Stanza> {
+fn bounce(stanza: &Stanza, why: Undelivered) -> Option<Stanza> {
     let wanted = match (stanza.kind, stanza.type_.as_deref()) {
         (Kind::Iq, Some("get" | "set")) => true,
         (Kind::Message, type_) => type_ != Some("error"),
@@ -441,7 +390,10 @@ fn bounce(stanza: &Stanza) -> Option<Stanza> {
     bounce.to.clone_from(&stanza.from);
     bounce.from.clone_from(&stanza.to);
     let mut children = Vec::new();
-    let error = StanzaError::new(ErrorType::Cancel, Condition::ServiceUnavailable);
+    let error = match why {
+        Undelivered::Gone => StanzaError::new(ErrorType::Cancel, Condition::ServiceUnavailable),
+        Undelivered::Stalled => StanzaError::new(ErrorType::Wait, Condition::ResourceConstraint),
+    };
     error.to_element().write("jabber:client", &mut children);
     bounce.children = children.into();
     Some(bounce)
@@ -450,8 +402,12 @@ fn bounce(stanza: &Stanza) -> Option<Stanza> {
 /// Stanzas of one link that the relay has not read yet; then `send` waits.
 const PENDING: usize = 64;
 
-/// Stanzas of one link that are on their way through the relay; then it does not read on.
+/// Stanzas of one link that are on their way through the relay, beside [`Limits::queue`] bytes of them; then it does not
+/// read on.
 const UNDER_WAY: usize = 1024;
+
+/// Room for what the relay adds to a stanza: the sender's address.
+const STAMP: usize = 128;
 
 #[cfg(test)]
 #[path = "relay_tests.rs"]

@@ -191,36 +191,88 @@ async fn a_stanza_that_is_too_long_cuts_its_senders_link_for_good() {
     relay.attach(address(A)).await.unwrap();
 }
 
+/// Sends until that takes longer than a second; how many stanzas went out.
+async fn flood(link: &mut RelayLink, to: &str, id: &str) -> usize {
+    for sent in 0..10_000 {
+        let send = link.send(ping(to, id));
+        if tokio::time::timeout(Duration::from_secs(1), send)
+            .await
+            .is_err()
+        {
+            return sent;
+        }
+    }
+    panic!("there is no limit");
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_link_that_is_not_read_is_cut_and_its_senders_are_told() {
-    let (relay, mut a, mut b) = two(Limits::default().queue(2000)).await;
+async fn who_sends_more_than_is_read_waits_and_the_link_of_the_other_stands() {
+    let (_relay, mut a, mut b) = two(Limits::default().queue(20_000)).await;
+    let sent = flood(&mut a, B, "flood").await;
+    for _ in 0..sent {
+        assert_eq!(next(&mut b).await.id, "flood");
+    }
+    // Nothing was bounced, and both go on.
+    b.send(ping(A, "i1")).await.unwrap();
+    assert_eq!(next(&mut a).await.id, "i1");
+    a.send(ping(B, "i2")).await.unwrap();
+    assert_eq!(next(&mut b).await.id, "i2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_leaves_room_and_turns_to_others() {
+    let (relay, mut a, mut b) = two(Limits::default().queue(20_000)).await;
+    let friend = "friend@south.example/three";
+    let mut c = relay.attach(address(friend)).await.unwrap();
+    let flooded = flood(&mut a, B, &"x".repeat(1000)).await;
+    for number in 0..5 {
+        c.send(ping(B, &format!("i{number}"))).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let mut before = 0;
+    for number in 0..5 {
+        loop {
+            let envelope = next(&mut b).await;
+            if envelope.from == Some(address(friend)) {
+                assert_eq!(envelope.id, format!("i{number}"));
+                break;
+            }
+            before += 1;
+        }
+    }
+    assert!(before <= 3 && flooded > 10, "{before} of {flooded}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_for_a_link_that_reads_nothing_for_30_s_is_bounced_until_it_reads() {
+    let (_relay, mut a, mut b) = two(Limits::default().queue(2000)).await;
+    let started = Instant::now();
     let mut sent = 0;
     let bounce = loop {
-        a.send(ping(B, &format!("i{sent}"))).await.unwrap();
-        sent += 1;
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        if let Ok(Ok(Inbound::Envelope(bounce))) =
-            tokio::time::timeout(Duration::ZERO, a.next()).await
-        {
-            break bounce;
+        tokio::select! {
+            bounce = next(&mut a) => break bounce,
+            () = tokio::time::sleep(Duration::from_millis(1)) => {}
         }
-        assert!(sent < 100, "there is no limit");
+        if let Ok(done) = tokio::time::timeout(Duration::ZERO, a.send(ping(B, "i1"))).await {
+            done.unwrap();
+            sent += 1;
+        }
     };
-    assert!(is_refusal(&bounce));
-    for number in 0..sent - 1 {
-        assert_eq!(
-            next(&mut b).await.id,
-            format!("i{number}"),
-            "what had come is read"
-        );
-    }
-    let error = b.next().await.unwrap_err();
-    assert_eq!(b.next().await, Err(error.clone()));
-    assert_eq!(b.send(ping(A, "late")).await, Err(error));
-    // The address is free, and the cut link's words are nobody's.
-    let mut again = relay.attach(address(B)).await.unwrap();
-    a.send(ping(B, "i1")).await.unwrap();
-    assert_eq!(next(&mut again).await.id, "i1");
+    let took = started.elapsed();
+    assert!((30..31).contains(&took.as_secs()), "{took:?}");
+    assert!(matches!(&bounce.content, Content::Error(error)
+        if (error.condition, error.kind) == (Condition::ResourceConstraint, ErrorType::Wait)));
+    assert!(sent < 100, "{sent}");
+    // Its link stands, and what had come is read.
+    assert_eq!(next(&mut b).await.id, "i1");
+    while tokio::time::timeout(Duration::from_secs(1), next(&mut b))
+        .await
+        .is_ok()
+    {}
+    b.send(ping(A, "back")).await.unwrap();
+    while next(&mut a).await.id != "back" {}
+    a.send(ping(B, "again")).await.unwrap();
+    assert_eq!(next(&mut b).await.id, "again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -329,15 +381,7 @@ async fn a_request_that_breaks_the_rules_is_answered_for_its_reader() {
     let xml = format!(
         "<iq xmlns='jabber:client' type='set' id='i1' to='{B}'><a xmlns='x'/><b xmlns='x'/></iq>"
     );
-    let route = Ask::Route {
-        from: address(A),
-        link: 1,
-        xml: xml.into_bytes().into(),
-    };
-    relay
-        .asks
-        .send(route)
-        .unwrap_or_else(|_| panic!("the relay runs"));
+    relay.route(&address(A), 1, &xml.into_bytes().into()).await;
     let mut a = a;
     let (answer, _) = tokio::join!(
         next(&mut a),
@@ -350,15 +394,9 @@ async fn a_request_that_breaks_the_rules_is_answered_for_its_reader() {
 #[tokio::test(start_paused = true)]
 async fn what_is_no_xml_cuts_its_sender() {
     let (relay, mut a, mut b) = two(Limits::default()).await;
-    let route = Ask::Route {
-        from: address(A),
-        link: 1,
-        xml: Bytes::from_static(b"<iq"),
-    };
     relay
-        .asks
-        .send(route)
-        .unwrap_or_else(|_| panic!("the relay runs"));
+        .route(&address(A), 1, &Bytes::from_static(b"<iq"))
+        .await;
     assert!(matches!(a.next().await, Err(LinkError::Lost(_))));
     b.send(ping(A, "i1")).await.unwrap();
     assert!(is_refusal(&next(&mut b).await));
