@@ -10,6 +10,8 @@
 
 #[path = "client/bytes.rs"]
 mod bytes;
+#[path = "client/crowd.rs"]
+mod crowd;
 #[path = "client/flow.rs"]
 mod flow;
 #[path = "client/lifetime.rs"]

@@ -145,11 +145,20 @@ impl<U: Uplink> Driver<U> {
     /// Takes what has come meanwhile. While the link takes nothing it is still read: a server that waits for us to read
     /// may be what we wait for.
     fn take_in(&mut self, next: &mut Option<Envelope>) -> Result<(), LinkError> {
+        let mut weight = 0_usize;
         for _ in 0..BATCH {
             let Some(inbound) = at_once(self.uplink.next()) else {
                 break;
             };
-            self.on_inbound(inbound?, next);
+            let inbound = inbound?;
+            if let Inbound::Envelope(envelope) = &inbound {
+                weight = weight.saturating_add(envelope.weight());
+            }
+            self.on_inbound(inbound, next);
+            // Many or large, what answers to it does not wait for the rest.
+            if weight >= LOAD {
+                break;
+            }
         }
         Ok(())
     }
@@ -489,6 +498,9 @@ fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
 
 /// Commands, or stanzas, taken at one go.
 const BATCH: usize = 64;
+
+/// Weight of stanzas taken at one go, in bytes; one may exceed it.
+const LOAD: usize = 262_144;
 
 /// How long the link may take nothing before it is read in between.
 const STALL: Duration = Duration::from_millis(50);

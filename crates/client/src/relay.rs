@@ -62,8 +62,8 @@ impl Limits {
     }
 
     /// Bytes that may wait for one link, and bytes of one link that may be on their way. Default 8 MiB. Senders share them:
-    /// each waits when its part is as large as what is left. What comes for a link that has read nothing for 30 s is
-    /// bounced.
+    /// each waits when its part is as large as what is left. Answers do not wait, and are dropped; what comes for
+    /// a link that has read nothing for 10 s is bounced.
     #[must_use]
     pub fn queue(mut self, bytes: usize) -> Self {
         self.queue = bytes;
@@ -136,6 +136,11 @@ impl Relay {
         receiver
     }
 
+    /// Ends the link of an address, as a server does that goes down. What has come can still be read.
+    pub fn cut(&self, address: &Address) {
+        self.table().cut(address);
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         // Nothing in here can be left half done.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
@@ -160,7 +165,14 @@ impl Relay {
         let to = stanza.to.clone();
         let mailbox = to.and_then(|to| self.table().mailbox(&to));
         let undelivered = match mailbox {
-            Some(mailbox) => mailbox.put(from, written(&stanza, xml.len())).await.err(),
+            Some(mailbox) if is_answered(&stanza) => {
+                mailbox.put(from, written(&stanza, xml.len())).await.err()
+            }
+            // Whoever does not read its answers must not stop those who give them.
+            Some(mailbox) => {
+                mailbox.offer(from, &written(&stanza, xml.len()));
+                None
+            }
             None => Some(Undelivered::Gone),
         };
         let Some(bounce) = undelivered.and_then(|why| bounce(&stanza, why)) else {
@@ -252,6 +264,8 @@ impl Uplink for RelayLink {
         }
         let mut xml = Vec::new();
         envelope.write(&mut xml);
+        // It waits, perhaps with many others.
+        xml.shrink_to_fit();
         if xml.len() > self.limits.max_stanza {
             // What a server does: the stream error policy-violation, and the connection is gone.
             return Err(self.end(LinkError::Lost(format!(
@@ -374,14 +388,18 @@ impl Table {
     }
 }
 
-/// The error for a stanza that found nobody: requests and messages get one, everything else is dropped (RFC 6121 §8.5).
-fn bounce(stanza: &Stanza, why: Undelivered) -> Option<Stanza> {
-    let wanted = match (stanza.kind, stanza.type_.as_deref()) {
+/// Whether the sender hears of it when the stanza finds nobody.
+fn is_answered(stanza: &Stanza) -> bool {
+    match (stanza.kind, stanza.type_.as_deref()) {
         (Kind::Iq, Some("get" | "set")) => true,
         (Kind::Message, type_) => type_ != Some("error"),
         (Kind::Iq | Kind::Presence, _) => false,
-    };
-    if !wanted {
+    }
+}
+
+/// The error for a stanza that found nobody: requests and messages get one, everything else is dropped (RFC 6121 §8.5).
+fn bounce(stanza: &Stanza, why: Undelivered) -> Option<Stanza> {
+    if !is_answered(stanza) {
         return None;
     }
     let mut bounce = Stanza::new(stanza.kind);

@@ -209,7 +209,7 @@ fn cost(xml: &Bytes) -> usize {
 const SLOT: usize = 128;
 
 /// How long a link may read nothing while its senders wait; then what comes for it is bounced.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

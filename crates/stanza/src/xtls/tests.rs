@@ -62,12 +62,23 @@ fn a_hello_that_is_not_base64_is_refused() {
 #[test]
 fn data_that_is_not_base64_is_refused() {
     assert_eq!(
-        read("<data>QUJD!</data>"),
+        read("<data method='x509'>QUJD!</data>"),
         Err(PayloadError::Base64 {
             element: "data",
             why: Error::Foreign(b'!')
         })
     );
+}
+
+#[test]
+fn data_of_another_method_or_of_none_is_refused() {
+    for data in ["<data>QUJD</data>", "<data method='openpgp'>QUJD</data>"] {
+        let wrong = PayloadError::Attribute {
+            element: "data",
+            attribute: "method",
+        };
+        assert_eq!(read(data), Err(wrong), "{data}");
+    }
 }
 
 #[test]
