@@ -3,21 +3,19 @@
 mod bytes;
 mod command;
 mod handle;
+mod inbound;
 mod trust;
 
-use std::future::Future;
-use std::pin::pin;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, info};
+use tracing::debug;
 use xtls_session::Service;
-use xtls_stanza::{Address, Content, Envelope, Payload, Stanza, xtls};
+use xtls_stanza::{Address, Envelope, Stanza};
 use xtls_tls::trust::Policy;
 
-use crate::client::{SPARE, Tunnel};
+use crate::client::Tunnel;
 use crate::pins::Pins;
 use crate::router::{Event, Gone, OpenError, Router, SendError, TunnelId, TurnedAway, What};
 use crate::uplink::{Inbound, LinkError, Uplink};
@@ -140,62 +138,6 @@ impl<U: Uplink> Driver<U> {
         if self.router.poll_timeout().is_some_and(|due| due.at <= now) {
             self.router.handle_timeout(now);
         }
-    }
-
-    /// Takes what has come meanwhile. While the link takes nothing it is still read: a server that waits for us to read
-    /// may be what we wait for.
-    fn take_in(&mut self, next: &mut Option<Envelope>) -> Result<(), LinkError> {
-        let mut weight = 0_usize;
-        for _ in 0..BATCH {
-            let Some(inbound) = at_once(self.uplink.next()) else {
-                break;
-            };
-            let inbound = inbound?;
-            if let Inbound::Envelope(envelope) = &inbound {
-                weight = weight.saturating_add(envelope.weight());
-            }
-            self.on_inbound(inbound, next);
-            // Many or large, what answers to it does not wait for the rest.
-            if weight >= LOAD {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn on_inbound(&mut self, inbound: Inbound, next: &mut Option<Envelope>) {
-        match inbound {
-            Inbound::Envelope(envelope) => {
-                if is_open(&envelope) {
-                    self.refresh_pins();
-                    self.make_room();
-                }
-                self.router.handle(now(), envelope);
-            }
-            Inbound::Suspended => {
-                info!("the connection to the server is interrupted");
-                self.router.pause(now());
-            }
-            Inbound::Resumed => {
-                info!("the connection to the server is back");
-                self.router.resume(now());
-            }
-            Inbound::Rebound(address) => {
-                // A new binding is a new end: no tunnel survives it, whatever the resource is called.
-                debug!("bound anew");
-                *next = None;
-                self.router.rebind(now(), address);
-                self.router.set_server_limit(self.uplink.stanza_limit());
-            }
-        }
-    }
-
-    /// Tells the router how many tunnels the application has room for, once it has been given those that wait.
-    fn make_room(&mut self) {
-        self.give_out();
-        let room = self.incoming.capacity().saturating_sub(SPARE);
-        let room = if self.incoming.is_closed() { 0 } else { room };
-        self.router.set_incoming_room(room);
     }
 
     fn on_command(&mut self, command: Command) {
@@ -454,13 +396,6 @@ fn is_early(error: &SendError) -> bool {
     matches!(error, SendError::Session(Session::Full | Session::NotOpen))
 }
 
-fn is_open(envelope: &Envelope) -> bool {
-    matches!(
-        envelope.content,
-        Content::Set(Payload::Open(_) | Payload::Xtls(xtls::Control::Start { .. }))
-    )
-}
-
 /// The executor's time, so that paused clocks in tests hold here too.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
@@ -488,19 +423,8 @@ async fn exchange<U: Uplink>(uplink: &mut U, next: Option<&Envelope>) -> Moved {
     }
 }
 
-/// What a cancel-safe future gives without waiting.
-fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => Some(value),
-        Poll::Pending => None,
-    }
-}
-
 /// Commands, or stanzas, taken at one go.
 const BATCH: usize = 64;
-
-/// Weight of stanzas taken at one go, in bytes; one may exceed it.
-const LOAD: usize = 262_144;
 
 /// How long the link may take nothing before it is read in between.
 const STALL: Duration = Duration::from_millis(50);

@@ -131,6 +131,7 @@ mod tests {
                 why,
                 clean: false,
                 unconfirmed: 0,
+                receipt: xtls_session::Receipt::Unaccepted,
             })
         };
         let rejected = || xtls_ibb::Why::Rejected(error());
