@@ -68,7 +68,7 @@ fn what_carries_a_tunnel_is_recorded_without_its_bytes() {
             6,
         ),
         (
-            "<iq from='a@b/c' id='1' type='set'><data xmlns='urn:xmpp:tmp:xtls'>c2VjcmV0</data></iq>",
+            "<iq from='a@b/c' id='1' type='set'><data xmlns='urn:xmpp:tmp:xtls' method='x509'>c2VjcmV0</data></iq>",
             6,
         ),
         ("<iq from='a@b/c' id='1' type='result'/>", 0),
