@@ -321,6 +321,19 @@ async fn latency_delays_and_keeps_the_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_a_delay_a_stanza_waits_for_no_timer() {
+    let (_relay, mut a, mut b) = two(Limits::default()).await;
+    let started = Instant::now();
+    for number in 0..100 {
+        a.send(ping(B, &format!("i{number}"))).await.unwrap();
+        let request = next(&mut b).await;
+        b.send(request.result(None)).await.unwrap();
+        next(&mut a).await;
+    }
+    assert_eq!(started.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rate_is_kept_and_the_sender_waits() {
     let (_relay, mut a, mut b) = two(Limits::default().rate(1000)).await;
     let length = {
