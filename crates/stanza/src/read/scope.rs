@@ -28,8 +28,6 @@ struct Binding<'a> {
     /// Empty for the default namespace.
     prefix: &'a str,
     uri: Cow<'a, str>,
-    /// The same for trees, which share it. Made when the first of them needs it.
-    namespace: Option<Namespace>,
     /// The first prefix in scope with the same namespace, by its place: two names are compared by it, and not by texts
     /// that may be long.
     same: usize,
@@ -45,6 +43,8 @@ impl Binding<'_> {
 /// The declarations in scope, the innermost last.
 pub(super) struct Scope<'a> {
     bindings: Stack<Binding<'a>, 4>,
+    /// The same for trees, which share them: by place, as far as there was need.
+    shared: Vec<Option<Namespace>>,
 }
 
 impl<'a> Scope<'a> {
@@ -53,10 +53,12 @@ impl<'a> Scope<'a> {
         bindings.push(Binding {
             prefix: "",
             uri: Cow::Borrowed(default),
-            namespace: None,
             same: 0,
         });
-        Self { bindings }
+        Self {
+            bindings,
+            shared: Vec::new(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -65,6 +67,7 @@ impl<'a> Scope<'a> {
 
     pub(super) fn truncate(&mut self, mark: usize) {
         self.bindings.truncate(mark);
+        self.shared.truncate(mark);
     }
 
     /// Declares a prefix, or with an empty one the default namespace (Namespaces in XML 1.0 §3, §5).
@@ -91,12 +94,7 @@ impl<'a> Scope<'a> {
             let alike = |b: &Binding<'_>| !b.prefix.is_empty() && b.uri == uri;
             self.rest(0).position(alike).unwrap_or(at)
         };
-        self.bindings.push(Binding {
-            prefix,
-            uri,
-            namespace: None,
-            same,
-        });
+        self.bindings.push(Binding { prefix, uri, same });
         Ok(())
     }
 
@@ -159,17 +157,18 @@ impl<'a> Scope<'a> {
 
     /// The namespace for a tree, which all that are in it share.
     pub(super) fn namespace(&mut self, space: Space) -> Namespace {
-        let binding = match space {
-            Space::None => None,
+        let at = match space {
+            Space::None => return "".into(),
             Space::Xml => return XML.clone(),
-            Space::Bound(at) => self.bindings.get_mut(at),
+            Space::Bound(at) => at,
         };
-        match binding {
-            Some(Binding { uri, namespace, .. }) => {
-                let namespace = namespace.get_or_insert_with(|| Namespace::from(&**uri));
-                namespace.clone()
-            }
-            None => "".into(),
+        if self.shared.len() <= at {
+            self.shared.resize(at + 1, None);
+        }
+        let uri = self.bindings.get(at).map_or("", |binding| &binding.uri);
+        match self.shared.get_mut(at) {
+            Some(shared) => shared.get_or_insert_with(|| uri.into()).clone(),
+            None => uri.into(),
         }
     }
 

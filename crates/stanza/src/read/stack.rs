@@ -45,13 +45,6 @@ impl<T: Default, const N: usize> Stack<T, N> {
         }
     }
 
-    pub(super) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
-        match self.first.get_mut(at) {
-            Some(entry) => (at < self.len).then_some(entry),
-            None => self.more.get_mut(at - N),
-        }
-    }
-
     #[inline]
     pub(super) fn last(&self) -> Option<&T> {
         self.get(self.len.checked_sub(1)?)
@@ -69,14 +62,10 @@ mod tests {
         for n in 1..=4 {
             stack.push(n);
             assert_eq!(stack.last(), Some(&n));
-            assert_eq!(stack.get_mut(usize::from(n)), None);
         }
         let all = |stack: &Stack<u8, 2>| (0..5).filter_map(|at| stack.get(at).copied()).collect();
         let four: Vec<u8> = all(&stack);
         assert_eq!(four, [1, 2, 3, 4]);
-        for at in [0, 3] {
-            *stack.get_mut(at).unwrap() += 0;
-        }
         stack.truncate(3);
         stack.truncate(9);
         assert_eq!((stack.len(), stack.last()), (3, Some(&3)));
