@@ -133,7 +133,7 @@ fn ours(role: Role, config: &Config, own: &str, peer: &str) -> Tls {
         alpn: ALPN.to_vec(),
         alpn_required: true,
         also: Vec::new(),
-        trust: Arc::new(trust::Store::new()),
+        trust: trust::Store::new().into(),
         policy: trust::Policy::Tofu,
     };
     Tls::new(role, config, expect).expect("a connection")

@@ -10,8 +10,12 @@
 
 #[path = "client/bytes.rs"]
 mod bytes;
+#[path = "client/changing.rs"]
+mod changing;
 #[path = "client/crowd.rs"]
 mod crowd;
+#[path = "client/doubting.rs"]
+mod doubting;
 #[path = "client/flow.rs"]
 mod flow;
 #[path = "client/lifetime.rs"]

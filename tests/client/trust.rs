@@ -15,13 +15,13 @@ use xtls_tls::{Fingerprint, Standing, TlsError};
 use crate::world::*;
 
 /// A folder with Juliet's pins, and how to open them.
-struct Store {
+pub(crate) struct Store {
     _folder: tempfile::TempDir,
     home: Home,
 }
 
 impl Store {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path().join("xtls"));
         Self {
@@ -30,16 +30,16 @@ impl Store {
         }
     }
 
-    fn open(&self) -> Pins {
+    pub(crate) fn open(&self) -> Pins {
         self.home.pins(&keys::address(JULIET)).unwrap()
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.home.account(&keys::address(JULIET)).join("pins")
     }
 
     /// The numbers of the keys that are pinned for Romeo.
-    fn keys(&self) -> Vec<u8> {
+    pub(crate) fn keys(&self) -> Vec<u8> {
         let store = self.open().store();
         let pins = store.of(keys::address(ROMEO).bare());
         let number = |key| (0..20).find(|n| keys::fingerprint(ROMEO, *n) == key);
@@ -60,11 +60,11 @@ async fn meet(store: &Store, key: u8, policy: Policy) -> (Relay, Party, Party, T
 }
 
 /// The key that Romeo has unless told otherwise.
-fn romeos() -> Fingerprint {
+pub(crate) fn romeos() -> Fingerprint {
     keys::fingerprint(ROMEO, 1)
 }
 
-async fn introduction(tunnel: &mut Tunnel) -> xtls_session::Introduction {
+pub(crate) async fn introduction(tunnel: &mut Tunnel) -> xtls_session::Introduction {
     match next(tunnel).await {
         What::Judge(introduction) => introduction,
         other => panic!("{other:?}"),
@@ -151,12 +151,12 @@ async fn a_store_that_is_damaged_meanwhile_refuses_new_keys() {
         .policy(Policy::Tofu)
         .on(&relay)
         .await;
-    fs::write(store.path(), "xtls-trust 1\n").unwrap();
+    fs::write(store.path(), "xtls-trust 2\n").unwrap();
     let _own = romeo.client.open(&keys::address(JULIET)).await.unwrap();
     let mut theirs = juliet.incoming.next().await.unwrap();
     assert!(matches!(next(&mut theirs).await, What::NotPinned(_)));
     assert_eq!(rest(&mut theirs).await.1.why, Why::Session(Ended::Refused));
-    assert_eq!(fs::read_to_string(store.path()).unwrap(), "xtls-trust 1\n");
+    assert_eq!(fs::read_to_string(store.path()).unwrap(), "xtls-trust 2\n");
 }
 
 #[tokio::test(start_paused = true)]
@@ -295,4 +295,4 @@ async fn what_another_program_pins_counts_from_the_next_open_on() {
     assert_eq!(store.keys(), [0; 0]);
 }
 
-const ROMEO_BARE: &str = "romeo@montague.example";
+pub(crate) const ROMEO_BARE: &str = "romeo@montague.example";

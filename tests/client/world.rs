@@ -32,6 +32,7 @@ pub(crate) struct Maker {
     policy: Policy,
     services: Vec<Service>,
     session: xtls_session::Config,
+    original: bool,
 }
 
 pub(crate) fn romeo() -> Maker {
@@ -52,6 +53,7 @@ impl Maker {
             policy: Policy::Pinned,
             services: vec![Service::stanzas()],
             session: xtls_session::Config::default(),
+            original: false,
         }
     }
 
@@ -91,6 +93,12 @@ impl Maker {
         self
     }
 
+    /// Opens by the original flow.
+    pub(crate) fn original(mut self, yes: bool) -> Self {
+        self.original = yes;
+        self
+    }
+
     pub(crate) async fn on(self, relay: &Relay) -> Party {
         let link = relay.attach(keys::address(self.own)).await.unwrap();
         self.over(link)
@@ -105,6 +113,7 @@ impl Maker {
             .service(self.services[0].clone())
             .also_serve(self.services[1..].iter().cloned())
             .session(self.session)
+            .original(self.original)
             .accept(Accept::Only(BTreeSet::from([peer])));
         let (client, incoming, task) =
             Client::seeded(link, config, self.pins, [self.key + 100; 32]);

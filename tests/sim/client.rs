@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use xtls_client::router::{Config, Router, TunnelId};
@@ -229,7 +229,12 @@ impl Client {
     ///
     /// # Errors
     /// A pin was lost, or added to others.
-    pub fn pin(&mut self, peer: &Address, key: Fingerprint) -> Result<Verdict, String> {
+    pub fn pin(
+        &mut self,
+        now: Instant,
+        peer: &Address,
+        key: Fingerprint,
+    ) -> Result<Verdict, String> {
         let before: Vec<_> = self
             .store
             .of(peer.bare())
@@ -250,7 +255,7 @@ impl Client {
             return Err("I8: a key on first use changes the pins of a known address".to_owned());
         }
         self.on_disk()?;
-        self.router.set_trust(Arc::new(self.store.clone()));
+        self.router.set_trust(now, Arc::new(self.store.clone()));
         Ok(if pinned.is_ok() {
             Verdict::Accept
         } else {

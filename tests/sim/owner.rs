@@ -60,7 +60,7 @@ impl World {
                 let key = crate::client::key(peer.bare(), 40).fingerprint();
                 // Whom nobody knows yet may be anybody.
                 if !self.clients[at].store.of(peer.bare()).is_empty() {
-                    let outcome = self.clients[at].pin(&peer, key).map(|_| ());
+                    let outcome = self.clients[at].pin(self.now, &peer, key).map(|_| ());
                     self.demand(outcome);
                 }
             }
@@ -90,7 +90,7 @@ impl World {
                     return self.drain(at);
                 }
                 let verdict = if self.accepts(at, &peer, &key) {
-                    match self.clients[at].pin(&peer, key) {
+                    match self.clients[at].pin(self.now, &peer, key) {
                         Ok(verdict) => verdict,
                         Err(what) => return self.accuse(what),
                     }

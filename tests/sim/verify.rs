@@ -120,13 +120,14 @@ impl World {
                 ));
             }
         }
+        let now = self.now;
         let client = &mut self.clients[at];
         let noted = client
             .store
             .verified(peer.bare(), key, method.into(), keys::LETTER);
         client
             .router
-            .set_trust(std::sync::Arc::new(client.store.clone()));
+            .set_trust(now, std::sync::Arc::new(client.store.clone()));
         let kept = client.on_disk();
         self.demand(kept);
         if noted.is_err() && at < FALSE_ROMEO {

@@ -208,7 +208,7 @@ fn expect() -> Expect {
         alpn: ALPN.as_bytes().to_vec(),
         alpn_required: true,
         also: Vec::new(),
-        trust: Arc::new(trust::Store::new()),
+        trust: trust::Store::new().into(),
         policy: trust::Policy::Tofu,
     }
 }

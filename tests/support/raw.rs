@@ -274,7 +274,7 @@ impl Duel {
                     alpn: binding.alpn(),
                     alpn_required: false,
                     also: Vec::new(),
-                    trust: Arc::new(Store::new()),
+                    trust: Store::new().into(),
                     policy: Policy::Ask,
                 };
                 self.tls = Some(Tls::new(Role::Client, &self.tls_config, expect).expect("TLS"));

@@ -251,6 +251,7 @@ impl Hub {
             _ if self.desk.is_verified(id) => ("its key is verified now", "verified"),
             Standing::Pinned(Level::Verified(_)) => ("its key is verified", "verified"),
             Standing::Pinned(_) => ("its key is the one met before, not verified", "pinned"),
+            Standing::Doubted(_) => ("its key is doubted", "doubted"),
             Standing::New => (
                 "FIRST CONTACT: its key was pinned now and is UNVERIFIED (`xtls verify` them)",
                 "unverified",

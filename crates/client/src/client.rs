@@ -13,7 +13,7 @@ use xtls_stanza::{Address, Stanza};
 use xtls_tls::Fingerprint;
 use zeroize::Zeroizing;
 
-use crate::driver::{Answer, Command, Driver, HEAVY, Handles, Life, Note};
+use crate::driver::{Answer, Command, Driver, HEAVY, Handles, Life, Note, Trust};
 use crate::pins::{Pins, PinsError};
 use crate::pipe::Pipe;
 use crate::router::{
@@ -102,7 +102,7 @@ impl Client {
         let driver = Driver {
             uplink,
             router,
-            pins,
+            trust: Trust::new(pins),
             commands: receiver,
             shared: commands.downgrade(),
             notes,

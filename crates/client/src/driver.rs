@@ -16,16 +16,16 @@ use xtls_stanza::{Address, Envelope, Stanza};
 use xtls_tls::trust::Policy;
 
 use crate::client::Tunnel;
-use crate::pins::Pins;
 use crate::router::{Event, Gone, OpenError, Router, SendError, TunnelId, TurnedAway, What};
 use crate::uplink::{Inbound, LinkError, Uplink};
 pub(crate) use command::{Answer, Command, Note};
 pub(crate) use handle::Handles;
+pub(crate) use trust::Trust;
 
 pub(crate) struct Driver<U> {
     pub(crate) uplink: U,
     pub(crate) router: Router,
-    pub(crate) pins: Pins,
+    pub(crate) trust: Trust,
     pub(crate) commands: mpsc::Receiver<Command>,
     /// Weak, so that the task ends when nobody holds a handle any more.
     pub(crate) shared: mpsc::WeakSender<Command>,
@@ -72,6 +72,7 @@ impl<U: Uplink> Driver<U> {
         // The stanza that waits for the link's room.
         let mut next = None;
         loop {
+            self.watch_pins();
             // All that is waiting is heard in each round, so none of it waits for the rest. What the owners say comes
             // first: it shares a chunk with what the streams are about to send.
             self.hear();
@@ -83,16 +84,18 @@ impl<U: Uplink> Driver<U> {
             if idle && self.life != Life::Running {
                 return Ok(());
             }
-            let deadline = self.router.poll_timeout();
+            let deadline = self.router.poll_timeout().map(|deadline| deadline.at);
+            let deadline = [deadline, self.next_look()].into_iter().flatten().min();
             let timer = async {
                 match deadline {
-                    Some(deadline) => tokio::time::sleep_until(deadline.at.into()).await,
+                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 biased;
                 moved = exchange(&mut self.uplink, next.as_ref()) => {
+                    self.trust.time_has_passed();
                     match moved {
                         Moved::Out(sent) => {
                             sent?;
@@ -115,7 +118,8 @@ impl<U: Uplink> Driver<U> {
                     }
                 },
                 Some(note) = self.notes.recv() => self.on_note(note),
-                () = timer => self.router.handle_timeout(now()),
+                // Told in the next round.
+                () = timer => {}
             }
         }
     }
@@ -303,13 +307,22 @@ impl<U: Uplink> Driver<U> {
         }
     }
 
-    /// Hands the router's events to their tunnels.
+    /// Hands the router's events to their tunnels. The pins that they ask for are written in one go.
     fn give_out(&mut self) {
         while let Ok(place) = self.turned_away.try_reserve()
             && let Some(away) = self.router.poll_turned_away(now())
         {
             place.send(away);
         }
+        loop {
+            self.give_out_all();
+            if !self.write_pins() {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn give_out_all(&mut self) {
         while let Some(Event { id, what }) = self.router.poll_event(now()) {
             if let Some(pipe) = self.pipe(id) {
                 self.on_bytes(id, &what, &pipe);
@@ -329,7 +342,8 @@ impl<U: Uplink> Driver<U> {
                     continue;
                 }
                 What::Judge(introduction) => {
-                    if self.router.policy() != Policy::Ask {
+                    // What a code has spoken against is nobody's first use.
+                    if self.router.policy() != Policy::Ask && introduction.doubt.is_none() {
                         self.pin_on_first_use(id, introduction.fingerprint);
                         continue;
                     }

@@ -1,47 +1,34 @@
-//! The pin store on disk: read whole, checked whole, replaced whole.
+//! The pin store on disk: checked whole, and changed by adding to it.
 //!
-//! The rules of trust are [`xtls_tls::trust::Store`]'s; here are only the file, its lock and its replacement. A store that
+//! The rules of trust are [`xtls_tls::trust::Store`]'s; here are only the file, its lock and what is written. A store that
 //! cannot be read is an error and never an empty one.
 
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read as _};
+mod file;
+
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use xtls_tls::Fingerprint;
-use xtls_tls::trust::{Level, Method, PinError, Store, StoreError};
+use xtls_tls::trust::{FIRST_USES, Level, Method, PinError, Store, StoreError};
 
 use crate::{private, unix_now};
+use file::StoreFile;
 
 /// The pins of one account.
 #[derive(Debug)]
 pub struct Pins {
     store: Arc<Store>,
-    place: Place,
+    /// `None`: they are forgotten with the process.
+    file: Option<StoreFile>,
+    first_uses: usize,
 }
 
-#[derive(Debug)]
-enum Place {
-    Memory,
-    /// `stamp` is that of the file which `store` was read from; `None` while there was none.
-    File {
-        path: PathBuf,
-        stamp: Option<Stamp>,
-    },
-}
-
-/// What tells one version of the file from the next.
+/// A key that was met.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    length: u64,
-    /// Device, inode, and when the inode changed last: every version is another file.
-    #[cfg(unix)]
-    inode: (u64, u64, i64, i64),
-    /// The file had rested for a while when it was read. One that had not may change once more within the tick of the
-    /// file system's clock, so it is read again (git's rule for its index).
-    settled: bool,
+pub(crate) struct Meeting {
+    pub(crate) bare: String,
+    pub(crate) key: Fingerprint,
 }
 
 /// Why the pins could not be read or changed.
@@ -87,7 +74,8 @@ impl Pins {
     pub fn memory() -> Self {
         Self {
             store: Arc::new(Store::new()),
-            place: Place::Memory,
+            file: None,
+            first_uses: FIRST_USES,
         }
     }
 
@@ -97,16 +85,21 @@ impl Pins {
     /// # Errors
     /// See [`PinsError`].
     pub fn open(path: &Path) -> Result<Self, PinsError> {
-        let place = Place::File {
-            path: path.to_owned(),
-            stamp: None,
-        };
         let mut pins = Self {
-            store: Arc::new(Store::new()),
-            place,
+            file: Some(StoreFile::new(path)),
+            ..Self::memory()
         };
         pins.refresh()?;
         Ok(pins)
+    }
+
+    /// Sets how many keys are pinned on first use in a day (UTC). Default
+    /// [`FIRST_USES`](xtls_tls::trust::FIRST_USES).
+    pub fn limit_first_uses(&mut self, most: usize) {
+        self.first_uses = most;
+        let mut store = Store::clone(&self.store);
+        store.limit_first_uses(most);
+        self.store = Arc::new(store);
     }
 
     /// The pins as last read.
@@ -115,28 +108,32 @@ impl Pins {
         Arc::clone(&self.store)
     }
 
-    /// Reads the file again if it has changed; says whether the pins have.
+    /// Whether other processes may change them.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Reads what has changed in the file; says whether the pins have.
     ///
     /// # Errors
     /// See [`PinsError`]. The pins stay as they were.
     pub fn refresh(&mut self) -> Result<bool, PinsError> {
-        let Place::File { path, stamp } = &mut self.place else {
+        let Some(file) = &mut self.file else {
             return Ok(false);
         };
-        let Some(mut found) = open(path, stamp.is_some())? else {
+        let Some(found) = file.refresh(&self.store)? else {
             return Ok(false);
         };
-        let fresh = stamp_of(&found).map_err(|source| file(path, source))?;
-        if fresh.settled && stamp.as_ref() == Some(&fresh) {
-            return Ok(false);
+        Ok(self.take(found))
+    }
+
+    fn take(&mut self, mut found: Store) -> bool {
+        if found == *self.store {
+            return false;
         }
-        let store = read(path, &mut found)?;
-        *stamp = Some(fresh);
-        if store == *self.store {
-            return Ok(false);
-        }
-        self.store = Arc::new(store);
-        Ok(true)
+        found.limit_first_uses(self.first_uses);
+        self.store = Arc::new(found);
+        true
     }
 
     /// Pins a key that was met for the first time.
@@ -145,6 +142,25 @@ impl Pins {
     /// See [`PinsError`]; a known address with another key is never overwritten.
     pub fn pin_first_use(&mut self, bare: &str, key: Fingerprint) -> Result<(), PinsError> {
         self.change(|store, now| store.pin(bare, key, Level::FirstUse, now))
+    }
+
+    /// Pins keys that were met for the first time, each by itself, and notes that others were met; all in one go. Says why
+    /// a key was not pinned.
+    pub(crate) fn meet(
+        &mut self,
+        first: &[Meeting],
+        again: &[Meeting],
+    ) -> Result<Vec<Result<(), String>>, PinsError> {
+        self.change(|store, now| {
+            for met in again {
+                store.touch(&met.bare, &met.key, now);
+            }
+            let pin = |met: &Meeting| store.pin(&met.bare, met.key, Level::FirstUse, now);
+            let pinned = first.iter().map(pin);
+            Ok(pinned
+                .map(|pinned| pinned.map_err(|why| why.to_string()))
+                .collect())
+        })
     }
 
     /// Pins a key as verified, and lets the attempts before count no more.
@@ -169,112 +185,55 @@ impl Pins {
         self.change(|store, now| store.attempt(bare, tag, now))
     }
 
-    /// Changes the store: under the lock, on what the file says now, and either whole or not at all. `change` is given
-    /// the time in unix seconds.
+    /// Marks a key as one that did not stand a comparison. See
+    /// [`Store::doubt_key`](xtls_tls::trust::Store::doubt_key).
     ///
     /// # Errors
-    /// See [`PinsError`]. The file is as it was then; only when its folder cannot be flushed to the disk it may be new.
+    /// See [`PinsError`].
+    pub fn doubt(&mut self, bare: &str, key: Fingerprint, by: Method) -> Result<(), PinsError> {
+        self.change(|store, now| store.doubt_key(bare, key, by, now))
+    }
+
+    /// Changes the store: under the lock, on what the file says now, and either whole or not at all. `change` is given
+    /// the time in unix seconds. What it leaves as it was is not written.
+    ///
+    /// # Errors
+    /// See [`PinsError`]. The file says what it said before; only when the disk fails in the end it may be new.
     pub fn change<T>(
         &mut self,
         change: impl FnOnce(&mut Store, i64) -> Result<T, PinError>,
     ) -> Result<T, PinsError> {
         let now = unix_now();
-        let Place::File { path, stamp } = &mut self.place else {
-            let mut store = Store::clone(&self.store);
-            let changed = change(&mut store, now)?;
-            self.store = Arc::new(store);
-            return Ok(changed);
+        let held = match &mut self.file {
+            None => None,
+            Some(file) => {
+                let lock = file.lock()?;
+                if let Some(found) = file.catch_up(&self.store)? {
+                    self.take(found);
+                }
+                Some(lock)
+            }
         };
-        let _lock = private::lock(path)?;
-        let mut store = match open(path, stamp.is_some())? {
-            Some(mut found) => read(path, &mut found)?,
-            None => Store::new(),
-        };
+        let mut store = Store::clone(&self.store);
         let changed = change(&mut store, now)?;
-        let fresh = replace(path, &store.to_text()).map_err(|source| file(path, source))?;
-        *stamp = Some(fresh);
-        self.store = Arc::new(store);
+        let jids = store.differences(&self.store);
+        if !jids.is_empty() {
+            if let Some(file) = &mut self.file {
+                file.write(&store, &jids)?;
+            }
+            self.store = Arc::new(store);
+        }
+        drop(held);
         Ok(changed)
     }
 }
-
-/// The file as it is now, found private. `known`: it has been there before.
-fn open(path: &Path, known: bool) -> Result<Option<File>, PinsError> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        Some(_) | None => Path::new("."),
-    };
-    private::check_folder(folder).map_err(|fault| of_fault(folder, fault))?;
-    match private::open(path).map_err(|fault| of_fault(path, fault))? {
-        None if known => Err(PinsError::Vanished {
-            path: path.to_owned(),
-        }),
-        found => Ok(found),
-    }
-}
-
-fn read(path: &Path, from: &mut File) -> Result<Store, PinsError> {
-    let mut text = String::new();
-    from.read_to_string(&mut text)
-        .map_err(|source| file(path, source))?;
-    Store::parse(&text).map_err(|source| PinsError::Damaged {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// Old or new content, never anything between, also when the machine stops here.
-fn replace(path: &Path, text: &str) -> io::Result<Stamp> {
-    let (fresh, file) = private::write_beside(path, text)?;
-    if let Err(error) = fs::rename(&fresh, path) {
-        // A second failure changes nothing: the next writer throws it away.
-        let _ = fs::remove_file(&fresh);
-        return Err(error);
-    }
-    private::sync_folder(path)?;
-    stamp_of(&file)
-}
-
-fn stamp_of(file: &File) -> io::Result<Stamp> {
-    Ok(stamp(&file.metadata()?, SystemTime::now()))
-}
-
-fn stamp(metadata: &Metadata, now: SystemTime) -> Stamp {
-    let modified = metadata.modified().ok();
-    let settled = modified
-        .and_then(|modified| now.duration_since(modified).ok())
-        .is_some_and(|rested| rested > TICK);
-    Stamp {
-        modified,
-        length: metadata.len(),
-        #[cfg(unix)]
-        inode: {
-            use std::os::unix::fs::MetadataExt as _;
-            let (device, inode) = (metadata.dev(), metadata.ino());
-            (device, inode, metadata.ctime(), metadata.ctime_nsec())
-        },
-        settled,
-    }
-}
-
-fn of_fault(path: &Path, fault: private::Fault) -> PinsError {
-    match fault {
-        private::Fault::System(source) => file(path, source),
-        private::Fault::Exposed(exposed) => exposed.into(),
-    }
-}
-
-fn file(path: &Path, source: io::Error) -> PinsError {
-    PinsError::File {
-        path: path.to_owned(),
-        source,
-    }
-}
-
-/// The coarsest clock of a file system that is still met (FAT: 2 s), and a margin.
-const TICK: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 #[cfg(unix)]
 #[path = "pins_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[cfg(unix)]
+#[path = "pins/growing_tests.rs"]
+mod growing;

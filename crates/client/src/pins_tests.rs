@@ -1,17 +1,20 @@
+use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::{Child, Command};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
+use super::file::{TICK, stamp};
+use super::growing::wear;
 use super::*;
 
-const JULIET: &str = "juliet@capulet.example";
+pub(super) const JULIET: &str = "juliet@capulet.example";
 
-fn key(number: u64) -> Fingerprint {
+pub(super) fn key(number: u64) -> Fingerprint {
     Fingerprint::of_spki(&number.to_be_bytes())
 }
 
 /// A private folder, and the place of a store in it.
-fn place() -> (tempfile::TempDir, PathBuf) {
+pub(super) fn place() -> (tempfile::TempDir, PathBuf) {
     let home = tempfile::tempdir().unwrap();
     set_mode(home.path(), 0o700);
     let path = home.path().join("pins");
@@ -19,7 +22,7 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 }
 
 /// A store on disk that knows Juliet by key 1.
-fn pinned() -> (tempfile::TempDir, PathBuf) {
+pub(super) fn pinned() -> (tempfile::TempDir, PathBuf) {
     let (home, path) = place();
     Pins::open(&path)
         .unwrap()
@@ -28,11 +31,11 @@ fn pinned() -> (tempfile::TempDir, PathBuf) {
     (home, path)
 }
 
-fn set_mode(path: &Path, mode: u32) {
+pub(super) fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-fn knows(pins: &Pins, jid: &str, number: u64) -> bool {
+pub(super) fn knows(pins: &Pins, jid: &str, number: u64) -> bool {
     pins.store()
         .of(jid)
         .iter()
@@ -344,6 +347,7 @@ fn a_full_disk_leaves_the_old_pins() {
 #[test]
 fn what_cannot_be_put_in_place_leaves_the_old_pins() {
     let (home, path) = pinned();
+    wear(&path);
     let before = fs::read(&path).unwrap();
     // A folder where the new file should be: it is not ours to throw away.
     fs::create_dir(home.path().join("pins.new")).unwrap();
@@ -362,7 +366,8 @@ fn what_cannot_be_put_in_place_leaves_the_old_pins() {
 #[test]
 fn what_a_killed_writer_left_is_no_obstacle() {
     let (home, path) = pinned();
-    fs::write(home.path().join("pins.new"), "xtls-trust 1\n").unwrap();
+    fs::write(home.path().join("pins.new"), "xtls-trust 2\n").unwrap();
+    wear(&path);
     let mut pins = Pins::open(&path).unwrap();
     pins.pin_first_use("romeo@montague.example", key(2))
         .unwrap();

@@ -82,13 +82,22 @@ pub(crate) enum Kind {
 /// Opens a file for reading and refuses what is not the user's alone; `None` when there is none. What was checked is
 /// what is read, whatever happens to the name meanwhile.
 pub(crate) fn open(path: &Path) -> Result<Option<File>, Fault> {
+    open_with(path, options().read(true))
+}
+
+/// As [`open`], to be changed in place too.
+pub(crate) fn open_to_change(path: &Path) -> Result<Option<File>, Fault> {
+    open_with(path, options().read(true).write(true))
+}
+
+fn open_with(path: &Path, options: &OpenOptions) -> Result<Option<File>, Fault> {
     #[cfg(not(unix))]
     match fs::symlink_metadata(path) {
         Ok(metadata) => check(path, &metadata, Kind::File)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     }
-    let file = match options().read(true).open(path) {
+    let file = match options.open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) if is_link(&error) => return Err(not_a(path, Kind::File).into()),

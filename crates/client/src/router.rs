@@ -9,6 +9,7 @@ mod bytes;
 mod clock;
 mod close;
 mod config;
+mod contacts;
 mod crowd;
 mod early;
 mod event;
@@ -22,6 +23,7 @@ mod tunnel;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use rand_chacha::ChaCha20Rng;
@@ -29,6 +31,8 @@ use rand_chacha::rand_core::SeedableRng as _;
 use xtls_ibb::{MAX_ID, Outgoing};
 use xtls_session::Session;
 use xtls_stanza::{Address, Content, Envelope, Stanza};
+use xtls_tls::Fingerprint;
+use xtls_tls::trust::Current;
 
 pub use bytes::Stats;
 pub use config::{Accept, Config};
@@ -37,6 +41,7 @@ pub use crowd::TurnedAway;
 pub use event::{Closed, Event, Gone, JudgeError, OpenError, SendError, TunnelId, What, Why};
 
 use clock::Clock;
+use contacts::Contacts;
 use crowd::Crowd;
 use legs::{Leg, Legs};
 use tunnel::{Phase, Tunnel};
@@ -79,6 +84,13 @@ pub struct Router {
     next: u64,
     /// Sessions that were made: their verifications are numbered by it.
     sessions: u64,
+    /// The pins, which every session judges by.
+    trust: Current,
+    contacts: Contacts,
+    /// The tunnels whose peer has proven to hold a key.
+    holders: BTreeMap<Fingerprint, BTreeSet<TunnelId>>,
+    /// Tunnels that are not established yet.
+    young: BTreeSet<TunnelId>,
 }
 
 impl Router {
@@ -87,6 +99,7 @@ impl Router {
     pub fn new(own: Address, config: Config, seed: [u8; 32]) -> Self {
         let mut random = ChaCha20Rng::from_seed(seed);
         let legs = Legs::new(own, &config, &mut random);
+        let trust = Current::from(Arc::clone(&config.trust));
         Self {
             config,
             legs,
@@ -107,6 +120,10 @@ impl Router {
             random,
             next: 0,
             sessions: 0,
+            trust,
+            contacts: Contacts::default(),
+            holders: BTreeMap::new(),
+            young: BTreeSet::new(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 use xtls_stanza::Address;
-use xtls_tls::trust::{Policy, Store};
+use xtls_tls::trust::{Current, Policy};
 use xtls_tls::{Expect, Role};
 
 /// What travels inside the tunnel.
@@ -127,14 +127,19 @@ impl Binding {
     /// What TLS must find for a session with this context: the peer's bare address and our ALPN name, which byte mode
     /// requires.
     #[must_use]
-    pub fn expect(&self, trust: Arc<Store>, policy: Policy) -> Expect {
+    pub fn expect(&self, trust: impl Into<Current>, policy: Policy) -> Expect {
         self.expect_one_of(&[], trust, policy)
     }
 
     /// As [`expect`](Self::expect), for a responder that takes any of these services beside its own: see
     /// [`Session::serving`](crate::Session::serving). A peer without ALPN is refused if none of them is of stanzas.
     #[must_use]
-    pub fn expect_one_of(&self, also: &[Service], trust: Arc<Store>, policy: Policy) -> Expect {
+    pub fn expect_one_of(
+        &self,
+        also: &[Service],
+        trust: impl Into<Current>,
+        policy: Policy,
+    ) -> Expect {
         let mut services = std::iter::once(&self.service).chain(also);
         Expect {
             peer: self.peer.bare().to_owned(),
@@ -142,7 +147,7 @@ impl Binding {
             alpn: self.alpn(),
             also: also.iter().map(|service| self.alpn_of(service)).collect(),
             alpn_required: services.all(|service| service.mode() == Mode::Bytes),
-            trust,
+            trust: trust.into(),
             policy,
         }
     }

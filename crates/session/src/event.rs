@@ -2,6 +2,7 @@
 
 use xtls_framer::FrameError;
 use xtls_stanza::{Address, ReadError, Stanza};
+use xtls_tls::trust::{Doubt, TrustError};
 use xtls_tls::{Fingerprint, PeerKey, TlsError};
 
 use crate::Service;
@@ -55,6 +56,9 @@ pub struct Introduction {
     pub peer: Address,
     /// The key that it has proven to hold.
     pub fingerprint: Fingerprint,
+    /// A code has spoken against this key before: it can be [verified](crate::Session::verify) or refused, and not accepted
+    /// without that.
+    pub doubt: Option<Doubt>,
 }
 
 /// The owner's word on an [`Introduction`].
@@ -76,6 +80,9 @@ pub enum JudgeError {
     /// The verdict is about another key than the one that was presented.
     #[error("the verdict is about another key than the one that was presented, {0}")]
     OtherKey(Fingerprint),
+    /// A code has spoken against the key: it is not accepted before it is verified.
+    #[error("the key is not accepted before it is verified: a code did not fit")]
+    Doubted,
 }
 
 /// Who is at the other end of an established session.
@@ -145,6 +152,9 @@ pub enum Why {
     /// The owner refused the peer's key.
     #[error("the peer's key was refused")]
     Refused,
+    /// The peer's key is not to be trusted, as was found out after its handshake: it was revoked meanwhile, say.
+    #[error(transparent)]
+    Untrusted(Box<TrustError>),
     /// The owner gave up.
     #[error("given up here")]
     Aborted,

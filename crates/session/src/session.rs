@@ -99,6 +99,8 @@ enum Phase {
     },
     Judging {
         until: Option<Instant>,
+        /// A code has spoken against the key, so that it is not accepted before it is verified.
+        doubted: bool,
     },
     /// While it is not confirmed, only steps of a verification have come, and `plain` holds a part of one at most.
     Open {
@@ -277,6 +279,8 @@ impl Session {
     /// An answer to a peer's request may be in [`poll_wire`](Self::poll_wire) afterwards.
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.events.pop_front().or_else(|| self.poll_inner());
+        // An end that was found just now may have broken off a verification.
+        let event = event.or_else(|| self.events.pop_front());
         if event.is_some() {
             return event;
         }
@@ -321,7 +325,7 @@ impl Session {
                 ([idle, total].into_iter().flatten().min(), "handshake")
             }
             Phase::Judging { .. } if self.verification.is_wanted() => (None, "verdict"),
-            Phase::Judging { until } => (until, "verdict"),
+            Phase::Judging { until, .. } => (until, "verdict"),
             Phase::Open { .. } => return self.open_deadline(),
             Phase::Ending(_) if self.gone => (None, "last words"),
             Phase::Ending(_) => (self.last_words_by, "last words"),

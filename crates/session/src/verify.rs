@@ -115,6 +115,26 @@ impl Verify {
             | Self::Failed { run, .. } => *run,
         }
     }
+
+    /// The key that did not stand the comparison, and by what: what was compared is not the same. `None` while nothing was
+    /// compared, and for a run that was merely broken off.
+    #[must_use]
+    pub fn mismatch(&self) -> Option<(Fingerprint, Method)> {
+        match self {
+            Self::Failed {
+                method,
+                key,
+                why,
+                counted: true,
+                ..
+            } if why.is_mismatch() => Some((*key, *method)),
+            Self::Failed { .. }
+            | Self::Asked { .. }
+            | Self::Due { .. }
+            | Self::Compare { .. }
+            | Self::Done { .. } => None,
+        }
+    }
 }
 
 /// Why a verification came to nothing.

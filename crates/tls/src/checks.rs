@@ -60,10 +60,14 @@ impl Checks {
         if self.role == Role::Client && !self.verifier.asked() {
             return Err(TlsError::NotAsked);
         }
-        self.verifier
+        let mut peer = self
+            .verifier
             .claim()
             .cloned()
-            .ok_or(TlsError::NoCertificate)
+            .ok_or(TlsError::NoCertificate)?;
+        // The pins may have changed since the certificate was shown, and a peer may take its time with the rest.
+        peer.standing = self.verifier.judge_again(&peer)?;
+        Ok(peer)
     }
 
     /// What an error of rustls means: exactly why the peer was refused, if it was.

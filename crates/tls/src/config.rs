@@ -17,7 +17,7 @@ use crate::{
     error::{ConfigError, TlsError},
     identity::Identity,
     jid,
-    trust::{Policy, Store},
+    trust::{Current, Policy},
     verifier::Verifier,
 };
 
@@ -65,7 +65,7 @@ pub struct Expect {
     /// Whether a peer that knows no ALPN is refused. A peer that names another protocol always is.
     pub alpn_required: bool,
     /// The pins.
-    pub trust: Arc<Store>,
+    pub trust: Current,
     /// What is done about a key of a JID without pins.
     pub policy: Policy,
 }

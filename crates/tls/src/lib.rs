@@ -29,7 +29,7 @@
 //!     alpn: b"example".to_vec(),
 //!     alpn_required: true,
 //!     also: Vec::new(),
-//!     trust: Arc::new(trust::Store::new()),
+//!     trust: trust::Store::new().into(),
 //!     policy: trust::Policy::Tofu,
 //! };
 //! let mut alice = Tls::new(Role::Client, &config("alice@example.org", 1)?, expect("alice@example.org", "bob@example.net"))?;

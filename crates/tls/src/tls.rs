@@ -1,6 +1,7 @@
 //! TLS as a byte stream: wire bytes in and out, plaintext in and out.
 
 mod keys;
+mod refusing;
 
 use std::{
     fmt,
@@ -21,7 +22,6 @@ use crate::{
     config::{Config, Expect, MAX_RECORD, Role},
     error::{ConfigError, ExportError, TlsError, WriteError},
     memory::{ALERT, PROTECTED, Queue, Waiting, last_record},
-    reject,
     verifier::PeerKey,
     verify,
 };
@@ -248,22 +248,6 @@ impl Tls {
         self.collect();
     }
 
-    /// Ends the connection because of who the peer is, and tells it: what was written before, then `access_denied`
-    /// (RFC 8446 §6.2). It is over with [`TlsError::Rejected`].
-    ///
-    /// Before the end of the handshake and after [`close`](Self::close) it is as if `close` were called.
-    pub fn reject(&mut self) {
-        if self.peer.is_none() || self.closed || self.failure.is_some() {
-            self.close();
-            return;
-        }
-        self.collect();
-        if let Some(alert) = self.connection.take().and_then(reject::access_denied) {
-            self.out.put_slice(&alert);
-        }
-        self.failure = Some(TlsError::Rejected);
-    }
-
     /// Whether the handshake is not finished. Stays true when it fails: see [`failure`](Self::failure).
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
@@ -376,6 +360,11 @@ impl Tls {
         match self.checks.peer(connection) {
             Ok(peer) => self.peer = Some(peer),
             Err(TlsError::Alpn) => self.refuse(TlsError::Alpn, Alert::NO_APPLICATION_PROTOCOL),
+            Err(why @ TlsError::Trust(_)) => {
+                // Both ends have all keys by now.
+                self.deny();
+                self.failure = Some(why);
+            }
             Err(why) => self.refuse(why, Alert::HANDSHAKE_FAILURE),
         }
     }

@@ -15,7 +15,7 @@ use crate::{
     error::TlsError,
     fingerprint::Fingerprint,
     san::{self, Names},
-    trust::{Judgement, Level, Policy, TrustError},
+    trust::{Current, Doubt, Judgement, Level, Policy, Store, TrustError},
 };
 
 /// The peer as the handshake proved it.
@@ -40,6 +40,8 @@ pub enum Standing {
     Pinned(Level),
     /// Neither the peer nor the key was known. The caller decides, by its policy.
     New,
+    /// A code did not fit when the key was compared. It may be verified anew, and is not let in before.
+    Doubted(Doubt),
 }
 
 /// Both verifiers of rustls.
@@ -50,7 +52,8 @@ pub(crate) struct Verifier {
     peer: String,
     own: String,
     own_key: Fingerprint,
-    expect: Expect,
+    trust: Current,
+    policy: Policy,
     algorithms: WebPkiSupportedAlgorithms,
     claim: OnceLock<PeerKey>,
     refusal: OnceLock<TlsError>,
@@ -71,7 +74,8 @@ impl Verifier {
             peer,
             own,
             own_key,
-            expect: expect.clone(),
+            trust: expect.trust.clone(),
+            policy: expect.policy,
             algorithms,
             claim,
             refusal,
@@ -127,31 +131,56 @@ impl Verifier {
         if presented == self.own_key {
             return Err(TrustError::OwnKey { peer: peer() });
         }
-        let known = self.expect.trust.judge(&self.peer, &presented);
-        match known {
-            Judgement::Revoked => {
-                return Err(TrustError::Revoked {
-                    peer: peer(),
-                    presented,
-                });
-            }
-            Judgement::KeyOfAnother(jid) => {
-                return Err(TrustError::KeyOfAnother {
-                    jid: jid.to_owned(),
-                    peer: peer(),
-                    presented,
-                });
-            }
-            Judgement::Pinned(_) | Judgement::Unknown | Judgement::Changed(_) => {}
-        }
+        let store = self.trust.get();
+        // Whose key it is counts before what else the certificate says.
+        self.owner(&store, presented)?;
         let san = match san::names(certificate).map_err(bad)? {
             Names::One(san) if san == self.peer || planted!("name-not-compared") => Some(san),
             Names::One(san) => return Err(TrustError::WrongJid { san, peer: peer() }),
             Names::Several => return Err(TrustError::SeveralJids { peer: peer() }),
             Names::None => None,
         };
-        let standing = match known {
-            Judgement::Pinned(pin) => Standing::Pinned(pin.level),
+        let standing = self.standing(&store, presented, san.is_some())?;
+        Ok(PeerKey {
+            fingerprint: presented,
+            spki: spki.to_vec(),
+            standing,
+            san,
+        })
+    }
+
+    /// A key that is nobody's, or another's.
+    fn owner(&self, store: &Store, presented: Fingerprint) -> Result<(), TrustError> {
+        let peer = self.peer.clone();
+        match store.judge(&self.peer, &presented) {
+            Judgement::Revoked => Err(TrustError::Revoked { peer, presented }),
+            Judgement::KeyOfAnother(jid) => Err(TrustError::KeyOfAnother {
+                jid: jid.to_owned(),
+                peer,
+                presented,
+            }),
+            Judgement::Pinned(_)
+            | Judgement::Unknown
+            | Judgement::Changed(_)
+            | Judgement::Doubted(_) => Ok(()),
+        }
+    }
+
+    /// What the pins say of a key that the peer has, `named` if its certificate names the peer.
+    fn standing(
+        &self,
+        store: &Store,
+        presented: Fingerprint,
+        named: bool,
+    ) -> Result<Standing, TrustError> {
+        self.owner(store, presented)?;
+        let peer = || self.peer.clone();
+        let mut pinned = false;
+        let standing = match store.judge(&self.peer, &presented) {
+            Judgement::Pinned(pin) => {
+                pinned = true;
+                Standing::Pinned(pin.level)
+            }
             Judgement::Changed(known) => {
                 return Err(TrustError::KeyChanged {
                     peer: peer(),
@@ -159,28 +188,36 @@ impl Verifier {
                     presented,
                 });
             }
+            Judgement::Doubted(doubt) if doubt.is_final() => {
+                return Err(TrustError::Doubted {
+                    peer: peer(),
+                    doubt: *doubt,
+                });
+            }
+            Judgement::Doubted(doubt) => {
+                pinned = !store.of(&self.peer).is_empty();
+                Standing::Doubted(*doubt)
+            }
             Judgement::Unknown | Judgement::KeyOfAnother(_) | Judgement::Revoked => Standing::New,
         };
-        if san.is_none() && !matches!(standing, Standing::Pinned(Level::Verified(_))) {
+        if !named && !matches!(standing, Standing::Pinned(Level::Verified(_))) {
             return Err(TrustError::NoJid {
                 peer: peer(),
                 presented,
             });
         }
-        if standing == Standing::New
-            && (self.expect.policy == Policy::Pinned || self.peer == self.own)
-        {
+        if !pinned && (self.policy == Policy::Pinned || self.peer == self.own) {
             return Err(TrustError::NotPinned {
                 peer: peer(),
                 presented,
             });
         }
-        Ok(PeerKey {
-            fingerprint: presented,
-            spki: spki.to_vec(),
-            standing,
-            san,
-        })
+        Ok(standing)
+    }
+
+    /// Judges a key that was accepted once more, by the pins as they are now.
+    pub(crate) fn judge_again(&self, key: &PeerKey) -> Result<Standing, TrustError> {
+        self.standing(&self.trust.get(), key.fingerprint, key.san.is_some())
     }
 
     fn certificate(
@@ -249,6 +286,8 @@ fn alert_for(refusal: &TrustError) -> CertificateError {
         | TrustError::OwnKey { .. }
         | TrustError::KeyOfAnother { .. }
         | TrustError::Revoked { .. }
+        | TrustError::Doubted { .. }
+        | TrustError::TwoKeys { .. }
         | TrustError::NotProven { .. } => CertificateError::ApplicationVerificationFailure,
     }
 }

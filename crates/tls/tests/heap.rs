@@ -30,7 +30,7 @@ fn end(role: Role, seed: u8, own: &str, peer: &str) -> Tls {
         alpn: b"heap".to_vec(),
         alpn_required: true,
         also: Vec::new(),
-        trust: Arc::new(trust::Store::new()),
+        trust: trust::Store::new().into(),
         policy: trust::Policy::Tofu,
     };
     Tls::new(role, &config, expect).unwrap()

@@ -36,8 +36,9 @@ impl<U: Uplink> Driver<U> {
     pub(super) fn on_inbound(&mut self, inbound: Inbound, next: &mut Option<Envelope>) {
         match inbound {
             Inbound::Envelope(envelope) => {
-                if is_open(&envelope) {
-                    self.refresh_pins();
+                let begins = is_open(&envelope);
+                self.look_at_pins(begins);
+                if begins {
                     self.make_room();
                 }
                 self.router.handle(now(), envelope);
@@ -62,7 +63,7 @@ impl<U: Uplink> Driver<U> {
 
     /// Tells the router how many tunnels the application has room for, once it has been given those that wait.
     fn make_room(&mut self) {
-        self.give_out();
+        self.give_out_all();
         let room = self.incoming.capacity().saturating_sub(SPARE);
         let room = if self.incoming.is_closed() { 0 } else { room };
         self.router.set_incoming_room(room);

@@ -91,7 +91,8 @@ impl Router {
         };
         let orderly = matches!(close.why, Inner::Finished);
         let tls = matches!(close.why, Inner::Tls(_));
-        if tunnel.heir.is_some() && !orderly && tunnel.verdict.is_none() {
+        let untrusted = matches!(close.why, Inner::Untrusted(_));
+        if tunnel.heir.is_some() && !orderly && !untrusted && tunnel.verdict.is_none() {
             tunnel.verdict = Some(Box::new((By::Us, Why::Replaced)));
         }
         // Where its `<finish/>` came, there is nothing that it could have said elsewhere.
@@ -104,7 +105,10 @@ impl Router {
             return;
         };
         // An alert, or a last step of a verification: the peer is told why.
-        let told = matches!(close.why, Inner::Tls(_) | Inner::Refused);
+        let told = matches!(
+            close.why,
+            Inner::Tls(_) | Inner::Refused | Inner::Untrusted(_)
+        );
         let (by, why) = match (tunnel.verdict.take(), tunnel.cut.take()) {
             (Some(verdict), _) if !orderly => *verdict,
             (_, Some(stream)) if !orderly && !tls => {
@@ -462,6 +466,7 @@ impl Router {
         {
             closed.unconfirmed = closed.unconfirmed.saturating_add(session.disown());
         }
+        self.let_go(id, &tunnel);
         if !tunnel.hidden() {
             if planted!("closed-twice") {
                 self.tell(id, What::Closed(Closed::clone(&closed)));

@@ -105,7 +105,8 @@ impl Router {
         let Some(from) = envelope.from.as_ref().filter(|_| open) else {
             return false;
         };
-        let mut pins = self.config.trust.of(from.bare()).iter();
+        let store = self.trust.get();
+        let mut pins = store.of(from.bare()).iter();
         pins.any(|pin| matches!(pin.level, Level::FirstUse | Level::Verified(_)))
     }
 

@@ -309,7 +309,7 @@ impl Router {
             service: service.unwrap_or(&self.config.service).clone(),
             role,
         };
-        let expect = binding.expect_one_of(&also, self.config.trust.clone(), self.config.policy);
+        let expect = binding.expect_one_of(&also, self.trust.clone(), self.config.policy);
         let tls = Tls::new(role, &self.config.tls, expect)?;
         self.sessions = self.sessions.saturating_add(1);
         let session = Session::new(binding, tls, self.config.session.clone(), now)
@@ -382,6 +382,7 @@ impl Router {
             .or_default()
             .insert(id);
         self.tunnels.insert(id, Box::new(tunnel));
+        self.young.insert(id);
         id
     }
 }

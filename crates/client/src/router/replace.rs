@@ -15,7 +15,7 @@ use xtls_tls::Role;
 use super::Router;
 use super::event::{TunnelId, What, Why};
 use super::legs::Leg;
-use super::tunnel::{Phase, Tunnel};
+use super::tunnel::Tunnel;
 
 /// How long a byte tunnel lives while its peer neither takes what was sent nor shows that it lives.
 const SLOW_BYTES: Duration = Duration::from_secs(600);
@@ -26,7 +26,8 @@ impl Router {
     pub(super) fn standing(&self, peer: &Address) -> Option<TunnelId> {
         self.with_peer(peer).into_iter().find(|id| {
             self.tunnels.get(id).is_some_and(|tunnel| {
-                matches!(tunnel.phase, Phase::Running(_))
+                let running = tunnel.running();
+                running.is_some_and(|session| !session.is_untrusted())
                     && tunnel.stream.is_some()
                     && tunnel.key.is_some()
                     && !tunnel.hidden()
@@ -60,12 +61,13 @@ impl Router {
 
     /// A newcomer's key has been judged already if it is that of its rival; any other is refused without asking.
     pub(super) fn on_judge(&mut self, now: Instant, id: TunnelId, introduction: Introduction) {
+        self.holds(id, introduction.fingerprint);
         let rival = self.tunnels.get(&id).and_then(|tunnel| tunnel.rival);
         let key = rival
             .and_then(|rival| self.tunnels.get(&rival))
             .and_then(|tunnel| tunnel.key);
         match key {
-            None => self.tell(id, What::Judge(introduction)),
+            None => self.introduce(now, id, introduction),
             Some(key) if key == introduction.fingerprint => {
                 if let Some(session) = self.running(id) {
                     // It has just asked for it.
@@ -77,6 +79,7 @@ impl Router {
     }
 
     pub(super) fn on_established(&mut self, now: Instant, id: TunnelId, peer: Peer) {
+        self.holds(id, peer.key.fingerprint);
         // Two that began together have no rival: the second one to be established has one now.
         let rival = match self.tunnels.get(&id).and_then(|tunnel| tunnel.rival) {
             Some(rival) => Some(rival),
@@ -85,6 +88,7 @@ impl Router {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
+        self.young.remove(&id);
         tunnel.key = Some(peer.key.fingerprint);
         tunnel.bound = peer.bound;
         tunnel.service = Some(peer.service.clone());

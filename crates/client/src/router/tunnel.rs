@@ -61,6 +61,8 @@ pub(super) struct Tunnel {
     pub(super) hello: Hello,
     /// The peer's key, once the session is established.
     pub(super) key: Option<Fingerprint>,
+    /// The key that the peer has proven to hold, let in or not.
+    pub(super) proven: Option<Fingerprint>,
     /// Our ALPN was agreed on, so the peer knows what we added to the letter.
     pub(super) bound: bool,
     /// The owner does not want events of this tunnel now.
@@ -117,6 +119,7 @@ impl Tunnel {
             phase: Phase::Opening { early: None },
             hello: Hello::Stream,
             key: None,
+            proven: None,
             bound: false,
             held: false,
             queued: 0,
@@ -242,7 +245,10 @@ impl Tunnel {
             }
             Phase::Opening { .. } | Phase::Asking { .. } | Phase::Ending { .. } => None,
             Phase::Yielding { until } => Some((*until, "the peer's open after a conflict")),
-            Phase::Running(_) if self.over => None,
+            // What is over waits for nothing but that the stream takes its alert.
+            Phase::Running(session) if self.over => {
+                session.last_words().map(|until| (until, "last words"))
+            }
             Phase::Running(session) => session
                 .poll_timeout()
                 .map(|deadline| (deadline.at, deadline.why)),

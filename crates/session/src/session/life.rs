@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use tracing::debug;
-use xtls_tls::{Role, Standing, TlsError};
+use xtls_tls::trust::Doubt;
+use xtls_tls::{Fingerprint, Role, Standing, TlsError};
 
 use super::{Deadline, Direction, Phase, Session};
 use crate::Mode;
@@ -66,14 +67,21 @@ impl Session {
         match standing {
             Standing::Pinned(_) => self.open(),
             Standing::New if planted!("verdict-skipped") => self.open(),
-            Standing::New => {
-                let until = now.checked_add(self.config.judging);
-                self.phase = Phase::Judging { until };
-                let peer = self.binding.peer.clone();
-                let introduction = Introduction { peer, fingerprint };
-                self.events.push_back(Event::Judge(introduction));
-            }
+            Standing::New => self.introduce(now, fingerprint, None),
+            Standing::Doubted(doubt) => self.introduce(now, fingerprint, Some(doubt)),
         }
+    }
+
+    fn introduce(&mut self, now: Instant, fingerprint: Fingerprint, doubt: Option<Doubt>) {
+        self.phase = Phase::Judging {
+            until: now.checked_add(self.config.judging),
+            doubted: doubt.is_some(),
+        };
+        self.events.push_back(Event::Judge(Introduction {
+            peer: self.binding.peer.clone(),
+            fingerprint,
+            doubt,
+        }));
     }
 
     /// Of the services that we take, the peer has named one; a peer that knows the letter only gets stanzas.
@@ -231,7 +239,7 @@ impl Session {
         if matches!(self.phase, Phase::Ending(_) | Phase::Closed) {
             return;
         }
-        self.gone |= !matches!(why, Why::Tls(_) | Why::Refused);
+        self.gone |= !matches!(why, Why::Tls(_) | Why::Refused | Why::Untrusted(_));
         let clean = self.reading != Direction::Open;
         // A peer that has finished had nothing more to say.
         let why = if clean && why == Why::Truncated {

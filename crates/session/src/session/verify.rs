@@ -328,7 +328,9 @@ impl Session {
         self.verification.until = None;
         // The limit of the verdict stood still meanwhile; there is time for one now.
         let later = self.now.checked_add(self.config.verifying);
-        if let Phase::Judging { until: Some(until) } = &mut self.phase
+        if let Phase::Judging {
+            until: Some(until), ..
+        } = &mut self.phase
             && let Some(later) = later
         {
             *until = later.max(*until);

@@ -90,6 +90,18 @@ fn a_run_is_not_agreed_to_before_there_are_words_nor_twice() {
     assert_eq!(romeo.agree(), Err(VerifyError::NotDue(run)));
 }
 
+/// In an open session the cut is found when the owner asks for what came before it.
+#[test]
+fn a_run_that_a_cut_breaks_off_is_told_in_an_open_session_too() {
+    let (mut romeo, mut juliet) = Setup::stanzas().connected();
+    begin(&mut romeo, &mut juliet, [Compare::Words, Compare::Words]);
+    for end in [&mut romeo, &mut juliet] {
+        end.cut();
+        let names = end.names();
+        assert!(names.ends_with(&["failed", "closed"]), "{names:?}");
+    }
+}
+
 #[test]
 fn sessions_with_different_numbers_have_no_run_in_common() {
     let (mut one, _) = Setup::stanzas().connected();

@@ -216,7 +216,7 @@ fn the_last_bytes_need_no_room_and_an_end_in_order_follows_them() {
 #[test]
 fn no_more_is_written_than_tls_holds() {
     let setup = Setup::bytes();
-    let store = setup.store(Role::Client).into();
+    let store = setup.store(Role::Client);
     let expect = setup.binding(Role::Client).expect(store, Policy::Ask);
     let config = setup.tls_config(Role::Client).max_pending(1_000);
     let tls = Tls::new(Role::Client, &config, expect).unwrap();

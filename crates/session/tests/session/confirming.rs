@@ -23,7 +23,7 @@ impl Raw {
     fn with_tickets(setup: &Setup) -> Self {
         let expect = setup
             .binding(Role::Server)
-            .expect(setup.store(Role::Server).into(), Policy::Ask);
+            .expect(setup.store(Role::Server), Policy::Ask);
         let (mut config, _) = setup.tls_config(Role::Server).server(&expect).unwrap();
         config.session_storage = ServerSessionMemoryCache::new(8);
         config.send_tls13_tickets = 2;
@@ -322,7 +322,7 @@ fn serving(services: &[Service]) -> Ours {
     let mut setup = Setup::stanzas();
     setup.service = services[0].clone();
     let (binding, also) = (setup.binding(Role::Server), services[1..].to_vec());
-    let store = setup.store(Role::Server).into();
+    let store = setup.store(Role::Server);
     let expect = binding.expect_one_of(&also, store, Policy::Ask);
     let tls = Tls::new(Role::Server, &setup.tls_config(Role::Server), expect).unwrap();
     let mut juliet = setup.end_over(Role::Server, tls);

@@ -237,9 +237,7 @@ fn a_key_that_is_not_the_pinned_one_ends_both() {
     let mut store = Store::new();
     let (bare, known) = (address(ROMEO).to_bare(), Fingerprint::of_spki(b"another"));
     store.pin(bare.as_str(), known, Level::FirstUse, 0).unwrap();
-    let expect = setup
-        .binding(Role::Server)
-        .expect(store.into(), Policy::Ask);
+    let expect = setup.binding(Role::Server).expect(store, Policy::Ask);
     let tls = Tls::new(Role::Server, &setup.tls_config(Role::Server), expect).unwrap();
     let (mut romeo, mut juliet) = (setup.romeo(), setup.end_over(Role::Server, tls));
 

@@ -84,7 +84,7 @@ fn longer_than_tls_holds_at_once() {
     let setup = Setup::stanzas();
     let expect = setup
         .binding(Role::Client)
-        .expect(setup.store(Role::Client).into(), Default::default());
+        .expect(setup.store(Role::Client), Default::default());
     let config = setup.tls_config(Role::Client).max_pending(20_000);
     let tls = xtls_tls::Tls::new(Role::Client, &config, expect).unwrap();
     let (mut romeo, mut juliet) = (setup.end_over(Role::Client, tls), setup.juliet());

@@ -22,5 +22,6 @@ mod refusing;
 mod support;
 mod timing;
 mod truncation;
+mod trusting;
 mod verifying;
 mod violations;

@@ -1,7 +1,9 @@
 //! How often verifying may be tried: a guess that nobody sees must not be free.
 
-use super::{Method, PinError, Store};
-use crate::{Fingerprint, jid};
+use std::sync::Arc;
+
+use super::{Method, PinError, Store, normal};
+use crate::Fingerprint;
 
 /// How many attempts to verify one peer may fail, or be broken off after the commitment, within [`ATTEMPT_LIFE`].
 pub const MAX_ATTEMPTS: usize = 3;
@@ -31,28 +33,40 @@ impl Store {
     /// [`PinError::Locked`] after [`MAX_ATTEMPTS`] in [`ATTEMPT_LIFE`], [`PinError::UsedCode`] for a code that has served in
     /// that time (or, once in 65 536 times, for another one), and [`PinError::Jid`]. Nothing is counted then.
     pub fn attempt(&mut self, jid: &str, tag: Option<u16>, now: i64) -> Result<usize, PinError> {
-        let bare = bare(jid)?;
-        for attempts in self.attempts.values_mut() {
+        let bare: Arc<str> = normal(jid)?.into();
+        let peers: Vec<_> = self
+            .attempts
+            .iter()
+            .map(|(jid, _)| Arc::clone(jid))
+            .collect();
+        for peer in peers {
+            let Some(attempts) = self.attempts.get_mut(&*peer) else {
+                continue;
+            };
             for attempt in attempts.iter_mut() {
                 // A clock that was set back must not make an attempt last for years.
                 attempt.at = attempt.at.min(now);
             }
             attempts.retain(|attempt| now.saturating_sub(attempt.at) < ATTEMPT_LIFE);
+            if attempts.is_empty() {
+                self.attempts.remove(&*peer);
+            }
         }
-        self.attempts.retain(|_, attempts| !attempts.is_empty());
 
         let failed = self.failed(jid);
-        let attempts = self.attempts.entry(bare.clone()).or_default();
+        let mut attempts = self.attempts.get(&*bare).cloned().unwrap_or_default();
         if failed >= MAX_ATTEMPTS {
             let last = attempts.last().map_or(now, |last| last.at);
             return Err(PinError::Locked {
-                jid: bare,
+                jid: bare.to_string(),
                 failed,
                 last,
             });
         }
         if tag.is_some() && attempts.iter().any(|earlier| earlier.tag == tag) {
-            return Err(PinError::UsedCode { jid: bare });
+            return Err(PinError::UsedCode {
+                jid: bare.to_string(),
+            });
         }
         if attempts.len() >= MAX_KEPT {
             // The oldest that does not count: those that do are fewer than are kept.
@@ -65,19 +79,21 @@ impl Store {
             failed: true,
             tag,
         });
+        self.attempts.insert(bare, attempts);
         Ok(MAX_ATTEMPTS - failed - 1)
     }
 
     /// Attempts to verify `jid` that failed or were broken off, as far as they are remembered.
     #[must_use]
     pub fn failed(&self, jid: &str) -> usize {
-        let attempts = bare(jid).ok().and_then(|jid| self.attempts.get(&jid));
+        let attempts = normal(jid).ok().and_then(|jid| self.attempts.get(&*jid));
         attempts.map_or(0, |attempts| {
             attempts.iter().filter(|one| one.failed).count()
         })
     }
 
-    /// Pins `key` as verified by `method`, and lets the attempts before it count no more: one step.
+    /// Pins `key` as verified by `method`, and lets the attempts before it count no more, nor what a code said against it: one
+    /// step.
     ///
     /// `key` must be that of the handshake in which the verification ran; `now` is in unix seconds.
     ///
@@ -92,20 +108,13 @@ impl Store {
     ) -> Result<(), PinError> {
         self.pin(jid, key, super::Level::Verified(method), now)?;
         // The codes stay known: one that has served must not serve again.
-        if let Some(attempts) = self.attempts.get_mut(&bare(jid)?) {
+        if let Some(attempts) = self.attempts.get_mut(&*normal(jid)?) {
             for attempt in attempts {
                 attempt.failed = false;
             }
         }
         Ok(())
     }
-}
-
-fn bare(jid: &str) -> Result<String, PinError> {
-    jid::bare(jid).map_err(|why| PinError::Jid {
-        jid: jid.to_owned(),
-        why,
-    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+/// The UTC day of a moment in unix seconds, as a number.
+pub(super) fn number(seconds: i64) -> i64 {
+    seconds.div_euclid(86_400)
+}
+
 /// Shows the UTC day of a moment in unix seconds as `YYYY-MM-DD`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Day(pub i64);
@@ -9,7 +14,7 @@ pub struct Day(pub i64);
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Years that begin in March put the leap day last; 400 of them have 146 097 days. Day 0 is 0000-03-01.
-        let days = self.0.div_euclid(86_400) + 719_468;
+        let days = number(self.0) + 719_468;
         let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
         let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
         let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);

@@ -1,6 +1,6 @@
 //! Why a peer's key is refused, and why a pin is not written.
 
-use super::{Pin, day::Day};
+use super::{Doubt, Pin, day::Day};
 use crate::{fingerprint::Fingerprint, jid::JidError, san::CertificateFault};
 
 /// Why the peer's certificate was refused during the handshake. Always fatal; nothing was delivered.
@@ -90,6 +90,30 @@ pub enum TrustError {
         /// The key.
         presented: Fingerprint,
     },
+    /// The key was compared before, and what was compared was not the same.
+    #[error(
+        "{peer} presented the key {doubt}: somebody may be in between, so it is refused until it is pinned by its whole \
+         fingerprint, revoked or forgotten"
+    )]
+    Doubted {
+        /// The peer's bare JID.
+        peer: String,
+        /// The key, and what spoke against it.
+        doubt: Doubt,
+    },
+    /// Two keys were presented for one JID that has no pin, while the first of them was being judged or soon after.
+    #[error(
+        "two different keys were presented for {peer} within one first contact, {first} and {second}: somebody may be in \
+         between, so neither is accepted; compare fingerprints over another channel, then pin the right one"
+    )]
+    TwoKeys {
+        /// The peer's bare JID.
+        peer: String,
+        /// The one that came first.
+        first: Fingerprint,
+        /// The one that came second.
+        second: Fingerprint,
+    },
     /// A chain of certificates; exactly one certificate is allowed.
     #[error("{peer} presented {count} certificates, exactly one is allowed")]
     SeveralCertificates {
@@ -145,13 +169,31 @@ pub enum PinError {
         /// The key.
         key: Fingerprint,
     },
-    /// The key is revoked.
-    #[error("the key {key} of {jid} is revoked; it was not pinned")]
+    /// The key is revoked, for this JID or for another.
+    #[error("the key {key} is revoked, as one of {owner}; it was not pinned for {jid}")]
     Revoked {
         /// The JID.
         jid: String,
+        /// Whose key it was when it was revoked; perhaps the same JID.
+        owner: String,
         /// The key.
         key: Fingerprint,
+    },
+    /// The key was compared before, and what was compared was not the same.
+    #[error("{jid} presented the key {doubt}; it was not pinned")]
+    Doubted {
+        /// The JID.
+        jid: String,
+        /// The key, and what spoke against it.
+        doubt: Doubt,
+    },
+    /// Enough keys were taken on first use today.
+    #[error(
+        "{limit} keys were taken on first use today, which is the limit; no further one is pinned unseen before tomorrow (UTC)"
+    )]
+    FirstUses {
+        /// The limit: keys a day.
+        limit: usize,
     },
     /// Too many attempts to verify the key have failed or were broken off.
     #[error(

@@ -36,7 +36,7 @@ fn a_pinned_key_is_known_in_any_case_of_letters() {
         level: Level::FirstUse,
         first_seen: 100,
         since: 100,
-        last_seen: 100,
+        last_seen: Some(100),
     };
     assert_eq!(store.judge(BOB, &key(1)), Judgement::Pinned(&pin));
     assert_eq!(
@@ -95,6 +95,81 @@ fn a_pin_is_never_overwritten() {
 }
 
 #[test]
+fn a_key_that_is_revoked_is_told_with_whose_it_was() {
+    let mut store = with(EVE, &[(1, Level::Revoked)]);
+    let before = store.clone();
+    let error = || PinError::Revoked {
+        jid: BOB.to_owned(),
+        owner: EVE.to_owned(),
+        key: key(1),
+    };
+    assert_eq!(store.pin(BOB, key(1), VERIFIED, 200), Err(error()));
+    assert_eq!(store.pin_another(BOB, key(1), VERIFIED, 200), Err(error()));
+    assert_eq!(store.revoke(BOB, key(1), 200), Err(error()));
+    assert_eq!(store, before);
+    // Its owner's once more is no fault.
+    store.revoke(EVE, key(1), 300).unwrap();
+}
+
+#[test]
+fn a_key_that_was_never_met_was_never_seen() {
+    let mut store = Store::new();
+    let level = Level::Verified(Method::Fingerprint);
+    store.pin(BOB, key(1), level, 100).unwrap();
+    let last = |store: &Store| store.of(BOB).first().map(|pin| pin.last_seen);
+    assert_eq!(last(&store), Some(None));
+    assert!(store.of(BOB)[0].to_string().ends_with("never met)"));
+    store.pin(BOB, key(1), level, 200).unwrap();
+    assert_eq!(last(&store), Some(None));
+    store.touch(BOB, &key(1), 300);
+    assert_eq!(last(&store), Some(Some(300)));
+}
+
+#[test]
+fn a_day_takes_so_many_first_uses_and_no_more() {
+    let mut store = Store::new();
+    store.limit_first_uses(3);
+    let (noon, day) = (43_200, 86_400);
+    let pin = |store: &mut Store, number: u8, level, now| {
+        store.pin(&format!("p{number}@x.example"), key(number), level, now)
+    };
+    for number in 0..3 {
+        pin(&mut store, number, Level::FirstUse, noon).unwrap();
+    }
+    let full = Err(PinError::FirstUses { limit: 3 });
+    assert_eq!(pin(&mut store, 3, Level::FirstUse, noon), full);
+    // Known ones are not counted again, and a restart forgets nothing.
+    pin(&mut store, 0, Level::FirstUse, noon).unwrap();
+    let mut again = Store::parse(&store.to_text()).unwrap();
+    again.limit_first_uses(3);
+    assert_eq!(pin(&mut again, 3, Level::FirstUse, day - 1), full);
+    // What somebody has compared is no first use; and there is another day.
+    pin(&mut store, 3, VERIFIED, noon).unwrap();
+    pin(&mut store, 4, Level::FirstUse, day).unwrap();
+    pin(&mut store, 1, VERIFIED, noon).unwrap();
+    pin(&mut store, 5, Level::FirstUse, noon).unwrap();
+    assert_eq!(super::FIRST_USES, 1_000);
+}
+
+#[test]
+fn a_copy_is_left_alone_and_differs_in_what_was_changed() {
+    let store = with(BOB, &[(1, VERIFIED)]);
+    let mut other = store.clone();
+    other.pin(EVE, key(2), VERIFIED, 200).unwrap();
+    other.attempt("nurse@example.net", None, 200).unwrap();
+    assert_eq!(
+        other.differences(&store),
+        [EVE, "nurse@example.net"].map(Into::into)
+    );
+    assert_eq!(store.of(EVE), []);
+    other.forget(EVE);
+    assert_eq!(
+        other.differences(&store),
+        ["nurse@example.net"].map(Into::into)
+    );
+}
+
+#[test]
 fn several_keys_are_explicit_and_never_first_use() {
     let mut store = with(BOB, &[(1, VERIFIED)]);
     assert!(matches!(
@@ -136,7 +211,7 @@ fn a_level_rises_and_never_falls() {
             level: VERIFIED,
             first_seen: 100,
             since: 200,
-            last_seen: 200
+            last_seen: Some(200)
         }]
     );
     store.pin(BOB, key(1), Level::FirstUse, 300).unwrap();
@@ -147,7 +222,7 @@ fn a_level_rises_and_never_falls() {
             level: VERIFIED,
             first_seen: 100,
             since: 200,
-            last_seen: 300
+            last_seen: Some(300)
         }]
     );
     store.revoke(BOB, key(1), 400).unwrap();
@@ -158,13 +233,14 @@ fn a_level_rises_and_never_falls() {
             level: Level::Revoked,
             first_seen: 100,
             since: 400,
-            last_seen: 400
+            last_seen: Some(300)
         }]
     );
     assert_eq!(
         store.pin(BOB, key(1), VERIFIED, 500),
         Err(PinError::Revoked {
             jid: BOB.to_owned(),
+            owner: BOB.to_owned(),
             key: key(1)
         })
     );
@@ -229,7 +305,7 @@ fn meetings_are_noted_and_time_never_runs_back() {
             .of(BOB)
             .first()
             .map(|pin| (pin.first_seen, pin.last_seen)),
-        Some((100, 500))
+        Some((100, Some(500)))
     );
     assert!(!store.touch(BOB, &key(2), 500));
     assert!(!store.touch(BOB, &key(3), 500));

@@ -1,7 +1,5 @@
 //! Handshakes that succeed, under any cutting of the wire.
 
-use std::sync::Arc;
-
 use proptest::{collection, prelude::*};
 use xtls_tls::{Role, Standing, WriteError, trust};
 
@@ -44,7 +42,7 @@ fn pinned_peers_are_told_by_their_level() {
         .pin(BOB, identity(BOB, 2).fingerprint(), level, 0)
         .unwrap();
     let expect_bob = xtls_tls::Expect {
-        trust: Arc::new(store),
+        trust: store.into(),
         policy: trust::Policy::Pinned,
         ..expect(ALICE, BOB)
     };

@@ -20,6 +20,7 @@ mod hello;
 #[cfg(feature = "aws-lc-rs")]
 mod providers;
 mod raw;
+mod reasons;
 mod refusal;
 mod rekey;
 mod secrets;

@@ -1,7 +1,5 @@
 //! Nobody gets in who does not belong: each refusal by its own name, in both roles, and nothing delivered.
 
-use std::sync::Arc;
-
 use rustls::{AlertDescription, CertificateError, Error};
 use xtls_tls::{
     CertificateFault, Expect, Fingerprint, JidError, Role, Standing, TlsError, TrustError,
@@ -37,7 +35,7 @@ fn pins(pins: &[(&str, Fingerprint, Level)]) -> Expect {
         store.pin(jid, *key, *level, 100).unwrap();
     }
     Expect {
-        trust: Arc::new(store),
+        trust: store.into(),
         ..expect(BOB, ALICE)
     }
 }
@@ -129,10 +127,10 @@ fn a_changed_key() {
         let known = pins(&[(ALICE, fingerprint(&key(1)), level)]);
         let why = TrustError::KeyChanged {
             peer: ALICE.to_owned(),
-            known: known.trust.of(ALICE).to_vec(),
+            known: known.trust.get().of(ALICE).to_vec(),
             presented: fingerprint(&key(9)),
         };
-        assert!(matches!(known.trust.of(ALICE), [Pin { .. }]));
+        assert!(matches!(known.trust.get().of(ALICE), [Pin { .. }]));
         for policy in [Policy::Ask, Policy::Tofu, Policy::Pinned] {
             let known = Expect {
                 policy,

@@ -59,7 +59,7 @@ pub(crate) fn expect(own: &str, peer: &str) -> Expect {
         alpn: ALPN.to_vec(),
         alpn_required: true,
         also: Vec::new(),
-        trust: Arc::new(trust::Store::new()),
+        trust: trust::Store::new().into(),
         policy: trust::Policy::Tofu,
     }
 }

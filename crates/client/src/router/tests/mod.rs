@@ -23,6 +23,8 @@ mod renewing;
 mod replacing;
 mod streams;
 mod taking;
+mod trusting;
+mod two_keys;
 mod verifying;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -90,7 +90,8 @@ fn an_unfinished_one_changes_nothing() {
 fn two_keys() -> World {
     let mut world = World::with(config(A), config(B));
     let known = verified(&[(NAMES[A], 1), (NAMES[A], 7)]);
-    world.router(B).set_trust(known);
+    let now = world.now;
+    world.router(B).set_trust(now, known);
     world
 }
 

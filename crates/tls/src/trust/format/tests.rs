@@ -1,10 +1,12 @@
 use proptest::{collection, prelude::*, sample};
 
-use super::{Store, StoreError, StoreRule, end_line};
+use super::{Ledger, Store, StoreError, StoreRule};
 use crate::{
     Fingerprint,
-    trust::{Level, Method},
+    trust::{Level, Method, Pin},
 };
+
+mod first;
 
 const LEVELS: [Level; 5] = [
     Level::FirstUse,
@@ -44,20 +46,26 @@ fn sample_store() -> Store {
         .attempt("b@example.net", Some(7), 1_700_000_002)
         .unwrap();
     store.attempt("c@example.net", None, 1_700_000_003).unwrap();
+    let key = Fingerprint::of_spki(b"doubted");
+    store
+        .doubt_key("c@example.net", key, Method::Code, 1_700_000_004)
+        .unwrap();
+    store
+        .doubt_key("z@example.net", key, Method::Words, 1_700_000_004)
+        .unwrap();
+    let level = Level::Verified(Method::Fingerprint);
+    store
+        .pin("never.example", Fingerprint::of_spki(b"never"), level, 7)
+        .unwrap();
     store
 }
 
-/// `lines` with a header and a fitting end.
+/// Lines with a fitting head.
 fn sealed(lines: &[&str]) -> String {
-    let text = format!(
-        "xtls-trust 1\n{}",
-        lines
-            .iter()
-            .map(|line| format!("{line}\n"))
-            .collect::<String>()
-    );
-    let end = end_line(&text, lines.len());
-    text + &end
+    let records: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let mut ledger = Ledger::default();
+    ledger.count(&records);
+    ledger.head() + &records
 }
 
 fn rule(text: &str) -> (usize, StoreRule) {
@@ -68,20 +76,31 @@ fn rule(text: &str) -> (usize, StoreRule) {
 #[test]
 fn the_form_is_fixed() {
     let mut store = Store::new();
+    let jid = "Bob@example.net";
     store
-        .pin(
-            "Bob@example.net",
-            Fingerprint::of_spki(b""),
-            LEVELS[2],
-            1_228_694_400,
-        )
+        .pin(jid, Fingerprint::of_spki(b""), LEVELS[2], 1_228_694_400)
         .unwrap();
-    let expected = "xtls-trust 1\n\
-        bob@example.net e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 verified-words 1228694400 1228694400 1228694400\n\
-        @end 1 ";
+    let key = Fingerprint::of_spki(b"other");
+    store
+        .doubt_key(jid, key, Method::Code, 1_228_694_401)
+        .unwrap();
+    store.attempt(jid, Some(7), 1_228_694_402).unwrap();
+    let records = format!(
+        "@peer bob@example.net\n\
+         e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 verified-words 1228694400 1228694400 1228694400\n\
+         @doubt {} code 1228694401\n\
+         @try 1228694402 failed 7\n",
+        key.hex()
+    );
     let text = store.to_text();
-    assert!(text.starts_with(expected), "{text}");
-    assert_eq!(text.len(), expected.len() + 65);
+    let (head, rest) = text.split_at(Ledger::HEAD);
+    assert_eq!(rest, records);
+    let length = records.len();
+    assert!(
+        head.starts_with(&format!("xtls-trust 2 {length:020} ")),
+        "{head}"
+    );
+    assert!(head.ends_with('\n'));
 }
 
 #[test]
@@ -92,9 +111,9 @@ fn stores_read_back_the_empty_one_too() {
 }
 
 #[test]
-fn a_domain_cannot_look_like_the_end() {
+fn a_domain_cannot_look_like_a_line_of_another_kind() {
     let mut store = Store::new();
-    for jid in ["end", "xtls-trust"] {
+    for jid in ["peer", "try", "doubt", "xtls-trust"] {
         store
             .pin(jid, Fingerprint::of_spki(jid.as_bytes()), LEVELS[1], 0)
             .unwrap();
@@ -111,8 +130,7 @@ fn a_text_cut_anywhere_is_refused() {
         }
     }
     assert_eq!(rule(""), (1, StoreRule::Header));
-    assert_eq!(rule("xtls-trust 1\n"), (2, StoreRule::CutOff));
-    assert_eq!(rule("xtls-trust 1"), (1, StoreRule::CutOff));
+    assert_eq!(rule("xtls-trust 2\n"), (1, StoreRule::Header));
 }
 
 #[test]
@@ -132,7 +150,7 @@ fn a_text_with_one_changed_bit_is_refused() {
 
 #[test]
 fn another_version_is_refused_whatever_follows() {
-    assert_eq!(rule("xtls-trust 2\nwhatever\n"), (1, StoreRule::Version));
+    assert_eq!(rule("xtls-trust 3\nwhatever\n"), (1, StoreRule::Version));
     assert_eq!(rule("xtls-trust 1 \n"), (1, StoreRule::Version));
     assert_eq!(rule("xtls-trust\n"), (1, StoreRule::Header));
     assert_eq!(rule("known_hosts 1\n"), (1, StoreRule::Header));
@@ -141,15 +159,16 @@ fn another_version_is_refused_whatever_follows() {
 #[test]
 fn each_broken_line_is_told_with_its_number_and_rule() {
     let key = Fingerprint::of_spki(b"").hex();
-    let good = format!("bob@example.net {key} first-use 1 1 2");
+    let good = format!("{key} first-use 1 1 2");
+    let doubt = format!("@doubt {key} code 1");
     let cases = [
         (String::new(), StoreRule::Fields),
         (format!("{good} "), StoreRule::Fields),
         (format!("{good} x"), StoreRule::Fields),
         (good.replace(' ', "  "), StoreRule::Fields),
         ("# a comment".to_owned(), StoreRule::Fields),
-        (good.replace("bob", "Bob"), StoreRule::Jid),
-        (good.replace("net ", "net/phone "), StoreRule::Jid),
+        ("@peer Bob@example.net".to_owned(), StoreRule::Jid),
+        ("@peer bob@example.net/phone".to_owned(), StoreRule::Jid),
         (good.replace(&key, &key.to_uppercase()), StoreRule::Key),
         (good.replace(&key, &key[1..]), StoreRule::Key),
         (good.replace("first-use", "first use"), StoreRule::Fields),
@@ -159,93 +178,156 @@ fn each_broken_line_is_told_with_its_number_and_rule() {
         (good.replace(" 1 1 2", " 2 2 1"), StoreRule::Dates),
         (good.replace(" 1 1 2", " 01 1 2"), StoreRule::Dates),
         (good.replace(" 1 1 2", " +1 1 2"), StoreRule::Dates),
+        (good.replace(" 1 1 2", " - 1 2"), StoreRule::Dates),
         (
             good.replace(" 1 1 2", " 1 1 9223372036854775808"),
             StoreRule::Dates,
         ),
         (good.replace(" 1 1 2", " 1 1 2\r"), StoreRule::Dates),
-        (
-            "@try bob@example.net 1 failed".to_owned(),
-            StoreRule::Fields,
-        ),
-        ("@try Bob@example.net 1 failed -".to_owned(), StoreRule::Jid),
-        (
-            "@try bob@example.net 01 failed -".to_owned(),
-            StoreRule::Dates,
-        ),
-        (
-            "@try bob@example.net 1 tried -".to_owned(),
-            StoreRule::Attempt,
-        ),
-        (
-            "@try bob@example.net 1 failed 65536".to_owned(),
-            StoreRule::Attempt,
-        ),
-        (
-            "@try bob@example.net 1 failed 01".to_owned(),
-            StoreRule::Attempt,
-        ),
+        (doubt.replace("code", "guess"), StoreRule::Doubt),
+        (doubt.replace(&key, "aa"), StoreRule::Key),
+        (doubt.replace(" 1", " x"), StoreRule::Dates),
+        (doubt.replace(" 1", ""), StoreRule::Fields),
+        ("@try 1 failed".to_owned(), StoreRule::Fields),
+        ("@try 01 failed -".to_owned(), StoreRule::Dates),
+        ("@try 1 tried -".to_owned(), StoreRule::Attempt),
+        ("@try 1 failed 65536".to_owned(), StoreRule::Attempt),
+        ("@try 1 failed 01".to_owned(), StoreRule::Attempt),
     ];
     for (line, expected) in cases {
-        assert_eq!(
-            rule(&sealed(&["alice@example.org aa first-use 1 1 2", &line])).0,
-            2
-        );
-        let first = good
-            .replace("bob", "alice")
-            .replace(&key, &Fingerprint::of_spki(b"a").hex());
-        assert_eq!(rule(&sealed(&[&first, &line])), (3, expected), "{line}");
+        let text = sealed(&["@peer alice@example.org", &line]);
+        assert_eq!(rule(&text), (3, expected), "{line}");
     }
+    assert_eq!(rule(&sealed(&[&good])), (2, StoreRule::Jid));
 }
 
 #[test]
 fn order_and_contradictions_are_refused() {
-    let line = |jid: &str, key: &[u8]| {
-        format!("{jid} {} first-use 1 1 2", Fingerprint::of_spki(key).hex())
-    };
-    let (alice, bob) = (
-        line("alice@example.org", b"a"),
-        line("bob@example.net", b"b"),
-    );
-    assert!(Store::parse(&sealed(&[&alice, &bob])).is_ok());
-    assert_eq!(rule(&sealed(&[&bob, &alice])), (3, StoreRule::Order));
-    assert_eq!(rule(&sealed(&[&alice, &alice])), (3, StoreRule::Duplicate));
+    let (alice, bob) = ("@peer alice@example.org", "@peer bob@example.net");
+    let pin = |key: &[u8]| format!("{} first-use 1 1 2", Fingerprint::of_spki(key).hex());
+    let (one, two) = (pin(b"1"), pin(b"2"));
+    let doubt = |key: &[u8]| format!("@doubt {} words 1", Fingerprint::of_spki(key).hex());
+    let (earlier, later) = ("@try 5 failed -", "@try 6 failed -");
+    let whole = [
+        alice,
+        &one,
+        &two,
+        &doubt(b"1"),
+        &doubt(b"3"),
+        earlier,
+        earlier,
+        later,
+    ];
+    assert!(Store::parse(&sealed(&whole)).is_ok());
     assert_eq!(
-        rule(&sealed(&[&alice, &line("bob@example.net", b"a")])),
-        (3, StoreRule::Duplicate)
+        rule(&sealed(&[alice, later, earlier])),
+        (4, StoreRule::Order)
+    );
+    assert_eq!(
+        rule(&sealed(&[alice, earlier, &one])),
+        (4, StoreRule::Order)
+    );
+    assert_eq!(
+        rule(&sealed(&[alice, &doubt(b"1"), &one])),
+        (4, StoreRule::Order)
+    );
+    assert_eq!(
+        rule(&sealed(&[alice, earlier, &doubt(b"1")])),
+        (4, StoreRule::Order)
+    );
+    assert_eq!(
+        rule(&sealed(&[alice, &doubt(b"1"), &doubt(b"1")])).1,
+        StoreRule::Duplicate
+    );
+    assert_eq!(rule(&sealed(&[alice, &one, &one])).1, StoreRule::Duplicate);
+    assert_eq!(
+        rule(&sealed(&[alice, &one, bob, &one])).1,
+        StoreRule::Duplicate
     );
 }
 
 #[test]
-fn attempts_stand_after_the_pins_and_in_order() {
-    let pin = format!(
-        "bob@example.net {} first-use 1 1 2",
-        Fingerprint::of_spki(b"b").hex()
-    );
-    let attempt = |jid: &str, at: i64| format!("@try {jid} {at} failed -");
-    let (bob, later, eve) = (
-        attempt("bob@example.net", 5),
-        attempt("bob@example.net", 6),
-        attempt("eve@example.net", 1),
-    );
-    assert!(Store::parse(&sealed(&[&pin, &bob, &bob, &later, &eve])).is_ok());
-    assert_eq!(rule(&sealed(&[&bob, &pin])), (3, StoreRule::Order));
-    assert_eq!(rule(&sealed(&[&later, &bob])), (3, StoreRule::Order));
-    assert_eq!(rule(&sealed(&[&eve, &bob])), (3, StoreRule::Order));
+fn a_later_record_takes_the_place_of_the_earlier_one() {
+    let (alice, bob) = ("@peer alice@example.org", "@peer bob@example.net");
+    let pin = |key: &[u8]| format!("{} first-use 1 1 2", Fingerprint::of_spki(key).hex());
+    let (one, two) = (pin(b"1"), pin(b"2"));
+    let text = sealed(&[alice, &one, "@try 5 failed -", bob, &two, alice, &pin(b"3")]);
+    let store = Store::parse(&text).unwrap();
+    let keys = |jid| {
+        store
+            .of(jid)
+            .iter()
+            .map(|pin: &Pin| pin.fingerprint)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(keys("alice@example.org"), [Fingerprint::of_spki(b"3")]);
+    assert_eq!(store.failed("alice@example.org"), 0);
+    assert_eq!(keys("bob@example.net"), [Fingerprint::of_spki(b"2")]);
+    // A key may pass from one to the other, and a record without a line forgets.
+    let text = sealed(&[alice, &one, bob, &one, alice]);
+    let store = Store::parse(&text).unwrap();
+    assert_eq!(store.list().count(), 1);
+    assert_eq!(store.of("bob@example.net").len(), 1);
 }
 
 #[test]
-fn a_line_taken_out_or_put_after_the_end_is_noticed() {
+fn what_stands_behind_the_bytes_that_count_is_no_part_of_a_store() {
     let text = sample_store().to_text();
-    let shorter: String = text
-        .split_inclusive('\n')
-        .enumerate()
-        .filter(|(at, _)| *at != 2)
-        .map(|(_, line)| line)
-        .collect();
-    assert_eq!(rule(&shorter), (10, StoreRule::Hash));
-    assert_eq!(rule(&format!("{text}\n")), (12, StoreRule::AfterEnd));
-    assert_eq!(rule(&format!("{text}{text}")), (12, StoreRule::AfterEnd));
+    let longer = format!("{text}@peer eve@exa");
+    assert_eq!(Store::parse(&longer).unwrap_err().rule, StoreRule::AfterEnd);
+    // Whoever goes on with a file finds it after a writer that was stopped.
+    let (store, ledger) = Ledger::read(&longer).unwrap();
+    assert_eq!(store, sample_store());
+    assert_eq!(ledger.unwrap().head(), text[..Ledger::HEAD]);
+}
+
+#[test]
+fn reading_on_gives_the_same_as_reading_the_whole() {
+    let mut store = sample_store();
+    let (mut ledger, records) = Ledger::of(&store);
+    let mut text = ledger.head() + &records;
+    let (mut read, reader) = Ledger::read(&text).unwrap();
+    let mut reader = reader.unwrap();
+    for round in 0..5_u8 {
+        let before = store.clone();
+        store.forget("a@example.net");
+        let key = Fingerprint::of_spki(&[100 + round]);
+        store.pin("a@example.net", key, LEVELS[0], 5).unwrap();
+        store
+            .attempt("e@example.net", None, 1_700_000_010)
+            .unwrap_or_default();
+        let added = ledger.add(&store, &store.differences(&before));
+        text = ledger.head() + &text[Ledger::HEAD..] + &added;
+        assert_eq!(Store::parse(&text).as_ref(), Ok(&store));
+        // Damage changes nothing here.
+        let (mut same, mut kept) = (reader.clone(), read.clone());
+        let damaged = added.replacen("first-use", "revoked", 1);
+        assert!(same.read_on(&ledger.head(), &damaged, &mut kept).is_err());
+        assert!(
+            same.read_on(&ledger.head(), &added[1..], &mut kept)
+                .is_err()
+        );
+        assert_eq!((same.head(), &kept), (reader.head(), &read));
+        reader.read_on(&ledger.head(), &added, &mut read).unwrap();
+        assert_eq!(read, store);
+        assert_eq!(reader.head(), ledger.head());
+    }
+}
+
+#[test]
+fn a_text_is_worn_when_twice_as_much_was_written_as_is_needed() {
+    let store = sample_store();
+    let (mut ledger, records) = Ledger::of(&store);
+    let jids = store.differences(&Store::new());
+    let needed = u64::try_from(records.len()).unwrap();
+    let mut rounds = 0;
+    while !ledger.is_worn() {
+        ledger.add(&store, &jids);
+        rounds += 1;
+        assert!(ledger.length() <= 2 * needed + super::WEAR + needed);
+    }
+    assert!(rounds > 1);
+    assert!(ledger.length() > 2 * needed + super::WEAR);
 }
 
 proptest! {
@@ -261,13 +343,17 @@ proptest! {
         }
         for (jid, tag, now) in attempts {
             let _ = store.attempt(&jid, tag, now);
+            if let Some(tag) = tag {
+                let by = if tag % 2 == 0 { Method::Words } else { Method::Code };
+                let _ = store.doubt_key(&jid, Fingerprint::of_spki(&tag.to_be_bytes()), by, now);
+            }
         }
         let text = store.to_text();
         prop_assert_eq!(Store::parse(&text).unwrap(), store);
     }
 
     #[test]
-    fn any_text_is_read_or_refused(text in "(xtls-trust 1\n)?([@a-f0-9 .\n-]|first-use|@try ){0,64}") {
+    fn any_text_is_read_or_refused(text in "(xtls-trust [12]\n)?([@a-f0-9 .\n-]|first-use|@try |@peer |@doubt ){0,64}") {
         let _ = Store::parse(&text);
     }
 }

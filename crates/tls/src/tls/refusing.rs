@@ -1,0 +1,38 @@
+//! Peers that are turned away after their handshake.
+
+use bytes::BufMut as _;
+
+use super::Tls;
+use crate::{error::TlsError, reject, trust::TrustError, verifier::Standing};
+
+impl Tls {
+    /// Ends the connection because of who the peer is, and tells it: what was written before, then `access_denied`
+    /// (RFC 8446 §6.2). It is over with [`TlsError::Rejected`].
+    ///
+    /// Before the end of the handshake and after [`close`](Self::close) it is as if `close` were called.
+    pub fn reject(&mut self) {
+        if self.peer.is_none() || self.closed || self.failure.is_some() {
+            self.close();
+            return;
+        }
+        self.deny();
+        self.failure = Some(TlsError::Rejected);
+    }
+
+    /// What the pins say of the peer's key now: they may have changed since the handshake.
+    ///
+    /// # Errors
+    /// A new connection would be refused for this. `None` while the peer is not known.
+    pub fn judge_again(&self) -> Option<Result<Standing, TrustError>> {
+        let peer = self.peer.as_ref()?;
+        Some(self.checks.verifier().judge_again(peer))
+    }
+
+    /// The last record of this connection says `access_denied`.
+    pub(super) fn deny(&mut self) {
+        self.collect();
+        if let Some(alert) = self.connection.take().and_then(reject::access_denied) {
+            self.out.put_slice(&alert);
+        }
+    }
+}
