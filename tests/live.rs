@@ -13,6 +13,8 @@
 
 #[path = "live/answers.rs"]
 mod answers;
+#[path = "live/attacks.rs"]
+mod attacks;
 #[path = "live/chat.rs"]
 mod chat;
 #[path = "live/exchange.rs"]
@@ -23,6 +25,8 @@ mod interrupt;
 mod login;
 #[path = "live/record.rs"]
 mod record;
+#[path = "live/terminal.rs"]
+mod terminal;
 #[path = "live/trust.rs"]
 mod trust;
 #[path = "live/usage.rs"]

@@ -32,19 +32,74 @@ async fn lines_go_both_ways_and_one_end_ends_both() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_peer_cannot_reach_the_terminal_through_a_line() {
+async fn text_passes_between_pipes_unchanged() {
     let (romeo, juliet) = Person::pair(&Server::free());
     let mut listener = juliet
-        .listen("chat", "escape", &["--accept", romeo.address().as_str()])
+        .listen("chat", "pipes", &["--accept", romeo.address().as_str()])
         .await;
-    let to = juliet.at("escape");
-    let mut initiator = romeo.online(&["stanzas", to.as_str()]).start();
-    // Bells and escapes are no XML; what is left of them are C1 controls and changes of direction.
-    initiator
-        .say("<message><body>&#x9b;31m\u{202e}red</body></message>")
-        .await;
-    assert_eq!(listener.text().await, "\u{FFFD}31m\u{FFFD}red");
+    let mut initiator = romeo.online(&["chat", juliet.at("pipes").as_str()]).start();
+    // A byte-order mark in front is no text; empty lines, marks of direction and C1 controls are.
+    let lines = [
+        "first",
+        "",
+        "\u{200F}\u{5E9}\u{5DC}\u{5D5}\u{5DD}\u{200E} \u{202E}",
+        "",
+        "\u{9b}31m\tend",
+    ];
+    initiator.say("\u{FEFF}").await;
+    for line in lines {
+        initiator.say(format!("{line}\n")).await;
+    }
+    for line in lines {
+        assert_eq!(listener.text().await, line);
+    }
     for ended in end_both(initiator, listener).await {
         ended.expect(0).silent();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_is_not_utf8_is_named_and_the_next_one_goes() {
+    let (romeo, juliet) = Person::pair(&Server::free());
+    let mut listener = juliet
+        .listen("chat", "latin", &["--accept", romeo.address().as_str()])
+        .await;
+    let mut initiator = romeo.online(&["chat", juliet.at("latin").as_str()]).start();
+    initiator.say(b"good\nr\xE9sum\xE9\ngood again\n").await;
+    for line in ["good", "good again"] {
+        assert_eq!(listener.text().await, line);
+    }
+    let [initiator, listener] = end_both(initiator, listener).await;
+    initiator.expect(2).saying("line 2 is not UTF-8");
+    listener.expect(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_has_gone_is_an_error_at_both_ends() {
+    let (romeo, juliet) = Person::pair(&Server::free());
+    for verb in ["chat", "stanzas"] {
+        let mut listener = juliet
+            .listen(verb, "reader", &["--accept", romeo.address().as_str()])
+            .await;
+        let mut initiator = romeo.online(&[verb, juliet.at("reader").as_str()]).start();
+        initiator.event("established").await;
+        listener.event("established").await;
+        listener.stop_reading();
+        let said = if verb == "chat" {
+            "one\ntwo\n"
+        } else {
+            "<message id='1'/><message id='2'/>"
+        };
+        initiator.say(said).await;
+        listener.event("failed").await;
+        let listener = listener.end().await;
+        listener.expect(1).saying("has gone");
+        let initiator = initiator.end().await;
+        assert!(
+            matches!(initiator.code, Some(4 | 6)),
+            "{verb}: {:#?}",
+            initiator.heard
+        );
+        assert_ne!(initiator.event("closed").unwrap()["unconfirmed"], 0);
     }
 }

@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::ChildStdin;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use xtls_stanza::{Content, Element, Envelope, MessageKind, Payload};
+use xtls_stanza::{Content, Element, Envelope, MessageKind, Payload, Stanza};
 use xtls_tests::live::canary::{Canary, Log, encode};
 use xtls_tests::live::person::Person;
 use xtls_tests::live::program::{Program, Running};
@@ -130,6 +131,16 @@ async fn write(mut input: ChildStdin, lines: Vec<String>) {
     }
 }
 
+/// A stanza as the program writes one.
+fn canonical(stanza: &str) -> Vec<u8> {
+    let stanza = Stanza::read(&Bytes::copy_from_slice(stanza.as_bytes())).expect("a stanza");
+    let mut line = Vec::new();
+    stanza
+        .write_line(&mut line)
+        .expect("what was read can be written");
+    line
+}
+
 /// Compares each line of standard output, up to its end.
 fn hear(process: &mut Running, said: Vec<Said>) -> JoinHandle<()> {
     tokio::spawn(compare(process.take_lines(), said))
@@ -140,17 +151,14 @@ async fn compare(mut lines: mpsc::UnboundedReceiver<Vec<u8>>, said: Vec<Said>) {
         let Some(line) = soon("a line", lines.recv()).await else {
             panic!("the output ends before stanza {number}");
         };
-        if line != said.output.as_bytes() {
-            let at = line
-                .iter()
-                .zip(said.output.as_bytes())
-                .take_while(|(a, b)| a == b)
-                .count();
+        let wanted = canonical(&said.output);
+        if line != wanted {
+            let at = line.iter().zip(&wanted).take_while(|(a, b)| a == b).count();
             let around = |bytes: &[u8]| {
                 let piece = &bytes[at.saturating_sub(60)..bytes.len().min(at + 60)];
                 String::from_utf8_lossy(piece).into_owned()
             };
-            let (found, wanted) = (around(&line), around(said.output.as_bytes()));
+            let (found, wanted) = (around(&line), around(&wanted));
             panic!(
                 "stanza {number} of {} bytes differs at {at}:\n{found}\n{wanted}",
                 said.input.len()

@@ -15,7 +15,7 @@ async fn a_wrong_password_is_tried_once() {
     let file = romeo.secret("password", "wherefore\n");
     let started = Instant::now();
     let program = romeo
-        .online(&["stanzas", "--listen"])
+        .online(&["stanzas", "--listen", "--accept", "any"])
         .without("--password-file")
         .arg("--password-file")
         .arg(file);
@@ -38,7 +38,7 @@ async fn ejabberd_refuses_a_wrong_password_and_takes_the_right_one() {
     let romeo = Person::new(&Server::ejabberd(), "romeo");
     let file = romeo.secret("password", "wherefore\n");
     let program = romeo
-        .online(&["stanzas", "--listen"])
+        .online(&["stanzas", "--listen", "--accept", "any"])
         .without("--password-file");
     let ended = program.arg("--password-file").arg(file).run().await;
     ended
@@ -69,7 +69,9 @@ async fn the_password_may_come_from_the_environment() {
 #[tokio::test]
 async fn an_unknown_authority_is_refused() {
     let romeo = Person::new(&Server::free(), "romeo");
-    let program = romeo.online(&["stanzas", "--listen"]).without("--ca-file");
+    let program = romeo
+        .online(&["stanzas", "--listen", "--accept", "any"])
+        .without("--ca-file");
     let ended = program
         .arg("--ca-file")
         .arg(Server::stock().ca_file())
@@ -89,7 +91,9 @@ async fn a_server_that_is_not_there_is_not_waited_for() {
         .local_addr()
         .unwrap()
         .port();
-    let program = romeo.online(&["stanzas", "--listen"]).without("--server");
+    let program = romeo
+        .online(&["stanzas", "--listen", "--accept", "any"])
+        .without("--server");
     let ended = program
         .args(["--server", &format!("127.0.0.1:{port}")])
         .run()
@@ -103,7 +107,9 @@ async fn a_server_that_is_not_there_is_not_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_of_the_same_resource_conflict() {
     let (romeo, juliet) = Person::pair(&Server::free());
-    let first = juliet.listen("stanzas", "conflict", &[]).await;
+    let first = juliet
+        .listen("stanzas", "conflict", &["--accept", "any"])
+        .await;
     let second = juliet
         .listen(
             "stanzas",
@@ -147,27 +153,21 @@ async fn a_peer_that_is_offline_is_unavailable() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_is_not_let_in() {
     let (romeo, juliet) = Person::pair(&Server::free());
-    let mut listener = juliet
+    let listener = juliet
         .listen("stanzas", "strict", &["--accept", "mercutio@localhost"])
         .await;
-    let mut deaf = juliet
-        .online(&["stanzas", "--listen", "--resource", "deaf"])
-        .start();
-    deaf.event("listening").await;
-    deaf.event("deaf").await;
-    for resource in ["strict", "deaf"] {
-        let to = juliet.at(resource);
-        let ended = romeo.online(&["stanzas", to.as_str()]).run().await;
-        // As if nobody were there.
-        ended.expect(4).silent().saying("service-unavailable");
-    }
-    for listener in [&mut listener, &mut deaf] {
-        listener.interrupt().await;
-    }
-    for listener in [listener, deaf] {
-        let ended = listener.end().await;
-        ended.expect(130).silent();
-        assert!(ended.event("incoming").is_none());
+    let to = juliet.at("strict");
+    let ended = romeo.online(&["stanzas", to.as_str()]).run().await;
+    // As if nobody were there.
+    ended.expect(4).silent().saying("service-unavailable");
+    listener.interrupt().await;
+    let ended = listener.end().await;
+    ended.expect(130).silent();
+    assert!(ended.event("incoming").is_none());
+    // Whoever listens says to whom.
+    for verb in ["stanzas", "chat", "verify"] {
+        let ended = juliet.online(&[verb, "--listen"]).run().await;
+        ended.expect(2).silent().saying("--accept");
     }
 }
 

@@ -41,7 +41,10 @@ async fn wrong_command_lines_are_refused() {
         ),
         (&["stanzas", "juliet@localhost", "--pad=1"], "--pad"),
         (&["stanzas", "juliet@localhost", "--pad", "64"], "64"),
-        (&["chat", "--listen", "--record-plaintext"], "--record"),
+        (
+            &["chat", "--listen", "--accept", "any", "--record-plaintext"],
+            "--record",
+        ),
     ];
     for (args, word) in wrong {
         let ended = Program::new(args).run().await;
@@ -77,7 +80,7 @@ async fn what_is_missing_is_named() {
         .args(["--password-file", "/nowhere"]);
     program.run().await.expect(2).silent().saying("/nowhere");
     romeo
-        .online(&["stanzas", "--listen", "--resource", ""])
+        .online(&["stanzas", "--listen", "--accept", "any", "--resource", ""])
         .run()
         .await
         .expect(2)

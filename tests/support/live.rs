@@ -7,6 +7,7 @@ pub mod puppet;
 pub mod secure;
 pub mod server;
 pub mod speech;
+pub mod terminal;
 
 use std::future::Future;
 use std::time::Duration;

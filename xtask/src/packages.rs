@@ -30,10 +30,10 @@ pub(crate) const SERVER: &[Package] = &[
         elsewhere: "prosodyctl, which comes with Prosody",
     },
     Package {
-        // A terminal for the program under test.
-        program: "script",
-        debian: "bsdutils",
-        elsewhere: "the script command of util-linux",
+        // A terminal that can be looked at.
+        program: "tmux",
+        debian: "tmux",
+        elsewhere: "tmux 3.3 or later",
     },
     Package {
         program: "openssl",

@@ -15,7 +15,7 @@ use crate::workspace::Workspace;
 use crate::{certificate, ejabberd, packages, prosody};
 
 pub(crate) const DOMAIN: &str = "localhost";
-pub(crate) const ACCOUNTS: [&str; 2] = ["romeo", "juliet"];
+pub(crate) const ACCOUNTS: [&str; 3] = ["romeo", "juliet", "mercutio"];
 /// How often other ports are tried when somebody took the chosen ones in between.
 pub(crate) const ATTEMPTS: u32 = 3;
 

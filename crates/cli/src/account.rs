@@ -1,13 +1,12 @@
 //! Whose key, whose pins, which password.
 
-use std::io::IsTerminal as _;
-
 use etcetera::BaseStrategy as _;
 use xtls_client::Home;
 use xtls_stanza::Address;
 use zeroize::Zeroizing;
 
 use crate::args::{Account, Server};
+use crate::ask::Person;
 use crate::failure::Failure;
 use crate::secret;
 use crate::suggest::Suggest;
@@ -64,18 +63,19 @@ fn names(accounts: &[Address]) -> String {
 }
 
 /// The password: from a file, the environment or a prompt.
-pub(crate) fn password(server: &Server, account: &Address) -> Result<Zeroizing<String>, Failure> {
+pub(crate) async fn password(
+    server: &Server,
+    account: &Address,
+    person: &Person,
+) -> Result<Zeroizing<String>, Failure> {
     if let Some(path) = &server.password_file {
         return secret::in_file("password", path);
     }
     if let Some(password) = secret::in_variable("password", "XTLS_PASSWORD")? {
         return Ok(password);
     }
-    if !std::io::stderr().is_terminal() {
-        return Err(Failure::usage(format!("no password for {account}"))
-            .hint("use --password-file, XTLS_PASSWORD, or a terminal"));
-    }
-    rpassword::prompt_password(format!("Password of {account}: "))
-        .map(Zeroizing::new)
-        .map_err(|error| Failure::usage(format!("no password for {account}: {error}")))
+    person.password(account).await.ok_or_else(|| {
+        Failure::usage(format!("no password for {account}"))
+            .hint("use --password-file, XTLS_PASSWORD, or a terminal")
+    })
 }

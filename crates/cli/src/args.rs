@@ -31,7 +31,7 @@ pub(crate) enum Verb {
     /// Shows one's own address and the fingerprint of one's key, which is made on first use.
     Id(Id),
     /// XML stanzas on standard input → tunnel → XML stanzas on standard output, one a line.
-    Stanzas(Talk),
+    Stanzas(Stanzas),
     /// A conversation: lines in, lines out.
     Chat(Talk),
     /// The keys of one's peers.
@@ -119,6 +119,15 @@ pub(crate) struct Server {
     pub(crate) allow_plain: bool,
 }
 
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Stanzas {
+    /// End when your input has ended and the peer has taken it, without waiting for the peer to finish.
+    #[arg(short = 'N', long)]
+    pub(crate) no_wait: bool,
+    #[command(flatten)]
+    pub(crate) talk: Talk,
+}
+
 /// Options of everything that talks to a peer.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Talk {
@@ -126,8 +135,8 @@ pub(crate) struct Talk {
     /// a URI must be pinned.
     #[arg(value_name = "PEER", value_parser = Peer::parse, required_unless_present = "listen", conflicts_with = "listen")]
     pub(crate) peer: Option<Peer>,
-    /// Wait for others to open tunnels.
-    #[arg(long)]
+    /// Wait for others to open tunnels: those whom --accept names.
+    #[arg(long, requires = "accept")]
     pub(crate) listen: bool,
     #[command(flatten)]
     pub(crate) account: Account,

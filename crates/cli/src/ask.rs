@@ -1,16 +1,21 @@
-//! Questions to the person at the terminal. Nothing here is ever answered by the program itself.
+//! Questions to the person at the terminal. Nothing here is ever answered by the program itself, and every answer says what
+//! it is about: it repeats a part of what was shown, so it cannot be taken for the answer to anything else.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-
-use tokio::sync::Mutex;
 use xtls_client::session::{Compare, Introduction};
+use xtls_client::tls::Fingerprint;
 use xtls_client::tls::verify::{Code, Method, ShortWords};
 use xtls_stanza::Address;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::say::Say;
+use crate::terminal::{Question, Terminal};
 use crate::words;
+
+/// The person at this process's terminal, if there is one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Person {
+    terminal: Option<Terminal>,
+}
 
 /// What a person says about a key that is not pinned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,131 +26,305 @@ pub(crate) enum Answer {
     Verify,
 }
 
-/// Asks on the terminal itself, because standard input may carry the conversation. No terminal, no answer: refused.
-pub(crate) async fn verdict(introduction: Introduction, say: Say) -> Answer {
-    say.data(
-        "judge",
-        &[
-            ("peer", introduction.peer.as_str().into()),
-            ("fingerprint", introduction.fingerprint.hex().into()),
-        ],
-    );
-    let peer = introduction.peer.clone();
-    let question = format!(
-        "\nThis is the first contact with {}.\n\
-         Their key is  {}\n\
-         Compare it with what `xtls id` shows them, over another channel, or say v to compare four short words instead.\n\
-         Accept and remember this key? [y/N/v] ",
-        peer.bare(),
-        introduction.fingerprint
-    );
-    match ask(question).await {
-        Some(answer) => match answer.trim().to_lowercase().as_str() {
-            "y" | "yes" => Answer::Accept,
-            "v" | "verify" => Answer::Verify,
-            _ => Answer::Refuse,
-        },
-        None => {
-            say.warn(
-                "nobody_to_ask",
-                &[],
-                format_args!(
-                    "{peer} shows a key that is not pinned, and there is no terminal to ask on: refused \
-                     (use `xtls trust pin`, or --trust tofu)"
-                ),
+/// What a person says about words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compared {
+    Same,
+    Different,
+}
+
+impl Person {
+    /// The one at the terminal of this process.
+    pub(crate) fn at_the_terminal() -> Self {
+        Self {
+            terminal: Terminal::open(),
+        }
+    }
+
+    /// The one at this terminal.
+    pub(crate) fn at(terminal: Terminal) -> Self {
+        Self {
+            terminal: Some(terminal),
+        }
+    }
+
+    /// Whether there is one.
+    pub(crate) fn is_there(&self) -> bool {
+        self.terminal.is_some()
+    }
+
+    /// The terminal.
+    pub(crate) fn terminal(&self) -> Option<&Terminal> {
+        self.terminal.as_ref()
+    }
+
+    async fn ask(&self, question: Question) -> Option<Zeroizing<String>> {
+        self.terminal.as_ref()?.ask(question).await
+    }
+
+    /// What to do with a key of a first contact. `None`: nobody has said anything.
+    pub(crate) async fn verdict(&self, introduction: &Introduction) -> Option<Answer> {
+        let peer = introduction.peer.bare();
+        let [first, second] = words::rows(&introduction.fingerprint);
+        let mut about = format!(
+            "\nThis is the first contact with {peer}. Their key is\n\n\
+             \u{20}     {first}\n\
+             \u{20}     {second}\n\n\
+             Compare it with what `xtls id` shows them, over another channel. Then type its\n\
+             first group to accept and remember it, or paste the whole fingerprint that they\n\
+             have sent you; v to compare four words instead; or Enter to refuse.\n"
+        );
+        for _ in 0..TRIES {
+            let typed = self
+                .ask(Question {
+                    about,
+                    prompt: format!("First group of the key of {peer}, v, or Enter to refuse: "),
+                    withdrawn: withdrawn(peer),
+                    ..Question::default()
+                })
+                .await?;
+            match verdict_of(&typed, &introduction.fingerprint) {
+                Ok(answer) => return Some(answer),
+                Err(why) => about = format!("{why}\n"),
+            }
+        }
+        Some(Answer::Refuse)
+    }
+
+    /// Whether the person wants the verification that a peer asks for, and with which code.
+    pub(crate) async fn wanted(&self, peer: &Address, method: Method) -> Option<Compare> {
+        let bare = peer.bare();
+        match method {
+            Method::Words => {
+                let typed = self
+                    .ask(Question {
+                        about: format!(
+                            "\n{bare} asks you to compare four words, to find out whether anybody is between the\n\
+                             two of you. You need another way to talk to them now: a call, or face to face.\n"
+                        ),
+                        prompt: format!("Compare words with {bare} now? [y/N] "),
+                        withdrawn: withdrawn(bare),
+                        ..Question::default()
+                    })
+                    .await?;
+                let yes = matches!(typed.trim().to_lowercase().as_str(), "y" | "yes");
+                yes.then_some(Compare::Words)
+            }
+            Method::Code => {
+                let mut about = format!(
+                    "\n{bare} asks you to compare a code that the two of you have agreed on another way.\n"
+                );
+                for _ in 0..TRIES {
+                    let typed = self
+                        .ask(Question {
+                            about,
+                            prompt: format!(
+                                "The code you agreed on with {bare}, or Enter to decline: "
+                            ),
+                            secret: true,
+                            withdrawn: withdrawn(bare),
+                        })
+                        .await?;
+                    if typed.trim().is_empty() {
+                        return None;
+                    }
+                    match Code::new(&typed) {
+                        Ok(code) => return Some(Compare::Code(code)),
+                        Err(error) => about = format!("That is no code: {error}.\n"),
+                    }
+                }
+                None
+            }
+        }
+    }
+
+    /// Whether the words are the same at the other end. `None`: nobody has said so.
+    pub(crate) async fn same(&self, peer: &Address, shown: ShortWords) -> Option<Compared> {
+        let bare = peer.bare();
+        let words = words::list(shown);
+        let which = asked_for(shown);
+        let nth = ["first", "second", "third", "fourth"]
+            .get(which)
+            .copied()
+            .unwrap_or("first");
+        let word = words.get(which).copied()?;
+        let mut about = format!(
+            "\nCompare these words with {bare}, another way than this: a call, or face to face.\n\n\
+             \u{20}     {}\n\n\
+             If the other end shows exactly these, type the {nth} of them. If any is different,\n\
+             type no: then somebody is between you.\n",
+            words.join(" ")
+        );
+        loop {
+            let typed = self
+                .ask(Question {
+                    about,
+                    prompt: format!("The {nth} word, as {bare} reads it to you, or no: "),
+                    withdrawn: withdrawn(bare),
+                    ..Question::default()
+                })
+                .await?;
+            match typed.trim().to_lowercase().as_str() {
+                typed if typed == word => return Some(Compared::Same),
+                "no" | "n" => return Some(Compared::Different),
+                "" | "y" | "yes" => {
+                    about = format!("Type the {nth} word if all four are the same, or no.\n")
+                }
+                _ => {
+                    about = format!(
+                        "That is not the {nth} word shown here. If it was a slip, type it again; if they read you another\n\
+                         word, type no.\n"
+                    );
+                }
+            }
+        }
+    }
+
+    /// The code of `xtls verify --code`, or a new one.
+    pub(crate) async fn code(&self) -> Result<Code, Failure> {
+        let typed = self
+            .ask(Question {
+                prompt: "The code that you have agreed on, or Enter to make one: ".to_owned(),
+                secret: true,
+                ..Question::default()
+            })
+            .await
+            .ok_or_else(|| {
+                Failure::usage("there is no terminal to ask for the code on")
+                    .hint("use --code-file FILE")
+            })?;
+        if !typed.trim().is_empty() {
+            return Code::new(&typed).map_err(|error| Failure::usage(error.to_string()));
+        }
+        let made = words::code()?;
+        self.ask(Question {
+            about: format!(
+                "Tell them this code another way, and enter it at both ends:\n\n      {}\n\n",
+                made.as_str()
+            ),
+            prompt: "Press Enter when they have it. ".to_owned(),
+            ..Question::default()
+        })
+        .await;
+        Code::new(&made).map_err(|error| Failure::usage(error.to_string()))
+    }
+
+    /// A password, which is not shown.
+    pub(crate) async fn password(&self, account: &Address) -> Option<Zeroizing<String>> {
+        self.ask(Question {
+            prompt: format!("Password of {account}: "),
+            secret: true,
+            ..Question::default()
+        })
+        .await
+    }
+
+    /// Whether to wait for another try. `None`: nobody has said anything.
+    pub(crate) async fn again(&self) -> Option<()> {
+        loop {
+            let typed = self
+                .ask(Question {
+                    prompt: "Press Enter to wait for another try, or Ctrl-C to end: ".to_owned(),
+                    ..Question::default()
+                })
+                .await?;
+            // Anything else was meant for what has ended.
+            if typed.trim().is_empty() {
+                return Some(());
+            }
+        }
+    }
+}
+
+/// Which of the words is to be typed, counted from 0: another one from run to run.
+pub(crate) fn asked_for(shown: ShortWords) -> usize {
+    let numbers = shown.numbers();
+    let mixed = numbers
+        .iter()
+        .fold(0, |mixed, number| mixed ^ usize::from(*number));
+    mixed % numbers.len()
+}
+
+/// What the answer to the question of a first contact says; why it says nothing.
+fn verdict_of(typed: &str, key: &Fingerprint) -> Result<Answer, &'static str> {
+    let typed = typed.trim().to_lowercase();
+    match typed.as_str() {
+        "" | "n" | "no" => return Ok(Answer::Refuse),
+        "v" | "verify" => return Ok(Answer::Verify),
+        "y" | "yes" => {
+            return Err(
+                "A yes does not say which key it is about: type the first group of the key.",
             );
-            Answer::Refuse
         }
+        _ => {}
+    }
+    let digits: String = typed
+        .chars()
+        .filter(|c| !c.is_whitespace() && *c != ':' && *c != '-')
+        .collect();
+    let hex = key.hex();
+    let whole = digits.len() == hex.len();
+    if !(whole || digits.len() == GROUP) || !digits.chars().all(|c| c.is_ascii_hexdigit()) {
+        return Err("Type the first group of the key, eight digits; v; or Enter to refuse.");
+    }
+    if hex.starts_with(&digits) {
+        Ok(Answer::Accept)
+    } else if whole {
+        Err(
+            "That is the fingerprint of ANOTHER key. If it is what they sent you, press Enter: this is not them.",
+        )
+    } else {
+        Err(
+            "That is not the first group of this key. If it is what they told you, press Enter: this is not them.",
+        )
     }
 }
 
-/// Whether the person wants the verification that a peer asks for, and with which code. `None`: no.
-pub(crate) async fn wanted(peer: &Address, method: Method) -> Option<Compare> {
-    let bare = peer.bare();
-    match method {
-        Method::Words => {
-            let question = format!(
-                "\n{bare} asks to compare four short words with you, to find out whether anybody is between you.\n\
-                 Can you talk to them another way (a call, or face to face) now? [y/N] "
-            );
-            let answer = ask(question).await?;
-            let yes = matches!(answer.trim().to_lowercase().as_str(), "y" | "yes");
-            yes.then_some(Compare::Words)
+fn withdrawn(bare: &str) -> String {
+    format!("(The tunnel with {bare} that this was about has ended: nothing was accepted.)")
+}
+
+/// How often a question is asked whose answer says nothing.
+const TRIES: usize = 5;
+
+/// Digits in a group of a fingerprint.
+const GROUP: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_accepted_by_its_first_group_or_its_whole_fingerprint_and_by_nothing_else() {
+        let key = Fingerprint::of_spki(b"some key");
+        let hex = key.hex();
+        let group = &hex[..8];
+        for yes in [
+            group.to_owned(),
+            format!("  {}\t", group.to_uppercase()),
+            hex.clone(),
+            key.to_string(),
+        ] {
+            assert_eq!(verdict_of(&yes, &key), Ok(Answer::Accept), "{yes}");
         }
-        Method::Code => {
-            let question = format!(
-                "\n{bare} asks to compare a code that you have agreed on another way.\n\
-                 The code (or nothing, to decline): "
-            );
-            let answer = ask(question).await?;
-            Code::new(&answer).ok().map(Compare::Code)
+        let other = Fingerprint::of_spki(b"another key");
+        for no in [
+            "y",
+            "yes",
+            "maybe",
+            &hex[..7],
+            &hex[..9],
+            &hex[..63],
+            &hex[8..16],
+            &other.hex(),
+            &other.hex()[..8],
+            "00000000",
+        ] {
+            assert!(verdict_of(no, &key).is_err(), "{no}");
         }
+        for refused in ["", "n", "NO"] {
+            assert_eq!(verdict_of(refused, &key), Ok(Answer::Refuse));
+        }
+        assert_eq!(verdict_of("v", &key), Ok(Answer::Verify));
     }
 }
-
-/// Whether the words are the same at the other end. `None`: nobody has said so.
-pub(crate) async fn same(peer: &Address, shown: ShortWords) -> Option<bool> {
-    let mut question = format!(
-        "\nCompare these words with {}, another way than this (a call, or face to face):\n\n\
-         \u{20}     {}\n\n\
-         Does the other end show exactly these? [yes/no] ",
-        peer.bare(),
-        words::shown(shown)
-    );
-    loop {
-        let answer = ask(std::mem::take(&mut question)).await?;
-        match answer.trim().to_lowercase().as_str() {
-            "yes" => return Some(true),
-            "no" => return Some(false),
-            _ => question.push_str("Please say yes or no. [yes/no] "),
-        }
-    }
-}
-
-/// The code of `xtls verify --code`, or a new one.
-pub(crate) async fn code() -> Result<Code, Failure> {
-    let question = "The code that you have agreed on (or nothing, to make one): ".to_owned();
-    let answer = ask(question).await.ok_or_else(|| {
-        Failure::usage("there is no terminal to ask for the code on").hint("use --code-file FILE")
-    })?;
-    if !answer.trim().is_empty() {
-        return Code::new(&answer).map_err(|error| Failure::usage(error.to_string()));
-    }
-    let made = words::code()?;
-    let told = format!(
-        "Tell them this code another way, and enter it at both ends:\n\n      {}\n\nIs it told? [Enter] ",
-        made.as_str()
-    );
-    ask(told).await;
-    Code::new(&made).map_err(|error| Failure::usage(error.to_string()))
-}
-
-/// One question at a time.
-static TERMINAL_IN_USE: Mutex<()> = Mutex::const_new(());
-
-/// The line that the person types; `None` without a terminal, or at its end.
-async fn ask(question: String) -> Option<Zeroizing<String>> {
-    let _one = TERMINAL_IN_USE.lock().await;
-    let asked = tokio::task::spawn_blocking(move || line(&question)).await;
-    asked.ok()?.ok().filter(|line| !line.is_empty())
-}
-
-fn line(question: &str) -> std::io::Result<Zeroizing<String>> {
-    let mut terminal = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(TERMINAL)?;
-    terminal.write_all(question.as_bytes())?;
-    terminal.flush()?;
-    let mut answer = Zeroizing::new(String::with_capacity(LONGEST));
-    BufReader::new(terminal).read_line(&mut answer)?;
-    Ok(answer)
-}
-
-/// Terminals give no longer line.
-const LONGEST: usize = 4096;
-
-#[cfg(unix)]
-const TERMINAL: &str = "/dev/tty";
-#[cfg(not(unix))]
-const TERMINAL: &str = "CON";

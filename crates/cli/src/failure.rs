@@ -16,6 +16,8 @@ pub(crate) struct Failure {
     pub(crate) what: String,
     /// What to do next.
     pub(crate) hint: Option<String>,
+    /// It has been said already.
+    pub(crate) told: bool,
 }
 
 /// The exit codes of the contract.
@@ -37,6 +39,7 @@ impl Failure {
             code,
             what: what.into(),
             hint: None,
+            told: false,
         }
     }
 
@@ -50,6 +53,12 @@ impl Failure {
             Some(hint) => self.hint(hint),
             None => self,
         }
+    }
+
+    /// It has been said already, and is only the reason for the exit code.
+    pub(crate) fn told(mut self) -> Self {
+        self.told = true;
+        self
     }
 
     pub(crate) fn failed(what: impl Into<String>) -> Self {
@@ -68,8 +77,19 @@ impl Failure {
     pub(crate) fn of_close(closed: &Closed, suggest: &Suggest) -> Option<Self> {
         let peer = &closed.peer;
         let (code, hint): (Code, Option<String>) = match &closed.why {
-            Why::Session(Session::Finished) if closed.clean => return None,
-            Why::Superseded => return None,
+            Why::Session(Session::Finished) if closed.clean && closed.unconfirmed == 0 => {
+                return None;
+            }
+            Why::Superseded => (
+                if closed.unconfirmed > 0 {
+                    Code::Corrupt
+                } else {
+                    Code::Peer
+                },
+                Some(
+                    "try again: the other side, or a server in its name, has begun anew".to_owned(),
+                ),
+            ),
             // One that was drained goes on under its old name, and has no end.
             Why::Replaced => (
                 Code::Corrupt,
@@ -115,7 +135,12 @@ impl Failure {
                 }
             ));
         }
-        Some(Self { code, what, hint })
+        Some(Self {
+            code,
+            what,
+            hint,
+            told: false,
+        })
     }
 }
 
@@ -194,6 +219,7 @@ impl From<LinkError> for Failure {
             code: Code::Server,
             what: error.to_string(),
             hint,
+            told: false,
         }
     }
 }
@@ -296,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handshake_that_the_peer_began_anew_has_not_failed() {
-        assert_eq!(code(Why::Superseded), None);
+    fn a_tunnel_that_was_superseded_has_delivered_nothing() {
+        assert_eq!(code(Why::Superseded), Some(Code::Peer));
     }
 }

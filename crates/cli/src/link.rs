@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use xtls_client::router::Config;
+use xtls_client::router::{Closed, TurnedAway};
+use xtls_client::session::Violation;
 use xtls_client::tls::trust::{Judgement, Policy, Store};
 use xtls_client::tls::{Fingerprint, Identity};
 use xtls_client::xmpp::{self, Options, Security};
@@ -15,6 +17,7 @@ use xtls_stanza::ibb::{BlockSize, Carrier};
 
 use crate::account;
 use crate::args::{Acceptable, Server, Talk, Transport, Tunnel};
+use crate::ask::Person;
 use crate::failure::{Code, Failure};
 use crate::peer::Peer;
 use crate::record::{Recorded, Recorder};
@@ -33,7 +36,7 @@ pub(crate) struct Link {
 
 /// Logs in and starts the client. A key that is not there yet is made after the login, so that an account that does not
 /// exist, or is mistyped, gets none. What is wrong with one that is there is said before.
-pub(crate) async fn connect(talk: &Talk) -> Result<Link, Failure> {
+pub(crate) async fn connect(talk: &Talk, person: &Person) -> Result<Link, Failure> {
     let home = account::home(&talk.account)?;
     let account = account::account(&talk.account, &home)?;
     let known = match home.key(&account)? {
@@ -48,7 +51,7 @@ pub(crate) async fn connect(talk: &Talk) -> Result<Link, Failure> {
         Some(path) => Some(Recorder::create(path, talk.tunnel.record_plaintext)?),
         None => None,
     };
-    let options = options(&talk.server, &account, talk.listen)?;
+    let options = options(&talk.server, &account, talk.listen, person).await?;
     let uplink = xmpp::connect(options)
         .await
         .map_err(|error| Failure::new(Code::Server, error.to_string()))?;
@@ -108,35 +111,54 @@ fn pinned(peer: &Peer, store: Option<&Store>, suggest: &Suggest) -> Result<(), F
 
 /// Says who we are.
 pub(crate) fn greet(talk: &Talk, link: &Link, say: Say) {
+    let fields = [
+        ("address", Value::from(link.own.as_str())),
+        ("fingerprint", Value::from(link.fingerprint.hex())),
+    ];
+    let own = &link.own;
     if talk.listen {
-        let fields = [
-            ("address", Value::from(link.own.as_str())),
-            ("fingerprint", Value::from(link.fingerprint.hex())),
-        ];
-        let (own, key) = (&link.own, &link.fingerprint);
-        say.event(
-            "listening",
-            &fields,
-            format_args!("listening as {own}\n      own key {key}"),
-        );
-        if talk.tunnel.accept.is_empty() {
-            say.warn(
-                "deaf",
-                &[],
-                "nobody may open a tunnel to us: say who with --accept JID",
-            );
-        }
+        say.event("listening", &fields, format_args!("listening as {own}"));
     } else {
-        let fields = [
-            ("address", Value::from(link.own.as_str())),
-            ("fingerprint", Value::from(link.fingerprint.hex())),
-        ];
-        let (own, key) = (&link.own, &link.fingerprint);
-        say.event(
-            "connected",
-            &fields,
-            format_args!("connected as {own}\n      own key {key}"),
-        );
+        say.event("connected", &fields, format_args!("connected as {own}"));
+    }
+}
+
+/// How a tunnel ended, for programs.
+pub(crate) fn closed_fields(closed: &Closed) -> [(&'static str, Value); 5] {
+    [
+        ("peer", Value::from(closed.peer.as_str())),
+        ("by", Value::from(format!("{:?}", closed.by).to_lowercase())),
+        ("why", Value::from(closed.why.to_string())),
+        ("clean", Value::from(closed.clean)),
+        ("unconfirmed", Value::from(closed.unconfirmed)),
+    ]
+}
+
+/// Says what of a peer was dropped, because it had no authority for it.
+pub(crate) fn say_refused(peer: &Address, violation: &Violation, say: Say) {
+    let fields = [("peer", peer.as_str().into())];
+    say.warn("refused", &fields, format_args!("{peer}: {violation}"));
+}
+
+/// Says whom a limit has turned away.
+pub(crate) fn say_turned_away(away: &TurnedAway, say: Say) {
+    let fields = [
+        ("peer", Value::from(away.peer.as_str())),
+        ("limit", Value::from(away.busy.limit.name())),
+        ("wait", Value::from(away.busy.wait)),
+        ("times", Value::from(away.times)),
+    ];
+    let (peer, busy) = (&away.peer, &away.busy);
+    let text = format_args!("{peer} was calling, and was turned away: this end {busy}");
+    say.event("turned_away", &fields, text);
+}
+
+/// Why the link ended by itself.
+pub(crate) fn ended(ended: Result<Result<(), LinkError>, tokio::task::JoinError>) -> Failure {
+    match ended {
+        Ok(Ok(())) => Failure::new(Code::Server, "the link to the server has ended"),
+        Ok(Err(error)) => error.into(),
+        Err(error) => Failure::failed(format!("the client stopped: {error}")),
     }
 }
 
@@ -226,8 +248,13 @@ fn policy(tunnel: &Tunnel) -> Policy {
     }
 }
 
-fn options(server: &Server, account: &Address, listen: bool) -> Result<Options, Failure> {
-    let password = account::password(server, account)?;
+async fn options(
+    server: &Server,
+    account: &Address,
+    listen: bool,
+    person: &Person,
+) -> Result<Options, Failure> {
+    let password = account::password(server, account, person).await?;
     let mut options = Options::new(account, password).allow_plain(server.allow_plain);
     let resource = match &server.resource {
         Some(resource) => resource.clone(),

@@ -3,20 +3,26 @@
 mod account;
 mod args;
 mod ask;
+mod attended;
+mod chat;
 mod demo;
 mod dumps;
-mod face;
 mod failure;
+mod input;
 mod link;
 mod mend;
+mod output;
 mod peer;
 mod qr;
 mod record;
 mod say;
 mod secret;
+mod stanzas;
+mod stop;
 mod suggest;
-mod talk;
+mod terminal;
 mod trust;
+mod undelivered;
 mod usage;
 mod verify;
 mod words;
@@ -26,9 +32,9 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Output, Verb};
-use face::Face;
 use failure::Failure;
 use say::Say;
+use stop::Stop;
 
 fn main() -> ExitCode {
     let cli = match usage::parse() {
@@ -36,12 +42,22 @@ fn main() -> ExitCode {
         Err(failure) => return ExitCode::from(failure.code as u8),
     };
     log(&cli.output);
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        terminal::modes::restore();
+        before(panic);
+    }));
     let say = Say::new(&cli.output);
     dumps::off(say);
-    match run(&cli, say) {
+    let result = run(&cli, say);
+    // Whatever is said now is said on a terminal as it was before.
+    terminal::leave();
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            say.failure(&failure);
+            if !failure.told {
+                say.failure(&failure);
+            }
             ExitCode::from(failure.code as u8)
         }
     }
@@ -51,20 +67,25 @@ fn run(cli: &Cli, say: Say) -> Result<(), Failure> {
     match &cli.verb {
         Verb::Id(args) => trust::id(args, say),
         Verb::Trust(verb) => trust::trust(verb, say),
-        Verb::Demo(args) => block_on(demo::run(args, say)),
-        Verb::Stanzas(args) => block_on(talk::run(args, Face::Stanzas, say)),
-        Verb::Verify(args) => block_on(verify::run(args, say)),
-        Verb::Chat(args) => block_on(talk::run(args, Face::chat(), say)),
+        Verb::Demo(args) => block_on(say, |_| demo::run(args, say)),
+        Verb::Stanzas(args) => block_on(say, |stop| stanzas::run(args, say, stop)),
+        Verb::Verify(args) => block_on(say, |stop| verify::run(args, say, stop)),
+        Verb::Chat(args) => block_on(say, |stop| chat::run(args, say, stop)),
     }
 }
 
-fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+fn block_on<F: Future<Output = Result<(), Failure>>>(
+    say: Say,
+    begin: impl FnOnce(Stop) -> F,
+) -> Result<(), Failure> {
+    let failed = |error| Failure::failed(format!("no runtime: {error}"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|error| Failure::failed(format!("no runtime: {error}")))?;
-    let result = runtime.block_on(future);
+        .map_err(failed)?;
+    let result = runtime.block_on(async { begin(Stop::listen(say).map_err(failed)?).await });
+    terminal::leave();
     // A thread that waits for standard input cannot be ended; the process can.
     runtime.shutdown_background();
     result

@@ -1,14 +1,15 @@
 //! Standard error: sentences for people, or one JSON event a line for programs.
 
 use std::fmt::Display;
-use std::io::Write;
-use std::sync::Mutex;
+use std::io::{IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use serde_json::{Map, Value};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::args::Output;
 use crate::failure::Failure;
+use crate::terminal;
 
 /// How this run speaks.
 #[derive(Debug, Clone, Copy)]
@@ -35,11 +36,7 @@ impl Say {
         if self.json {
             self.line(name, fields);
         } else if !self.quiet {
-            let style = Style::new().dimmed();
-            write(format_args!(
-                "{style}xtls:{style:#} {}",
-                clean(&text.to_string())
-            ));
+            sentence(Style::new().dimmed(), "xtls:", &text.to_string());
         }
     }
 
@@ -56,10 +53,7 @@ impl Say {
             self.line(name, fields);
         } else {
             let style = AnsiColor::Yellow.on_default().bold();
-            write(format_args!(
-                "{style}xtls: warning:{style:#} {}",
-                clean(&text.to_string())
-            ));
+            sentence(style, "xtls: warning:", &text.to_string());
         }
     }
 
@@ -77,17 +71,16 @@ impl Say {
             return;
         }
         let style = AnsiColor::Red.on_default().bold();
-        write(format_args!(
-            "{style}xtls: error:{style:#} {}",
-            clean(&failure.what)
-        ));
+        let mut text = failure.what.clone();
         if let Some(hint) = &failure.hint {
-            write(format_args!("      {}", clean(hint)));
+            text.push('\n');
+            text.push_str(hint);
         }
+        sentence(style, "xtls: error:", &text);
     }
 
     fn line(self, name: &str, fields: &[(&str, Value)]) {
-        write(format_args!("{}", object(name, fields)));
+        write(&object(name, fields).to_string());
     }
 }
 
@@ -101,61 +94,190 @@ pub(crate) fn object(name: &str, fields: &[(&str, Value)]) -> Value {
     Value::Object(object)
 }
 
-/// Where lines go while somebody types: above the line that is being typed.
-static ABOVE: Mutex<Option<Box<dyn Write + Send>>> = Mutex::new(None);
-
-/// Sends all that is said above the line that is being typed, or to standard error again.
-pub(crate) fn above(writer: Option<Box<dyn Write + Send>>) {
-    if let Ok(mut above) = ABOVE.lock() {
-        *above = writer;
+/// A sentence of the program. Its further lines, and what does not fit into one, are indented: only the program begins a
+/// line with its name.
+fn sentence(style: Style, name: &str, text: &str) {
+    let text = format!("{name} {}", visible(text));
+    let text = wrapped(&text, columns().unwrap_or(usize::MAX), INDENT);
+    let rest = text.strip_prefix(name).unwrap_or(&text);
+    if colours() {
+        write(&format!("{style}{name}{style:#}{rest}"));
+    } else {
+        write(&text);
     }
 }
 
-/// A line for a person.
-pub(crate) fn line(line: std::fmt::Arguments<'_>) {
-    write(line);
+/// What somebody has said, under their name, on the terminal.
+pub(crate) fn said(name: &str, text: &str) {
+    write(&quoted(name, text));
 }
 
-/// Standard error may be closed; there is nobody left to tell then.
-fn write(line: std::fmt::Arguments<'_>) {
-    if let Ok(mut above) = ABOVE.lock()
-        && let Some(writer) = above.as_mut()
-    {
-        let _ = writeln!(writer, "{line}");
+/// What somebody has said, under their name. No further line of it begins where a line of the program could begin.
+pub(crate) fn quoted(name: &str, text: &str) -> String {
+    let text = format!("{name}: {}", visible(text));
+    let text = wrapped(&text, columns().unwrap_or(usize::MAX), QUOTED);
+    let rest = text.strip_prefix(name).unwrap_or(&text);
+    if colours() {
+        let style = AnsiColor::Cyan.on_default().bold();
+        format!("{style}{name}{style:#}{rest}")
+    } else {
+        text
+    }
+}
+
+/// Whole lines, to the terminal's owner or to standard error, which may be closed: there is nobody left to tell then.
+fn write(text: &str) {
+    if std::io::stderr().is_terminal() && terminal::print(text) {
         return;
     }
-    let _ = writeln!(anstream::stderr().lock(), "{line}");
+    let mut error = std::io::stderr().lock();
+    let _ = error.write_all(format!("{text}\n").as_bytes());
 }
 
-/// Text from others on a terminal: control characters could move its cursor or rename its window.
-pub(crate) fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\n' | '\t' => c,
-            c if c.is_control() || is_bidi(c) => '\u{FFFD}',
-            c => c,
-        })
-        .collect()
+/// Whether standard error takes colours: a terminal, and neither `NO_COLOR` nor `TERM=dumb`.
+pub(crate) fn colours() -> bool {
+    anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
 }
 
-/// Characters that make what follows read in another order.
-fn is_bidi(c: char) -> bool {
-    matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}' | '\u{061C}')
+/// The width of the terminal on standard error.
+fn columns() -> Option<usize> {
+    let (width, _) = terminal_size::terminal_size_of(std::io::stderr())?;
+    Some(usize::from(width.0).max(20))
 }
+
+/// Broken at words, or within one that is longer than a row. Every row but the first begins with `indent`, but for commands,
+/// which are whole lines as they are pasted into a shell.
+fn wrapped(text: &str, columns: usize, indent: &str) -> String {
+    let mut rows: Vec<String> = Vec::new();
+    for line in text.split('\n') {
+        if indent == INDENT && line.starts_with(COMMAND) {
+            rows.push(line.to_owned());
+            continue;
+        }
+        // Leading white space would be taken for an indentation of its own.
+        let first = if rows.is_empty() { "" } else { indent };
+        // A row that is full to its last column makes some terminals show an empty one.
+        let options = textwrap::Options::new(columns.saturating_sub(1))
+            .initial_indent(first)
+            .subsequent_indent(indent)
+            .wrap_algorithm(textwrap::WrapAlgorithm::FirstFit);
+        if line.trim().is_empty() {
+            rows.push(first.to_owned());
+            continue;
+        }
+        rows.extend(
+            textwrap::wrap(line, options)
+                .into_iter()
+                .map(std::borrow::Cow::into_owned),
+        );
+    }
+    rows.join("\n")
+}
+
+/// Text from others, as it can be shown on a terminal: characters that control one, or that make what follows read in
+/// another order, appear by their number. Marks of direction stay: they reorder nothing by force.
+pub(crate) fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => out.push(c),
+            '\t' => out.push_str("    "),
+            // Lines by other names.
+            '\u{0B}' | '\u{0C}' | '\u{85}' | '\u{2028}' | '\u{2029}' => out.push('\n'),
+            c if c.is_control() || is_override(c) => {
+                out.push_str(&format!("<U+{:04X}>", u32::from(c)));
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Text from others within one line.
+pub(crate) fn shown(text: &str) -> String {
+    cut(&visible(text).replace('\n', " ⏎ "), SHOWN)
+}
+
+/// As much of a line as has room in so many columns.
+pub(crate) fn cut(line: &str, columns: usize) -> String {
+    if line.width() <= columns {
+        return line.to_owned();
+    }
+    let mut width = 1;
+    let mut out = String::new();
+    for c in line.chars() {
+        width += c.width().unwrap_or(0);
+        if width > columns {
+            break;
+        }
+        out.push(c);
+    }
+    out.push('…');
+    out
+}
+
+/// Embeddings, overrides and isolates: they reorder what stands behind them.
+fn is_override(c: char) -> bool {
+    matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Before the further lines of a sentence of the program.
+const INDENT: &str = "      ";
+
+/// Before a command that is suggested (`Suggest::block`).
+const COMMAND: &str = "        ";
+
+/// Before the further lines of what somebody has said.
+const QUOTED: &str = "    | ";
+
+/// Columns of a text that is quoted within a sentence.
+const SHOWN: usize = 60;
 
 #[cfg(test)]
 mod tests {
-    use super::clean;
+    use super::*;
 
     #[test]
     fn escape_sequences_do_not_reach_the_terminal() {
-        assert_eq!(clean("a\u{1b}]0;title\u{7}b"), "a\u{FFFD}]0;title\u{FFFD}b");
-        assert_eq!(clean("\u{9b}31m"), "\u{FFFD}31m");
-        assert_eq!(clean("abc\u{202E}txt"), "abc\u{FFFD}txt");
+        assert_eq!(
+            visible("a\u{1b}]0;title\u{7}b"),
+            "a<U+001B>]0;title<U+0007>b"
+        );
+        assert_eq!(visible("\u{9b}31m"), "<U+009B>31m");
+        assert_eq!(visible("abc\u{202E}txt"), "abc<U+202E>txt");
+        assert_eq!(visible("a\rxtls: error"), "a<U+000D>xtls: error");
     }
 
     #[test]
-    fn lines_and_letters_stay() {
-        assert_eq!(clean("è\tü\n漢"), "è\tü\n漢");
+    fn lines_letters_and_marks_of_direction_stay() {
+        assert_eq!(visible("è ü\n漢"), "è ü\n漢");
+        assert_eq!(visible("שלום\u{200F}!"), "שלום\u{200F}!");
+    }
+
+    #[test]
+    fn no_further_line_begins_like_one_of_the_program() {
+        for text in [
+            "hello\nxtls: the key is verified",
+            "hello\u{2028}xtls: the key is verified",
+            "hello\u{85}xtls: the key is verified",
+            &format!("{}xtls: the key is verified", "x".repeat(30)),
+            &format!("{} xtls: the key is verified", "x".repeat(29)),
+            "hello\n\nxtls: warning: x",
+        ] {
+            let shown = wrapped(&format!("juliet: {}", visible(text)), 40, QUOTED);
+            let mut rows = shown.split('\n');
+            assert!(rows.next().unwrap().starts_with("juliet:"));
+            for row in rows {
+                assert!(row.starts_with("    |"), "{shown}");
+                assert!(row.width() < 40, "{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_is_cut_where_it_would_not_fit() {
+        assert_eq!(cut("abc", 3), "abc");
+        assert_eq!(cut("abcd", 3), "ab…");
+        assert_eq!(cut("漢漢漢", 4), "漢…");
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use xtls_stanza::Address;
 
 use crate::args::Account;
-use crate::say::clean;
+use crate::say::visible;
 
 /// What stands in a command for a fingerprint that has to be compared first.
 pub(crate) const THEIR_FINGERPRINT: &str = "<the fingerprint that they tell you>";
@@ -108,7 +108,7 @@ fn quote(word: &OsStr) -> String {
             let shown = c.to_string();
             if c == '\'' {
                 quoted.push_str(r"'\''");
-            } else if clean(&shown) == shown {
+            } else if visible(&shown) == shown {
                 quoted.push(c);
             } else {
                 octal(&mut quoted, shown.as_bytes());

@@ -78,7 +78,7 @@ fn every_octet_of_a_word_reaches_the_program_as_it_is() {
     ] {
         let line = suggest(None, Some(OsStr::from_bytes(word))).line(&["id"], &[]);
         assert_eq!(run(&line), [b"id".as_slice(), b"--home", word], "{line}");
-        assert_eq!(clean(&line), line, "the terminal shows something else");
+        assert_eq!(visible(&line), line, "the terminal shows something else");
     }
 }
 

@@ -28,8 +28,13 @@ pub(crate) fn rows(fingerprint: &Fingerprint) -> [String; 2] {
 }
 
 /// The words that two people compare.
+pub(crate) fn list(words: ShortWords) -> Vec<&'static str> {
+    words.numbers().map(word).to_vec()
+}
+
+/// The same as text.
 pub(crate) fn shown(words: ShortWords) -> String {
-    words.numbers().map(word).join(" ")
+    list(words).join(" ")
 }
 
 /// A new code: three words, 33 random bits.

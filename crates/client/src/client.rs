@@ -40,6 +40,7 @@ pub struct Client {
 pub struct Incoming {
     tunnels: mpsc::Receiver<Tunnel>,
     turned_away: mpsc::Receiver<TurnedAway>,
+    paused: Arc<AtomicBool>,
 }
 
 /// What happens at the door.
@@ -56,6 +57,12 @@ impl Incoming {
     /// The next tunnel; `None` when the client has ended. Cancel-safe.
     pub async fn next(&mut self) -> Option<Tunnel> {
         self.tunnels.recv().await
+    }
+
+    /// Whether further opens are refused for now, before they are accepted: each opener is told to try again later, and
+    /// [`arrival`](Self::arrival) tells of it. Tunnels that there are, and their renewals, go on.
+    pub fn pause(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Release);
     }
 
     /// The next tunnel, or who was turned away; `None` when the client has ended. Cancel-safe.
@@ -99,6 +106,7 @@ impl Client {
         let (away_end, turned_away) = mpsc::channel(TURNED_AWAY);
         let mut router = Router::new(own.clone(), config, seed);
         router.set_server_limit(uplink.stanza_limit());
+        let paused = Arc::new(AtomicBool::new(false));
         let driver = Driver {
             uplink,
             router,
@@ -108,6 +116,7 @@ impl Client {
             notes,
             notes_end,
             incoming,
+            incoming_paused: Arc::clone(&paused),
             turned_away: away_end,
             life: Life::Running,
             handles: Handles::default(),
@@ -116,6 +125,7 @@ impl Client {
         let incoming = Incoming {
             tunnels,
             turned_away,
+            paused,
         };
         (Self { commands, own }, incoming, task)
     }

@@ -6,7 +6,8 @@ mod handle;
 mod inbound;
 mod trust;
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
@@ -33,6 +34,8 @@ pub(crate) struct Driver<U> {
     /// For the handles to come.
     pub(crate) notes_end: mpsc::UnboundedSender<Note>,
     pub(crate) incoming: mpsc::Sender<Tunnel>,
+    /// The application takes no further tunnels for now.
+    pub(crate) incoming_paused: Arc<AtomicBool>,
     pub(crate) turned_away: mpsc::Sender<TurnedAway>,
     pub(crate) life: Life,
     pub(crate) handles: Handles,

@@ -7,13 +7,14 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 use super::soon;
 
 /// A command line.
 #[derive(Debug)]
 pub struct Program {
-    terminal: bool,
+    detached: bool,
     args: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
 }
@@ -22,7 +23,7 @@ impl Program {
     /// The program that `XTLS_BIN` names, with these arguments. Nothing of this machine's own settings reaches it.
     pub fn new(args: &[&str]) -> Self {
         Self {
-            terminal: false,
+            detached: false,
             args: args.iter().map(OsString::from).collect(),
             environment: Vec::new(),
         }
@@ -52,6 +53,13 @@ impl Program {
         self
     }
 
+    /// With sentences for people instead of events.
+    #[must_use]
+    pub fn without_json(mut self) -> Self {
+        self.args.retain(|arg| arg != "--json");
+        self
+    }
+
     /// One variable of its environment.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
@@ -59,34 +67,31 @@ impl Program {
         self
     }
 
-    /// Runs it on a terminal of its own, on which it can ask: what it asks comes with its output, and what is said answers.
-    #[must_use]
-    pub fn on_a_terminal(mut self) -> Self {
-        self.terminal = true;
-        self
+    /// The command line: the program that `XTLS_BIN` names, and its arguments.
+    pub(super) fn words(&self) -> Vec<OsString> {
+        std::iter::once(binary())
+            .chain(self.args.iter().cloned())
+            .collect()
+    }
+
+    /// What its environment holds beside that of the test.
+    pub(super) fn variables(&self) -> &[(OsString, OsString)] {
+        &self.environment
     }
 
     /// Starts it.
     pub fn start(self) -> Running {
-        let program =
-            std::env::var_os("XTLS_BIN").expect("XTLS_BIN is not set: run `cargo xtask test`");
-        let mut command = if self.terminal {
-            // `script` takes a line for a shell. Standard error goes past the terminal, because events are read there.
-            let words = std::iter::once(&program).chain(&self.args);
-            let quoted =
-                |word: &OsString| format!("'{}'", word.to_string_lossy().replace('\'', "'\\''"));
-            let line: Vec<_> = words.map(quoted).collect();
-            let mut command = Command::new("sh");
-            command
-                .args(["-c", "exec 3>&2; exec script -qec \"$0\" /dev/null"])
-                .arg(format!("exec {} 2>&3", line.join(" ")));
+        let program = binary();
+        let mut command = if self.detached {
+            // A session of its own has no terminal.
+            let mut command = Command::new("setsid");
+            command.arg("--wait").arg(&program);
             command
         } else {
-            let mut command = Command::new(&program);
-            command.args(&self.args);
-            command
+            Command::new(&program)
         };
-        for name in ["XTLS_ACCOUNT", "XTLS_HOME", "XTLS_PASSWORD"] {
+        command.args(&self.args);
+        for name in SETTINGS {
             command.env_remove(name);
         }
         command.envs(self.environment);
@@ -97,16 +102,23 @@ impl Program {
             .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-        let lines = lines(child.stdout.take().expect("piped"));
+        let (lines, reading) = lines(child.stdout.take().expect("piped"));
         let told = lines_of_text(child.stderr.take().expect("piped"));
         let input = child.stdin.take();
         Running {
             child,
             input,
             lines,
+            reading,
             told,
             heard: Vec::new(),
         }
+    }
+
+    /// Starts it where no terminal can be had, whatever runs the tests.
+    pub fn start_without_a_terminal(mut self) -> Running {
+        self.detached = true;
+        self.start()
     }
 
     /// Runs it with nothing on standard input until it ends.
@@ -115,12 +127,21 @@ impl Program {
     }
 }
 
+fn binary() -> OsString {
+    std::env::var_os("XTLS_BIN").expect("XTLS_BIN is not set: run `cargo xtask test`")
+}
+
+/// Variables that the program takes settings from.
+pub(super) const SETTINGS: [&str; 3] = ["XTLS_ACCOUNT", "XTLS_HOME", "XTLS_PASSWORD"];
+
 /// A process at work. Dropping it kills it.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
     input: Option<ChildStdin>,
     lines: mpsc::UnboundedReceiver<Vec<u8>>,
+    /// The task that reads standard output.
+    reading: AbortHandle,
     told: mpsc::UnboundedReceiver<String>,
     /// Everything on standard error so far.
     heard: Vec<String>,
@@ -199,6 +220,12 @@ impl Running {
         std::mem::replace(&mut self.lines, mpsc::unbounded_channel().1)
     }
 
+    /// Reads its standard output no more, as `head` does.
+    pub fn stop_reading(&mut self) {
+        drop(self.take_lines());
+        self.reading.abort();
+    }
+
     /// Ends its standard input.
     pub fn hush(&mut self) {
         self.input = None;
@@ -206,12 +233,17 @@ impl Running {
 
     /// Sends it what Ctrl-C sends.
     pub async fn interrupt(&self) {
+        self.signal("INT").await;
+    }
+
+    /// Sends it a signal.
+    pub async fn signal(&self, name: &str) {
         let id = self.child.id().expect("it runs").to_string();
         let sent = Command::new("sh")
-            .args(["-c", "kill -INT \"$1\"", "interrupt", &id])
+            .args(["-c", "kill -\"$1\" \"$2\"", "signal", name, &id])
             .status()
             .await;
-        assert!(sent.expect("a shell").success(), "it cannot be interrupted");
+        assert!(sent.expect("a shell").success(), "no SIG{name} can be sent");
     }
 
     /// Ends its standard input and waits for its end.
@@ -301,9 +333,11 @@ fn event(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
 }
 
-fn lines(from: impl AsyncRead + Unpin + Send + 'static) -> mpsc::UnboundedReceiver<Vec<u8>> {
+fn lines(
+    from: impl AsyncRead + Unpin + Send + 'static,
+) -> (mpsc::UnboundedReceiver<Vec<u8>>, AbortHandle) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
+    let reading = tokio::spawn(async move {
         let mut from = BufReader::with_capacity(1 << 16, from);
         loop {
             let mut line = Vec::new();
@@ -319,12 +353,12 @@ fn lines(from: impl AsyncRead + Unpin + Send + 'static) -> mpsc::UnboundedReceiv
             }
         }
     });
-    receiver
+    (receiver, reading.abort_handle())
 }
 
 fn lines_of_text(from: impl AsyncRead + Unpin + Send + 'static) -> mpsc::UnboundedReceiver<String> {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let mut lines = lines(from);
+    let (mut lines, _) = lines(from);
     tokio::spawn(async move {
         while let Some(line) = lines.recv().await {
             if sender

@@ -10,7 +10,7 @@ use xtls_stanza::{Address, Content, Envelope, Payload};
 
 use super::records::{Part, Records};
 use crate::failure::Failure;
-use crate::say::clean;
+use crate::say::visible;
 
 /// Something to show.
 #[derive(Debug, Clone)]
@@ -96,7 +96,7 @@ impl Columns {
                 self.inner += 1;
                 self.inner_bytes += xml.len() as u64;
                 self.first_word.get_or_insert(at);
-                let text = clean(&String::from_utf8_lossy(xml));
+                let text = visible(&String::from_utf8_lossy(xml));
                 let text = if self.full {
                     text
                 } else {
@@ -144,7 +144,7 @@ impl Columns {
         if self.full {
             line(format_args!(
                 "{dim}{}{dim:#}",
-                clean(&String::from_utf8_lossy(&seen.xml))
+                visible(&String::from_utf8_lossy(&seen.xml))
             ))?;
         }
         Ok(())

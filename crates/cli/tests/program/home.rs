@@ -6,11 +6,12 @@ use super::*;
 fn a_login_that_fails_leaves_the_home_as_it_was() {
     for stage in [Stage::new(), Stage::settled()] {
         let password = stage.secret("password", "wherefore\n");
+        let code = stage.secret("code", "abandon ability able\n");
         let before = stage.tree();
         for verb in [
             ["stanzas", ROMEO].as_slice(),
             &["chat", ROMEO],
-            &["verify", ROMEO],
+            &["verify", ROMEO, "--code-file", text(&code)],
             &["stanzas", "--listen", "--accept", ROMEO],
         ] {
             let mut command = stage.login(verb);

@@ -1,5 +1,7 @@
 //! What comes from the link.
 
+use std::sync::atomic::Ordering;
+
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -65,7 +67,8 @@ impl<U: Uplink> Driver<U> {
     fn make_room(&mut self) {
         self.give_out_all();
         let room = self.incoming.capacity().saturating_sub(SPARE);
-        let room = if self.incoming.is_closed() { 0 } else { room };
+        let shut = self.incoming.is_closed() || self.incoming_paused.load(Ordering::Acquire);
+        let room = if shut { 0 } else { room };
         self.router.set_incoming_room(room);
     }
 }

@@ -196,8 +196,8 @@ impl Router {
         if rival.is_some_and(|rival| !self.replaceable(rival)) || self.moving(&peer) {
             return self.decline(now, stream, Condition::NotAcceptable, ErrorType::Cancel);
         }
-        // Of one that is to replace another the owner does not hear.
-        if rival.is_none() {
+        // Of one that is to replace another the owner does not hear, and one that begins anew has its place.
+        if rival.is_none() && older.is_empty() {
             if let Some(busy) = self.no_room() {
                 return self.turn_away(now, stream, &peer, busy);
             }

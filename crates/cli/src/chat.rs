@@ -1,0 +1,499 @@
+//! `xtls chat`: a conversation with one peer at a time, lines in and lines out.
+
+mod commands;
+mod conversation;
+mod input;
+mod message;
+
+use std::io::IsTerminal as _;
+
+use xtls_client::router::TurnedAway;
+use xtls_client::router::{Closed, SendError, Why};
+use xtls_client::stanza::busy::Limit;
+use xtls_client::{Arrival, Tunnel};
+
+use crate::args::Talk;
+use crate::ask::Person;
+use crate::attended::{Attended, Seen};
+use crate::failure::{Code, Failure};
+use crate::link::{self, Link};
+use crate::output::Output;
+use crate::say::{self, Say};
+use crate::stop::Stop;
+use crate::suggest::Suggest;
+use crate::terminal::Prompt;
+use commands::Command;
+use conversation::{Current, Sent, Step, step};
+use input::{Input, Said};
+use message::Message;
+
+/// Runs until the conversation is over.
+pub(crate) async fn run(talk: &Talk, say: Say, stop: Stop) -> Result<(), Failure> {
+    let person = Person::at_the_terminal();
+    let link = tokio::select! {
+        link = link::connect(talk, &person) => link?,
+        () = stop.asked() => return Err(Failure::interrupted()),
+    };
+    let mut chat = Chat::new(talk, say, stop, person);
+    link::greet(talk, &link, say);
+    chat.turn(link).await
+}
+
+struct Chat {
+    say: Say,
+    stop: Stop,
+    talk: Talk,
+    suggest: Suggest,
+    person: Person,
+    input: Input,
+    /// Nothing is said any more.
+    input_ended: bool,
+    output: Output,
+    /// The conversation that there is, or is to be.
+    current: Option<Current>,
+    /// A tunnel of the same peer, which waits for the end of the one before.
+    next: Option<Tunnel>,
+    /// How many conversations there have been.
+    number: u64,
+    outcome: Result<(), Failure>,
+    /// The last conversation that there is to be has ended.
+    over: bool,
+}
+
+impl Chat {
+    fn new(talk: &Talk, say: Say, stop: Stop, person: Person) -> Self {
+        let (person, input) = Input::open(&stop, person, nobody());
+        Self {
+            say,
+            stop,
+            suggest: Suggest::new(&talk.account),
+            talk: talk.clone(),
+            person,
+            input,
+            input_ended: false,
+            output: Output::open(),
+            current: None,
+            next: None,
+            number: 0,
+            outcome: Ok(()),
+            over: false,
+        }
+    }
+
+    async fn turn(&mut self, mut link: Link) -> Result<(), Failure> {
+        if let Some(peer) = &self.talk.peer {
+            let peer = link::exact(peer)?;
+            self.say.event(
+                "opening",
+                &[("peer", peer.as_str().into())],
+                format_args!("calling {peer}"),
+            );
+            let tunnel = link.client.open(&peer).await?;
+            self.begin(tunnel);
+        }
+        let mut stopping = false;
+        while !self.over {
+            self.prompt();
+            // One conversation at a time: whoever else calls is told to try again later.
+            link.incoming.pause(self.current.is_some());
+            let wanted = self.wants_input();
+            tokio::select! {
+                said = self.input.next(), if wanted => self.on_said(said).await,
+                step = step(&mut self.current) => match step {
+                    Step::Seen(seen) => self.on_seen(&link, seen).await,
+                    Step::Sent(sent) => self.on_sent(&link, sent),
+                    Step::Shown((confirm, shown)) => self.on_shown(confirm, shown).await,
+                },
+                Some(arrival) = link.incoming.arrival(), if self.talk.listen => match arrival {
+                    Arrival::Tunnel(tunnel) => self.on_incoming(tunnel).await,
+                    Arrival::TurnedAway(away) => self.on_turned_away(&away),
+                },
+                () = self.stop.asked(), if !stopping => {
+                    stopping = true;
+                    self.interrupted().await;
+                }
+                ended = &mut link.task => return Err(self.lost(link::ended(ended))),
+            }
+        }
+        let outcome = std::mem::replace(&mut self.outcome, Ok(()));
+        outcome.and(link::leave(link).await)
+    }
+
+    /// A tunnel is to become the conversation.
+    fn begin(&mut self, tunnel: Tunnel) {
+        self.number += 1;
+        let attended = Attended::new(tunnel, self.person.clone(), self.say, self.suggest.clone());
+        self.current = Some(Current::new(attended));
+    }
+
+    /// Whom lines go to, for the person who types them.
+    fn prompt(&self) {
+        let Some(terminal) = self.person.terminal().filter(|_| self.input.is_screen()) else {
+            return;
+        };
+        let prompt = match &self.current {
+            None => nobody(),
+            Some(current) => current.prompt(self.number, self.input_ended),
+        };
+        terminal.prompt(prompt);
+    }
+
+    /// A person may type at any time. Other input is read when it can be sent.
+    fn wants_input(&self) -> bool {
+        if self.input_ended {
+            return false;
+        }
+        match &self.current {
+            _ if self.input.is_screen() => true,
+            None => false,
+            Some(current) => current.open && current.sending.is_none() && current.outbox.is_empty(),
+        }
+    }
+
+    async fn on_said(&mut self, said: Option<Said>) {
+        match said {
+            Some(Said::Line { text, .. }) if self.command(&text).await => {}
+            Some(Said::Line { conversation, text }) => {
+                // Two slashes make text of a command.
+                let said = commands::text(&text).filter(|_| self.input.is_screen());
+                let text = said.map_or_else(|| text.clone(), str::to_owned);
+                let current = self.current.as_mut();
+                let theirs = conversation.is_none_or(|number| number == self.number);
+                match current.filter(|current| theirs && !current.finishing) {
+                    Some(current) => current.say(&text, self.say),
+                    None => {
+                        conversation::say_not_sent(
+                            &text,
+                            "the one whom it was for has left",
+                            self.say,
+                        );
+                        // A person is told; whoever feeds a pipe goes by the exit code.
+                        if !self.input.is_screen() && self.outcome.is_ok() {
+                            self.outcome = Err(Failure::new(Code::Peer, "not everything was sent"));
+                        }
+                    }
+                }
+            }
+            Some(Said::Wrong(failure)) => {
+                self.say.warn(
+                    "not_sent",
+                    &[("why", failure.what.as_str().into())],
+                    &failure.what,
+                );
+                self.fail(failure);
+            }
+            None => self.end_of_input().await,
+        }
+        self.pump();
+    }
+
+    async fn end_of_input(&mut self) {
+        self.input_ended = true;
+        match &mut self.current {
+            Some(current) => current.end_of_input().await,
+            // A listener at a terminal that nobody talks to has nothing to wait for any more.
+            None => self.over = self.input.is_screen(),
+        }
+    }
+
+    /// Does what a person tells the program. Says whether the line was for it; what comes through a pipe never is.
+    async fn command(&mut self, line: &str) -> bool {
+        if !self.input.is_screen() {
+            return false;
+        }
+        match commands::read(line) {
+            Command::Say(_) => return false,
+            Command::Quit => self.end_of_input().await,
+            command @ (Command::Help | Command::Who | Command::Verify | Command::Unknown(_)) => {
+                commands::run(&command, self.current.as_mut(), self.say);
+            }
+        }
+        true
+    }
+
+    /// Sends what waits.
+    fn pump(&mut self) {
+        if let Some(current) = &mut self.current {
+            current.pump();
+        }
+    }
+
+    async fn on_seen(&mut self, link: &Link, seen: Option<Seen>) {
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        match seen {
+            Some(Seen::Ready) => {
+                current.open = true;
+                let fields = [("peer", current.attended.peer().as_str().into())];
+                let text = format_args!("waiting for {} to accept your key …", current.name);
+                self.say.event("waiting", &fields, text);
+            }
+            Some(Seen::Established) => {
+                current.open = true;
+                current.established = true;
+                if self.input_ended {
+                    current.end_of_input().await;
+                }
+            }
+            Some(Seen::Stanza(stanza)) => {
+                if let Some(recorder) = &link.recorder {
+                    recorder.inner("in", &stanza);
+                }
+                match message::read(&stanza) {
+                    Some(Message::Text { text, confirm }) => self.show(text, confirm),
+                    Some(Message::Receipt(id)) => {
+                        if let Some(text) = current.undelivered.confirmed(&id)
+                            && self.input.is_screen()
+                        {
+                            say::said(YOU, &text);
+                        }
+                    }
+                    None => {}
+                }
+            }
+            Some(Seen::Refused(violation)) => {
+                link::say_refused(current.attended.peer(), &violation, self.say);
+            }
+            Some(Seen::PeerFinished) => {
+                let fields = [("peer", current.attended.peer().as_str().into())];
+                let text = format!("{} has left", current.name);
+                if !current.attended.came_to_verify() {
+                    self.say.event("peer_finished", &fields, text);
+                }
+                // A conversation between people ends for both.
+                current.finishing = true;
+            }
+            Some(Seen::Mismatch(failure)) => {
+                // Whoever may be in between gets nothing more to read.
+                current.attended.sender().abort().await;
+                self.fail(failure);
+            }
+            Some(Seen::Unanswered(_)) => {}
+            Some(Seen::Closed(closed)) => self.closed(&closed),
+            None => self.current = None,
+        }
+        self.pump();
+    }
+
+    /// Shows what the peer says. While it is not taken, nothing more is read of the peer.
+    fn show(&mut self, text: String, confirm: Option<String>) {
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        if self.input.is_screen() {
+            say::said(&current.name, &text);
+            current.confirm(confirm);
+            return;
+        }
+        let bytes = if std::io::stdout().is_terminal() {
+            say::quoted(&current.name, &text)
+        } else {
+            // Between pipes text passes unchanged.
+            text
+        };
+        let output = self.output.clone();
+        current.showing = Some(Box::pin(async move {
+            let written = output.write(format!("{bytes}\n").into_bytes()).await;
+            (confirm, written)
+        }));
+    }
+
+    async fn on_shown(&mut self, confirm: Option<String>, shown: Result<(), Failure>) {
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        current.showing = None;
+        match shown {
+            Ok(()) => current.confirm(confirm),
+            Err(failure) => {
+                // The peer must not take it for delivered.
+                current.attended.sender().abort().await;
+                self.outcome = Err(failure);
+                self.input_ended = true;
+            }
+        }
+        self.pump();
+    }
+
+    fn on_sent(&mut self, link: &Link, sent: Sent) {
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        current.sending = None;
+        let Some((outgoing, sent)) = sent else {
+            return;
+        };
+        match sent {
+            Ok(()) => {
+                if let Some(recorder) = &link.recorder {
+                    recorder.inner("out", &outgoing.stanza);
+                }
+            }
+            // The tunnel's own end says why, and names the line.
+            Err(
+                SendError::Gone(_) | SendError::Session(xtls_client::session::SendError::Finished),
+            ) => {}
+            Err(error) => {
+                if let Some(id) = outgoing.line {
+                    current.undelivered.unsent(&id);
+                }
+                let failure = Failure::usage(format!("{error}: the line was not sent"));
+                self.say.warn(
+                    "not_sent",
+                    &[("why", failure.what.as_str().into())],
+                    &failure.what,
+                );
+                self.fail(failure);
+            }
+        }
+        self.pump();
+    }
+
+    async fn on_incoming(&mut self, tunnel: Tunnel) {
+        let peer = tunnel.peer().clone();
+        let fields = [("peer", peer.as_str().into())];
+        match &self.current {
+            None => {
+                self.say
+                    .event("incoming", &fields, format_args!("{peer} is calling"));
+                self.begin(tunnel);
+            }
+            // The end of the one before has not been told yet.
+            Some(current) if !current.established && *current.attended.peer() == peer => {
+                self.next = Some(tunnel);
+            }
+            Some(current) => {
+                self.say.event(
+                    "declined",
+                    &fields,
+                    format_args!(
+                        "{peer} was calling, and was declined: you are talking to {}",
+                        current.name
+                    ),
+                );
+                tunnel.close().await;
+            }
+        }
+    }
+
+    fn on_turned_away(&self, away: &TurnedAway) {
+        match &self.current {
+            Some(current) if away.busy.limit == Limit::Incoming => {
+                let peer = &away.peer;
+                let text = format_args!(
+                    "{peer} was calling, and was told to try again later: you are talking to {}",
+                    current.name
+                );
+                self.say
+                    .event("declined", &[("peer", peer.as_str().into())], text);
+            }
+            Some(_) | None => link::say_turned_away(away, self.say),
+        }
+    }
+
+    async fn interrupted(&mut self) {
+        self.outcome = Err(Failure::interrupted());
+        self.input_ended = true;
+        match &mut self.current {
+            None => self.over = true,
+            Some(current) => {
+                current.finishing = true;
+                current.finished = true;
+                self.say.event(
+                    "closing",
+                    &[],
+                    "closing the conversation (press Ctrl-C again to end at once)",
+                );
+                current.attended.sender().close().await;
+            }
+        }
+    }
+
+    fn closed(&mut self, closed: &Closed) {
+        let Some(mut current) = self.current.take() else {
+            return;
+        };
+        if closed.unconfirmed == 0 && closed.clean {
+            for text in current.undelivered.all_confirmed() {
+                if self.input.is_screen() {
+                    say::said(YOU, &text);
+                }
+            }
+        }
+        let mut failure = Failure::of_close(closed, &self.suggest);
+        let peer = &closed.peer;
+        let fields = link::closed_fields(closed);
+        if !current.undelivered.is_empty() {
+            current.name_undelivered(self.say);
+            failure.get_or_insert_with(|| {
+                Failure::new(
+                    Code::Corrupt,
+                    format!("{peer} has not confirmed everything that you said"),
+                )
+            });
+        }
+        match failure {
+            None => self.say.event(
+                "closed",
+                &fields,
+                format_args!("the conversation with {} is over", current.name),
+            ),
+            Some(failure) => {
+                self.say.data("closed", &fields);
+                self.fail(failure);
+            }
+        }
+        let superseded = closed.why == Why::Superseded;
+        if let Some(next) = self.next.take() {
+            self.begin(next);
+            return;
+        }
+        let listening = self.talk.listen && !self.stop.is_asked();
+        self.over = !listening || (self.talk.tunnel.once && !superseded);
+        if listening && self.input_ended && self.input.is_screen() {
+            self.over = true;
+        }
+    }
+
+    /// The link to the server is gone: what was said last is named, and the reason is the program's.
+    fn lost(&self, failure: Failure) -> Failure {
+        if let Some(current) = &self.current
+            && !current.undelivered.is_empty()
+        {
+            current.name_undelivered(self.say);
+        }
+        match &self.outcome {
+            Err(earlier) if earlier.code == Code::Interrupted => Failure::interrupted(),
+            Ok(()) | Err(_) => failure,
+        }
+    }
+
+    /// A conversation has failed: a listener goes on, everybody else ends with the first failure.
+    fn fail(&mut self, failure: Failure) {
+        if self.talk.listen && !self.talk.tunnel.once && failure.code != Code::Usage {
+            self.say.failure(&failure);
+        } else if self.outcome.is_ok() {
+            self.outcome = Err(failure);
+        }
+    }
+}
+
+/// The prompt while nobody is there.
+fn nobody() -> Prompt {
+    Prompt {
+        conversation: 0,
+        name: NOBODY.to_owned(),
+        undelivered: Vec::new(),
+        closed: Some(NO_ONE.to_owned()),
+    }
+}
+
+/// What stands in the place of a name.
+const NOBODY: &str = "(no one)";
+
+/// Who has said what has arrived at the other end.
+const YOU: &str = "you";
+
+/// Why nothing can be sent then.
+const NO_ONE: &str = "no one is connected";

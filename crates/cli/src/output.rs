@@ -1,0 +1,62 @@
+//! Standard output, written by a task of its own: whoever waits for it can do something else.
+
+use std::io;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::failure::Failure;
+
+/// Standard output.
+#[derive(Debug, Clone)]
+pub(crate) struct Output {
+    pieces: mpsc::Sender<Piece>,
+}
+
+#[derive(Debug)]
+struct Piece {
+    bytes: Vec<u8>,
+    written: oneshot::Sender<io::Result<()>>,
+}
+
+impl Output {
+    /// Begins to write.
+    pub(crate) fn open() -> Self {
+        let (pieces, receiver) = mpsc::channel(1);
+        tokio::spawn(write(receiver));
+        Self { pieces }
+    }
+
+    /// Writes bytes; done when whoever reads standard output has room for them.
+    ///
+    /// # Errors
+    /// Nobody reads it any more, or it cannot be written.
+    pub(crate) async fn write(&self, bytes: Vec<u8>) -> Result<(), Failure> {
+        let (written, result) = oneshot::channel();
+        let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let sent = self.pieces.send(Piece { bytes, written }).await;
+        let result = match sent {
+            Ok(()) => result.await.unwrap_or_else(|_| Err(gone())),
+            Err(_) => Err(gone()),
+        };
+        result.map_err(|error| {
+            if error.kind() == io::ErrorKind::BrokenPipe {
+                return Failure::failed(
+                    "standard output: whoever was reading it has gone; what came for it was not taken",
+                );
+            }
+            Failure::failed(format!("standard output: {error}"))
+        })
+    }
+}
+
+async fn write(mut pieces: mpsc::Receiver<Piece>) {
+    let mut out = tokio::io::stdout();
+    while let Some(piece) = pieces.recv().await {
+        let result = async {
+            out.write_all(&piece.bytes).await?;
+            out.flush().await
+        };
+        let _ = piece.written.send(result.await);
+    }
+}

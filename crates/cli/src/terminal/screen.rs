@@ -1,0 +1,445 @@
+//! The terminal with a line editor: what arrives is printed above the line that is being typed.
+//!
+//! The editor is `reedline`, in a thread of its own, because it waits for keys. Everything else that is to happen on the
+//! screen ends its wait, takes the line off the screen, does its work, and lets a new editor go on with the line.
+
+use std::collections::VecDeque;
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use anstyle::Style;
+use reedline::{
+    Color, EditCommand, Emacs, FileBackedHistory, History as _, HistoryItem, KeyCode, KeyModifiers,
+    Prompt as EditorPrompt, PromptEditMode, PromptHistorySearch, Reedline, ReedlineEvent, Signal,
+    default_emacs_keybindings,
+};
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+use super::modes::{self, Wanted};
+use super::rows::below_first;
+use super::{Asked, Prompt, Request, Typed, printed};
+use crate::say;
+use crate::stop::Stop;
+
+/// Starts the editor.
+pub(super) fn start(
+    requests: Receiver<Request>,
+    wake: Arc<AtomicBool>,
+    stop: Stop,
+    prompt: Prompt,
+) -> mpsc::Receiver<Typed> {
+    let (typed, receiver) = mpsc::channel(TYPED);
+    let screen = Screen {
+        requests,
+        wake,
+        stop,
+        typed,
+        prompt,
+        draft: Draft::default(),
+        history: VecDeque::new(),
+        waiting: VecDeque::new(),
+        asked: None,
+        reply: Draft::default(),
+        ended: false,
+    };
+    std::thread::spawn(move || screen.run());
+    receiver
+}
+
+struct Screen {
+    requests: Receiver<Request>,
+    wake: Arc<AtomicBool>,
+    stop: Stop,
+    typed: mpsc::Sender<Typed>,
+    prompt: Prompt,
+    /// The unfinished line of the conversation.
+    draft: Draft,
+    history: VecDeque<String>,
+    waiting: VecDeque<Asked>,
+    /// The question that stands on the screen.
+    asked: Option<Asked>,
+    /// The unfinished answer to it.
+    reply: Draft,
+    /// Nothing is read any more.
+    ended: bool,
+}
+
+/// An unfinished line, and where its cursor is, in bytes.
+#[derive(Debug, Clone, Default)]
+struct Draft {
+    text: String,
+    cursor: usize,
+}
+
+impl Screen {
+    fn run(mut self) {
+        loop {
+            // A request that comes after this sets the flag again and ends the editor's wait at once.
+            self.wake.store(false, Ordering::Release);
+            while let Ok(request) = self.requests.try_recv() {
+                if self.on_request(request) {
+                    return;
+                }
+            }
+            self.ask_next();
+            if self.ended {
+                match self.requests.recv_timeout(Duration::from_secs(1)) {
+                    Ok(request) => {
+                        if self.on_request(request) {
+                            return;
+                        }
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Timeout) => continue,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+            self.edit();
+        }
+    }
+
+    /// Waits for a line, or for something else to do.
+    fn edit(&mut self) {
+        let shown = match &self.asked {
+            Some(asked) => Shown {
+                left: asked.question.prompt.clone(),
+                indicator: "",
+            },
+            None => Shown {
+                left: left(&self.prompt, columns()),
+                indicator: "> ",
+            },
+        };
+        let draft = match &self.asked {
+            Some(_) => self.reply.clone(),
+            None => self.draft.clone(),
+        };
+        let mut editor = self.editor(&draft);
+        match editor.read_line(&shown) {
+            Ok(Signal::ExternalBreak(text)) => {
+                let draft = Draft {
+                    cursor: editor.current_insertion_point().min(text.len()),
+                    text,
+                };
+                let before = draft.text.get(..draft.cursor).unwrap_or_default();
+                erase(below_first(
+                    &format!("{}{before}", shown.plain()),
+                    columns(),
+                ));
+                match &self.asked {
+                    Some(_) => self.reply = draft,
+                    None => self.draft = draft,
+                }
+            }
+            Ok(Signal::Success(text)) => self.on_line(text, &shown),
+            Ok(Signal::CtrlC) => {
+                self.draft = Draft::default();
+                self.answer(None);
+                self.stop.interrupt();
+                // A second one must find the editor or nothing: the terminal's own Ctrl-C works in any case.
+                self.ended = true;
+            }
+            Ok(Signal::CtrlD) => {
+                if self.asked.is_some() {
+                    self.answer(None);
+                } else {
+                    self.end();
+                }
+            }
+            Ok(Signal::HostCommand(_)) => {
+                let text = editor.current_buffer_contents().to_owned();
+                let cursor = editor.current_insertion_point().min(text.len());
+                self.draft = Draft { text, cursor };
+                println();
+                suspend();
+            }
+            Ok(_) => {}
+            Err(error) => {
+                write(&format!("xtls: error: the terminal: {error}\n"));
+                self.answer(None);
+                self.end();
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        // Nobody who does not take lines any more has to know.
+        let _ = self.typed.try_send(Typed::End);
+    }
+
+    fn on_line(&mut self, text: String, shown: &Shown) {
+        if self.asked.is_some() {
+            self.answer(Some(Zeroizing::new(text)));
+            return;
+        }
+        // The conversation shows what becomes of the line.
+        erase(below_first(&format!("{}{text}", shown.plain()), columns()) + 1);
+        self.draft = Draft::default();
+        if text.trim().is_empty() {
+            return;
+        }
+        if let Some(why) = &self.prompt.closed {
+            write(&format!("{} not sent: {why}\n", mark()));
+            self.keep(text);
+            return;
+        }
+        let line = Typed::Line {
+            conversation: self.prompt.conversation,
+            text: text.clone(),
+        };
+        if self.typed.try_send(line).is_err() {
+            write(&format!(
+                "{} not sent: {TYPED} lines are waiting already\n",
+                mark()
+            ));
+            self.keep(text);
+            return;
+        }
+        if self.history.len() == HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back(text);
+    }
+
+    /// What could not be sent stays in the editor.
+    fn keep(&mut self, text: String) {
+        self.draft = Draft {
+            cursor: text.len(),
+            text,
+        };
+    }
+
+    /// Returns whether this is the end.
+    fn on_request(&mut self, request: Request) -> bool {
+        match request {
+            Request::Print(text) => {
+                printed(&text);
+                write(&format!("{text}\n"));
+            }
+            Request::Prompt(prompt) => {
+                if prompt.conversation != self.prompt.conversation
+                    && !self.draft.text.trim().is_empty()
+                {
+                    let draft = std::mem::take(&mut self.draft);
+                    // It was being written to somebody else.
+                    let text = say::shown(&draft.text);
+                    write(&format!(
+                        "{} what you were writing to {} was not sent: {text}\n",
+                        mark(),
+                        self.prompt.name
+                    ));
+                }
+                self.prompt = prompt;
+            }
+            Request::Ask(asked) => self.waiting.push_back(asked),
+            Request::Withdraw(number) => {
+                self.waiting.retain(|asked| asked.number != number);
+                if self.asked.as_ref().is_some_and(|a| a.number == number)
+                    && let Some(asked) = self.asked.take()
+                    && !asked.question.withdrawn.is_empty()
+                {
+                    write(&format!("{}\n", asked.question.withdrawn));
+                }
+            }
+            Request::Read(_) => {}
+            Request::Leave(done) => {
+                let _ = done.send(());
+                return true;
+            }
+        }
+        false
+    }
+
+    fn ask_next(&mut self) {
+        while self.asked.is_none()
+            && let Some(next) = self.waiting.pop_front()
+        {
+            if next.answer.is_closed() {
+                continue;
+            }
+            if self.ended {
+                // Nobody can type an answer any more.
+                let _ = next.answer.send(None);
+                continue;
+            }
+            // An answer is typed below its question, from its first key to its last.
+            discard_input();
+            self.reply = Draft::default();
+            write(&next.question.about);
+            self.asked = Some(next);
+        }
+    }
+
+    fn answer(&mut self, answer: Option<Zeroizing<String>>) {
+        if let Some(asked) = self.asked.take() {
+            let _ = asked.answer.send(answer);
+        }
+    }
+
+    /// An editor that goes on with an unfinished line.
+    fn editor(&self, draft: &Draft) -> Reedline {
+        let mut keys = default_emacs_keybindings();
+        keys.add_binding(
+            KeyModifiers::CONTROL,
+            KeyCode::Char('z'),
+            ReedlineEvent::ExecuteHostCommand("suspend".to_owned()),
+        );
+        let mut editor = Reedline::create()
+            .with_edit_mode(Box::new(Emacs::new(keys)))
+            .with_highlighter(Box::new(reedline::SimpleMatchHighlighter::default()))
+            .use_bracketed_paste(true)
+            .with_ansi_colors(say::colours())
+            .with_break_signal(Arc::clone(&self.wake))
+            .with_poll_interval(POLL);
+        if self.asked.is_none() {
+            editor = editor.with_history(Box::new(self.recalled()));
+        }
+        if !draft.text.is_empty() {
+            editor.run_edit_commands(&[
+                EditCommand::InsertString(draft.text.clone()),
+                EditCommand::MoveToPosition {
+                    position: draft.cursor,
+                    select: false,
+                },
+            ]);
+        }
+        editor
+    }
+
+    fn recalled(&self) -> FileBackedHistory {
+        let mut history = FileBackedHistory::new(HISTORY).unwrap_or_default();
+        for line in &self.history {
+            let _ = history.save(HistoryItem::from_command_line(line));
+        }
+        history
+    }
+}
+
+/// A prompt as the editor takes it.
+struct Shown {
+    left: String,
+    indicator: &'static str,
+}
+
+impl Shown {
+    fn plain(&self) -> String {
+        format!("{}{}", self.left, self.indicator)
+    }
+}
+
+impl EditorPrompt for Shown {
+    fn render_prompt_left(&self) -> std::borrow::Cow<'_, str> {
+        self.left.as_str().into()
+    }
+
+    fn render_prompt_right(&self) -> std::borrow::Cow<'_, str> {
+        "".into()
+    }
+
+    fn render_prompt_indicator(&self, _mode: PromptEditMode) -> std::borrow::Cow<'_, str> {
+        self.indicator.into()
+    }
+
+    fn render_prompt_multiline_indicator(&self) -> std::borrow::Cow<'_, str> {
+        "".into()
+    }
+
+    fn render_prompt_history_search_indicator(
+        &self,
+        search: PromptHistorySearch,
+    ) -> std::borrow::Cow<'_, str> {
+        format!(" (search: {}) ", search.term).into()
+    }
+
+    fn get_prompt_color(&self) -> Color {
+        Color::Reset
+    }
+
+    fn get_indicator_color(&self) -> Color {
+        Color::Reset
+    }
+}
+
+/// Lines that are under way stand above the prompt until they are delivered.
+fn left(prompt: &Prompt, columns: usize) -> String {
+    let mut left = String::new();
+    let hidden = prompt.undelivered.len().saturating_sub(UNDELIVERED);
+    if hidden > 0 {
+        left.push_str(&format!("… {hidden} more lines are not delivered yet\n"));
+    }
+    for line in prompt.undelivered.iter().skip(hidden) {
+        let line = format!("… {}", line.replace('\n', " ⏎ "));
+        left.push_str(&say::cut(&line, columns.saturating_sub(1)));
+        left.push('\n');
+    }
+    left.push_str(&prompt.name);
+    left
+}
+
+fn mark() -> String {
+    let style = if say::colours() {
+        anstyle::AnsiColor::Yellow.on_default().bold()
+    } else {
+        Style::new()
+    };
+    format!("{style}xtls: warning:{style:#}")
+}
+
+/// Takes what stands on the screen off again, from the row in which the cursor is up to the one that is `rows` above it.
+fn erase(rows: usize) {
+    if rows > 0 {
+        write(&format!("\r\x1b[{rows}A\x1b[J"));
+    } else {
+        write("\r\x1b[J");
+    }
+}
+
+/// Typed ahead is what was typed before a question could be read.
+fn discard_input() {
+    modes::discard_input();
+    while crossterm::event::poll(Duration::ZERO).is_ok_and(|ready| ready) {
+        if crossterm::event::read().is_err() {
+            return;
+        }
+    }
+}
+
+/// Stops the process as Ctrl-Z does, with the terminal as it was before, until it is continued.
+fn suspend() {
+    modes::restore();
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP);
+    // Continued: the shell has given the terminal back.
+    let _ = modes::change(Wanted::Editor);
+}
+
+fn columns() -> usize {
+    crossterm::terminal::size().map_or(80, |(columns, _)| usize::from(columns.max(1)))
+}
+
+fn println() {
+    write("\n");
+}
+
+/// The editor writes to standard error too.
+fn write(text: &str) {
+    let mut error = io::stderr().lock();
+    let _ = error.write_all(text.as_bytes());
+    let _ = error.flush();
+}
+
+/// Lines that have been typed and not been taken by the conversation.
+const TYPED: usize = 4096;
+
+/// Lines that can be recalled.
+const HISTORY: usize = 200;
+
+/// Undelivered lines that are shown one by one.
+const UNDELIVERED: usize = 4;
+
+/// How long what arrives may wait for the editor.
+const POLL: Duration = Duration::from_millis(20);
