@@ -69,7 +69,7 @@ fn another_key_than_the_pinned_one() {
             store.pin(THEIRS, key, trust::Level::FirstUse, 0).unwrap();
             let store = Arc::new(store);
             let mut talk = Script::new(stack, "echo").start(role, |config, expect| {
-                expect.trust = store.clone();
+                expect.trust = Arc::clone(&store).into();
                 config
             });
             talk.handshake();
