@@ -373,6 +373,7 @@ impl<U: Uplink> Driver<U> {
                 }
                 What::Stanza(_)
                 | What::Renewed(_)
+                | What::Rival(_)
                 | What::Unanswered(_)
                 | What::Refused(_)
                 | What::NotPinned(_)

@@ -38,7 +38,9 @@ pub use bytes::Stats;
 pub use config::{Accept, Config};
 pub(crate) use crowd::TURNED_AWAY;
 pub use crowd::TurnedAway;
-pub use event::{Closed, Event, Gone, JudgeError, OpenError, SendError, TunnelId, What, Why};
+pub use event::{
+    Closed, Event, Gone, JudgeError, OpenError, Rival, SendError, TunnelId, What, Why,
+};
 
 use clock::Clock;
 use contacts::Contacts;

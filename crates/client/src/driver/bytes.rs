@@ -111,6 +111,7 @@ impl<U: Uplink> Driver<U> {
             | What::Judge(_)
             | What::Ready
             | What::Renewed(_)
+            | What::Rival(_)
             | What::Unanswered(_)
             | What::Stanza(_)
             | What::Refused(_)

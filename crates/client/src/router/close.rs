@@ -6,7 +6,7 @@ use tracing::debug;
 use xtls_session::{By, Why as Inner};
 use xtls_stanza::ibb::Sid;
 use xtls_stanza::{Address, Content, Envelope, Payload, xtls};
-use xtls_tls::Role;
+use xtls_tls::{Role, TlsError};
 
 use super::event::{Closed, TunnelId, What, Why};
 use super::legs::{Event as Stream, Leg};
@@ -86,11 +86,14 @@ impl Router {
         if self.again_without_early(now, id, &close) {
             return;
         }
+        let orderly = matches!(close.why, Inner::Finished);
+        let tls = matches!(close.why, Inner::Tls(_));
+        if let Inner::Tls(TlsError::Trust(error)) = &close.why {
+            self.tell_rival(id, error.presented());
+        }
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
-        let orderly = matches!(close.why, Inner::Finished);
-        let tls = matches!(close.why, Inner::Tls(_));
         let untrusted = matches!(close.why, Inner::Untrusted(_));
         if tunnel.heir.is_some() && !orderly && !untrusted && tunnel.verdict.is_none() {
             tunnel.verdict = Some(Box::new((By::Us, Why::Replaced)));

@@ -3,6 +3,7 @@
 use xtls_session::{By, Introduction, Peer, Receipt, Verify, Violation};
 use xtls_stanza::busy::Busy;
 use xtls_stanza::{Address, Stanza, StanzaError};
+use xtls_tls::Fingerprint;
 
 /// Names a tunnel within one router; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +43,9 @@ pub enum What {
     /// The tunnel has new keys: another session with the same peer and the same key took over, and nothing was lost in
     /// between.
     Renewed(Peer),
+    /// Somebody has opened a second tunnel in the peer's name with another key than the one proven here, and was not let in.
+    /// This tunnel goes on as it was.
+    Rival(Rival),
     /// A request of ours that the peer will not answer any more, because the tunnel is ending: the error that it gets
     /// instead. It was made here.
     Unanswered(Stanza),
@@ -70,6 +74,16 @@ pub enum What {
     Closed(Closed),
 }
 
+/// Who has opened a second tunnel in the name of a peer, without its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rival {
+    /// The key that was shown; `None` if none could be read, or it was our own.
+    pub key: Option<Fingerprint>,
+    /// Whether that key is pinned for the peer, and not revoked: another device of theirs. Any other key is an attack, or a
+    /// device that nobody has vouched for.
+    pub pinned: bool,
+}
+
 /// How a tunnel ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Closed {
@@ -87,6 +101,15 @@ pub struct Closed {
     pub unconfirmed: u64,
     /// The most that the peer has said, inside, of what was sent to it.
     pub receipt: Receipt,
+}
+
+impl Closed {
+    /// Whether the end of what the peer said may be missing, whatever else is the matter: the tunnel was established, and the
+    /// peer has not said that nothing follows.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        !self.clean && self.receipt != Receipt::Unaccepted
+    }
 }
 
 /// Why a tunnel ended.
@@ -134,7 +157,8 @@ pub enum Why {
         "replaced by a newer tunnel of the same peer: the end of the conversation may be missing"
     )]
     Replaced,
-    /// A newer tunnel to the same address proved another key than the established one; it was not let in.
+    /// Two opens without knowledge of each other: the other tunnel was established first, by another key, and this one was
+    /// not let in.
     #[error("a second tunnel of the same peer did not prove the same key")]
     Impostor,
     /// Two opens without knowledge of each other: the other tunnel was established first, and this one cannot take its

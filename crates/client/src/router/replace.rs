@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 use xtls_session::{By, Introduction, Mode, Peer, Session, Verdict};
 use xtls_stanza::Address;
-use xtls_tls::Role;
+use xtls_tls::trust::{Level, Pin};
+use xtls_tls::{Fingerprint, Role};
 
 use super::Router;
-use super::event::{TunnelId, What, Why};
+use super::event::{Rival, TunnelId, What, Why};
 use super::legs::Leg;
 use super::tunnel::Tunnel;
 
@@ -74,7 +75,7 @@ impl Router {
                     let _ = session.judge(now, key, Verdict::Accept);
                 }
             }
-            Some(_) => self.expose(id),
+            Some(_) => self.expose(id, Some(introduction.fingerprint)),
         }
     }
 
@@ -105,7 +106,7 @@ impl Router {
         let standing = self.tunnels.get(&rival);
         let key = standing.and_then(|tunnel| tunnel.key);
         if key != Some(peer.key.fingerprint) && !planted!("replaced-by-another-key") {
-            self.expose(id);
+            self.expose(id, Some(peer.key.fingerprint));
             return;
         }
         // A stream of bytes has no borders at which another could take over, and neither have two services.
@@ -400,16 +401,27 @@ impl Router {
         self.drop_session(id, By::Us, Why::Replaced);
     }
 
-    /// A newcomer holds another key than the tunnel that it would replace. The owner hears of it, and of its end.
-    fn expose(&mut self, id: TunnelId) {
-        warn!("a second tunnel of the same peer did not prove the same key");
-        if let Some(tunnel) = self.tunnels.get_mut(&id)
-            && tunnel.rival.take().is_some()
-        {
-            let peer = tunnel.peer.clone();
-            self.tell(id, What::Incoming(peer));
-        }
+    /// A newcomer holds another key than the tunnel that it would replace, whose owner hears of it.
+    fn expose(&mut self, id: TunnelId, key: Option<Fingerprint>) {
+        self.tell_rival(id, key);
         self.drop_session(id, By::Us, Why::Impostor);
+    }
+
+    /// A newcomer was refused for its key.
+    pub(super) fn tell_rival(&mut self, id: TunnelId, key: Option<Fingerprint>) {
+        let Some(tunnel) = self.tunnels.get(&id) else {
+            return;
+        };
+        let pins = self.config.trust.of(tunnel.peer.bare());
+        let good = |pin: &&Pin| Some(pin.fingerprint) == key && pin.level != Level::Revoked;
+        let pinned = pins.iter().find(good).is_some();
+        warn!(
+            pinned,
+            "a second tunnel of the same peer did not prove the same key"
+        );
+        if let Some(rival) = tunnel.rival {
+            self.tell(rival, What::Rival(Rival { key, pinned }));
+        }
     }
 
     /// The tunnels that are to replace this one.

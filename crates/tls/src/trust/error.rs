@@ -142,6 +142,26 @@ pub enum TrustError {
     },
 }
 
+impl TrustError {
+    /// The key that was presented, where one could be read and was not our own.
+    #[must_use]
+    pub fn presented(&self) -> Option<Fingerprint> {
+        match self {
+            Self::KeyChanged { presented, .. }
+            | Self::NotPinned { presented, .. }
+            | Self::NoJid { presented, .. }
+            | Self::KeyOfAnother { presented, .. }
+            | Self::Revoked { presented, .. }
+            | Self::NotProven { presented, .. } => Some(*presented),
+            Self::WrongJid { .. }
+            | Self::SeveralJids { .. }
+            | Self::OwnKey { .. }
+            | Self::SeveralCertificates { .. }
+            | Self::BadCertificate { .. } => None,
+        }
+    }
+}
+
 /// Why a pin was not written. The store is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

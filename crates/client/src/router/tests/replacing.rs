@@ -102,18 +102,68 @@ fn another_key_never_replaces() {
     world.restart(A, another_a(7));
     let a = world.open(A);
     world.settle();
-    let new = world.last_id(B);
-    let closed = world.closed(B, new);
-    assert_eq!((closed.by, closed.why), (By::Us, Why::Impostor));
-    assert!(!world.established(B, new));
+    assert_eq!(rivals(&world, old), [(Some(key(7)), true)]);
+    assert_eq!(world.last_id(B), old, "it is no tunnel of its own");
     assert!(world.ended(B, old).is_none());
     assert!(!world.closed(A, a).clean);
+}
+
+fn key(number: u8) -> xtls_tls::Fingerprint {
+    identity(NAMES[A], number).fingerprint()
+}
+
+/// What B is told of others in the name of A: their key, and whether it is pinned.
+fn rivals(world: &World, id: TunnelId) -> Vec<(Option<xtls_tls::Fingerprint>, bool)> {
+    let rival = |what: &What| match what {
+        What::Rival(rival) => Some((rival.key, rival.pinned)),
+        _ => None,
+    };
+    world.whats(B, id).filter_map(rival).collect()
+}
+
+#[test]
+fn a_second_open_with_a_key_that_nobody_knows_is_told_and_ends_nothing() {
+    let (mut world, old) = crashed();
+    world.restart(A, another_a(7));
+    let a = world.open(A);
+    world.settle();
+    world.wait(Duration::from_secs(100));
+    assert_eq!(rivals(&world, old), [(Some(key(7)), false)]);
+    assert_eq!(world.last_id(B), old, "it is no tunnel of its own");
+    assert!(!world.closed(A, a).clean);
+}
+
+#[test]
+fn a_conversation_that_ends_in_order_has_done_so_whoever_knocked_meanwhile() {
+    for known in [false, true] {
+        let mut world = if known {
+            two_keys()
+        } else {
+            World::with(config(A), config(B))
+        };
+        let ids = world.establish(A);
+        // Another program under A's address: the server's, or A's second device.
+        let mut other = World::with(another_a(7), config(B));
+        other.restart(A, another_a(7));
+        std::mem::swap(&mut world.ends[A], &mut other.ends[A]);
+        world.open(A);
+        world.settle();
+        std::mem::swap(&mut world.ends[A], &mut other.ends[A]);
+        assert_eq!(rivals(&world, ids[B]), [(Some(key(7)), known)]);
+        for end in [A, B] {
+            let now = world.now;
+            world.router(end).finish(now, ids[end]);
+        }
+        world.settle();
+        let closed = world.closed(B, ids[B]);
+        assert!(closed.clean && closed.unconfirmed == 0, "{closed:?}");
+    }
 }
 
 #[test]
 fn nothing_of_another_key_is_handed_out() {
     let mut world = two_keys();
-    world.establish(A);
+    let [_, old] = world.establish(A);
     world.restart(A, another_a(7));
     let a = world.open(A);
     // What it says the moment it may shares a chunk with its last flight.
@@ -130,9 +180,9 @@ fn nothing_of_another_key_is_handed_out() {
         }
     }
     world.settle();
-    let new = world.last_id(B);
-    assert_eq!(world.closed(B, new).why, Why::Impostor);
-    assert_eq!(world.received(B, new), [""; 0]);
+    assert_eq!(world.last_id(B), old, "it is no tunnel of its own");
+    assert_eq!(rivals(&world, old).len(), 1);
+    assert_eq!(world.received(B, old), [""; 0]);
 }
 
 #[test]
