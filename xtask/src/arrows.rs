@@ -79,6 +79,7 @@ const LAYERS: &[Layer] = &[
             "spake2",
             "subtle",
             "thiserror",
+            "unicode-normalization",
             "x509-parser",
             "zeroize",
         ]),

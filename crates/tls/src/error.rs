@@ -40,6 +40,12 @@ pub enum TlsError {
         "a record is not what the other end sent: the bytes were damaged or changed on the way"
     )]
     Corrupt,
+    /// The other end sends records without data (new keys, RFC 8446 §4.6.3), and too many of them in a row.
+    #[error(
+        "the other end sends records without data: {} in a row are taken, and more are an attack",
+        crate::idle::MOST_IDLE
+    )]
+    Idle,
     /// [`reject`](crate::Tls::reject) was called.
     #[error("this side does not accept the peer's key")]
     Rejected,

@@ -71,6 +71,7 @@ mod config;
 mod error;
 mod fingerprint;
 mod identity;
+mod idle;
 mod jid;
 mod memory;
 mod pem;

@@ -1,7 +1,9 @@
-//! The alert by which an owner turns a peer away after the handshake.
+//! Alerts after the handshake: by which an owner turns a peer away, and by which a peer is stopped that only keeps us busy.
 //!
 //! rustls answers the faults that it finds itself, and cannot be asked for an alert. So it gives up the keys of our
 //! direction, and one last record is made of them by the cipher suite that made all others.
+
+use std::io::Write as _;
 
 use rustls::{
     Connection, ConnectionTrafficSecrets, ContentType, ProtocolVersion,
@@ -13,10 +15,16 @@ use crate::alert::Alert;
 /// The level of every alert but `close_notify` and `user_canceled` (RFC 8446 §6).
 const FATAL: u8 = 2;
 
-/// The record with `access_denied`, which is the last of this connection; nothing if it has no keys of its own any more.
+/// The record with this alert, which is the last of this connection; nothing if it has no keys of its own any more.
 ///
 /// All that rustls had to send has to be taken before.
-pub(crate) fn access_denied(connection: Connection) -> Option<Vec<u8>> {
+pub(crate) fn last_word(mut connection: Connection, alert: Alert) -> Option<Vec<u8>> {
+    let mut wire = Vec::new();
+    // Asked for new keys, rustls says so with its next write, even an empty one, and has them already.
+    connection.writer().write(b"").ok()?;
+    while connection.wants_write() {
+        connection.write_tls(&mut wire).ok()?;
+    }
     let suite = connection.negotiated_cipher_suite()?.tls13()?;
     let (sequence, secrets) = connection.dangerous_extract_secrets().ok()?.tx;
     let (ConnectionTrafficSecrets::Aes128Gcm { key, iv }
@@ -25,12 +33,13 @@ pub(crate) fn access_denied(connection: Connection) -> Option<Vec<u8>> {
     else {
         return None;
     };
-    let alert = [FATAL, Alert::ACCESS_DENIED.number()];
+    let alert = [FATAL, alert.number()];
     let message = OutboundPlainMessage {
         typ: ContentType::Alert,
         version: ProtocolVersion::TLSv1_2,
         payload: OutboundChunks::Single(&alert),
     };
     let mut encrypter = suite.aead_alg.encrypter(key, iv);
-    Some(encrypter.encrypt(message, sequence).ok()?.encode())
+    wire.extend(encrypter.encrypt(message, sequence).ok()?.encode());
+    Some(wire)
 }

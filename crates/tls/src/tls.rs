@@ -2,18 +2,12 @@
 
 mod keys;
 mod refusing;
+mod wire;
 
-use std::{
-    fmt,
-    io::{BufRead as _, Write as _},
-    panic::{self, AssertUnwindSafe},
-    sync::Arc,
-};
+use std::{fmt, io::Write as _, sync::Arc};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use rustls::{
-    ClientConnection, Connection, Error, IoState, ServerConnection, pki_types::ServerName,
-};
+use rustls::{ClientConnection, Connection, Error, ServerConnection, pki_types::ServerName};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -21,6 +15,7 @@ use crate::{
     checks::Checks,
     config::{Config, Expect, MAX_RECORD, Role},
     error::{ConfigError, ExportError, TlsError, WriteError},
+    idle::Idle,
     memory::{ALERT, PROTECTED, Queue, Waiting, last_record},
     verifier::PeerKey,
     verify,
@@ -60,6 +55,7 @@ pub struct Tls {
     closed: bool,
     peer_closed: bool,
     rekey: bool,
+    idle: Idle,
 }
 
 impl Tls {
@@ -97,53 +93,10 @@ impl Tls {
             closed: false,
             peer_closed: false,
             rekey: false,
+            idle: Idle::default(),
         };
         tls.collect();
         Ok(tls)
-    }
-
-    /// Takes all of `wire`, in any cutting, and appends what it says to `plain`.
-    ///
-    /// `plain` grows by at most the length of `wire` (plus what was held back of an unfinished record: under 17 KiB). Bytes
-    /// after the peer's `close_notify` (RFC 8446 §6.1) and after a failure are dropped.
-    pub fn handle_wire(&mut self, mut wire: &[u8], plain: &mut BytesMut) {
-        // rustls makes its buffer longer by a whole read each time. With the odd bytes first, it ends where the wire does.
-        let mut odd = Some(wire.len() % RUSTLS_READ).filter(|odd| *odd > 0);
-        while !wire.is_empty() && self.failure.is_none() && !self.peer_closed {
-            let mut piece = odd.take().and_then(|odd| wire.get(..odd)).unwrap_or(wire);
-            let Some(connection) = &mut self.connection else {
-                return;
-            };
-            // Plaintext is drained after each read, so that rustls always has room for more.
-            let outcome = match connection.read_tls(&mut piece) {
-                Ok(0) => Err(Error::General("no more bytes are taken".to_owned())),
-                Ok(taken) => {
-                    wire = wire.get(taken..).unwrap_or_default();
-                    self.process()
-                }
-                Err(error) => Err(Error::General(error.to_string())),
-            };
-            self.finish();
-            self.drain(plain);
-            match outcome {
-                Ok(_) if planted!("close-notify-ignored") => {}
-                Ok(state) => self.peer_closed |= state.peer_has_closed(),
-                Err(error) => self.fail(&error),
-            }
-        }
-        self.release();
-        self.collect();
-        if planted!("alert-swallowed") && self.failure.is_some() {
-            self.out.clear();
-        }
-    }
-
-    /// The transport has ended. Without the peer's `close_notify` before, the connection is [`TlsError::Truncated`].
-    pub fn handle_wire_end(&mut self) {
-        self.peer_closed |= planted!("truncation-is-clean") && self.peer.is_some();
-        if !self.peer_closed && self.failure.is_none() {
-            self.failure = Some(TlsError::Truncated);
-        }
     }
 
     /// Encrypts `plain` for the peer: all of it, or nothing.
@@ -331,24 +284,6 @@ impl Tls {
         self.failure.as_ref()
     }
 
-    fn process(&mut self) -> Result<IoState, Error> {
-        let Some(connection) = &mut self.connection else {
-            return Err(Error::HandshakeNotComplete);
-        };
-        if !self.closed {
-            return connection.process_new_packets();
-        }
-        // rustls asserts in debug builds that no alert follows our close_notify, and sends one all the same when the peer
-        // breaks a rule after it. A peer must not be able to stop the program with that.
-        panic::catch_unwind(AssertUnwindSafe(|| connection.process_new_packets())).unwrap_or_else(
-            |_| {
-                Err(Error::General(
-                    "a record after our close_notify cannot be read".to_owned(),
-                ))
-            },
-        )
-    }
-
     /// Checks what rustls leaves open, once; nothing was delivered yet.
     fn finish(&mut self) {
         let Some(connection) = &self.connection else {
@@ -362,7 +297,7 @@ impl Tls {
             Err(TlsError::Alpn) => self.refuse(TlsError::Alpn, Alert::NO_APPLICATION_PROTOCOL),
             Err(why @ TlsError::Trust(_)) => {
                 // Both ends have all keys by now.
-                self.deny();
+                self.last_word(Alert::ACCESS_DENIED);
                 self.failure = Some(why);
             }
             Err(why) => self.refuse(why, Alert::HANDSHAKE_FAILURE),
@@ -424,22 +359,6 @@ impl Tls {
             None => false,
         };
         self.peer.is_none() && unseen
-    }
-
-    /// Moves decrypted data out of rustls.
-    fn drain(&mut self, plain: &mut BytesMut) {
-        let Some(connection) = self.connection.as_mut().filter(|_| self.peer.is_some()) else {
-            return;
-        };
-        let mut reader = connection.reader();
-        while let Ok(chunk) = reader.fill_buf() {
-            let len = chunk.len();
-            if len == 0 {
-                return;
-            }
-            plain.put_slice(chunk);
-            reader.consume(len);
-        }
     }
 
     /// Lets go of what rustls has read into, all but 4 KiB: up to 28 KiB after full records, for as long as nothing comes.

@@ -3,7 +3,7 @@
 use bytes::BufMut as _;
 
 use super::Tls;
-use crate::{error::TlsError, reject, trust::TrustError, verifier::Standing};
+use crate::{alert::Alert, error::TlsError, reject, trust::TrustError, verifier::Standing};
 
 impl Tls {
     /// Ends the connection because of who the peer is, and tells it: what was written before, then `access_denied`
@@ -15,7 +15,7 @@ impl Tls {
             self.close();
             return;
         }
-        self.deny();
+        self.last_word(Alert::ACCESS_DENIED);
         self.failure = Some(TlsError::Rejected);
     }
 
@@ -28,11 +28,11 @@ impl Tls {
         Some(self.checks.verifier().judge_again(peer))
     }
 
-    /// The last record of this connection says `access_denied`.
-    pub(super) fn deny(&mut self) {
+    /// The last record of this connection says `alert`, behind all that was written. After our close_notify nothing does.
+    pub(super) fn last_word(&mut self, alert: Alert) {
         self.collect();
-        if let Some(alert) = self.connection.take().and_then(reject::access_denied) {
-            self.out.put_slice(&alert);
-        }
+        let connection = self.connection.take().filter(|_| !self.closed);
+        let last = connection.and_then(|connection| reject::last_word(connection, alert));
+        self.out.put_slice(&last.unwrap_or_default());
     }
 }

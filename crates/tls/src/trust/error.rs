@@ -153,6 +153,8 @@ impl TrustError {
             | Self::KeyOfAnother { presented, .. }
             | Self::Revoked { presented, .. }
             | Self::NotProven { presented, .. } => Some(*presented),
+            Self::Doubted { doubt, .. } => Some(doubt.fingerprint),
+            Self::TwoKeys { second, .. } => Some(*second),
             Self::WrongJid { .. }
             | Self::SeveralJids { .. }
             | Self::OwnKey { .. }

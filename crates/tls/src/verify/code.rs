@@ -8,6 +8,7 @@ use std::fmt;
 use rand_core::{CryptoRng, RngCore};
 use sha2::{Digest as _, Sha256};
 use spake2::{Ed25519Group, Identity, Password, Spake2};
+use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
 use super::{Context, Fault, Message, Proofs};
@@ -27,7 +28,9 @@ pub struct Code(Zeroizing<String>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CodeError {
     /// Too short to withstand a few guesses, or too long.
-    #[error("a code has {MIN_CODE} to {MAX_CODE} letters and digits, this one has {characters}")]
+    #[error(
+        "a code has {MIN_CODE} to {MAX_CODE} characters, spaces and hyphens apart; this one has {characters}"
+    )]
     Length {
         /// How many there are, spaces and hyphens apart.
         characters: usize,
@@ -35,15 +38,21 @@ pub enum CodeError {
 }
 
 impl Code {
-    /// Reads a code as people say and type it: white space and hyphens do not count, and neither does the case of letters.
+    /// Reads a code as people say and type it: white space and hyphens do not count, and neither does the case of letters, nor
+    /// whether an accent is typed with its letter or after it.
+    ///
+    /// Left out are the characters that Unicode calls white space, and U+002D, U+00AD, U+2010 to U+2015 and U+2212; the rest is
+    /// put in lower case without regard to a language, and then in NFC.
     ///
     /// # Errors
     /// Fewer than [`MIN_CODE`] or more than [`MAX_CODE`] characters are left.
     pub fn new(text: &str) -> Result<Self, CodeError> {
         // With room for all, so that it is never copied to a place that is not wiped.
-        let mut code = Zeroizing::new(String::with_capacity(text.len().saturating_mul(3)));
-        let counts = |c: &char| !c.is_whitespace() && *c != '-';
-        code.extend(text.chars().filter(counts).flat_map(char::to_lowercase));
+        let mut code = Zeroizing::new(String::with_capacity(text.len().saturating_mul(6)));
+        let hyphen = |c: char| matches!(c, '-' | '\u{AD}' | '\u{2010}'..='\u{2015}' | '\u{2212}');
+        let counts = |c: &char| !c.is_whitespace() && !hyphen(*c);
+        let lower = text.chars().filter(counts).flat_map(char::to_lowercase);
+        code.extend(lower.nfc());
         let characters = code.chars().count();
         if (MIN_CODE..=MAX_CODE).contains(&characters) {
             Ok(Self(code))

@@ -309,6 +309,22 @@ fn to_turn_away_before_the_peer_is_known_or_after_the_close_is_to_close() {
     assert_eq!(bob.tls.failure(), None);
 }
 
+/// We have the new keys already then, and have not said so.
+#[test]
+fn a_peer_that_has_just_asked_for_new_keys_reads_why_it_is_turned_away() {
+    for asked in 0..4 {
+        let (mut alice, mut bob) = connected();
+        for _ in 0..asked {
+            alice.tls.show_life();
+            bob.feed(&alice.take());
+        }
+        bob.tls.reject();
+        alice.feed(&bob.take());
+        let denied = TlsError::Alert(Alert::ACCESS_DENIED);
+        assert_eq!(alice.tls.failure(), Some(&denied), "{asked}");
+    }
+}
+
 /// New keys on both sides do not confuse the last record.
 #[test]
 fn a_peer_is_turned_away_under_renewed_keys() {

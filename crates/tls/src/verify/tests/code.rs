@@ -118,6 +118,25 @@ fn codes_are_read_as_people_say_them() {
     assert_eq!(code(" Abandon ability-ABLE\n"), code("abandonabilityable"));
     assert_ne!(code("abandonabilityable"), code("abandonabilityablf"));
     assert_eq!(code("Æ-ΣIGMA"), code("æσigma"));
+    // Typed on two keyboards.
+    assert_eq!(
+        code("A\u{308}pfel-u\u{308}ber"),
+        code("\u{c4}pfel\u{2011}\u{dc}BER")
+    );
+    assert_eq!(code("\u{130}stanbul"), code("i\u{307}stanbul"));
+    for hyphen in [
+        '-', '\u{ad}', '\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}', '\u{2015}',
+        '\u{2212}', '\u{a0}', '\u{3000}', '\u{2009}', '\t',
+    ] {
+        assert_eq!(
+            code(&format!("12 34{hyphen}56")),
+            code("123456"),
+            "{hyphen:?}"
+        );
+    }
+    for other in ['_', '.', '\u{200b}', '\u{2043}'] {
+        assert_ne!(code(&format!("1234{other}56")), code("123456"), "{other:?}");
+    }
     for (text, characters) in [
         ("", 0),
         ("12 34-5", 5),
