@@ -105,10 +105,7 @@ impl Exchange {
         let client = Identity::new(&context.hash("xtls verify code client 1", b""));
         let server = Identity::new(&context.hash("xtls verify code server 1", b""));
         let password = Password::new(code.0.as_bytes());
-        let random = Stream {
-            seed: seed.clone(),
-            block: 0,
-        };
+        let random = Stream::new(seed);
         let (exchange, side) = match context.role() {
             Role::Client => Spake2::start_a_with_rng(&password, &client, &server, random),
             Role::Server => Spake2::start_b_with_rng(&password, &client, &server, random),
@@ -171,9 +168,16 @@ impl fmt::Debug for Exchange {
 }
 
 /// SHA-256 in counter mode over a seed that is used once, in the form that `spake2` asks for.
-struct Stream {
+pub(super) struct Stream {
     seed: Zeroizing<[u8; 32]>,
     block: u64,
+}
+
+impl Stream {
+    pub(super) fn new(seed: &Zeroizing<[u8; 32]>) -> Self {
+        let (seed, block) = (seed.clone(), 0);
+        Self { seed, block }
+    }
 }
 
 impl RngCore for Stream {

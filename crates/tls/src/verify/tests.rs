@@ -4,6 +4,7 @@ mod code;
 mod grind;
 mod middle;
 mod tamper;
+mod vectors;
 
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
