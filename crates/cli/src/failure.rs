@@ -1,7 +1,7 @@
 //! Every way to fail: an exit code, what happened, and what to do next.
 
 use xtls_client::router::{Closed, OpenError, Why};
-use xtls_client::session::Why as Session;
+use xtls_client::session::{Receipt, Why as Session};
 use xtls_client::tls::TlsError;
 use xtls_client::{HomeError, JudgeError, LinkError, PinsError};
 
@@ -116,7 +116,7 @@ impl Failure {
             ),
             Why::Impostor => (Code::Identity, None),
             Why::Setup(_) => (Code::Failed, None),
-            Why::Unasked => (
+            Why::Unasked | Why::LongFlight { .. } => (
                 Code::Peer,
                 Some("a server on the way may stumble over it: try --no-early-hello".to_owned()),
             ),
@@ -126,15 +126,36 @@ impl Failure {
             _ => (Code::Failed, None),
         };
         let mut what = format!("{peer}: {}", closed.why);
-        if closed.unconfirmed > 0 {
-            what.push_str(&format!(
-                "; {} sent before the peer confirmed us may not have been read",
-                match closed.unconfirmed {
-                    1 => "1 stanza".to_owned(),
-                    n => format!("{n} stanzas"),
-                }
-            ));
+        if closed.is_cut() && !says_that_it_is_cut(&closed.why) {
+            what.push_str("; the end of the conversation may be missing");
         }
+        if closed.unconfirmed > 0 {
+            let stanzas = match closed.unconfirmed {
+                1 => "1 stanza".to_owned(),
+                n => format!("{n} stanzas"),
+            };
+            what.push_str(&match closed.receipt {
+                Receipt::Unaccepted => {
+                    format!("; {stanzas} sent before the peer confirmed us may not have been read")
+                }
+                Receipt::Accepted | Receipt::Taken => {
+                    format!(
+                        "; {stanzas} sent, and the other end has not said that it took everything"
+                    )
+                }
+                Receipt::Read => {
+                    format!(
+                        "; {stanzas} sent, which the other end has read and cannot say that it took"
+                    )
+                }
+            });
+        }
+        // What was established and is cut was no refusal.
+        let code = if code == Code::Peer && closed.is_cut() {
+            Code::Corrupt
+        } else {
+            code
+        };
         Some(Self {
             code,
             what,
@@ -142,6 +163,19 @@ impl Failure {
             told: false,
         })
     }
+}
+
+/// Whether the reason itself says that something is missing.
+fn says_that_it_is_cut(why: &Why) -> bool {
+    matches!(
+        why,
+        Why::Replaced
+            | Why::Session(Session::Truncated)
+            | Why::Cut {
+                session: Session::Truncated,
+                ..
+            }
+    )
 }
 
 fn of_session(why: &Session, peer: &str, suggest: &Suggest) -> (Code, Option<String>) {
@@ -165,10 +199,10 @@ fn of_session(why: &Session, peer: &str, suggest: &Suggest) -> (Code, Option<Str
         Session::Tls(TlsError::Corrupt) => {
             (Code::Corrupt, Some("a server on the way changes what it carries".to_owned()))
         }
-        Session::Tls(_) => (Code::Peer, None),
+        Session::Tls(_) | Session::Unconfirmed => (Code::Peer, None),
         Session::Refused => (Code::Identity, None),
         Session::Routing(_) | Session::Confirmation(_) => (Code::Identity, None),
-        Session::Framing(_) | Session::Xml(_) | Session::Truncated | Session::Unfinished | Session::Finished => (Code::Corrupt, None),
+        Session::Framing(_) | Session::Xml(_) | Session::Afterthought | Session::Truncated | Session::Unfinished | Session::Finished => (Code::Corrupt, None),
         Session::HandshakeTimeout | Session::Silent | Session::JudgingTimeout | Session::CloseTimeout => (Code::Timeout, None),
         Session::Unread | Session::Aborted | _ => (Code::Failed, None),
     }
@@ -260,69 +294,5 @@ impl From<OpenError> for Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use xtls_client::session::By;
-    use xtls_client::tls::Fingerprint;
-    use xtls_client::tls::trust::TrustError;
-    use xtls_client::uplink::normalise;
-
-    use super::*;
-
-    fn code(why: Why) -> Option<Code> {
-        let closed = Closed {
-            peer: normalise("juliet@capulet.example/balcony").unwrap(),
-            by: By::Us,
-            why,
-            clean: false,
-            unconfirmed: 0,
-            receipt: xtls_client::session::Receipt::Unaccepted,
-        };
-        Failure::of_close(&closed, &Suggest::default()).map(|failure| failure.code)
-    }
-
-    fn hint(trust: TrustError) -> String {
-        let closed = Closed {
-            peer: normalise("$(ran)@evil.example/x").unwrap(),
-            by: By::Us,
-            why: Why::Session(Session::Tls(TlsError::Trust(trust))),
-            clean: false,
-            unconfirmed: 0,
-            receipt: xtls_client::session::Receipt::Unaccepted,
-        };
-        let failure = Failure::of_close(&closed, &Suggest::default()).unwrap();
-        assert_eq!(failure.code, Code::Identity);
-        failure.hint.unwrap()
-    }
-
-    #[test]
-    fn a_key_that_was_merely_presented_is_in_no_command() {
-        let presented = Fingerprint::of_spki(b"presented");
-        let peer = "$(ran)@evil.example".to_owned();
-        let changed = TrustError::KeyChanged {
-            peer: peer.clone(),
-            known: Vec::new(),
-            presented,
-        };
-        let forget = "xtls trust forget '$(ran)@evil.example'";
-        let pin = "xtls trust pin '$(ran)@evil.example' '<the fingerprint that they tell you>'";
-        for (error, commands) in [
-            (changed, [forget, pin].as_slice()),
-            (TrustError::NotPinned { peer, presented }, &[pin]),
-        ] {
-            let hint = hint(error);
-            let found: Vec<_> = hint.lines().skip(1).map(str::trim).collect();
-            assert_eq!(found, commands, "{hint}");
-            assert!(!hint.contains(&presented.hex()) && !hint.contains(&presented.grouped()));
-        }
-    }
-
-    #[test]
-    fn a_tunnel_replaced_before_its_end_is_truncated() {
-        assert_eq!(code(Why::Replaced), Some(Code::Corrupt));
-    }
-
-    #[test]
-    fn a_tunnel_that_was_superseded_has_delivered_nothing() {
-        assert_eq!(code(Why::Superseded), Some(Code::Peer));
-    }
-}
+#[path = "failure_tests.rs"]
+mod tests;

@@ -313,9 +313,12 @@ fn cut(closed: &Closed) -> io::Error {
             _,
         ) => io::ErrorKind::TimedOut,
         (Why::Session(Inner::Refused) | Why::Impostor, _) => io::ErrorKind::PermissionDenied,
-        (Why::Session(Inner::Tls(_) | Inner::Confirmation(_)) | Why::Unasked, _) => {
-            io::ErrorKind::InvalidData
-        }
+        (
+            Why::Session(Inner::Tls(_) | Inner::Confirmation(_))
+            | Why::Unasked
+            | Why::LongFlight { .. },
+            _,
+        ) => io::ErrorKind::InvalidData,
         (Why::Session(Inner::Truncated) | Why::Cut { .. }, _) => io::ErrorKind::UnexpectedEof,
         (_, By::Us) => io::ErrorKind::ConnectionAborted,
         (_, By::Peer | By::Transport) => io::ErrorKind::ConnectionReset,

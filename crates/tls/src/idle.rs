@@ -68,7 +68,7 @@ impl Idle {
 const HEADER: usize = 5;
 
 /// Records without data in a row that are taken. rustls gives up one later, and has no word for the peer then.
-pub const MOST_IDLE: u32 = 31;
+pub(crate) const MOST_IDLE: u32 = 31;
 
 #[cfg(test)]
 mod tests {

@@ -21,7 +21,8 @@ const FATAL: u8 = 2;
 pub(crate) fn last_word(mut connection: Connection, alert: Alert) -> Option<Vec<u8>> {
     let mut wire = Vec::new();
     // Asked for new keys, rustls says so with its next write, even an empty one, and has them already.
-    connection.writer().write(b"").ok()?;
+    let nothing = connection.writer().write(b"").ok()?;
+    debug_assert_eq!(nothing, 0, "there was nothing to write");
     while connection.wants_write() {
         connection.write_tls(&mut wire).ok()?;
     }

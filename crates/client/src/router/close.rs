@@ -90,6 +90,8 @@ impl Router {
         let tls = matches!(close.why, Inner::Tls(_));
         if let Inner::Tls(TlsError::Trust(error)) = &close.why {
             self.tell_rival(id, error.presented());
+        } else if let Inner::Untrusted(error) = &close.why {
+            self.tell_rival(id, error.presented());
         }
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;

@@ -74,9 +74,15 @@ impl Router {
                 session.handle_wire(now, &flight);
                 self.begin(now, id, stream, peer, Role::Client, Some(session));
             }
-            (_, Some(_)) => {
-                debug!("a flight that answers nothing of ours");
-                let closed = tunnel.closed(By::Us, Why::Unasked);
+            (early, Some(flight)) => {
+                debug!("a flight that is too long, or answers nothing of ours");
+                let why = match early {
+                    Some(_) => Why::LongFlight {
+                        bytes: flight.len(),
+                    },
+                    None => Why::Unasked,
+                };
+                let closed = tunnel.closed(By::Us, why);
                 tunnel.phase = Phase::Ending { closed };
                 self.legs.abort(now, stream);
             }

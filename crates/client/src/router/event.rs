@@ -145,8 +145,13 @@ pub enum Why {
     /// The peer closed the tunnel during the handshake.
     #[error("the peer closed the tunnel during the handshake")]
     HandshakeAborted,
-    /// The answer to our open held a server flight that answers no early ClientHello of ours, or one of more than 4096
-    /// bytes.
+    /// The answer to our open held a server flight of more than 4096 bytes.
+    #[error("the answer to the request holds a flight of {bytes} bytes, and 4096 is the limit")]
+    LongFlight {
+        /// Its length in bytes.
+        bytes: usize,
+    },
+    /// The answer to our open held a server flight that answers no early ClientHello of ours.
     #[error("the answer to the request holds a flight that nobody asked for")]
     Unasked,
     /// The peer began anew before the handshake was finished.
@@ -184,6 +189,7 @@ impl Why {
             | Self::Cut { .. }
             | Self::HandshakeAborted
             | Self::Unasked
+            | Self::LongFlight { .. }
             | Self::Superseded
             | Self::Replaced
             | Self::Impostor

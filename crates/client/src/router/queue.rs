@@ -56,6 +56,7 @@ impl What {
             Self::Established(peer) | Self::Renewed(peer) => length(&peer.address),
             Self::NotPinned(why) | Self::NotVerified(why) => why.capacity(),
             Self::Ready
+            | Self::Rival(_)
             | Self::Writable
             | Self::Readable
             | Self::Verify(_)
@@ -98,6 +99,7 @@ fn of_closed(closed: &Closed) -> usize {
         Why::NoAnswer
         | Why::HandshakeAborted
         | Why::Unasked
+        | Why::LongFlight { .. }
         | Why::Superseded
         | Why::Replaced
         | Why::Impostor

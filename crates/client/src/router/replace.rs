@@ -412,16 +412,18 @@ impl Router {
         let Some(tunnel) = self.tunnels.get(&id) else {
             return;
         };
-        let pins = self.config.trust.of(tunnel.peer.bare());
+        let Some(rival) = tunnel.rival else {
+            return;
+        };
+        let store = self.trust.get();
+        let pins = store.of(tunnel.peer.bare());
         let good = |pin: &&Pin| Some(pin.fingerprint) == key && pin.level != Level::Revoked;
         let pinned = pins.iter().find(good).is_some();
         warn!(
             pinned,
             "a second tunnel of the same peer did not prove the same key"
         );
-        if let Some(rival) = tunnel.rival {
-            self.tell(rival, What::Rival(Rival { key, pinned }));
-        }
+        self.tell(rival, What::Rival(Rival { key, pinned }));
     }
 
     /// The tunnels that are to replace this one.

@@ -267,7 +267,8 @@ fn a_flight_of_more_than_4096_bytes_ends_the_tunnel() {
     }));
     let a = world.open(A);
     world.settle();
-    assert_eq!(world.closed(A, a).why, Why::Unasked);
+    let why = world.closed(A, a).why;
+    assert_eq!(why, Why::LongFlight { bytes: 4097 });
 }
 
 #[test]
