@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use serde_json::Value;
-use xtls_client::router::{Closed, TunnelId, What};
+use xtls_client::router::{Closed, Rival, TunnelId, What};
 use xtls_client::session::{Introduction, Peer, Run, Verdict, Verify, Violation};
 use xtls_client::stanza::verify::Reason;
 use xtls_client::tls::Standing;
@@ -158,6 +158,7 @@ impl Attended {
                 return Some(Seen::Stanza(stanza));
             }
             What::Refused(violation) => return Some(Seen::Refused(violation)),
+            What::Rival(rival) => self.rival(&rival),
             What::Unanswered(request) => return Some(Seen::Unanswered(request)),
             What::PeerFinished => return Some(Seen::PeerFinished),
             What::Closed(closed) => {
@@ -168,6 +169,30 @@ impl Attended {
             What::Incoming(_) | What::Asked(_) | What::Renewed(_) | What::Writable | _ => {}
         }
         None
+    }
+
+    /// Somebody else calls in the peer's name: another device of theirs, or an attack.
+    fn rival(&self, rival: &Rival) {
+        let peer = self.tunnel.peer();
+        let key = rival.key.map(|key| key.hex());
+        let fields = [
+            ("peer", Value::from(peer.as_str())),
+            ("fingerprint", Value::from(key)),
+            ("pinned", Value::from(rival.pinned)),
+        ];
+        if rival.pinned {
+            let text = format_args!(
+                "{peer} was also calling with another key that you have pinned: another device of theirs, which has to \
+                 wait until this conversation is over"
+            );
+            self.say.event("rival", &fields, text);
+        } else {
+            let text = format_args!(
+                "somebody called in the name of {peer} with another key than theirs, and was not let in: a server may be \
+                 in the middle. This conversation goes on with the key that you know"
+            );
+            self.say.warn("rival", &fields, text);
+        }
     }
 
     fn judge(&mut self, introduction: Introduction) {

@@ -61,6 +61,16 @@ impl Failure {
         self
     }
 
+    /// Standard output does not take an answer. Whoever has read as much of it as they wanted knows that they have gone.
+    pub(crate) fn of_output(error: &std::io::Error) -> Self {
+        let failure = Self::failed(format!("standard output: {error}"));
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            failure.told()
+        } else {
+            failure
+        }
+    }
+
     pub(crate) fn failed(what: impl Into<String>) -> Self {
         Self::new(Code::Failed, what)
     }

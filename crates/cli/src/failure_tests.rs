@@ -210,3 +210,10 @@ fn a_tunnel_replaced_before_its_end_is_truncated() {
 fn a_tunnel_that_was_superseded_has_delivered_nothing() {
     assert_eq!(code(Why::Superseded), Some(Code::Peer));
 }
+
+#[test]
+fn a_reader_of_an_answer_that_has_gone_needs_no_word() {
+    use std::io::{Error, ErrorKind};
+    assert!(Failure::of_output(&Error::from(ErrorKind::BrokenPipe)).told);
+    assert!(!Failure::of_output(&Error::from(ErrorKind::StorageFull)).told);
+}

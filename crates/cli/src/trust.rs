@@ -93,7 +93,7 @@ fn print_all(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
-        .map_err(|error| Failure::failed(format!("standard output: {error}")))
+        .map_err(|error| Failure::of_output(&error))
 }
 
 pub(crate) fn trust(verb: &Trust, say: Say) -> Result<(), Failure> {

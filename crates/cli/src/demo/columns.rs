@@ -309,6 +309,5 @@ fn cut(text: &str, width: usize) -> String {
 }
 
 fn line(text: std::fmt::Arguments<'_>) -> Result<(), Failure> {
-    writeln!(anstream::stdout().lock(), "{text}")
-        .map_err(|error| Failure::failed(format!("standard output: {error}")))
+    writeln!(anstream::stdout().lock(), "{text}").map_err(|error| Failure::of_output(&error))
 }
