@@ -58,9 +58,12 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         Options::Check => check(workspace),
         Options::Tls { check } => layer(workspace, "tls", "tls", *check),
         Options::Session { check } => {
-            // Both are to be seen, also if the first one fails.
+            // All are to be seen, also if the first one fails.
             let speed = layer(workspace, "session", "session", *check);
-            layer(workspace, "memory", "session", *check).and(speed)
+            let memory = layer(workspace, "memory", "session", *check);
+            layer(workspace, "first_use", "session", *check)
+                .and(memory)
+                .and(speed)
         }
         Options::Ibb { check } => ibb(workspace, *check),
     }
