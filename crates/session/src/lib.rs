@@ -79,5 +79,5 @@ pub use event::{
 };
 pub use glare::{Glare, glare};
 pub use routing::{FalseAddress, Violation};
-pub use session::{Deadline, Session, Traffic};
+pub use session::{Carried, Deadline, Session, Traffic};
 pub use verify::{Broken, Compare, Run, Verify, VerifyError};

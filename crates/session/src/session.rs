@@ -24,6 +24,7 @@ use xtls_tls::Tls;
 use crate::event::{By, Close, Event, SendError, Why};
 use crate::{Binding, Config, Mode, Service};
 
+pub use finish::Carried;
 use finish::Finish;
 use keys::Keys;
 use probe::Probe;

@@ -109,6 +109,9 @@ impl Router {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
+        if orderly {
+            tunnel.carried = tunnel.session().map(|session| Box::new(session.carried()));
+        }
         // An alert, or a last step of a verification: the peer is told why.
         let told = matches!(
             close.why,

@@ -219,8 +219,15 @@ impl Router {
         else {
             return;
         };
-        if let (Some(from), Some(to)) = (rest.session(), fresh.session()) {
-            from.hand_over(to);
+        let carried = rest.carried.take();
+        match (rest.session(), fresh.session()) {
+            (Some(from), Some(to)) => from.hand_over(to),
+            (None, Some(to)) => {
+                if let Some(carried) = carried {
+                    to.carry(*carried);
+                }
+            }
+            (_, None) => {}
         }
         let finished = rest.finished;
         rest.silent = true;

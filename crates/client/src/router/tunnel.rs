@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use xtls_session::{By, Mode, Peer, Receipt, SendError, Service, Session};
+use xtls_session::{By, Carried, Mode, Peer, Receipt, SendError, Service, Session};
 use xtls_stanza::Address;
 use xtls_tls::{Fingerprint, Role};
 
@@ -87,6 +87,8 @@ pub(super) struct Tunnel {
     pub(super) rival: Option<TunnelId>,
     /// The newer tunnel to which this one's conversation is moving, and when the rest has to have gone on.
     pub(super) heir: Option<(TunnelId, Instant)>,
+    /// What a newer session has to know of this one, which has ended in order while the newer one was on its way.
+    pub(super) carried: Option<Box<Carried>>,
     /// Bytes that the stream beneath had moved when we looked last, while the rest is awaited.
     pub(super) moved: u64,
     /// It is established, and waits until its rival has been read to the end.
@@ -132,6 +134,7 @@ impl Tunnel {
             cut: None,
             rival: None,
             heir: None,
+            carried: None,
             moved: 0,
             waiting: None,
             silent: false,

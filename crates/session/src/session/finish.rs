@@ -26,6 +26,19 @@ pub(super) struct Finish {
     asked: Option<Box<str>>,
     /// The sid of the stream on which the conversation began, if that was not this one.
     since: Option<Box<str>>,
+    /// Everything had been taken when this session went on with it.
+    taken_before: bool,
+}
+
+/// What a session leaves to the one that goes on with its conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carried {
+    /// The sid of the stream on which the conversation began.
+    since: Box<str>,
+    /// Stanzas that were sent and not confirmed.
+    unconfirmed: u64,
+    /// The peer has said that everything was taken.
+    taken: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,6 +241,9 @@ impl Session {
     }
 
     pub(super) fn receipt(&self) -> Receipt {
+        if self.finish.taken_before && self.unconfirmed == 0 {
+            return Receipt::Taken;
+        }
         match (self.finish.answer, &self.phase) {
             (Some(Answer::Taken), _) => Receipt::Taken,
             (Some(Answer::Read | Answer::Partly), _) => Receipt::Read,
@@ -243,11 +259,21 @@ impl Session {
         }
     }
 
-    pub(super) fn hand_over_finish(&mut self, successor: &mut Self) {
+    /// What a session that goes on with the conversation has to know of this one, also after its end. This one forgets it.
+    pub fn carried(&mut self) -> Carried {
         let began = self.finish.since.take();
-        let began = began.unwrap_or_else(|| self.binding.sid.as_str().into());
-        successor.finish.since = Some(began);
-        successor.unconfirmed = successor.unconfirmed.saturating_add(self.disown());
+        Carried {
+            since: began.unwrap_or_else(|| self.binding.sid.as_str().into()),
+            taken: self.receipt() == Receipt::Taken,
+            unconfirmed: self.disown(),
+        }
+    }
+
+    /// Goes on with a conversation that another session began.
+    pub fn carry(&mut self, carried: Carried) {
+        self.finish.since = Some(carried.since);
+        self.finish.taken_before = carried.taken;
+        self.unconfirmed = self.unconfirmed.saturating_add(carried.unconfirmed);
     }
 }
 

@@ -12,7 +12,7 @@ impl Session {
     /// what was not confirmed. An unanswered `<finish/>` does not: the owner [finishes](Self::finish) the successor.
     pub fn hand_over(&mut self, successor: &mut Self) {
         successor.pending.append(&mut self.pending);
-        self.hand_over_finish(successor);
+        successor.carry(self.carried());
     }
 
     pub(super) fn may_ask(&self, stanza: &Stanza) -> Result<(), SendError> {

@@ -1,6 +1,6 @@
 //! New keys for a conversation that goes on, and what becomes of requests.
 
-use xtls_session::By;
+use xtls_session::{By, Receipt};
 use xtls_stanza::{Condition, ErrorType, StanzaError};
 
 use super::*;
@@ -416,8 +416,38 @@ fn an_end_that_overtakes_a_renewal_leaves_one_tunnel_and_is_told_once() {
                 .whats(end, ids[end])
                 .filter(|what| matches!(what, What::PeerFinished));
             assert_eq!(finished.count(), 1, "{finish_at} {end}");
-            assert!(world.closed(end, ids[end]).clean, "{finish_at} {end}");
+            let closed = world.closed(end, ids[end]);
+            assert!(closed.clean, "{finish_at} {end}");
+            let taken = (closed.unconfirmed, closed.receipt);
+            assert_eq!(taken, (0, Receipt::Taken), "{finish_at} {end}");
         }
+    }
+}
+
+/// Both ends finish while a renewal is on its way, and B's owner takes nothing.
+#[test]
+fn what_was_not_taken_is_not_forgotten_over_a_renewal_that_an_end_overtakes() {
+    for deliveries in 0..30 {
+        let mut world = with(keys(HOUR, u64::MAX), true);
+        world.ends[B].confirming = false;
+        let ids = world.establish(A);
+        world.say(A, ids[A], "m1");
+        world.settle();
+        world.now += HOUR;
+        let now = world.now;
+        world.router(A).handle_timeout(now);
+        for _ in 0..deliveries {
+            let _ = world.deliver(A) || world.deliver(B);
+        }
+        let now = world.now;
+        world.router(B).close(now, ids[B]);
+        world.wait(Duration::from_secs(11));
+        let now = world.now;
+        world.router(A).close(now, ids[A]);
+        world.wait(Duration::from_secs(300));
+        assert_eq!(world.received(B, ids[B]), ["m1"], "{deliveries}");
+        assert_eq!(world.closed(A, ids[A]).unconfirmed, 1, "{deliveries}");
+        assert_eq!(world.closed(B, ids[B]).unconfirmed, 0, "{deliveries}");
     }
 }
 
