@@ -116,6 +116,7 @@ impl Chat {
             }
         }
         let outcome = std::mem::replace(&mut self.outcome, Ok(()));
+        let outcome = self.stop.or_interrupted(outcome);
         outcome.and(link::leave(link).await)
     }
 

@@ -191,6 +191,7 @@ fn says_that_it_is_cut(why: &Why) -> bool {
 fn of_session(why: &Session, peer: &str, suggest: &Suggest) -> (Code, Option<String>) {
     match why {
         Session::Tls(TlsError::Trust(error)) => (Code::Identity, trust_hint(error, peer, suggest)),
+        Session::Untrusted(error) => (Code::Identity, trust_hint(error, peer, suggest)),
         Session::Tls(TlsError::NoCertificate) => {
             (Code::Identity, Some("both ends must show a key; the other end has shown none".to_owned()))
         }

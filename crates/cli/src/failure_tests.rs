@@ -217,3 +217,18 @@ fn a_reader_of_an_answer_that_has_gone_needs_no_word() {
     assert!(Failure::of_output(&Error::from(ErrorKind::BrokenPipe)).told);
     assert!(!Failure::of_output(&Error::from(ErrorKind::StorageFull)).told);
 }
+
+#[test]
+fn a_key_that_the_pins_speak_against_is_a_matter_of_identity() {
+    let (first, second) = (Fingerprint::of_spki(b"1"), Fingerprint::of_spki(b"2"));
+    let peer = "juliet@capulet.example".to_owned();
+    let two = TrustError::TwoKeys {
+        peer,
+        first,
+        second,
+    };
+    assert_eq!(
+        code(Why::Session(Session::Untrusted(Box::new(two)))),
+        Some(Code::Identity)
+    );
+}

@@ -97,6 +97,14 @@ impl Stop {
         let _ = asked.wait_for(|asked| *asked).await;
     }
 
+    /// An outcome that is good only if nobody has asked for the end before.
+    pub(crate) fn or_interrupted(&self, outcome: Result<(), Failure>) -> Result<(), Failure> {
+        outcome.and_then(|()| match self.is_asked() {
+            true => Err(Failure::interrupted()),
+            false => Ok(()),
+        })
+    }
+
     /// Whether the program shall end.
     pub(crate) fn is_asked(&self) -> bool {
         *self.asked.borrow()
