@@ -5,13 +5,13 @@ use xtls_stanza::{Condition, ErrorType, StanzaError};
 
 use super::*;
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
-fn keys(age: Duration, bytes: u64) -> xtls_session::Config {
+pub(super) fn keys(age: Duration, bytes: u64) -> xtls_session::Config {
     xtls_session::Config::default().keys(age, bytes)
 }
 
-fn with(session: xtls_session::Config, early: bool) -> World {
+pub(super) fn with(session: xtls_session::Config, early: bool) -> World {
     let ibb = || {
         xtls_ibb::Config::default()
             .block_size(ibb::BlockSize::MAX)
@@ -421,33 +421,6 @@ fn an_end_that_overtakes_a_renewal_leaves_one_tunnel_and_is_told_once() {
             let taken = (closed.unconfirmed, closed.receipt);
             assert_eq!(taken, (0, Receipt::Taken), "{finish_at} {end}");
         }
-    }
-}
-
-/// Both ends finish while a renewal is on its way, and B's owner takes nothing.
-#[test]
-fn what_was_not_taken_is_not_forgotten_over_a_renewal_that_an_end_overtakes() {
-    for deliveries in 0..30 {
-        let mut world = with(keys(HOUR, u64::MAX), true);
-        world.ends[B].confirming = false;
-        let ids = world.establish(A);
-        world.say(A, ids[A], "m1");
-        world.settle();
-        world.now += HOUR;
-        let now = world.now;
-        world.router(A).handle_timeout(now);
-        for _ in 0..deliveries {
-            let _ = world.deliver(A) || world.deliver(B);
-        }
-        let now = world.now;
-        world.router(B).close(now, ids[B]);
-        world.wait(Duration::from_secs(11));
-        let now = world.now;
-        world.router(A).close(now, ids[A]);
-        world.wait(Duration::from_secs(300));
-        assert_eq!(world.received(B, ids[B]), ["m1"], "{deliveries}");
-        assert_eq!(world.closed(A, ids[A]).unconfirmed, 1, "{deliveries}");
-        assert_eq!(world.closed(B, ids[B]).unconfirmed, 0, "{deliveries}");
     }
 }
 

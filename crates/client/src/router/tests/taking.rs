@@ -3,6 +3,7 @@
 use xtls_session::{Receipt, Why as Session};
 
 use super::closing::established;
+use super::renewing::{HOUR, keys, with};
 use super::*;
 
 #[test]
@@ -69,4 +70,31 @@ fn what_the_owner_has_not_been_told_it_cannot_have_taken() {
     world.router(B).abort(now, ids[B]);
     world.wait(Duration::from_secs(100));
     assert_eq!(world.closed(A, ids[A]).unconfirmed, 1);
+}
+
+/// Both ends finish while a renewal is on its way, and B's owner takes nothing.
+#[test]
+fn what_was_not_taken_is_not_forgotten_over_a_renewal_that_an_end_overtakes() {
+    for deliveries in 0..30 {
+        let mut world = with(keys(HOUR, u64::MAX), true);
+        world.ends[B].confirming = false;
+        let ids = world.establish(A);
+        world.say(A, ids[A], "m1");
+        world.settle();
+        world.now += HOUR;
+        let now = world.now;
+        world.router(A).handle_timeout(now);
+        for _ in 0..deliveries {
+            let _ = world.deliver(A) || world.deliver(B);
+        }
+        let now = world.now;
+        world.router(B).close(now, ids[B]);
+        world.wait(Duration::from_secs(11));
+        let now = world.now;
+        world.router(A).close(now, ids[A]);
+        world.wait(Duration::from_secs(300));
+        assert_eq!(world.received(B, ids[B]), ["m1"], "{deliveries}");
+        assert_eq!(world.closed(A, ids[A]).unconfirmed, 1, "{deliveries}");
+        assert_eq!(world.closed(B, ids[B]).unconfirmed, 0, "{deliveries}");
+    }
 }
