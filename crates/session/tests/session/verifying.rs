@@ -193,6 +193,24 @@ fn what_was_said_before_the_verdict_comes_after_it_in_order() {
     assert_eq!(romeo.names().last(), Some(&"established"));
 }
 
+/// A space from the responder would say that it has accepted us.
+#[test]
+fn what_is_padded_is_not_padded_before_the_verdict() {
+    let setup = Setup::stanzas()
+        .strangers()
+        .with(Config::default().padding(256));
+    let (mut romeo, mut juliet) = (setup.romeo(), setup.juliet());
+    settle(&mut romeo, &mut juliet);
+    romeo.judge(Verdict::Accept).unwrap();
+    begin(&mut romeo, &mut juliet, [Compare::Words, Compare::Words]);
+    settle(&mut romeo, &mut juliet);
+    agree(&mut romeo, &mut juliet);
+    assert!(romeo.established().is_none(), "juliet has given no verdict");
+    juliet.judge(Verdict::Accept).unwrap();
+    settle(&mut romeo, &mut juliet);
+    assert!(romeo.established().is_some());
+}
+
 #[test]
 fn any_cutting_of_the_wire_gives_the_same() {
     for cut in [1, 2, 3, 7, 64] {

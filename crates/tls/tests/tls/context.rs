@@ -104,6 +104,20 @@ fn a_server_may_take_several_names_and_a_client_offers_one() {
 }
 
 #[test]
+fn what_a_client_offers_beside_the_right_name_does_not_matter() {
+    for names in [[ALPN, OTHER], [OTHER, ALPN]] {
+        let (bob, raw) = meet(
+            Role::Server,
+            &config(BOB, 2),
+            alice(&names),
+            expect(BOB, ALICE),
+        );
+        assert_eq!((bob.tls.failure(), &raw.error), (None, &None));
+        assert_eq!(bob.tls.alpn(), Some(ALPN));
+    }
+}
+
+#[test]
 fn a_name_of_no_or_too_many_bytes_is_refused_before_anything_is_sent() {
     for (name, len) in [(Vec::new(), 0), (vec![b'x'; 256], 256)] {
         let several = Expect {
