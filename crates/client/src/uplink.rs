@@ -4,6 +4,7 @@ mod address;
 
 use std::future::Future;
 
+#[cfg(feature = "xmpp")]
 pub(crate) use self::address::is_raw;
 pub use self::address::{NotAnAddress, normalise};
 use xtls_stanza::{Address, Envelope};

@@ -38,6 +38,7 @@ pub fn normalise(text: &str) -> Result<Address, NotAnAddress> {
 }
 
 /// Whether an address that was read off a stanza has yet to be normalised: of ASCII, only what is written for the DNS.
+#[cfg(feature = "xmpp")]
 pub(crate) fn is_raw(address: &Address) -> bool {
     !address.as_str().is_ascii()
         || address
