@@ -9,7 +9,7 @@ use super::{Phase, Session};
 use crate::event::{By, JudgeError, Verdict, Why};
 
 impl Session {
-    /// The owner's word on [`Event::Judge`], about exactly this key.
+    /// The owner's word on [`Event::Judge`](crate::Event::Judge), about exactly this key.
     ///
     /// # Errors
     /// See [`JudgeError`].
