@@ -6,7 +6,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use xtls_client::ibb::io::{Endpoint, Listener};
 use xtls_client::ibb::{Allow, Config, OpenOptions, Stats, Window};
 use xtls_client::plain;
-use xtls_client::uplink::Uplink as _;
 use xtls_stanza::Address;
 use xtls_stanza::ibb::BlockSize;
 

@@ -7,7 +7,7 @@ const THREATS: &str = "docs/THREATS.md";
 /// Where the tests of a kind are.
 fn file(kind: &str, module: &str) -> String {
     let folder = match kind {
-        "router" => "crates/client/src/router/tests",
+        "router" => "crates/tunnel/src/router/tests",
         "session" => "crates/session/tests/session",
         "sim" => "tests/sim",
         other => panic!("{THREATS}: nothing is called {other}"),

@@ -23,6 +23,10 @@ const ALONE: &[(&str, &[&str])] = &[
     ("xtls-tls", &["--no-default-features"]),
     ("xtls-session", &[]),
     ("xtls-session", &["--no-default-features"]),
+    ("xtls-tunnel", &[]),
+    ("xtls-keys", &[]),
+    ("xtls-link", &[]),
+    ("xtls-link", &["--no-default-features"]),
     ("xtls-client", &[]),
     (
         "xtls-client",

@@ -7,7 +7,7 @@ use std::error::Error;
 
 use tokio::io::{AsyncWriteExt as _, copy, split, stdin, stdout};
 use xtls_client::ibb::{Allow, Config, OpenOptions};
-use xtls_client::uplink::{Uplink as _, normalise};
+use xtls_client::uplink::normalise;
 use xtls_client::xmpp::{self, Options};
 use xtls_client::{plain, unix_now};
 use zeroize::Zeroizing;

@@ -14,12 +14,12 @@ use xtls_tls::Fingerprint;
 use zeroize::Zeroizing;
 
 use crate::driver::{Answer, Command, Driver, HEAVY, Handles, Life, Note, Trust};
-use crate::pins::{Pins, PinsError};
 use crate::pipe::Pipe;
-use crate::router::{
+use crate::uplink::{LinkError, Uplink};
+use xtls_keys::{Pins, PinsError};
+use xtls_tunnel::router::{
     Config, Gone, OpenError, Router, SendError, Stats, TURNED_AWAY, TunnelId, TurnedAway, What,
 };
-use crate::uplink::{LinkError, Uplink};
 
 pub(crate) type Shared = mpsc::Sender<Command>;
 
@@ -101,7 +101,7 @@ impl Client {
         let own = uplink.bound().clone();
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let (notes_end, notes) = mpsc::unbounded_channel();
-        let room = config.incoming.min(MOST_INCOMING);
+        let room = config.incoming_limit().min(MOST_INCOMING);
         let (incoming, tunnels) = mpsc::channel(room.saturating_add(SPARE));
         let (away_end, turned_away) = mpsc::channel(TURNED_AWAY);
         let mut router = Router::new(own.clone(), config, seed);
@@ -444,7 +444,7 @@ impl Sender {
 pub enum JudgeError {
     /// What it was about has ended, was judged already, or is another key.
     #[error(transparent)]
-    Stale(#[from] crate::router::JudgeError),
+    Stale(#[from] xtls_tunnel::router::JudgeError),
     /// The pin could not be written; the key is refused.
     #[error(transparent)]
     Pins(#[from] PinsError),

@@ -17,11 +17,11 @@ use xtls_stanza::{Address, Envelope, Stanza};
 use xtls_tls::trust::Policy;
 
 use crate::client::Tunnel;
-use crate::router::{Event, Gone, OpenError, Router, SendError, TunnelId, TurnedAway, What};
 use crate::uplink::{Inbound, LinkError, Uplink};
 pub(crate) use command::{Answer, Command, Note};
 pub(crate) use handle::Handles;
 pub(crate) use trust::Trust;
+use xtls_tunnel::router::{Event, Gone, OpenError, Router, SendError, TunnelId, TurnedAway, What};
 
 pub(crate) struct Driver<U> {
     pub(crate) uplink: U,
@@ -371,15 +371,8 @@ impl<U: Uplink> Driver<U> {
                         continue;
                     }
                 }
-                What::Stanza(_)
-                | What::Renewed(_)
-                | What::Rival(_)
-                | What::Unanswered(_)
-                | What::Refused(_)
-                | What::NotPinned(_)
-                | What::NotVerified(_)
-                | What::PeerFinished
-                | What::Closed(_) => {}
+                // The rest is for the handle.
+                _ => {}
             }
             let last = matches!(what, What::Closed(_));
             self.pass(id, what);

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::ReadBuf;
 use xtls_session::{By, Mode, Peer, Why as Inner};
 
-use crate::router::{Closed, Why};
+use xtls_tunnel::router::{Closed, Why};
 
 /// The shared middle of one byte tunnel.
 #[derive(Default)]

@@ -171,5 +171,4 @@ fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
 }
 
 #[cfg(test)]
-#[path = "plain_tests.rs"]
 mod tests;

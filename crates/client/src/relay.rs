@@ -428,5 +428,4 @@ const UNDER_WAY: usize = 1024;
 const STAMP: usize = 128;
 
 #[cfg(test)]
-#[path = "relay_tests.rs"]
 mod tests;

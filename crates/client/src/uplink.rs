@@ -1,13 +1,11 @@
 //! The link to one's own server, as the driver sees it: stanzas in, stanzas out.
 
-mod address;
-
 use std::future::Future;
 
-#[cfg(feature = "xmpp")]
-pub(crate) use self::address::is_raw;
-pub use self::address::{NotAnAddress, normalise};
 use xtls_stanza::{Address, Envelope};
+
+pub use xtls_link::{Inbound, LinkError};
+pub use xtls_stanza::normalise::{NotAnAddress, normalise};
 
 /// A bound XMPP connection, or something that behaves like one.
 ///
@@ -55,40 +53,25 @@ pub trait Uplink: Send {
     }
 }
 
-/// What comes out of an [`Uplink`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all of them are envelopes"
-)]
-pub enum Inbound {
-    /// A stanza, from anyone.
-    Envelope(Envelope),
-    /// The connection is interrupted; what is sent meanwhile waits. Nothing is lost yet.
-    Suspended,
-    /// The connection is back and nothing was lost (XEP-0198).
-    Resumed,
-    /// The connection is back under this address, and everything in flight is lost: no tunnel survives it.
-    Rebound(Address),
-}
+#[cfg(feature = "xmpp")]
+impl Uplink for xtls_link::XmppLink {
+    fn bound(&self) -> &Address {
+        self.bound()
+    }
 
-/// Why a link has ended for good.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LinkError {
-    /// The connection broke and could not be had again.
-    #[error("the link to the server is lost: {0}")]
-    Lost(String),
-    /// The server said something that XMPP does not allow here.
-    #[error("the server broke the protocol: {0}")]
-    Protocol(String),
-    /// Another client uses, or has taken, this full address.
-    #[error("the address {0} is in use by another client; choose another resource with --resource")]
-    Conflict(String),
-    /// The server does not let us in any more.
-    #[error("the server refuses the account: {0}")]
-    Refused(String),
-    /// The link was closed at this end.
-    #[error("the link was closed at this end")]
-    Closed,
+    fn stanza_limit(&self) -> Option<usize> {
+        self.stanza_limit()
+    }
+
+    async fn next(&mut self) -> Result<Inbound, LinkError> {
+        self.next().await
+    }
+
+    async fn send(&mut self, envelope: Envelope) -> Result<(), LinkError> {
+        self.send(envelope).await
+    }
+
+    async fn close(self) -> Result<(), LinkError> {
+        self.close().await
+    }
 }

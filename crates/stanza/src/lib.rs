@@ -45,6 +45,8 @@ pub mod hints;
 pub mod ibb;
 pub mod limits;
 mod name;
+#[cfg(feature = "stringprep")]
+pub mod normalise;
 pub mod ns;
 mod payload;
 mod read;

@@ -16,7 +16,7 @@ impl Tunnel {
     /// Waits until both ends of a byte tunnel have accepted each other, and says who the peer has proven to be: its
     /// address, its key, what was known of that key, the service.
     ///
-    /// An unknown key is asked about first ([`What::Judge`](crate::router::What::Judge)) where the policy is to ask. There
+    /// An unknown key is asked about first ([`What::Judge`](xtls_tunnel::router::What::Judge)) where the policy is to ask. There
     /// is no need to wait before writing: nothing leaves before our own verdict.
     ///
     /// # Errors

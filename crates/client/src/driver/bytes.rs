@@ -6,7 +6,7 @@ use xtls_session::Mode;
 
 use super::{Driver, Life, TunnelId, Uplink, now};
 use crate::pipe::Pipe;
-use crate::router::{SendError, What};
+use xtls_tunnel::router::What;
 
 impl<U: Uplink> Driver<U> {
     pub(super) fn pipe(&self, id: TunnelId) -> Option<Arc<Pipe>> {
@@ -79,7 +79,7 @@ impl<U: Uplink> Driver<U> {
         match self.router.close_after(now(), id, &last) {
             Ok(()) => pipe.set_finished(),
             // It has not begun, or more was written than TLS holds: the peer must not take the rest for the whole.
-            Err(SendError::Gone(_) | SendError::Session(_)) => self.router.abort(now(), id),
+            Err(_) => self.router.abort(now(), id),
         }
     }
 
@@ -106,19 +106,8 @@ impl<U: Uplink> Driver<U> {
             }
             What::PeerFinished => pipe.end(),
             What::Closed(closed) => pipe.close(closed),
-            What::Incoming(_)
-            | What::Asked(_)
-            | What::Judge(_)
-            | What::Ready
-            | What::Renewed(_)
-            | What::Rival(_)
-            | What::Unanswered(_)
-            | What::Stanza(_)
-            | What::Refused(_)
-            | What::Verify(_)
-            | What::NotVerified(_)
-            | What::Writable
-            | What::NotPinned(_) => {}
+            // The rest is for the handle.
+            _ => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use xtls_tls::Fingerprint;
 use zeroize::Zeroizing;
 
 use crate::client::{JudgeError, Tunnel};
-use crate::router::{OpenError, SendError, Stats, TunnelId};
+use xtls_tunnel::router::{OpenError, SendError, Stats, TunnelId};
 
 /// What handles ask of the driver.
 pub(crate) enum Command {
@@ -73,7 +73,7 @@ pub(crate) enum Answer {
 pub(crate) enum Note {
     /// The handle has taken events and has room again.
     Room(TunnelId),
-    /// The application asks for more after it was given [`What::PeerFinished`](crate::router::What::PeerFinished).
+    /// The application asks for more after it was given [`What::PeerFinished`](xtls_tunnel::router::What::PeerFinished).
     Took(TunnelId),
     /// Bytes were written or read, or the last one was written: one until the driver has looked.
     Moved(TunnelId),

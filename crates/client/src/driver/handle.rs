@@ -11,7 +11,7 @@ use xtls_stanza::{Address, Stanza};
 use super::{Driver, TunnelId, Uplink};
 use crate::client::Tunnel;
 use crate::pipe::Pipe;
-use crate::router::{SendError, What};
+use xtls_tunnel::router::{SendError, What};
 
 /// The driver's side of one tunnel.
 pub(super) struct Handle {

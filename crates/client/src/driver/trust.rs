@@ -10,9 +10,9 @@ use xtls_tls::{Fingerprint, Standing};
 
 use super::{Driver, TunnelId, Uplink, What, now};
 use crate::client::JudgeError;
-use crate::pins::{Meeting, Pins, PinsError};
-use crate::router::Gone;
-use crate::unix_now;
+use xtls_keys::unix_now;
+use xtls_keys::{Meeting, Pins, PinsError};
+use xtls_tunnel::router::Gone;
 
 /// The pins, and what the router was given of them. Nothing else in the driver can touch either.
 pub(crate) struct Trust {

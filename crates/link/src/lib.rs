@@ -1,0 +1,73 @@
+//! A logged-in connection to your own XMPP server.
+//!
+//! [`connect`] gives an [`XmppLink`]: whole stanzas out, whole stanzas in. It is always encrypted (STARTTLS or direct TLS), always
+//! checked (the certificate names the account's domain and leads to a root of the system or of `ca_file`), logged in with
+//! SCRAM, and bound to the TLS channel where the server can. A lost connection is resumed (XEP-0198) or, failing that, bound
+//! anew. It knows nothing of tunnels, and nothing of TLS between people.
+//!
+//! tokio-xmpp is used in one way: a whole `StanzaStream`, owned by one task, over connections that are made here. Its
+//! halves lose wake-ups, its `Client` is built on them, its own connector retries a wrong password for ever, and its
+//! parser is not fit for strangers' stanzas (see `screen.rs`). It says what it does, whole stanzas included, to the `log`
+//! crate: do not bridge that to `tracing` below `info`.
+//!
+//! Without the feature `xmpp` there is only what a link reports, [`Inbound`] and [`LinkError`], for links of your own.
+
+mod event;
+
+#[cfg(feature = "xmpp")]
+mod align;
+#[cfg(feature = "xmpp")]
+mod bridge;
+#[cfg(feature = "xmpp")]
+mod connector;
+#[cfg(feature = "xmpp")]
+mod dial;
+#[cfg(feature = "xmpp")]
+mod error;
+#[cfg(feature = "xmpp")]
+mod header;
+#[cfg(feature = "xmpp")]
+mod hold;
+#[cfg(feature = "xmpp")]
+mod limits;
+#[cfg(feature = "xmpp")]
+mod link;
+#[cfg(feature = "xmpp")]
+mod options;
+#[cfg(feature = "xmpp")]
+mod owner;
+#[cfg(feature = "xmpp")]
+mod pipe;
+#[cfg(feature = "xmpp")]
+mod sasl;
+#[cfg(feature = "xmpp")]
+mod screen;
+#[cfg(feature = "xmpp")]
+mod socket;
+#[cfg(feature = "xmpp")]
+mod starttls;
+#[cfg(feature = "xmpp")]
+mod talk;
+#[cfg(feature = "xmpp")]
+mod tls;
+#[cfg(feature = "xmpp")]
+mod wait;
+
+#[cfg(all(test, feature = "xmpp"))]
+mod tests;
+
+pub use event::{Inbound, LinkError};
+#[cfg(feature = "xmpp")]
+pub use {
+    error::ConnectError,
+    link::{XmppLink, connect},
+    options::{Options, Retry, Security},
+};
+
+/// The layer beneath, as this crate was built with it.
+pub use xtls_stanza as stanza;
+
+/// The examples of the README are compiled, and run, as those of the documentation are.
+#[cfg(all(doctest, feature = "xmpp"))]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

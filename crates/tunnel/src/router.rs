@@ -1,0 +1,452 @@
+//! The router: every tunnel of one address, without I/O.
+//!
+//! It joins the streams of [`xtls_ibb::Mux`] with the sessions on them, decides who may open, resolves crossing opens,
+//! closes one layer at a time, and answers what an XMPP client must answer. Everything that can be tested without an
+//! executor ends here.
+
+mod answers;
+mod bytes;
+mod clock;
+mod close;
+mod config;
+mod contacts;
+mod crowd;
+mod early;
+mod event;
+mod finish;
+mod legs;
+mod opening;
+mod queue;
+mod replace;
+mod trust;
+mod tunnel;
+mod verify;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use xtls_ibb::{MAX_ID, Outgoing};
+use xtls_session::Session;
+use xtls_stanza::{Address, Content, Envelope, Stanza};
+use xtls_tls::Fingerprint;
+use xtls_tls::trust::Current;
+
+pub use bytes::Stats;
+pub use config::{Accept, Config};
+pub use crowd::{TURNED_AWAY, TurnedAway};
+pub use event::{
+    Closed, Event, Gone, JudgeError, OpenError, Rival, SendError, TunnelId, What, Why,
+};
+
+use clock::Clock;
+use contacts::Contacts;
+use crowd::Crowd;
+use legs::{Leg, Legs};
+use tunnel::{Phase, Tunnel};
+
+/// When a router next wants [`Router::handle_timeout`], and what for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline {
+    /// The moment.
+    pub at: Instant,
+    /// What runs out then.
+    pub why: &'static str,
+}
+
+/// Every tunnel of one bound address.
+#[derive(Debug)]
+pub struct Router {
+    config: Config,
+    legs: Legs,
+    clock: Clock,
+    /// Each in a box of its own: the nodes of a map have room for more than they hold.
+    tunnels: BTreeMap<TunnelId, Box<Tunnel>>,
+    /// The tunnels of each peer's address.
+    peers: BTreeMap<Address, BTreeSet<TunnelId>>,
+    streams: BTreeMap<Leg, TunnelId>,
+    /// Peers' tunnels whose session began and may be unfinished; each open looks at these only.
+    half: BTreeSet<TunnelId>,
+    /// Requests of ours outside the streams: the tunnel whose `<close/>` it is.
+    requests: BTreeMap<String, TunnelId>,
+    /// Tunnels in which something may move.
+    dirty: BTreeSet<TunnelId>,
+    /// Tunnels whose last bytes are being acknowledged, which no event tells.
+    emptying: BTreeSet<TunnelId>,
+    deadlines: BTreeSet<(Instant, TunnelId)>,
+    scheduled: BTreeMap<TunnelId, Instant>,
+    out: Outgoing,
+    events: VecDeque<Event>,
+    crowd: Crowd,
+    incoming_room: usize,
+    random: ChaCha20Rng,
+    next: u64,
+    /// Sessions that were made: their verifications are numbered by it.
+    sessions: u64,
+    /// The pins, which every session judges by.
+    trust: Current,
+    contacts: Contacts,
+    /// The tunnels whose peer has proven to hold a key.
+    holders: BTreeMap<Fingerprint, BTreeSet<TunnelId>>,
+    /// Tunnels that are not established yet.
+    young: BTreeSet<TunnelId>,
+}
+
+impl Router {
+    /// A router for one bound address. The seed makes its ids and sids; it must be secret and never used twice.
+    #[must_use]
+    pub fn new(own: Address, config: Config, seed: [u8; 32]) -> Self {
+        let mut random = ChaCha20Rng::from_seed(seed);
+        let legs = Legs::new(own, &config, &mut random);
+        let trust = Current::from(Arc::clone(&config.trust));
+        Self {
+            config,
+            legs,
+            clock: Clock::default(),
+            tunnels: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            half: BTreeSet::new(),
+            requests: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            emptying: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            scheduled: BTreeMap::new(),
+            out: Outgoing::new(answers::ANSWERS),
+            events: VecDeque::new(),
+            crowd: Crowd::default(),
+            incoming_room: usize::MAX,
+            random,
+            next: 0,
+            sessions: 0,
+            trust,
+            contacts: Contacts::default(),
+            holders: BTreeMap::new(),
+            young: BTreeSet::new(),
+        }
+    }
+
+    /// Our own address.
+    #[must_use]
+    pub fn own(&self) -> &Address {
+        self.legs.own()
+    }
+
+    /// Takes a stanza that one's own server brought.
+    pub fn handle(&mut self, now: Instant, envelope: Envelope) {
+        let now = self.clock.read(now);
+        let request = matches!(envelope.content, Content::Get(_) | Content::Set(_));
+        if request && !self.acquainted(envelope.from.as_ref()) {
+            // Before the streams, whose answers differ from those of a client that has never heard of them.
+            self.refuse_stranger(&envelope);
+        } else if request && envelope.id.len() > MAX_ID {
+            self.refuse_long_id(&envelope);
+        } else {
+            let known = self.is_of_known_peer(&envelope);
+            if let Some(envelope) = self.legs.handle(now, envelope, known) {
+                self.answer(now, envelope);
+            }
+        }
+        self.pump(now);
+    }
+
+    /// Sends a stanza through a tunnel.
+    ///
+    /// # Errors
+    /// The caller's faults, and `Full` when there is no room; [`What::Writable`] follows.
+    pub fn send(&mut self, now: Instant, id: TunnelId, stanza: &Stanza) -> Result<(), SendError> {
+        let now = self.clock.read(now);
+        // While a tunnel is replaced, the new session carries what is said already.
+        let id = self.writer(id);
+        let tunnel = self.tunnels.get_mut(&id).ok_or(Gone)?;
+        tunnel.speaking()?.send(stanza)?;
+        self.touch(now, id);
+        Ok(())
+    }
+
+    /// Ends a tunnel at once. The peer sees a truncation.
+    pub fn abort(&mut self, now: Instant, id: TunnelId) {
+        let now = self.clock.read(now);
+        self.drop_newcomers(id);
+        match self.tunnels.get_mut(&id) {
+            Some(tunnel) => match &mut tunnel.phase {
+                Phase::Running(session) => {
+                    session.abort();
+                    tunnel.over = true;
+                    let aborted = Why::Session(xtls_session::Why::Aborted);
+                    let aborted = tunnel
+                        .heir
+                        .map(|_| Box::new((xtls_session::By::Us, aborted)));
+                    tunnel.verdict = tunnel.verdict.take().or(aborted);
+                }
+                Phase::Opening { .. } | Phase::Asking { .. } | Phase::Yielding { .. } => {
+                    self.give_up(now, id);
+                }
+                Phase::Emptying { .. } | Phase::Closing { .. } | Phase::Awaiting { .. } => {
+                    self.cut_short(now, id);
+                }
+                Phase::Ending { .. } => {}
+            },
+            None => return,
+        }
+        self.touch(now, id);
+    }
+
+    /// Says whether the owner takes events of a tunnel now. While it does not, the tunnel stops reading and its peer is
+    /// slowed down.
+    pub fn hold(&mut self, now: Instant, id: TunnelId, hold: bool) {
+        let now = self.clock.read(now);
+        if let Some(tunnel) = self.tunnels.get_mut(&id)
+            && tunnel.held != hold
+        {
+            tunnel.held = hold;
+            if !hold {
+                self.touch(now, id);
+            }
+        }
+    }
+
+    /// The connection to one's own server is gone for good: so is every tunnel. What had come before can still be taken
+    /// with [`poll_event`](Self::poll_event).
+    pub fn lost(&mut self, now: Instant) {
+        self.clock.resume(now);
+        let now = self.clock.read(now);
+        for id in self.tunnels.keys().copied().collect::<Vec<_>>() {
+            self.swallow(now, id);
+        }
+        self.legs.lost(now);
+        self.pump(now);
+        self.end_yielding();
+        self.out.clear();
+    }
+
+    /// The link is interrupted: everything waits, and every clock stands still.
+    pub fn pause(&mut self, now: Instant) {
+        self.clock.pause(now);
+    }
+
+    /// The link is back and nothing was lost.
+    pub fn resume(&mut self, now: Instant) {
+        self.clock.resume(now);
+        let now = self.clock.read(now);
+        self.pump(now);
+    }
+
+    /// The server has bound another address: every tunnel of the old one is cut.
+    pub fn rebind(&mut self, now: Instant, own: Address) {
+        self.lost(now);
+        self.legs = Legs::new(own, &self.config, &mut self.random);
+        // The names of the old streams begin anew.
+        self.streams.clear();
+    }
+
+    /// The longest stanza in bytes that this server says it takes (XEP-0478), for tunnels opened from now on, until it
+    /// [binds another address](Self::rebind). Default: it says nothing.
+    pub fn set_server_limit(&mut self, max_bytes: Option<usize>) {
+        self.legs.set_server_limit(max_bytes);
+    }
+
+    /// The next stanza for one's own server.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Envelope> {
+        if self.clock.paused() {
+            return None;
+        }
+        let now = self.clock.read(now);
+        loop {
+            // The streams first: their windows bound what they have, and a `<close/>` follows what it closes.
+            let envelope = self.legs.poll_transmit(now);
+            if let Some(envelope) = envelope.or_else(|| self.out.pop()) {
+                return Some(envelope);
+            }
+            // Where messages carry a stream no answer makes room, but the sending itself.
+            let event = self.legs.poll_event()?;
+            self.on_stream(now, event);
+            self.pump(now);
+        }
+    }
+
+    /// The next moment at which something runs out.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        let own = self.deadlines.first().map(|&(at, id)| {
+            let why = self
+                .tunnels
+                .get(&id)
+                .and_then(|tunnel| tunnel.deadline())
+                .map_or("tunnel", |d| d.1);
+            (at, why)
+        });
+        let stream = self.legs.poll_timeout();
+        let (at, why) = [own, stream].into_iter().flatten().min()?;
+        let at = self.clock.outer(at)?;
+        Some(Deadline { at, why })
+    }
+
+    /// Tells the time when a deadline has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.clock.read(now);
+        self.legs.handle_timeout(now);
+        while let Some(&(at, id)) = self.deadlines.first()
+            && at <= now
+        {
+            self.deadlines.pop_first();
+            self.scheduled.remove(&id);
+            self.expire(now, id);
+            self.dirty.insert(id);
+        }
+        self.pump(now);
+    }
+
+    fn touch(&mut self, now: Instant, id: TunnelId) {
+        self.dirty.insert(id);
+        self.pump(now);
+    }
+
+    /// Moves bytes between the layers until nothing moves. Read this first.
+    fn pump(&mut self, now: Instant) {
+        let legs = &self.legs;
+        let empty = |id: &&TunnelId| {
+            self.tunnels
+                .get(id)
+                .and_then(|tunnel| tunnel.stream)
+                .is_none_or(|stream| legs.is_empty(stream))
+        };
+        self.dirty.extend(self.emptying.iter().filter(empty));
+        loop {
+            while let Some(event) = self.legs.poll_event() {
+                self.on_stream(now, event);
+            }
+            let Some(id) = self.dirty.pop_first() else {
+                break;
+            };
+            self.carry(now, id);
+            self.schedule(id);
+        }
+    }
+
+    /// Moves what can move in one tunnel.
+    fn carry(&mut self, now: Instant, id: TunnelId) {
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
+        let (stream, bound) = (tunnel.stream, tunnel.bound);
+        let Some(session) = tunnel.session() else {
+            self.carry_on_closing(now, id);
+            return;
+        };
+        let mut hungry = stream.is_some();
+        if let Some(stream) = stream {
+            while session.wants_wire() {
+                let Some(wire) = self.legs.read(now, stream, PIECE) else {
+                    hungry = false;
+                    break;
+                };
+                session.handle_wire(now, &wire);
+                if bound && session.heard() == Some(now) {
+                    self.legs.alive(now, stream);
+                }
+            }
+            send_wire(&mut self.legs, now, stream, session);
+        }
+        self.collect(now, id);
+        // What was heard may have been answered, without a word to the owner.
+        if let Some(tunnel) = self.tunnels.get_mut(&id)
+            && let Some(stream) = tunnel.stream
+            && let Some(session) = tunnel.session()
+            && send_wire(&mut self.legs, now, stream, session)
+        {
+            self.dirty.insert(id);
+        }
+        // Having found no whole stanza, the session may want more than it did.
+        if hungry
+            && let Some(session) = self.running(id)
+            && session.wants_wire()
+        {
+            self.dirty.insert(id);
+        }
+    }
+
+    /// The session of a tunnel that has one.
+    fn running(&mut self, id: TunnelId) -> Option<&mut Session> {
+        self.tunnels.get_mut(&id)?.session()
+    }
+
+    /// Takes the session's events as far as the owner has room for them.
+    fn collect(&mut self, now: Instant, id: TunnelId) {
+        loop {
+            let Some(tunnel) = self.tunnels.get_mut(&id) else {
+                return;
+            };
+            if !tunnel.over {
+                tunnel.stalled = tunnel.is_full(self.config.queue);
+                if tunnel.held || tunnel.stalled || tunnel.waiting.is_some() {
+                    return;
+                }
+            }
+            let Some(event) = tunnel.session().and_then(Session::poll_event) else {
+                return;
+            };
+            // An event may have made room or work below.
+            self.dirty.insert(id);
+            self.on_session(now, id, event);
+        }
+    }
+
+    /// Moves all that a stream has into its session, whose appetite does not count: the stream is about to end.
+    fn swallow(&mut self, now: Instant, id: TunnelId) {
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
+        if let Some(stream) = tunnel.stream
+            && let Some(session) = tunnel.session()
+        {
+            while let Some(wire) = self.legs.read(now, stream, usize::MAX) {
+                session.handle_wire(now, &wire);
+            }
+        }
+    }
+
+    fn schedule(&mut self, id: TunnelId) {
+        let at = self
+            .tunnels
+            .get(&id)
+            .and_then(|tunnel| tunnel.deadline())
+            .map(|(at, _)| at);
+        if self.scheduled.get(&id).copied() == at {
+            return;
+        }
+        if let Some(old) = self.scheduled.remove(&id) {
+            self.deadlines.remove(&(old, id));
+        }
+        if let Some(at) = at {
+            self.scheduled.insert(id, at);
+            self.deadlines.insert((at, id));
+        }
+    }
+}
+
+/// Moves what a session has for the wire into the stream beneath, as far as there is room; says whether anything moved.
+fn send_wire(legs: &mut Legs, now: Instant, stream: Leg, session: &mut Session) -> bool {
+    let mut moved = false;
+    loop {
+        let room = legs.room(stream);
+        if room == 0 {
+            return moved;
+        }
+        let Some(wire) = session.poll_wire(room) else {
+            return moved;
+        };
+        if legs.write(now, stream, wire).is_err() {
+            return moved;
+        }
+        moved = true;
+    }
+}
+
+/// How much of a stream moves into a session at once, in bytes.
+const PIECE: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests;

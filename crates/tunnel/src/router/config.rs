@@ -1,0 +1,219 @@
+//! What a router is told once, before anything happens.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use xtls_session::Service;
+use xtls_stanza::Address;
+use xtls_stanza::busy::Limit;
+use xtls_stanza::ibb::{BlockSize, Carrier};
+use xtls_tls::trust::{Policy, Store};
+
+/// Who may open a tunnel to us. Everybody else is answered as by a client that has never heard of XTLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Accept {
+    /// Nobody: we only open.
+    #[default]
+    Nobody,
+    /// These bare addresses, from any resource.
+    Only(BTreeSet<Address>),
+    /// Anybody. Their keys are judged all the same.
+    Anyone,
+    /// These bare addresses; of everybody else the owner is asked ([`What::Asked`](super::What::Asked)). So everybody
+    /// learns that we are here.
+    Ask(BTreeSet<Address>),
+}
+
+/// What the policy says of one peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Welcome {
+    Yes,
+    No,
+    Ask,
+}
+
+impl Accept {
+    pub(super) fn welcome(&self, peer: &Address) -> Welcome {
+        match self {
+            Self::Anyone => Welcome::Yes,
+            Self::Only(bare) | Self::Ask(bare) if bare.contains(&peer.to_bare()) => Welcome::Yes,
+            Self::Ask(_) => Welcome::Ask,
+            Self::Nobody | Self::Only(_) => Welcome::No,
+        }
+    }
+}
+
+/// A router's settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub(super) tls: xtls_tls::Config,
+    pub(super) trust: Arc<Store>,
+    pub(super) policy: Policy,
+    pub(super) accept: Accept,
+    pub(super) service: Service,
+    pub(super) also: Arc<[Service]>,
+    pub(super) session: Arc<xtls_session::Config>,
+    pub(super) ibb: xtls_ibb::Config,
+    pub(super) close: Duration,
+    pub(super) half_open: usize,
+    pub(super) half_open_per_peer: usize,
+    pub(super) queue: usize,
+    pub(super) incoming: usize,
+    pub(super) carrier: Carrier,
+    pub(super) early: bool,
+    pub(super) original: bool,
+}
+
+impl Config {
+    /// Our own key, and the pins as they are now. Everything else has a default: nobody may open a tunnel to us, keys are
+    /// asked about, and stanzas travel inside.
+    #[must_use]
+    pub fn new(tls: xtls_tls::Config, trust: Arc<Store>) -> Self {
+        Self {
+            tls,
+            trust,
+            policy: Policy::Ask,
+            accept: Accept::Nobody,
+            service: Service::stanzas(),
+            also: Arc::new([]),
+            session: Arc::default(),
+            ibb: xtls_ibb::Config::default().block_size(BlockSize::MAX),
+            close: Duration::from_secs(10),
+            half_open: 32,
+            half_open_per_peer: 2,
+            queue: 64,
+            incoming: 32,
+            carrier: Carrier::Iq,
+            early: true,
+            original: false,
+        }
+    }
+
+    /// What to do with a key that is not pinned. Default [`Policy::Ask`].
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Who may open a tunnel to us. Default [`Accept::Nobody`].
+    #[must_use]
+    pub fn accept(mut self, accept: Accept) -> Self {
+        self.accept = accept;
+        self
+    }
+
+    /// What travels inside: what our opens are for unless they say otherwise, and what peers may open tunnels to us for.
+    /// Default [`Service::stanzas`].
+    #[must_use]
+    pub fn service(mut self, service: Service) -> Self {
+        self.service = service;
+        self
+    }
+
+    /// Further services that peers may open tunnels to us for. An initiator names one, and a name that is not among ours
+    /// fails in TLS. Default none.
+    #[must_use]
+    pub fn also_serve(mut self, services: impl IntoIterator<Item = Service>) -> Self {
+        self.also = services.into_iter().collect();
+        self
+    }
+
+    /// Limits and deadlines of each session.
+    #[must_use]
+    pub fn session(mut self, session: xtls_session::Config) -> Self {
+        self.session = Arc::new(session);
+        self
+    }
+
+    /// Block size, window and limits of the In-Band Bytestreams. Default: blocks up to 65 535 bytes are offered and
+    /// accepted, and filled as far as the path allows.
+    #[must_use]
+    pub fn ibb(mut self, ibb: xtls_ibb::Config) -> Self {
+        self.ibb = ibb;
+        self
+    }
+
+    /// How long each step of closing waits for the peer. Default 10 s.
+    #[must_use]
+    pub fn close(mut self, limit: Duration) -> Self {
+        self.close = limit;
+        self
+    }
+
+    /// How many tunnels that peers have opened may be unfinished at once: in all, and for one bare address. Default 32
+    /// and 2.
+    #[must_use]
+    pub fn half_open(mut self, total: usize, per_peer: usize) -> Self {
+        self.half_open = total;
+        self.half_open_per_peer = per_peer;
+        self
+    }
+
+    /// How many tunnels that peers have opened may wait for the application. Further opens are
+    /// refused before they are accepted, and told to wait. Default 32.
+    #[must_use]
+    pub fn incoming(mut self, tunnels: usize) -> Self {
+        self.incoming = tunnels;
+        self
+    }
+
+    /// How many tunnels that peers have opened may wait for the application; see [`incoming`](Self::incoming).
+    #[must_use]
+    pub fn incoming_limit(&self) -> usize {
+        self.incoming
+    }
+
+    /// Sets the limit of this name, one of the streams' ([`ibb`](Self::ibb)) among them.
+    #[must_use]
+    pub fn limit(mut self, limit: Limit, most: usize) -> Self {
+        match limit {
+            Limit::Unfinished => self.half_open = most,
+            Limit::UnfinishedPerPeer => self.half_open_per_peer = most,
+            Limit::Incoming => self.incoming = most,
+            Limit::OpensPerMinute
+            | Limit::OpensPerMinuteKnown
+            | Limit::OpensPerMinuteInAll
+            | Limit::Streams
+            | Limit::StreamsPerPeer
+            | Limit::Pending
+            | Limit::PendingPerPeer => {
+                self.ibb.set_limit(limit, most);
+            }
+        }
+        self
+    }
+
+    /// Which stanzas carry the streams that we open. Default [`Carrier::Iq`]. What peers choose is up to
+    /// [`xtls_ibb::Config::messages`].
+    #[must_use]
+    pub fn carrier(mut self, carrier: Carrier) -> Self {
+        self.carrier = carrier;
+        self
+    }
+
+    /// Whether the ClientHello travels in the open and the server's flight in its answer, which saves a round trip
+    /// (docs/PROTOCOL.md, early hello). A peer that does not know it notices nothing. Default `true`.
+    #[must_use]
+    pub fn early(mut self, yes: bool) -> Self {
+        self.early = yes;
+        self
+    }
+
+    /// Whether tunnels are opened by the original flow (`<start/>`, `<proceed/>`, `<data/>`), and such opens of peers are
+    /// brought to the policy; those of the letter are as ever. Default `false`: they are answered `not-acceptable`.
+    #[must_use]
+    pub fn original(mut self, yes: bool) -> Self {
+        self.original = yes;
+        self
+    }
+
+    /// How many events of one tunnel may wait for the owner before the tunnel stops reading. Default 64; at least 1.
+    /// Beside that, it stops when they hold 256 KiB.
+    #[must_use]
+    pub fn queue(mut self, events: usize) -> Self {
+        self.queue = events.max(1);
+        self
+    }
+}

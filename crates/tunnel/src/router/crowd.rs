@@ -1,0 +1,209 @@
+//! Too many at once: whom a limit turns away, and who is told of it.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use xtls_ibb::TRY_AGAIN;
+use xtls_stanza::busy::{Busy, Limit};
+use xtls_stanza::{Address, Content, Envelope, Payload, xtls};
+use xtls_tls::trust::Level;
+
+use super::Router;
+use super::event::TunnelId;
+use super::legs::Leg;
+
+/// Somebody asked for a tunnel whom the accept policy allows, and a limit turned it away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TurnedAway {
+    /// The bare address, as the servers say.
+    pub peer: Address,
+    /// Which limit, and what the peer was told last.
+    pub busy: Busy,
+    /// How often since it was told of before.
+    pub times: u64,
+}
+
+/// Those who were turned away, few and seldom: whoever asks a thousand times is told of twice, with the number.
+#[derive(Debug, Default)]
+pub(super) struct Crowd(BTreeMap<(Address, Limit), Turned>);
+
+#[derive(Debug)]
+struct Turned {
+    busy: Busy,
+    /// Not told yet.
+    times: u64,
+    /// When it was told last.
+    told: Option<Instant>,
+    due: bool,
+}
+
+impl Crowd {
+    pub(super) fn note(&mut self, now: Instant, from: &Address, busy: Busy) {
+        let key = (from.to_bare(), busy.limit);
+        if !self.0.contains_key(&key) && self.0.len() >= TURNED_AWAY {
+            // Whoever was told of longest ago makes room; if all are news, there is enough of it.
+            let told = self.0.iter().filter(|(_, turned)| !turned.due);
+            let oldest = told.min_by_key(|(_, turned)| turned.told);
+            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
+                return;
+            };
+            self.0.remove(&oldest);
+        }
+        let turned = self.0.entry(key).or_insert(Turned {
+            busy,
+            times: 0,
+            told: None,
+            due: false,
+        });
+        turned.busy = busy;
+        turned.times = turned.times.saturating_add(1);
+        turned.due |= turned.told.is_none_or(|told| told + QUIET <= now);
+    }
+
+    fn poll(&mut self, now: Instant) -> Option<TurnedAway> {
+        let mut all = self.0.iter_mut();
+        let ((peer, _), turned) = all.find(|(_, turned)| turned.due)?;
+        turned.due = false;
+        turned.told = Some(now);
+        Some(TurnedAway {
+            peer: peer.clone(),
+            busy: turned.busy,
+            times: std::mem::take(&mut turned.times),
+        })
+    }
+}
+
+impl Router {
+    /// Whom a limit turned away. The same address and limit are told of once in a minute at most, and 16 of them are
+    /// remembered.
+    pub fn poll_turned_away(&mut self, now: Instant) -> Option<TurnedAway> {
+        let now = self.clock.read(now);
+        self.crowd.poll(now)
+    }
+
+    /// How many tunnels of peers the owner has room for now: one for each [`What::Incoming`](super::What::Incoming) and
+    /// [`What::Asked`](super::What::Asked) that it is told from now on. Without it an open is refused before it is
+    /// accepted. At first as many as come; who has a queue says so before each stanza.
+    pub fn set_incoming_room(&mut self, tunnels: usize) {
+        self.incoming_room = tunnels;
+    }
+
+    /// Whether more than half of the room for answers is taken: whoever has a choice takes no stanza in until some have
+    /// been sent, because further answers may be dropped.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.out.is_crowded() || self.legs.is_crowded()
+    }
+
+    /// Whether a request for a tunnel comes from an address with a pinned key that has not been revoked. The name is only
+    /// what servers say.
+    pub(super) fn is_of_known_peer(&self, envelope: &Envelope) -> bool {
+        let open = matches!(
+            envelope.content,
+            Content::Set(Payload::Open(_) | Payload::Xtls(xtls::Control::Start { .. }))
+        );
+        let Some(from) = envelope.from.as_ref().filter(|_| open) else {
+            return false;
+        };
+        let store = self.trust.get();
+        let mut pins = store.of(from.bare()).iter();
+        pins.any(|pin| matches!(pin.level, Level::FirstUse | Level::Verified(_)))
+    }
+
+    /// The limit that one more unfinished tunnel which this peer opens would break. The `older` ones make room for it.
+    pub(super) fn too_many(&mut self, from: &Address, older: &[TunnelId]) -> Option<Busy> {
+        // What is finished never is unfinished again.
+        let tunnels = &self.tunnels;
+        self.half
+            .retain(|id| tunnels.get(id).is_some_and(|tunnel| tunnel.unfinished()));
+        let half = self.half.iter().filter(|id| !older.contains(id));
+        let half = half.filter_map(|id| tunnels.get(id));
+        let of_peer = half.clone().filter(|tunnel| tunnel.peer.same_bare(from));
+        let config = &self.config;
+        let (limit, most) = if of_peer.count() >= config.half_open_per_peer {
+            (Limit::UnfinishedPerPeer, config.half_open_per_peer)
+        } else if half.count() >= config.half_open {
+            (Limit::Unfinished, config.half_open)
+        } else {
+            return None;
+        };
+        Some(busy(limit, most))
+    }
+
+    /// That the owner has no room for one more tunnel, if it has none.
+    pub(super) fn no_room(&self) -> Option<Busy> {
+        (self.incoming_room == 0).then(|| busy(Limit::Incoming, self.config.incoming))
+    }
+
+    /// Refuses an open for now, and says so.
+    pub(super) fn turn_away(&mut self, now: Instant, stream: Leg, from: &Address, busy: Busy) {
+        self.crowd.note(now, from, busy);
+        // A stream that has gone meanwhile needs no refusal.
+        let _ = self.legs.refuse(now, stream, busy.to_error());
+    }
+}
+
+fn busy(limit: Limit, most: usize) -> Busy {
+    Busy {
+        limit,
+        most: u32::try_from(most).unwrap_or(u32::MAX),
+        wait: TRY_AGAIN,
+    }
+}
+
+/// Addresses and limits of which the owner is told.
+pub const TURNED_AWAY: usize = 16;
+
+/// How long nothing more is told of the same.
+const QUIET: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn often() -> Busy {
+        Busy {
+            limit: Limit::OpensPerMinute,
+            most: 6,
+            wait: 37,
+        }
+    }
+
+    fn address(number: usize) -> Address {
+        Address::new(&format!("a{number}@west.example/one")).unwrap()
+    }
+
+    #[test]
+    fn the_same_is_told_once_a_minute_with_its_number() {
+        let (mut crowd, start) = (Crowd::default(), Instant::now());
+        for _ in 0..1000 {
+            crowd.note(start, &address(1), often());
+        }
+        let told = crowd.poll(start).unwrap();
+        assert_eq!((told.peer, told.times), (address(1).to_bare(), 1000));
+        let later = start + QUIET - Duration::from_millis(1);
+        crowd.note(later, &address(1), often());
+        assert_eq!(crowd.poll(later), None);
+        let later = start + QUIET;
+        crowd.note(later, &address(1), often());
+        assert_eq!(crowd.poll(later).map(|told| told.times), Some(2));
+        assert_eq!(crowd.poll(later), None);
+    }
+
+    #[test]
+    fn sixteen_are_remembered_and_news_is_not_pushed_out_by_news() {
+        let (mut crowd, now) = (Crowd::default(), Instant::now());
+        for number in 0..100 {
+            crowd.note(now, &address(number), often());
+        }
+        let told: Vec<_> = std::iter::from_fn(|| crowd.poll(now)).collect();
+        assert_eq!(told.len(), TURNED_AWAY);
+        assert!(told.iter().all(|told| told.times == 1));
+        crowd.note(now, &address(200), often());
+        assert_eq!(crowd.0.len(), TURNED_AWAY);
+        assert_eq!(
+            crowd.poll(now).map(|told| told.peer),
+            Some(address(200).to_bare())
+        );
+    }
+}

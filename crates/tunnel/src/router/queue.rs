@@ -1,0 +1,176 @@
+//! Events that wait for the owner, weighed.
+
+use std::time::Instant;
+
+use xtls_stanza::{Address, StanzaError};
+
+use super::Router;
+use super::event::{Closed, Event, TunnelId, What, Why};
+use super::tunnel::Tunnel;
+
+impl Router {
+    /// What happened.
+    pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
+        let event = self.events.pop_front()?;
+        if let Some(tunnel) = self.tunnels.get_mut(&event.id) {
+            tunnel.queued = tunnel.queued.saturating_sub(1);
+            tunnel.weight = tunnel.weight.saturating_sub(event.what.weight());
+            let few = tunnel.queued <= self.config.queue / 2;
+            if tunnel.stalled && few && tunnel.weight <= HEAVY / 2 {
+                tunnel.stalled = false;
+                let now = self.clock.read(now);
+                self.touch(now, event.id);
+            }
+        }
+        Some(event)
+    }
+
+    pub(super) fn tell(&mut self, id: TunnelId, what: What) {
+        if let Some(tunnel) = self.tunnels.get_mut(&id) {
+            if tunnel.hidden() {
+                return;
+            }
+            tunnel.queued = tunnel.queued.saturating_add(1);
+            tunnel.weight = tunnel.weight.saturating_add(what.weight());
+        }
+        self.events.push_back(Event { id, what });
+    }
+}
+
+impl Tunnel {
+    /// Whether the owner has to take events of this tunnel before there are more: so many of them, or [`HEAVY`] together.
+    pub(super) fn is_full(&self, events: usize) -> bool {
+        self.queued >= events || self.weight >= HEAVY
+    }
+}
+
+impl What {
+    /// Bytes of memory that it holds: what a peer can make long counts by its length, and everything else as [`LIGHT`].
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let long = match self {
+            Self::Stanza(stanza) | Self::Unanswered(stanza) => stanza.weight(),
+            Self::Refused(violation) => violation.weight(),
+            Self::Closed(closed) => of_closed(closed),
+            Self::Incoming(address) | Self::Asked(address) => length(address),
+            Self::Judge(introduction) => length(&introduction.peer),
+            Self::Established(peer) | Self::Renewed(peer) => length(&peer.address),
+            Self::NotPinned(why) | Self::NotVerified(why) => why.capacity(),
+            Self::Ready
+            | Self::Rival(_)
+            | Self::Writable
+            | Self::Readable
+            | Self::Verify(_)
+            | Self::PeerFinished => 0,
+        };
+        long.saturating_add(LIGHT)
+    }
+}
+
+fn length(address: &Address) -> usize {
+    address.as_str().len()
+}
+
+fn of_closed(closed: &Closed) -> usize {
+    let error = |error: &StanzaError| {
+        let app = error.app.as_ref().map_or(0, |app| app.weight());
+        error.text.as_ref().map_or(0, String::capacity) + app
+    };
+    let of_stream = |why: &xtls_ibb::Why| {
+        use xtls_ibb::Why::{Refused, Rejected};
+        if let Refused { error: said, .. } | Rejected(said) = why {
+            error(said)
+        } else {
+            0
+        }
+    };
+    let of_session = |why: &xtls_session::Why| {
+        if let xtls_session::Why::Routing(violation) = why {
+            violation.weight()
+        } else {
+            0
+        }
+    };
+    let why = match &closed.why {
+        Why::Unavailable(said) | Why::Declined(said) | Why::Unreachable(said) => error(said),
+        Why::Stream(stream) => of_stream(stream),
+        Why::Session(session) => of_session(session),
+        Why::Cut { session, stream } => of_session(session) + of_stream(stream),
+        Why::Setup(text) => text.capacity(),
+        Why::NoAnswer
+        | Why::HandshakeAborted
+        | Why::Unasked
+        | Why::LongFlight { .. }
+        | Why::Superseded
+        | Why::Replaced
+        | Why::Impostor
+        | Why::Second => 0,
+    };
+    length(&closed.peer) + why
+}
+
+/// Weight of one tunnel's events that may wait for the owner, in bytes; one stanza may exceed it.
+const HEAVY: usize = 262_144;
+
+/// What any event weighs beside what is long in it, in bytes.
+const LIGHT: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use xtls_session::Violation;
+    use xtls_stanza::{Condition, ErrorType, Kind, Stanza};
+
+    use super::*;
+
+    #[test]
+    fn whatever_a_peer_can_make_long_weighs_at_least_its_bytes() {
+        let long = || "x".repeat(10_000);
+        let error = || StanzaError::new(ErrorType::Wait, Condition::Gone).with_text(long());
+        let peer = Address::new("a@west.example/one").unwrap();
+        let closed = |why| {
+            What::Closed(Closed {
+                peer: peer.clone(),
+                by: xtls_session::By::Peer,
+                why,
+                clean: false,
+                unconfirmed: 0,
+                receipt: xtls_session::Receipt::Unaccepted,
+            })
+        };
+        let rejected = || xtls_ibb::Why::Rejected(error());
+        let type_ = || Violation::Type {
+            kind: "message",
+            type_: long(),
+        };
+        let whats = [
+            What::Stanza(Stanza::new(Kind::Message).with_id(long())),
+            What::Unanswered(Stanza::new(Kind::Iq).with_id(long())),
+            What::Refused(type_()),
+            What::Refused(Violation::Payload {
+                ns: long(),
+                name: String::new(),
+            }),
+            What::Refused(Violation::Payload {
+                ns: String::new(),
+                name: long(),
+            }),
+            What::NotPinned(long()),
+            What::NotVerified(long()),
+            closed(Why::Unavailable(error())),
+            closed(Why::Declined(error())),
+            closed(Why::Unreachable(error())),
+            closed(Why::Stream(rejected())),
+            closed(Why::Session(xtls_session::Why::Routing(type_()))),
+            closed(Why::Cut {
+                session: xtls_session::Why::Truncated,
+                stream: rejected(),
+            }),
+            closed(Why::Setup(long())),
+        ];
+        for what in whats {
+            let weight = what.weight();
+            assert!((10_000..12_000).contains(&weight), "{weight}: {what:?}");
+        }
+        assert_eq!(What::Ready.weight(), LIGHT);
+    }
+}
