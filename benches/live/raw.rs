@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use xtls_client::uplink::{Inbound, Uplink as _};
+use xtls_client::uplink::Inbound;
 use xtls_client::xmpp::XmppLink;
 use xtls_stanza::ibb::{Data, Seq, Sid};
 use xtls_stanza::{Address, Content, Envelope, Payload};

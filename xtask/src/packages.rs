@@ -270,7 +270,7 @@ mod tests {
         let debian = request(Means::Debian, &missing).unwrap();
         assert_eq!(
             debian,
-            "please run: sudo apt-get install --no-install-recommends prosody bsdutils openssl"
+            "please run: sudo apt-get install --no-install-recommends prosody tmux openssl"
         );
         let elsewhere = request(Means::Elsewhere, &missing).unwrap();
         assert!(

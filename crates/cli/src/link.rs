@@ -11,7 +11,7 @@ use xtls_client::session::Violation;
 use xtls_client::tls::trust::{Judgement, Policy, Store};
 use xtls_client::tls::{Fingerprint, Identity};
 use xtls_client::xmpp::{self, Options, Security};
-use xtls_client::{Accept, Client, Home, HomeError, Incoming, LinkError, Pins, Uplink as _};
+use xtls_client::{Accept, Client, Home, HomeError, Incoming, LinkError, Pins};
 use xtls_stanza::Address;
 use xtls_stanza::ibb::{BlockSize, Carrier};
 

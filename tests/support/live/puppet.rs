@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant as Clock, sleep_until};
-use xtls_client::uplink::{Inbound, Uplink as _};
+use xtls_client::uplink::Inbound;
 use xtls_client::xmpp::XmppLink;
 use xtls_ibb::{Config, Event, Mux, OpenOptions, StreamId};
 use xtls_stanza::ibb::BlockSize;
