@@ -256,7 +256,8 @@ impl End {
                 Event::Opened { .. }
                 | Event::Readable { .. }
                 | Event::Writable { .. }
-                | Event::PeerClosed { .. } => {}
+                | Event::PeerClosed { .. }
+                | Event::TurnedAway { .. } => {}
                 _ => return Err("an event of a new kind".into()),
             }
         }
