@@ -12,7 +12,7 @@ use xtls_tls::trust::Store;
 use crate::markdown::{quoted, read, table};
 
 const HEADING: [&str; 3] = ["limit", "default", "where"];
-const ARCHITECTURE: &str = "docs/ARCHITECTURE.md";
+const LIMITS: &str = "docs/LIMITS.md";
 
 /// A default: one number, or the two ends of a range; a time is in milliseconds.
 #[derive(Debug, PartialEq)]
@@ -24,7 +24,7 @@ struct Value {
 #[test]
 fn every_limit_in_a_table_is_the_one_in_the_code() {
     let configurations = configurations();
-    for path in [ARCHITECTURE, "docs/PROTOCOL.md"] {
+    for path in [LIMITS, "docs/PROTOCOL.md"] {
         for row in table(path, &HEADING) {
             let place = quoted(&row[2]).next().expect("a place in backticks");
             let found = match place.split_once(' ') {
@@ -40,13 +40,13 @@ fn every_limit_in_a_table_is_the_one_in_the_code() {
 
 #[test]
 fn every_limit_of_a_configuration_is_in_the_table() {
-    let rows = table(ARCHITECTURE, &HEADING);
+    let rows = table(LIMITS, &HEADING);
     let told: BTreeSet<_> = rows.iter().flat_map(|row| quoted(&row[2])).collect();
     for (place, value) in configurations() {
         if shown(&value).is_some() {
             assert!(
                 told.contains(place.as_str()),
-                "{ARCHITECTURE} does not tell {place} = {value}"
+                "{LIMITS} does not tell {place} = {value}"
             );
         }
     }

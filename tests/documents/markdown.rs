@@ -14,9 +14,11 @@ pub(crate) fn read(path: &str) -> String {
 }
 
 /// The Markdown files of the project itself, without those of the crates.
-pub(crate) const DOCUMENTS: [&str; 5] = [
+pub(crate) const DOCUMENTS: [&str; 7] = [
     "README.md",
     "docs/ARCHITECTURE.md",
+    "docs/INVARIANTS.md",
+    "docs/LIMITS.md",
     "docs/PROTOCOL.md",
     "docs/TESTING.md",
     "docs/THREATS.md",

@@ -2,6 +2,11 @@
 //!
 //! The editor is `reedline`, in a thread of its own, because it waits for keys. Everything else that is to happen on the
 //! screen ends its wait, takes the line off the screen, does its work, and lets a new editor go on with the line.
+//!
+//! Why `reedline`: it takes a bracketed paste as one text, can be stopped from outside without losing the unfinished line, and
+//! draws on standard error. `rustyline-async` has no bracketed paste and reads no more than 1,024 bytes of one until a key is
+//! pressed; `rustyline` cannot be stopped while it waits for a key. reedline's way of printing above the line counts bytes
+//! where it should count columns, so this module takes the line off the screen itself.
 
 use std::collections::VecDeque;
 use std::io::{self, Write as _};
