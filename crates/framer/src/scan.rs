@@ -125,7 +125,7 @@ impl Scanner {
                 None => break Step::Starved,
                 Some(b'/') if depth == 0 => return fault(FaultKind::StrayEndTag),
                 Some(b'/') => {
-                    let found = memchr(b'>', rest);
+                    let found = short_end(rest).or_else(|| memchr(b'>', rest));
                     self.looked(found.unwrap_or(rest.len()));
                     let Some(found) = found else {
                         pos += 1 + rest.len();
@@ -349,6 +349,22 @@ fn is_whole(tag: &[u8], quote: u8) -> bool {
         }
         _ => !tag.iter().any(|byte| matches!(byte, b'"' | b'\'')),
     }
+}
+
+/// Where the `>` of an end tag stands, if the tag is as short as most are. A search would cost more than this look.
+#[inline]
+fn short_end(bytes: &[u8]) -> Option<usize> {
+    first_in_word(bytes, b'>').or_else(|| Some(8 + first_in_word(bytes.get(8..)?, b'>')?))
+}
+
+/// Where `byte` first stands in the first eight bytes.
+#[inline]
+fn first_in_word(bytes: &[u8], byte: u8) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let differs = u64::from_le_bytes(*bytes.first_chunk()?) ^ (ONES * u64::from(byte));
+    // The lowest mark is right; those above it may come from its borrow.
+    let marks = differs.wrapping_sub(ONES) & !differs & (ONES << 7);
+    (marks != 0).then_some(marks.trailing_zeros() as usize / 8)
 }
 
 /// Which quote is open after `bytes`, when `open` was before.

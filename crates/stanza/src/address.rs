@@ -54,6 +54,24 @@ impl Address {
         }
     }
 
+    /// The same, to where it is to stay.
+    #[inline]
+    pub(crate) fn read(place: &mut Option<Self>, text: &str) -> Result<(), AddressError> {
+        if let Some((domain, bare)) = plain(text.as_bytes()) {
+            let address = place.insert(Self {
+                text: Text::EMPTY,
+                domain: offset(domain),
+                bare: offset(bare),
+                plain: word::needs_no_escape(text.as_bytes()),
+            });
+            if address.text.fill(text.as_bytes()) {
+                return Ok(());
+            }
+        }
+        *place = Some(Self::new(text)?);
+        Ok(())
+    }
+
     /// The same, if it is one, of a text of ASCII.
     #[inline]
     pub(crate) fn of_ascii(text: &[u8]) -> Option<Self> {
@@ -202,69 +220,37 @@ fn plain(text: &[u8]) -> Option<(usize, usize)> {
     if text.len() > MAX_PART {
         return None;
     }
-    let (mut domain, mut label, mut at) = (0, 0, 0);
-    let mut rest = text.iter();
-    let slash = loop {
-        match rest.next().map(|&b| class(b)) {
-            Some(Class::Label) => {}
-            // An empty label is wrong in a domain, but not in a local part.
-            Some(Class::Dot) if label == at && domain > 0 => return None,
-            Some(Class::Dot) => label = at + 1,
-            Some(Class::At) if domain == 0 && at > 0 => (domain, label) = (at + 1, at + 1),
-            Some(Class::Slash) => break true,
-            None => break false,
-            Some(Class::At | Class::Other) => return None,
+    let (mut domain, mut label) = (0, 0);
+    let bare = 'bare: {
+        for (from, word) in word::words(text) {
+            for at in word::not_in_a_label(word)? {
+                let at = from + at;
+                match text.get(at) {
+                    // An empty label is wrong in a domain, but not in a local part.
+                    Some(b'.') if label == at && domain > 0 => return None,
+                    Some(b'.') => label = at + 1,
+                    Some(b'@') if domain == 0 && at > 0 => (domain, label) = (at + 1, at + 1),
+                    Some(b'/') => break 'bare at,
+                    Some(_) => return None,
+                    // What the last word is filled with.
+                    None => break 'bare at,
+                }
+            }
         }
-        at += 1;
+        text.len()
     };
-    let resource = rest.as_slice();
-    // Not until the first that is wrong: all of them at once are faster.
-    let visible = resource
-        .iter()
-        .fold(true, |all, b| all & (0x20..0x7F).contains(b));
-    let empty = label == at || slash && resource.is_empty();
+    let good = match text.get(bare..)? {
+        [] => true,
+        [_, resource @ ..] => !resource.is_empty() && word::is_visible(resource),
+    };
     // Without an `@` it was a domain from the start, whose empty labels were let through.
-    let normal = !empty && visible && (domain > 0 || is_domain(text.get(..at)?));
-    normal.then_some((domain, at))
+    let normal = label < bare && good && (domain > 0 || is_domain(text.get(..bare)?));
+    normal.then_some((domain, bare))
 }
 
 /// Whether no label is empty.
 fn is_domain(text: &[u8]) -> bool {
     text.split(|&b| b == b'.').all(|label| !label.is_empty())
-}
-
-/// What a byte may be at the beginning of an address, before any `/`.
-#[derive(Clone, Copy)]
-enum Class {
-    /// It may stand in a label of a domain, and in a local part.
-    Label,
-    Dot,
-    At,
-    Slash,
-    Other,
-}
-
-#[inline]
-fn class(b: u8) -> Class {
-    static CLASSES: [Class; 256] = {
-        let mut classes = [Class::Other; 256];
-        let mut b = 0_u8;
-        while b < 128 {
-            #[expect(clippy::indexing_slicing, reason = "seen by the compiler")]
-            {
-                classes[b as usize] = match b {
-                    b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => Class::Label,
-                    b'.' => Class::Dot,
-                    b'@' => Class::At,
-                    b'/' => Class::Slash,
-                    _ => Class::Other,
-                };
-            }
-            b += 1;
-        }
-        classes
-    };
-    CLASSES.get(usize::from(b)).copied().unwrap_or(Class::Other)
 }
 
 /// Offsets fit: two parts of at most 1023 bytes lie before either of them.

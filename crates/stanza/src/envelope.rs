@@ -119,10 +119,11 @@ impl Envelope {
 
     fn read_strictly(frame: &Bytes) -> Result<Self, EnvelopeError> {
         let mut reader = Reader::new(frame, ns::CLIENT);
-        let start = Start::read(&mut reader)?;
+        let (mut from, mut to) = (None, None);
+        let start = Start::read(&mut reader, &mut from, &mut to)?;
         let payloads = children::read(&mut reader)?;
         reader.finish()?;
-        Self::assemble(start, payloads)
+        Self::assemble(from, to, start, payloads)
     }
 
     /// The same of a stanza that was read before.
@@ -132,11 +133,16 @@ impl Envelope {
     /// As [`Envelope::read`].
     pub fn from_stanza(stanza: &Stanza) -> Result<Self, EnvelopeError> {
         let payloads = children::read(&mut stanza.child_reader()?)?;
-        Self::assemble(Start::of(stanza), payloads)
+        let (from, to) = (stanza.from.clone(), stanza.to.clone());
+        Self::assemble(from, to, Start::of(stanza), payloads)
     }
 
-    fn assemble(start: Start<'_>, payloads: Payloads) -> Result<Self, EnvelopeError> {
-        let (from, to) = (start.from, start.to);
+    fn assemble(
+        from: Option<Address>,
+        to: Option<Address>,
+        start: Start<'_>,
+        payloads: Payloads,
+    ) -> Result<Self, EnvelopeError> {
         let id = start.id.map(Cow::into_owned).unwrap_or_default();
         let type_ = start.type_.as_deref();
         let content = match start.kind {

@@ -57,6 +57,8 @@ pub(crate) enum Token<'a> {
 enum Plain<'a> {
     Start,
     Text(&'a str),
+    /// The beginning of a text that is longer than what is known.
+    LongText(usize),
     End,
     /// Something else, which may be anything.
     Not,
@@ -168,7 +170,7 @@ impl<'a> Reader<'a> {
                 Plain::Start => return Ok(Token::Start),
                 Plain::Text(text) => return Ok(Token::Text(Cow::Borrowed(text))),
                 Plain::End => return Ok(Token::End),
-                Plain::Not => {}
+                Plain::LongText(_) | Plain::Not => {}
             }
             let rest = self.document.get(self.start..).unwrap_or_default();
             let Some((piece, len)) = cut::first(rest).map_err(|rule| self.error(rule))? else {
@@ -201,7 +203,7 @@ impl<'a> Reader<'a> {
 
     /// The next token where it is what most tokens are, read in one pass: tags and text of plain
     /// characters.
-    #[inline]
+    #[inline(always)]
     fn plain(&mut self) -> Plain<'a> {
         let text = self.known();
         match text.as_bytes() {
@@ -216,21 +218,11 @@ impl<'a> Reader<'a> {
                 Plain::End
             }
             [b'<', ..] => {
-                if self.state == State::After || self.open.len() + self.outside >= MAX_DEPTH {
-                    return Plain::Not;
+                if self.start_tag(text) {
+                    Plain::Start
+                } else {
+                    Plain::Not
                 }
-                let mark = self.scope.len();
-                let tag = plain::tag(text, self.start, &mut self.scope, &mut self.attributes);
-                let Some((tag, space)) = tag else {
-                    self.scope.truncate(mark);
-                    return Plain::Not;
-                };
-                self.end += tag.len;
-                self.opened(tag.name, space, mark);
-                if tag.is_empty {
-                    self.state = State::Ending;
-                }
-                Plain::Start
             }
             _ if self.state != State::Inside => Plain::Not,
             [b'&', ..] => match plain::reference(text) {
@@ -241,16 +233,38 @@ impl<'a> Reader<'a> {
                 None => Plain::Not,
             },
             _ => match plain::text(text) {
-                Some(piece) => {
+                Some(piece) if piece.len() < text.len() => {
                     self.end += piece.len();
                     Plain::Text(piece)
                 }
-                None => Plain::Not,
+                Some(piece) if !piece.is_empty() => Plain::LongText(piece.len()),
+                Some(_) | None => Plain::Not,
             },
         }
     }
 
+    /// Whether a start tag stands at the beginning of this text and is plain; then it is read.
+    #[inline(never)]
+    fn start_tag(&mut self, text: &'a str) -> bool {
+        if self.state == State::After || self.open.len() + self.outside >= MAX_DEPTH {
+            return false;
+        }
+        let mark = self.scope.len();
+        let tag = plain::tag(text, self.start, &mut self.scope, &mut self.attributes);
+        let Some((tag, space)) = tag else {
+            self.scope.truncate(mark);
+            return false;
+        };
+        self.end += tag.len;
+        self.opened(tag.name, space, mark);
+        if tag.is_empty {
+            self.state = State::Ending;
+        }
+        true
+    }
+
     /// What follows the last token and is known to be UTF-8, which may be nothing.
+    #[inline]
     fn known(&mut self) -> &'a str {
         let (window, at) = self.window;
         // A tag at the end of the window would not be whole.
@@ -258,14 +272,17 @@ impl<'a> Reader<'a> {
             Some(known) if known.len() > WINDOW / 2 || at + window.len() == self.document.len() => {
                 known
             }
-            Some(_) | None => {
-                let rest = self.document.get(self.end..).unwrap_or_default();
-                let bytes = rest.get(..WINDOW).unwrap_or(rest);
-                let known = chars::utf8_prefix(bytes);
-                self.window = (known, self.end);
-                known
-            }
+            Some(_) | None => self.next_window(),
         }
+    }
+
+    #[inline(never)]
+    fn next_window(&mut self) -> &'a str {
+        let rest = self.document.get(self.end..).unwrap_or_default();
+        let bytes = rest.get(..WINDOW).unwrap_or(rest);
+        let known = chars::utf8_prefix(bytes);
+        self.window = (known, self.end);
+        known
     }
 
     /// The text that comes next, as it is and unchecked, if there is some.
@@ -327,8 +344,16 @@ impl<'a> Reader<'a> {
         let depth = self.open.len();
         while self.open.len() >= depth {
             self.start = self.end;
-            if self.state == State::Ending || matches!(self.plain(), Plain::Not) {
+            if self.state == State::Ending {
                 self.next()?;
+                continue;
+            }
+            match self.plain() {
+                Plain::Start | Plain::Text(_) | Plain::End => {}
+                Plain::LongText(len) => self.end += len,
+                Plain::Not => {
+                    self.next()?;
+                }
             }
         }
         Ok(())
@@ -357,9 +382,9 @@ impl<'a> Reader<'a> {
         self.scope.uri(self.space)
     }
 
-    /// Its attributes in order.
-    pub(crate) fn attributes(&self) -> &[Attribute<'a>] {
-        &self.attributes
+    /// Its attributes in order, which it has no longer.
+    pub(crate) fn take_attributes(&mut self) -> impl Iterator<Item = Attribute<'a>> {
+        self.attributes.drain(..)
     }
 
     /// The value of its attribute with this name and no namespace.
@@ -438,8 +463,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     fn close(&mut self) {
-        if let Some(open) = self.open.last() {
+        if let Some(open) = self.open.last()
+            && open.mark < self.scope.len()
+        {
             self.scope.truncate(open.mark);
         }
         self.open.truncate(self.open.len().saturating_sub(1));

@@ -263,15 +263,16 @@ impl TryFrom<Bytes> for Stanza {
 
     fn try_from(mut frame: Bytes) -> Result<Self, ReadError> {
         let mut reader = Reader::new(&frame, ns::CLIENT);
-        let start = Start::read(&mut reader)?;
+        let (mut sender, mut addressee) = (None, None);
+        let start = Start::read(&mut reader, &mut sender, &mut addressee)?;
         let from = reader.span().end;
         reader.skip()?;
         let to = reader.span().start;
         reader.finish()?;
         let mut stanza = Self {
             kind: start.kind,
-            from: start.from,
-            to: start.to,
+            from: sender,
+            to: addressee,
             id: start.id.map(Cow::into_owned),
             type_: start.type_.map(Cow::into_owned),
             lang: start.lang.map(Cow::into_owned),
@@ -298,8 +299,6 @@ impl TryFrom<Bytes> for Stanza {
 /// The start tag of a stanza, its strings left in the frame.
 pub(crate) struct Start<'a> {
     pub(crate) kind: Kind,
-    pub(crate) from: Option<Address>,
-    pub(crate) to: Option<Address>,
     pub(crate) id: Option<Cow<'a, str>>,
     pub(crate) type_: Option<Cow<'a, str>>,
     lang: Option<Cow<'a, str>>,
@@ -307,8 +306,12 @@ pub(crate) struct Start<'a> {
 }
 
 impl<'a> Start<'a> {
-    /// Reads the first tag of a document.
-    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, ReadError> {
+    /// Reads the first tag of a document, and the addresses to where they are to stay.
+    pub(crate) fn read(
+        reader: &mut Reader<'a>,
+        from: &mut Option<Address>,
+        to: &mut Option<Address>,
+    ) -> Result<Self, ReadError> {
         match reader.next()? {
             Token::Start => {}
             Token::Text(_) | Token::End | Token::Eof => return Err(reader.error(Rule::NoElement)),
@@ -330,30 +333,31 @@ impl<'a> Start<'a> {
                 return Err(reader.error(Rule::DefaultNamespace));
             }
         }
-        let [mut from, mut to, mut id, mut type_, mut lang] = [None; 5];
-        for attribute in reader.attributes() {
-            let value = &attribute.value;
+        let at = reader.span().start;
+        let wrong = |_| ReadError {
+            at,
+            rule: Rule::Address,
+        };
+        let [mut id, mut type_, mut lang] = [const { None }; 3];
+        for attribute in reader.take_attributes() {
+            let value = attribute.value;
             match attribute.name.raw {
-                "from" => from = Some(value),
-                "to" => to = Some(value),
+                "from" => Address::read(from, &value).map_err(wrong)?,
+                "to" => Address::read(to, &value).map_err(wrong)?,
                 "id" => id = Some(value),
                 "type" => type_ = Some(value),
                 "xml:lang" => lang = Some(value),
                 raw => extra.push(RawAttr {
                     name: raw.to_owned(),
-                    value: value.clone().into_owned(),
+                    value: value.into_owned(),
                 }),
             }
         }
-        let wrong = |_| reader.error(Rule::Address);
-        let address = |text: &Cow<'_, str>| Address::new(text).map_err(wrong);
         Ok(Self {
             kind,
-            from: from.map(address).transpose()?,
-            to: to.map(address).transpose()?,
-            id: id.cloned(),
-            type_: type_.cloned(),
-            lang: lang.cloned(),
+            id,
+            type_,
+            lang,
             extra,
         })
     }
@@ -362,8 +366,6 @@ impl<'a> Start<'a> {
     pub(crate) fn of(stanza: &'a Stanza) -> Self {
         Self {
             kind: stanza.kind,
-            from: stanza.from.clone(),
-            to: stanza.to.clone(),
             id: stanza.id.as_deref().map(Cow::Borrowed),
             type_: stanza.type_.as_deref().map(Cow::Borrowed),
             lang: None,

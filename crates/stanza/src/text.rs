@@ -13,13 +13,35 @@ pub(crate) enum Text<const N: usize> {
 }
 
 impl<const N: usize> Text<N> {
+    pub(crate) const EMPTY: Self = Self::Short {
+        len: 0,
+        bytes: [0; N],
+    };
+
     /// A text without memory of its own. The bytes must be one, and `None` says that they are too many.
     #[inline]
     pub(crate) fn short(text: &[u8]) -> Option<Self> {
-        let mut bytes = [0; N];
-        let len = u8::try_from(text.len()).ok()?;
-        bytes.get_mut(..text.len())?.copy_from_slice(text);
-        Some(Self::Short { len, bytes })
+        let mut short = Self::EMPTY;
+        short.fill(text).then_some(short)
+    }
+
+    /// Makes a text without memory of its own of an empty one, where it is. What was just written cannot be moved at once,
+    /// for the processor waits until it can be read in other pieces.
+    #[inline]
+    pub(crate) fn fill(&mut self, text: &[u8]) -> bool {
+        match self {
+            Self::Short { len, bytes } => {
+                match (u8::try_from(text.len()), bytes.get_mut(..text.len())) {
+                    (Ok(length), Some(place)) => {
+                        place.copy_from_slice(text);
+                        *len = length;
+                        true
+                    }
+                    _ => false,
+                }
+            }
+            Self::Long(_) => false,
+        }
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {

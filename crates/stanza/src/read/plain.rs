@@ -115,14 +115,19 @@ pub(super) fn end_tag(text: &str, name: &str) -> Option<usize> {
     after.starts_with('>').then_some(name.len() + 3)
 }
 
-/// The text up to the next `<` or `&`.
+/// The text up to the next `<` or `&`, or all, of which more may follow then.
 pub(super) fn text(text: &str) -> Option<&str> {
-    let len = match text_len(text.as_bytes()) {
-        Some(len) => len,
-        None => memchr::memchr2(b'<', b'&', text.as_bytes())
-            .filter(|&len| text.get(..len).is_some_and(chars::plain_text))?,
+    let len = word::text_len(text.as_bytes());
+    let len = match text.as_bytes().get(len) {
+        None | Some(b'<' | b'&') => len,
+        Some(_) => {
+            let len = memchr::memchr2(b'<', b'&', text.as_bytes()).unwrap_or(text.len());
+            text.get(..len)
+                .filter(|text| chars::plain_text(text))?
+                .len()
+        }
     };
-    text.get(..len).filter(|text| !text.is_empty())
+    text.get(..len)
 }
 
 /// The length of the reference at the beginning of `text`, and what it stands for.
@@ -203,11 +208,4 @@ fn starts_name(b: u8) -> bool {
 fn value_len(bytes: &[u8], quote: u8) -> Option<usize> {
     let len = word::value_len(bytes, quote);
     (*bytes.get(len)? == quote).then_some(len)
-}
-
-/// How many plain bytes stand before a `<` or `&`; `None` if neither is here or something else comes
-/// first.
-fn text_len(bytes: &[u8]) -> Option<usize> {
-    let len = word::text_len(bytes);
-    matches!(bytes.get(len)?, b'<' | b'&').then_some(len)
 }

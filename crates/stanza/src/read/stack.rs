@@ -34,7 +34,9 @@ impl<T: Default, const N: usize> Stack<T, N> {
     #[inline]
     pub(super) fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
-        self.more.truncate(self.len.saturating_sub(N));
+        if !self.more.is_empty() {
+            self.more.truncate(self.len.saturating_sub(N));
+        }
     }
 
     #[inline]

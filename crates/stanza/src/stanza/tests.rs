@@ -389,3 +389,22 @@ proptest! {
         prop_assert_eq!(written(&read), text);
     }
 }
+
+/// Children are read over in pieces, and trees are made of whole texts.
+#[test]
+fn a_long_text_is_judged_as_it_is_in_a_tree() {
+    for odd in [
+        "", "&amp;", "]]>", "]]", "é", "\u{FFFE}", "\u{1}", "\r", "&x;", "<b/>", "</b>", "日本",
+    ] {
+        for before in (0..40).chain(490..530).chain(1000..1040) {
+            for after in [0, 1, 600] {
+                let (before, after) = ("a".repeat(before), "z".repeat(after));
+                let document =
+                    format!("<message xmlns='jabber:client'>{before}{odd}{after}</message>");
+                let read = Stanza::read(&Bytes::from(document.clone())).map(drop);
+                let tree = Element::read(document.as_bytes(), ns::CLIENT).map(drop);
+                assert_eq!(read, tree, "{} {odd:?} {}", before.len(), after.len());
+            }
+        }
+    }
+}
