@@ -2,6 +2,7 @@
 
 mod extra;
 mod line;
+mod namespaces;
 
 use std::borrow::Cow;
 use std::fmt;

@@ -4,8 +4,6 @@
 
 use std::fmt;
 
-use bytes::Bytes;
-
 use crate::base64::{self, Whitespace};
 use crate::element::Element;
 use crate::payload::PayloadError;
@@ -136,12 +134,7 @@ impl Step {
     ///
     /// A step in a stanza that is not a message, one beside other children, or one that [`read`](Self::read) refuses.
     pub fn in_stanza(stanza: &Stanza) -> Option<Result<Self, PayloadError>> {
-        // Most stanzas hold nothing of the kind, and a namespace can hide behind a reference or a prefix only.
-        let plain = stanza.extra.is_empty() && !stanza.children.contains(&b'&');
-        if plain && !holds(&stanza.children, NS.as_bytes()) {
-            return None;
-        }
-        if stanza.type_.as_deref() == Some("error") {
+        if !stanza.may_hold(&[NS]) || stanza.type_.as_deref() == Some("error") {
             return None;
         }
         // What cannot be read is refused by who reads it next.
@@ -205,10 +198,6 @@ impl fmt::Debug for Step {
             | Self::Confirm(_) => f.write_str(self.name()),
         }
     }
-}
-
-fn holds(bytes: &Bytes, needle: &[u8]) -> bool {
-    memchr::memmem::find(bytes, needle).is_some()
 }
 
 fn bytes<const N: usize>(element: &Element, name: &'static str) -> Result<[u8; N], PayloadError> {
