@@ -27,7 +27,7 @@ pub(crate) struct Stack {
     streams: [Option<StreamId>; 2],
     names: [Address; 2],
     stanzas: usize,
-    familiar: [xtls_stanza::Familiar; 2],
+    addresses: [xtls_stanza::AddressCache; 2],
 }
 
 impl Stack {
@@ -53,7 +53,7 @@ impl Stack {
             streams: [None; 2],
             names: [address(ROMEO), address(JULIET)],
             stanzas: 0,
-            familiar: Default::default(),
+            addresses: Default::default(),
         };
         let stream = stack.muxes[0].open(begun, &address(JULIET), OpenOptions::default());
         stack.streams[0] = Some(stream.expect("a stream"));
@@ -83,7 +83,7 @@ impl Stack {
                     let mut text = Vec::with_capacity(room_for(&envelope));
                     envelope.write(&mut text);
                     let carried =
-                        Envelope::read_familiar(&Bytes::from(text), &mut self.familiar[end])
+                        Envelope::read_cached(&Bytes::from(text), &mut self.addresses[end])
                             .expect("a stanza");
                     self.muxes[1 - end].handle(now, carried);
                 }

@@ -14,7 +14,9 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
-use xtls_stanza::{Address, Condition, Envelope, ErrorType, Familiar, Kind, Stanza, StanzaError};
+use xtls_stanza::{
+    Address, AddressCache, Condition, Envelope, ErrorType, Kind, Stanza, StanzaError,
+};
 
 use crate::uplink::{Inbound, LinkError, Uplink};
 use mailbox::{Mailbox, Undelivered};
@@ -123,7 +125,7 @@ impl Relay {
             mailbox,
             outbound: Some(outbound),
             limits: self.limits,
-            familiar: Familiar::default(),
+            addresses: AddressCache::default(),
             ended: None,
         })
     }
@@ -204,7 +206,7 @@ pub struct RelayLink {
     /// Until the link has ended.
     outbound: Option<mpsc::Sender<Bytes>>,
     limits: Limits,
-    familiar: Familiar,
+    addresses: AddressCache,
     ended: Option<LinkError>,
 }
 
@@ -240,7 +242,7 @@ impl Uplink for RelayLink {
             let Some(xml) = self.mailbox.next().await else {
                 return Err(self.cut());
             };
-            match Envelope::read_familiar(&xml, &mut self.familiar) {
+            match Envelope::read_cached(&xml, &mut self.addresses) {
                 Ok(envelope) => return Ok(Inbound::Envelope(envelope)),
                 Err(error) => {
                     debug!(%error, "a stanza that breaks the rules of its kind");

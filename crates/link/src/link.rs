@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use xtls_stanza::{Address, Envelope, Familiar};
+use xtls_stanza::{Address, AddressCache, Envelope};
 
 use super::bridge::Bridge;
 use super::connector::Connector;
@@ -28,7 +28,7 @@ pub struct XmppLink {
     news: mpsc::Receiver<News>,
     outgoing: mpsc::Sender<Outgoing>,
     bridge: Bridge,
-    familiar: Familiar,
+    addresses: AddressCache,
     task: JoinHandle<LinkError>,
     ended: Option<LinkError>,
 }
@@ -83,7 +83,7 @@ pub async fn connect(options: Options) -> Result<XmppLink, ConnectError> {
         news,
         outgoing,
         bridge: Bridge::default(),
-        familiar: Familiar::default(),
+        addresses: AddressCache::default(),
         task,
         ended: None,
     })
@@ -112,7 +112,7 @@ impl XmppLink {
 
     /// Reads a stanza. One that cannot be read is answered if its sender waits for an answer.
     fn read(&mut self, stanza: &Bytes) -> Option<Inbound> {
-        match Envelope::read_familiar(stanza, &mut self.familiar) {
+        match Envelope::read_cached(stanza, &mut self.addresses) {
             Ok(envelope) => normal(envelope).map(Inbound::Envelope),
             Err(error) => {
                 tracing::debug!(%error, "dropped a stanza that cannot be read");

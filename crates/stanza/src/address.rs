@@ -5,8 +5,9 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
-use crate::read::word;
 use crate::text::Text;
+use crate::write;
+use crate::xml::swar;
 
 /// Longest local, domain or resource part in bytes (RFC 6122 §2).
 const MAX_PART: usize = 1023;
@@ -62,7 +63,7 @@ impl Address {
                 text: Text::EMPTY,
                 domain: offset(domain),
                 bare: offset(bare),
-                plain: word::needs_no_escape(text.as_bytes()),
+                plain: swar::needs_no_escape(text.as_bytes()),
             });
             if address.text.fill(text.as_bytes()) {
                 return Ok(());
@@ -130,7 +131,7 @@ impl Address {
     /// Of a normal text and the places in it.
     #[inline]
     fn made(text: Text<SHORT>, domain: u16, bare: u16) -> Self {
-        let plain = word::needs_no_escape(text.as_bytes());
+        let plain = swar::needs_no_escape(text.as_bytes());
         Self {
             text,
             domain,
@@ -148,14 +149,19 @@ impl Address {
         &self.text
     }
 
+    /// Appends ` name='address'`, of which ` name='` is given.
+    #[inline]
+    pub(crate) fn write<const N: usize>(&self, start: &[u8; N], out: &mut Vec<u8>) {
+        if self.plain {
+            write::unchanged(out, start, self.as_bytes());
+        } else {
+            write::quoted(out, start, self.as_str());
+        }
+    }
+
     /// The same, of which it need not be shown again that it is text.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.text.as_bytes()
-    }
-
-    /// Whether it can be written as it is, in XML.
-    pub(crate) fn is_plain(&self) -> bool {
-        self.plain
     }
 
     /// The part before the `@`.
@@ -222,8 +228,8 @@ fn plain(text: &[u8]) -> Option<(usize, usize)> {
     }
     let (mut domain, mut label) = (0, 0);
     let bare = 'bare: {
-        for (from, word) in word::words(text) {
-            for at in word::not_in_a_label(word)? {
+        for (from, word) in swar::words(text) {
+            for at in swar::not_in_a_label(word)? {
                 let at = from + at;
                 match text.get(at) {
                     // An empty label is wrong in a domain, but not in a local part.
@@ -241,7 +247,7 @@ fn plain(text: &[u8]) -> Option<(usize, usize)> {
     };
     let good = match text.get(bare..)? {
         [] => true,
-        [_, resource @ ..] => !resource.is_empty() && word::is_visible(resource),
+        [_, resource @ ..] => !resource.is_empty() && swar::is_visible(resource),
     };
     // Without an `@` it was a domain from the start, whose empty labels were let through.
     let normal = label < bare && good && (domain > 0 || is_domain(text.get(..bare)?));

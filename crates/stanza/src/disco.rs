@@ -1,7 +1,7 @@
 //! Service discovery: what an entity is and can (XEP-0030 2.5.0 §3).
 
 use crate::element::Element;
-use crate::payload::{PayloadError, required};
+use crate::payload_error::{PayloadError, required};
 
 /// The namespace and disco feature.
 pub const NS: &str = crate::ns::DISCO_INFO;

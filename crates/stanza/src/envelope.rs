@@ -2,8 +2,8 @@
 
 mod children;
 mod error;
+mod fast_chunk;
 mod kinds;
-mod quick;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +12,8 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use self::children::Payloads;
-pub use self::error::{Asker, EnvelopeError};
+pub use self::error::{EnvelopeError, Requester};
+pub use self::fast_chunk::AddressCache;
 pub use self::kinds::{MessageKind, PresenceKind};
 use crate::address::Address;
 use crate::condition::{Condition, StanzaError};
@@ -86,14 +87,6 @@ pub enum Content {
     },
 }
 
-/// The addresses of the last stanza that was read, for [`Envelope::read_familiar`]: most stanzas of a bytestream have the
-/// same. One for each direction of a connection.
-#[derive(Clone, Debug, Default)]
-pub struct Familiar {
-    from: Option<Address>,
-    to: Option<Address>,
-}
-
 impl Envelope {
     /// Reads one stanza. Of an IBB `<data/>` no tree is made.
     ///
@@ -102,7 +95,7 @@ impl Envelope {
     /// What [`Stanza::read`] refuses, and a stanza against the rules of RFC 6120 §8.2; ask
     /// [`EnvelopeError::reply`] for the answer that it deserves.
     pub fn read(frame: &Bytes) -> Result<Self, EnvelopeError> {
-        Self::read_familiar(frame, &mut Familiar::default())
+        Self::read_cached(frame, &mut AddressCache::default())
     }
 
     /// The same, faster where the addresses are those of the stanza before.
@@ -110,11 +103,24 @@ impl Envelope {
     /// # Errors
     ///
     /// As [`Envelope::read`].
-    pub fn read_familiar(frame: &Bytes, familiar: &mut Familiar) -> Result<Self, EnvelopeError> {
-        match quick::read(frame, familiar) {
+    pub fn read_cached(frame: &Bytes, cache: &mut AddressCache) -> Result<Self, EnvelopeError> {
+        match Self::read_fast(frame, cache) {
             Some(envelope) => Ok(envelope),
             None => Self::read_strictly(frame),
         }
+    }
+
+    fn read_fast(frame: &[u8], cache: &mut AddressCache) -> Option<Self> {
+        let iq = fast_chunk::read(frame, cache)?;
+        Some(Self {
+            from: iq.from,
+            to: iq.to,
+            id: iq.id,
+            content: match iq.data {
+                Some(data) => Content::Set(Payload::Data(data)),
+                None => Content::Result(None),
+            },
+        })
     }
 
     fn read_strictly(frame: &Bytes) -> Result<Self, EnvelopeError> {
@@ -176,13 +182,16 @@ impl Envelope {
                 (Some("get"), Ok(Some(payload))) => Content::Get(payload),
                 (Some("set"), Ok(Some(payload))) => Content::Set(payload),
                 (Some("get" | "set"), Ok(None)) => {
-                    let asker = Box::new(Asker { from, to, id });
-                    return Err(EnvelopeError::Children { asker, count: 0 });
+                    let requester = Box::new(Requester { from, to, id });
+                    return Err(EnvelopeError::Children {
+                        requester,
+                        count: 0,
+                    });
                 }
                 (Some("get" | "set"), Err(many)) => {
-                    let asker = Box::new(Asker { from, to, id });
+                    let requester = Box::new(Requester { from, to, id });
                     let count = many.len();
-                    return Err(EnvelopeError::Children { asker, count });
+                    return Err(EnvelopeError::Children { requester, count });
                 }
                 (Some("result"), Ok(payload)) => Content::Result(payload.map(answer)),
                 (Some("result"), Err(many)) => {
@@ -193,7 +202,7 @@ impl Envelope {
                 }
                 (Some("error"), Err(many)) => Content::Error(split_error(many).1),
                 (None | Some(_), _) => {
-                    return Err(EnvelopeError::IqType(Box::new(Asker { from, to, id })));
+                    return Err(EnvelopeError::IqType(Box::new(Requester { from, to, id })));
                 }
             },
         };
@@ -303,6 +312,25 @@ impl Envelope {
             to: self.from.clone(),
             id: self.id.clone(),
             content,
+        }
+    }
+}
+
+impl EnvelopeError {
+    /// The `bad-request` that the sender of the stanza deserves, if it asked for something.
+    pub fn reply(&self) -> Option<Envelope> {
+        match self {
+            Self::IqType(requester) | Self::Children { requester, .. } => {
+                let error =
+                    StanzaError::new(Condition::BadRequest.default_type(), Condition::BadRequest);
+                Some(Envelope {
+                    from: requester.to.clone(),
+                    to: requester.from.clone(),
+                    id: requester.id.clone(),
+                    content: Content::Error(error),
+                })
+            }
+            Self::Read(_) | Self::NoId | Self::AnswerChildren { .. } | Self::PresenceType => None,
         }
     }
 }

@@ -9,11 +9,11 @@ use bytes::Bytes;
 
 use crate::base64::{self, Whitespace};
 use crate::element::{Element, Node};
-use crate::name::is_nmtoken;
-use crate::payload::{PayloadError, required};
-use crate::read::word;
+use crate::payload_error::{PayloadError, required};
 use crate::text::Text;
 use crate::write;
+use crate::xml::names::is_nmtoken;
+use crate::xml::swar;
 
 /// The namespace and disco feature.
 pub const NS: &str = crate::ns::IBB;
@@ -46,7 +46,7 @@ impl Sid {
 
     /// The same, if it is one, of a text of ASCII.
     pub(crate) fn of_ascii(text: &[u8]) -> Option<Self> {
-        if !text.is_empty() && word::name_len(text) == text.len() {
+        if !text.is_empty() && swar::name_len(text) == text.len() {
             // A name has no other characters than these.
             if let Some(text) = Text::short(text) {
                 return Some(Self(text));

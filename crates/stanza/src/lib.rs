@@ -49,6 +49,7 @@ mod name;
 pub mod normalise;
 pub mod ns;
 mod payload;
+mod payload_error;
 mod read;
 pub mod receipts;
 mod stanza;
@@ -59,12 +60,17 @@ pub mod uri;
 pub mod verify;
 mod weight;
 mod write;
+mod xml;
 pub mod xtls;
 
 pub use address::{Address, AddressError, Part};
 pub use condition::{Condition, ErrorType, StanzaError};
-pub use element::{Attr, Element, Name, Namespace, Node};
-pub use envelope::{Asker, Content, Envelope, EnvelopeError, Familiar, MessageKind, PresenceKind};
-pub use payload::{Payload, PayloadError};
+pub use element::{Attr, Element, Node};
+pub use envelope::{
+    AddressCache, Content, Envelope, EnvelopeError, MessageKind, PresenceKind, Requester,
+};
+pub use name::{Name, Namespace};
+pub use payload::Payload;
+pub use payload_error::PayloadError;
 pub use read::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_IN_SCOPE, MAX_NAMESPACE, ReadError, Rule};
 pub use stanza::{Kind, RawAttr, Stanza};

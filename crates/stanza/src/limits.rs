@@ -2,7 +2,7 @@
 
 use crate::element::Element;
 use crate::ns;
-use crate::payload::PayloadError;
+use crate::payload_error::PayloadError;
 
 /// `<limits/>` among the features of a stream. It speaks of one's own server, never of the peer's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,9 @@
 //! What a stanza carries.
 
-use crate::element::{Element, Name, Namespace};
-use crate::{base64, disco, ibb, ns, xtls};
+use crate::element::Element;
+use crate::name::{Name, Namespace};
+use crate::payload_error::PayloadError;
+use crate::{disco, ibb, ns, xtls};
 
 /// A child of a stanza, decoded if it is one of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,80 +138,6 @@ impl From<Element> for Payload {
             None => Self::Other(element),
         }
     }
-}
-
-/// Why an element is not the payload that its name promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PayloadError {
-    /// An element that this namespace does not have.
-    #[error("an element that is not known in its namespace")]
-    Unknown,
-    /// An attribute is missing.
-    #[error("<{element}/> lacks the attribute {attribute}")]
-    Missing {
-        /// The name of the element.
-        element: &'static str,
-        /// The name of the attribute.
-        attribute: &'static str,
-    },
-    /// The value of an attribute is out of range.
-    #[error("<{element}/> has a bad value of the attribute {attribute}")]
-    Attribute {
-        /// The name of the element.
-        element: &'static str,
-        /// The name of the attribute.
-        attribute: &'static str,
-    },
-    /// The text is not what it should be.
-    #[error("<{element}/> has a bad text")]
-    Text {
-        /// The name of the element.
-        element: &'static str,
-    },
-    /// The text is not base64.
-    #[error("<{element}/>: {why}")]
-    Base64 {
-        /// The name of the element.
-        element: &'static str,
-        /// What is wrong with the text.
-        #[source]
-        why: base64::Error,
-    },
-    /// There are elements where only text may be.
-    #[error("<{element}/> has elements inside")]
-    Children {
-        /// The name of the element.
-        element: &'static str,
-    },
-    /// An element that may appear once appears twice.
-    #[error("<{element}/> appears twice")]
-    Twice {
-        /// The name of the element.
-        element: &'static str,
-    },
-}
-
-impl PayloadError {
-    pub(crate) fn unless(element: &Element, name: &str, ns: &str) -> Result<(), Self> {
-        if element.is(name, ns) {
-            Ok(())
-        } else {
-            Err(Self::Unknown)
-        }
-    }
-}
-
-/// The value of an attribute that must be there.
-pub(crate) fn required<'e>(
-    element: &'e Element,
-    name: &'static str,
-    attribute: &'static str,
-) -> Result<&'e str, PayloadError> {
-    element.attr(attribute).ok_or(PayloadError::Missing {
-        element: name,
-        attribute,
-    })
 }
 
 #[cfg(test)]

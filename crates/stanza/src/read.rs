@@ -6,37 +6,27 @@
 //! and a client that disagree about a document are how stanzas get smuggled. On top of that, what
 //! RFC 6120 §11.1 forbids is refused.
 
-mod chars;
-mod cut;
-mod plain;
+mod content;
+mod fast_path;
+mod qname;
 mod rule;
 mod scope;
 mod stack;
 mod tag;
 #[cfg(test)]
 mod tests;
-pub(crate) mod word;
+mod tokenize;
 
 use std::borrow::Cow;
 
-use self::cut::Piece;
-pub use self::rule::{ReadError, Rule};
+use self::qname::QName;
+pub use self::rule::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_IN_SCOPE, MAX_NAMESPACE, ReadError, Rule};
 use self::scope::{Scope, Space};
 use self::stack::Stack;
 pub(crate) use self::tag::Attribute;
-use self::tag::QName;
-use crate::element::{Attr, Element};
-
-/// Elements inside each other, the outermost counted.
-pub const MAX_DEPTH: usize = 64;
-/// Attributes of one element, declarations of namespaces not counted.
-pub const MAX_ATTRIBUTES: usize = 64;
-/// Declarations of namespaces that are in scope at one place, those of one element among them. That of the default
-/// namespace around a document does not count, nor does the same said again by its element.
-pub const MAX_IN_SCOPE: usize = 128;
-/// Bytes of the name of a namespace, references resolved. The longest in use have some 80. Trees share them, so the
-/// limit bounds what it takes to compare two of them, and to write one that stands alone.
-pub const MAX_NAMESPACE: usize = 1024;
+use self::tokenize::Piece;
+use crate::name::Namespace;
+use crate::xml::chars::is_white_space;
 
 /// So many bytes are checked to be UTF-8 at once.
 const WINDOW: usize = 512;
@@ -96,7 +86,7 @@ pub(crate) struct RawText<'a> {
 impl<'a> RawText<'a> {
     /// Checks and normalises it, as the reader does otherwise.
     pub(crate) fn check(&self) -> Result<Cow<'a, str>, ReadError> {
-        chars::text(self.bytes, self.at)
+        content::text(self.bytes, self.at)
     }
 }
 
@@ -173,14 +163,14 @@ impl<'a> Reader<'a> {
                 Plain::LongText(_) | Plain::Not => {}
             }
             let rest = self.document.get(self.start..).unwrap_or_default();
-            let Some((piece, len)) = cut::first(rest).map_err(|rule| self.error(rule))? else {
+            let Some((piece, len)) = tokenize::first(rest).map_err(|rule| self.error(rule))? else {
                 return self.eof();
             };
             self.end = self.start + len;
             let raw = rest.get(..len).unwrap_or_default();
             let text = match piece {
                 Piece::Tag => {
-                    self.open(chars::utf8(raw, self.start)?)?;
+                    self.open(content::utf8(raw, self.start)?)?;
                     if raw.ends_with(b"/>") {
                         self.state = State::Ending;
                     }
@@ -191,9 +181,11 @@ impl<'a> Reader<'a> {
                     return Ok(Token::End);
                 }
                 _ if self.state != State::Inside => return Err(self.outside(raw)),
-                Piece::Text => chars::text(raw, self.start)?,
-                Piece::Reference => chars::reference(chars::utf8(raw, self.start)?, self.start)?,
-                Piece::CData => chars::cdata(chars::utf8(raw, self.start)?, self.start)?,
+                Piece::Text => content::text(raw, self.start)?,
+                Piece::Reference => {
+                    content::reference(content::utf8(raw, self.start)?, self.start)?
+                }
+                Piece::CData => content::cdata(content::utf8(raw, self.start)?, self.start)?,
             };
             if !text.is_empty() {
                 return Ok(Token::Text(text));
@@ -211,7 +203,7 @@ impl<'a> Reader<'a> {
                 let len = self
                     .open
                     .last()
-                    .and_then(|open| plain::end_tag(text, open.raw));
+                    .and_then(|open| fast_path::end_tag(text, open.raw));
                 let Some(len) = len else { return Plain::Not };
                 self.end += len;
                 self.close();
@@ -225,14 +217,14 @@ impl<'a> Reader<'a> {
                 }
             }
             _ if self.state != State::Inside => Plain::Not,
-            [b'&', ..] => match plain::reference(text) {
+            [b'&', ..] => match fast_path::reference(text) {
                 Some((len, char)) => {
                     self.end += len;
                     Plain::Text(char)
                 }
                 None => Plain::Not,
             },
-            _ => match plain::text(text) {
+            _ => match fast_path::text(text) {
                 Some(piece) if piece.len() < text.len() => {
                     self.end += piece.len();
                     Plain::Text(piece)
@@ -250,7 +242,7 @@ impl<'a> Reader<'a> {
             return false;
         }
         let mark = self.scope.len();
-        let tag = plain::tag(text, self.start, &mut self.scope, &mut self.attributes);
+        let tag = fast_path::tag(text, self.start, &mut self.scope, &mut self.attributes);
         let Some((tag, space)) = tag else {
             self.scope.truncate(mark);
             return false;
@@ -280,7 +272,7 @@ impl<'a> Reader<'a> {
     fn next_window(&mut self) -> &'a str {
         let rest = self.document.get(self.end..).unwrap_or_default();
         let bytes = rest.get(..WINDOW).unwrap_or(rest);
-        let known = chars::utf8_prefix(bytes);
+        let known = content::utf8_prefix(bytes);
         self.window = (known, self.end);
         known
     }
@@ -291,7 +283,7 @@ impl<'a> Reader<'a> {
             return None;
         }
         let rest = self.document.get(self.end..)?;
-        match cut::first(rest) {
+        match tokenize::first(rest) {
             Ok(Some((Piece::Text, len))) => {
                 self.start = self.end;
                 self.end += len;
@@ -402,23 +394,23 @@ impl<'a> Reader<'a> {
             .since(self.open.last().map_or(0, |open| open.mark))
     }
 
-    /// The element that just began, without children.
-    pub(crate) fn element(&mut self) -> Element {
+    /// Its namespace for a tree, which all that are in it share.
+    pub(crate) fn shared_ns(&mut self) -> Namespace {
+        self.scope.namespace(self.space)
+    }
+
+    /// Its attributes in order, which it has no longer, each with its namespace for a tree.
+    pub(crate) fn take_attributes_with_ns(
+        &mut self,
+    ) -> impl Iterator<Item = (Option<Namespace>, Attribute<'a>)> {
         let scope = &mut self.scope;
-        let attrs = self.attributes.iter().map(|a| Attr {
-            ns: match a.space {
+        self.attributes.drain(..).map(|attribute| {
+            let ns = match attribute.space {
                 Space::None => None,
-                Space::Xml | Space::Bound(_) => Some(scope.namespace(a.space)),
-            },
-            name: a.name.local().into(),
-            value: a.value.clone().into_owned(),
-        });
-        Element {
-            attrs: attrs.collect(),
-            name: self.name.local().into(),
-            ns: self.scope.namespace(self.space),
-            children: Vec::new(),
-        }
+                Space::Xml | Space::Bound(_) => Some(scope.namespace(attribute.space)),
+            };
+            (ns, attribute)
+        })
     }
 
     fn open(&mut self, raw: &'a str) -> Result<(), ReadError> {
@@ -452,7 +444,7 @@ impl<'a> Reader<'a> {
             .and_then(|r| r.strip_suffix(b">"))
             .unwrap_or_default();
         let matches = |open: &Open<'_>| match name.strip_prefix(open.raw.as_bytes()) {
-            Some(after) => after.iter().all(|&b| chars::is_white_space(b)),
+            Some(after) => after.iter().all(|&b| is_white_space(b)),
             None => false,
         };
         if self.open.last().is_some_and(matches) {
@@ -488,7 +480,7 @@ impl<'a> Reader<'a> {
 
     /// Why a piece that is no tag may not stand around the element.
     fn outside(&self, raw: &[u8]) -> ReadError {
-        match chars::utf8(raw, self.start) {
+        match content::utf8(raw, self.start) {
             Ok(text) if self.start == 0 && text.starts_with('\u{FEFF}') => {
                 self.error(Rule::ByteOrderMark)
             }

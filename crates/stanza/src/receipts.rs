@@ -2,7 +2,7 @@
 
 use crate::element::Element;
 use crate::ns;
-use crate::payload::{PayloadError, required};
+use crate::payload_error::{PayloadError, required};
 
 /// A child of a message about its delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]

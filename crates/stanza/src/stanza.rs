@@ -394,10 +394,10 @@ impl Head<'_> {
             Kind::Presence => out.extend_from_slice(b"<presence xmlns='jabber:client'"),
         }
         if let Some(from) = self.from {
-            write::address(out, b" from='", from);
+            from.write(b" from='", out);
         }
         if let Some(to) = self.to {
-            write::address(out, b" to='", to);
+            to.write(b" to='", out);
         }
         if let Some(id) = self.id {
             write::quoted(out, b" id='", id);

@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::base64::{self, Whitespace};
 use crate::element::Element;
-use crate::payload::PayloadError;
+use crate::payload_error::PayloadError;
 use crate::read::{ReadError, Reader, Token};
 use crate::stanza::{Kind, Stanza};
 

@@ -1,9 +1,7 @@
 //! Escaping: whatever a string holds, it stays where it was put.
 
-use std::borrow::Cow;
-
-use crate::address::Address;
-use crate::read::word;
+use crate::xml::chars::is_carried;
+use crate::xml::swar;
 
 /// How text is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,38 +34,12 @@ pub(crate) fn quoted<const N: usize>(out: &mut Vec<u8>, start: &[u8; N], value: 
     out.push(b'\'');
 }
 
-/// The same of an address.
-#[inline]
-pub(crate) fn address<const N: usize>(out: &mut Vec<u8>, start: &[u8; N], address: &Address) {
-    if address.is_plain() {
-        unchanged(out, start, address.as_bytes());
-    } else {
-        quoted(out, start, address.as_str());
-    }
-}
-
 /// The same of a value that needs no escape.
 #[inline]
 pub(crate) fn unchanged<const N: usize>(out: &mut Vec<u8>, start: &[u8; N], value: &[u8]) {
     out.extend_from_slice(start);
     out.extend_from_slice(value);
     out.push(b'\'');
-}
-
-/// The text as it will be read: U+FFFD in place of what XML cannot carry. Two namespaces that are
-/// written alike are one namespace.
-pub(crate) fn carried(text: &str) -> Cow<'_, str> {
-    if text.chars().all(is_carried) {
-        return Cow::Borrowed(text);
-    }
-    text.chars()
-        .map(|c| if is_carried(c) { c } else { '\u{FFFD}' })
-        .collect()
-}
-
-/// Whether XML can carry it (XML 1.0 §2.2, production 2).
-pub(crate) fn is_carried(c: char) -> bool {
-    !matches!(c, '\0'..='\u{8}' | '\u{B}' | '\u{C}' | '\u{E}'..='\u{1F}' | '\u{FFFE}' | '\u{FFFF}')
 }
 
 /// Appends text content.
@@ -110,7 +82,7 @@ fn leaves_the_line(c: char) -> bool {
 }
 
 fn short(out: &mut Vec<u8>, text: &str, place: Place) {
-    if word::needs_no_escape(text.as_bytes()) {
+    if swar::needs_no_escape(text.as_bytes()) {
         out.extend_from_slice(text.as_bytes());
         return;
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::base64::{self, Whitespace};
 use crate::element::Element;
 use crate::ibb::{Open, Sid};
-use crate::payload::PayloadError;
+use crate::payload_error::PayloadError;
 
 /// The namespace and disco feature.
 pub const NS: &str = crate::ns::XTLS;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use xtls_stanza::{
-    Attr, Content, Element, Envelope, Familiar, Kind, Node, Payload, Rule, Stanza, ns,
+    AddressCache, Attr, Content, Element, Envelope, Kind, Node, Payload, Rule, Stanza, ns,
 };
 
 use super::judges::Judges;
@@ -136,9 +136,9 @@ fn envelope_law(frame: &Bytes, stanza: &Stanza, written: &mut Written) -> Result
     };
     let wire = bytes_of(|out| envelope.write(out));
     // With the addresses that were read in the frame itself, whatever they are.
-    let mut familiar = Familiar::default();
-    let _ = Envelope::read_familiar(frame, &mut familiar);
-    let again = Envelope::read_familiar(&Bytes::copy_from_slice(&wire), &mut familiar);
+    let mut addresses = AddressCache::default();
+    let _ = Envelope::read_cached(frame, &mut addresses);
+    let again = Envelope::read_cached(&Bytes::copy_from_slice(&wire), &mut addresses);
     let Ok(again) = again else {
         return Err(format!("written as {}: {again:?}", wire.escape_ascii()));
     };

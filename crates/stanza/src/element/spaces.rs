@@ -8,9 +8,11 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::{Element, Namespace, Node};
+use super::tree::{Element, Node};
+use crate::name::Namespace;
+use crate::ns;
 use crate::read::MAX_IN_SCOPE;
-use crate::{ns, write};
+use crate::xml::chars::carried;
 
 /// Bytes that declarations may take beyond what they would take if each were there once.
 const REPEATED: usize = 1024;
@@ -93,7 +95,7 @@ impl<'t> Spaces<'t> {
         if let Some(&id) = self.places.get(&ns.place()) {
             return id;
         }
-        let id = self.of_text(write::carried(ns));
+        let id = self.of_text(carried(ns));
         self.places.insert(ns.place(), id);
         id
     }

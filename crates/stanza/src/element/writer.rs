@@ -2,11 +2,29 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::iter;
 
 use super::spaces::{Id, NONE, Spaces, XML, XMLNS};
-use super::{Attr, Element, Namespace, Node};
+use super::tree::{Attr, Element, Node};
+use crate::name::Namespace;
+use crate::ns;
 use crate::write::{self, Form};
-use crate::{name, ns};
+use crate::xml::chars::carried;
+use crate::xml::names;
+
+impl Element {
+    /// Appends the element in its canonical form, for a place where `inherited_ns` is the default namespace.
+    ///
+    /// What comes out is well-formed whatever the fields hold: a character that XML cannot carry
+    /// becomes U+FFFD, a name that is none is mended with `_`, and of two attributes with the same
+    /// name the first is written. An attribute named `xmlns`, or in the namespace of that prefix, is left out.
+    ///
+    /// A namespace is declared as the default where it begins. If that takes many bytes, because a namespace with a long
+    /// name begins again and again, those that do are declared once, with a prefix, on this element.
+    pub fn write(&self, inherited_ns: &str, out: &mut Vec<u8>) {
+        Writer::new(iter::once(self), inherited_ns, Form::Short).only(self, out);
+    }
+}
 
 /// Writes trees that stand in the same place.
 pub(crate) struct Writer<'t> {
@@ -89,9 +107,9 @@ impl<'t> Writer<'t> {
         // The default changes where nothing else can be done, and for the first element, which most others are like.
         let changes = own != outside && own != XML && (own == NONE || first);
         let tag = match own {
-            XML => format!("xml:{}", name::mend(&element.name)),
-            _ if changes || own == outside => name::mend(&element.name).into_owned(),
-            _ => format!("a{own}:{}", name::mend(&element.name)),
+            XML => format!("xml:{}", names::mend(&element.name)),
+            _ if changes || own == outside => names::mend(&element.name).into_owned(),
+            _ => format!("a{own}:{}", names::mend(&element.name)),
         };
         write::all(out, &["<", &tag]);
         if changes {
@@ -108,7 +126,7 @@ impl<'t> Writer<'t> {
             if is_declaration(id == NONE, id == XMLNS, attr) {
                 continue;
             }
-            let name = name::mend(&attr.name);
+            let name = names::mend(&attr.name);
             if !seen.insert((id, name.clone())) {
                 continue;
             }
@@ -148,11 +166,11 @@ fn plain(
         // Nothing can be in the namespace of `xmlns` itself.
         "".into()
     } else {
-        write::carried(&element.ns)
+        carried(&element.ns)
     };
     let inside_ns = if xml { inherited_ns } else { &*own_ns };
     let held = if xml { outside } else { Some(&element.ns) };
-    let name = name::mend(&element.name);
+    let name = names::mend(&element.name);
     let tag = if xml {
         Cow::Owned(format!("xml:{name}"))
     } else {
@@ -173,11 +191,11 @@ fn attributes(attrs: &[Attr], form: Form, out: &mut Vec<u8>) {
     let mut seen = BTreeSet::new();
     let mut prefixes: Vec<Cow<'_, str>> = Vec::new();
     for attr in attrs {
-        let space = write::carried(attr.ns.as_deref().unwrap_or_default());
+        let space = carried(attr.ns.as_deref().unwrap_or_default());
         if is_declaration(space.is_empty(), space == ns::XMLNS, attr) {
             continue;
         }
-        let name = name::mend(&attr.name);
+        let name = names::mend(&attr.name);
         if !seen.insert((space.clone(), name.clone())) {
             continue;
         }

@@ -6,7 +6,8 @@ use crate::base64::Whitespace;
 use crate::element::{Element, grow};
 use crate::ibb::Data;
 use crate::ns;
-use crate::payload::{Payload, PayloadError};
+use crate::payload::Payload;
+use crate::payload_error::PayloadError;
 use crate::read::{RawText, ReadError, Reader, Token};
 
 /// The payloads of a stanza in order. An iq has one at most, which needs no list.

@@ -1,8 +1,6 @@
 //! Why a frame is no envelope.
 
-use super::{Content, Envelope};
 use crate::address::Address;
-use crate::condition::{Condition, StanzaError};
 use crate::read::ReadError;
 
 /// Why a frame is no [`Envelope`].
@@ -17,12 +15,12 @@ pub enum EnvelopeError {
     NoId,
     /// An iq that is neither request nor answer.
     #[error("an iq of unknown type (RFC 6120 §8.2.3)")]
-    IqType(Box<Asker>),
+    IqType(Box<Requester>),
     /// A request without a payload or with several.
     #[error("an iq request with {count} children, which must have one (RFC 6120 §8.2.3)")]
     Children {
         /// Who awaits the answer.
-        asker: Box<Asker>,
+        requester: Box<Requester>,
         /// How many child elements there are.
         count: usize,
     },
@@ -40,30 +38,11 @@ pub enum EnvelopeError {
 /// Who sent an iq that no [`Envelope`] is made of, and awaits an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Asker {
+pub struct Requester {
     /// The sender.
     pub from: Option<Address>,
     /// The addressee.
     pub to: Option<Address>,
     /// The id.
     pub id: String,
-}
-
-impl EnvelopeError {
-    /// The `bad-request` that the sender of the stanza deserves, if it asked for something.
-    pub fn reply(&self) -> Option<Envelope> {
-        match self {
-            Self::IqType(asker) | Self::Children { asker, .. } => {
-                let error =
-                    StanzaError::new(Condition::BadRequest.default_type(), Condition::BadRequest);
-                Some(Envelope {
-                    from: asker.to.clone(),
-                    to: asker.from.clone(),
-                    id: asker.id.clone(),
-                    content: Content::Error(error),
-                })
-            }
-            Self::Read(_) | Self::NoId | Self::AnswerChildren { .. } | Self::PresenceType => None,
-        }
-    }
 }

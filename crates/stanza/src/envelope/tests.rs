@@ -1,13 +1,13 @@
 //! Tests of envelopes.
 
+mod fast_chunk;
 mod laws;
-mod quick;
 
 use super::*;
 use crate::ErrorType;
 use crate::base64::Error;
 use crate::ibb::{Data, Seq, Sid};
-use crate::payload::PayloadError;
+use crate::payload_error::PayloadError;
 use crate::read::Rule;
 
 const DATA: &str = "<data xmlns='http://jabber.org/protocol/ibb' seq='0' sid='s'>QUJD</data>";

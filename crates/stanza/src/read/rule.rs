@@ -2,7 +2,16 @@
 
 use std::fmt;
 
-use super::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_IN_SCOPE, MAX_NAMESPACE};
+/// Elements inside each other, the outermost counted.
+pub const MAX_DEPTH: usize = 64;
+/// Attributes of one element, declarations of namespaces not counted.
+pub const MAX_ATTRIBUTES: usize = 64;
+/// Declarations of namespaces that are in scope at one place, those of one element among them. That of the default
+/// namespace around a document does not count, nor does the same said again by its element.
+pub const MAX_IN_SCOPE: usize = 128;
+/// Bytes of the name of a namespace, references resolved. The longest in use have some 80. Trees share them, so the
+/// limit bounds what it takes to compare two of them, and to write one that stands alone.
+pub const MAX_NAMESPACE: usize = 1024;
 
 /// Why a document was refused. Holds nothing of the document, which may be secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use super::qname::QName;
+use super::rule::{MAX_IN_SCOPE, MAX_NAMESPACE, Rule};
 use super::stack::Stack;
-use super::tag::QName;
-use super::{MAX_IN_SCOPE, MAX_NAMESPACE, Rule};
-use crate::element::Namespace;
+use crate::name::Namespace;
 use crate::ns;
 
 /// The namespace of the prefix `xml`, one for all trees.

@@ -3,31 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use super::content;
+use super::qname::QName;
+use super::rule::{MAX_ATTRIBUTES, ReadError, Rule};
 use super::scope::{Scope, Space};
-use super::{MAX_ATTRIBUTES, ReadError, Rule, chars};
-use crate::name::is_ncname;
-
-/// A name with an optional prefix (Namespaces in XML 1.0 §4, production 7).
-#[derive(Clone, Copy, Default)]
-pub(crate) struct QName<'a> {
-    /// As written.
-    pub(crate) raw: &'a str,
-    /// Where the part after the colon begins; 0 without one.
-    pub(super) local_at: usize,
-}
-
-impl<'a> QName<'a> {
-    /// Without the prefix.
-    #[inline]
-    pub(crate) fn local(&self) -> &'a str {
-        self.raw.get(self.local_at..).unwrap_or_default()
-    }
-
-    #[inline]
-    pub(super) fn prefix(&self) -> Option<&'a str> {
-        self.raw.get(..self.local_at.checked_sub(1)?)
-    }
-}
+use crate::xml::chars::is_white_space;
+use crate::xml::names::is_ncname;
 
 /// An attribute that declares no namespace.
 pub(crate) struct Attribute<'a> {
@@ -167,11 +148,7 @@ impl<'a> Rest<'a> {
 
     /// Whether there was any.
     fn skip_white_space(&mut self) -> bool {
-        let len = self
-            .text
-            .bytes()
-            .take_while(|&b| chars::is_white_space(b))
-            .count();
+        let len = self.text.bytes().take_while(|&b| is_white_space(b)).count();
         self.take(len);
         len > 0
     }
@@ -228,11 +205,11 @@ impl<'a> Rest<'a> {
         };
         let (at, raw) = (self.at, self.take(len));
         self.take(1);
-        chars::value(raw, at)
+        content::value(raw, at)
     }
 }
 
 /// Bytes that end a name whatever comes after: checked names hold none of them.
 fn ends_name(b: u8) -> bool {
-    chars::is_white_space(b) || matches!(b, b'=' | b'\'' | b'"' | b'/' | b'<' | b'>' | b'&')
+    is_white_space(b) || matches!(b, b'=' | b'\'' | b'"' | b'/' | b'<' | b'>' | b'&')
 }

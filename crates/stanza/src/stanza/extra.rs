@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::name::is_ncname;
 use crate::ns;
 use crate::read::MAX_NAMESPACE;
 use crate::write::{self, Form};
+use crate::xml::chars::is_carried;
+use crate::xml::names::is_ncname;
 
 /// An attribute of a stanza that is not part of its typed head, with its prefix as written.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,7 +36,7 @@ impl RawAttr {
                     && !matches!(name.as_str(), "xmlns" | "from" | "to" | "id" | "type")
             }
         };
-        (fits && value.chars().all(write::is_carried)).then_some(Self { name, value })
+        (fits && value.chars().all(is_carried)).then_some(Self { name, value })
     }
 
     /// The name as written, with its prefix.

@@ -89,7 +89,10 @@ mod tests {
             "<x xmlns='urn:b&#x62;'/>",
             "<x xmlns='&#0000117;rn:a:'/>",
         ] {
-            assert!(may_hold(&format!("<message>{inside}</message>")), "{inside}");
+            assert!(
+                may_hold(&format!("<message>{inside}</message>")),
+                "{inside}"
+            );
         }
         assert!(may_hold("<message xmlns:p='urn:bb'><p:x/></message>"));
     }
@@ -105,7 +108,10 @@ mod tests {
             "<x xmlns='urn:c:urn:bb' a='urn:a:'/>",
             "<x xmlns=' urn:bb'/>",
         ] {
-            assert!(!may_hold(&format!("<message>{inside}</message>")), "{inside}");
+            assert!(
+                !may_hold(&format!("<message>{inside}</message>")),
+                "{inside}"
+            );
         }
     }
 

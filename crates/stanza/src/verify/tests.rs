@@ -1,3 +1,5 @@
+use bytes::Bytes;
+
 use super::*;
 
 fn stanza(xml: &str) -> Stanza {

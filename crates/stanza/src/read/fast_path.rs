@@ -5,9 +5,12 @@
 
 use std::borrow::Cow;
 
+use super::content;
+use super::qname::QName;
+use super::rule::MAX_ATTRIBUTES;
 use super::scope::{Scope, Space};
-use super::tag::{self, Attribute, QName};
-use super::{MAX_ATTRIBUTES, chars, word};
+use super::tag::{self, Attribute};
+use crate::xml::swar;
 
 /// A start tag.
 pub(super) struct Tag<'a> {
@@ -117,13 +120,13 @@ pub(super) fn end_tag(text: &str, name: &str) -> Option<usize> {
 
 /// The text up to the next `<` or `&`, or all, of which more may follow then.
 pub(super) fn text(text: &str) -> Option<&str> {
-    let len = word::text_len(text.as_bytes());
+    let len = swar::text_len(text.as_bytes());
     let len = match text.as_bytes().get(len) {
         None | Some(b'<' | b'&') => len,
         Some(_) => {
             let len = memchr::memchr2(b'<', b'&', text.as_bytes()).unwrap_or(text.len());
             text.get(..len)
-                .filter(|text| chars::plain_text(text))?
+                .filter(|text| content::plain_text(text))?
                 .len()
         }
     };
@@ -178,7 +181,7 @@ impl<'a> Rest<'a> {
         if !starts_name(*rest.first()?) {
             return None;
         }
-        self.pos += word::name_len(rest);
+        self.pos += swar::name_len(rest);
         Some(())
     }
 
@@ -206,6 +209,6 @@ fn starts_name(b: u8) -> bool {
 
 /// How many plain bytes stand before the quote; `None` if it is not here or something else comes first.
 fn value_len(bytes: &[u8], quote: u8) -> Option<usize> {
-    let len = word::value_len(bytes, quote);
+    let len = swar::value_len(bytes, quote);
     (*bytes.get(len)? == quote).then_some(len)
 }

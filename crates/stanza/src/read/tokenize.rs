@@ -3,7 +3,7 @@
 use memchr::{memchr, memchr2, memmem};
 use quick_xml::parser::{ElementParser, Parser as _};
 
-use super::Rule;
+use super::rule::Rule;
 
 /// A piece of a document.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! How far the plain bytes go. Most are looked at eight at a time: a mark is the highest bit of a byte.
+//! How far plain bytes go, eight at a time in one register (SWAR): the highest bit of a byte marks it.
 
 const ONES: u64 = u64::from_ne_bytes([1; 8]);
 const HIGH: u64 = ONES << 7;
@@ -14,7 +14,7 @@ pub(crate) fn value_len(bytes: &[u8], quote: u8) -> usize {
 
 /// How many bytes of text stand before the first that is `<`, `&`, `]`, a control, or not ASCII.
 #[inline]
-pub(super) fn text_len(bytes: &[u8]) -> usize {
+pub(crate) fn text_len(bytes: &[u8]) -> usize {
     let marks = |word| odd(word) | is(word, b'<') | is(word, b'&') | is(word, b']');
     let ends = |b| matches!(b, b'<' | b'&' | b']');
     let Some((head, rest)) = bytes.split_first_chunk::<BLOCK>() else {
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn names_end_at_what_is_no_name_character() {
         everywhere(name_len, |b| {
-            !(b.is_ascii() && crate::name::continues_name(char::from(b)))
+            !(b.is_ascii() && super::super::names::continues_name(char::from(b)))
         });
     }
 }

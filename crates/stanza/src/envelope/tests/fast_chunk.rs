@@ -4,8 +4,7 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::envelope::quick;
-use crate::{Envelope, Familiar, ns};
+use crate::{AddressCache, Envelope, ns};
 
 const CHUNK: &str = "<iq xmlns='jabber:client' from='romeo@montague.example/orchard' to='juliet@capulet.example/balcony' \
      id='q1' type='set'><data xmlns='http://jabber.org/protocol/ibb' seq='0' sid='s'>QUJD</data></iq>";
@@ -14,7 +13,7 @@ const OTHERS: &str = "<iq from='a@b/c' to='a@B/c d' id='q1' type='result'/>";
 const RESULT: &str = "<iq from='romeo@montague.example/orchard' id='q1' type='result'/>";
 
 fn quick(document: &str) -> Option<Envelope> {
-    quick::read(document.as_bytes(), &mut Familiar::default())
+    Envelope::read_fast(document.as_bytes(), &mut AddressCache::default())
 }
 
 /// Read in one pass, if at all, then as the strict reader does, whatever was read before.
@@ -22,11 +21,11 @@ fn agrees(document: &[u8]) -> Result<(), TestCaseError> {
     let frame = Bytes::copy_from_slice(document);
     let text = String::from_utf8_lossy(document);
     let strict = Envelope::read_strictly(&frame);
-    let alone = quick::read(&frame, &mut Familiar::default());
+    let alone = Envelope::read_fast(&frame, &mut AddressCache::default());
     for before in [CHUNK, RESULT, OTHERS, &text] {
-        let mut familiar = Familiar::default();
-        quick::read(before.as_bytes(), &mut familiar);
-        let after = quick::read(&frame, &mut familiar);
+        let mut cache = AddressCache::default();
+        Envelope::read_fast(before.as_bytes(), &mut cache);
+        let after = Envelope::read_fast(&frame, &mut cache);
         prop_assert_eq!(&after, &alone, "{}", text);
     }
     if let Some(envelope) = alone {
@@ -104,10 +103,10 @@ fn the_stanzas_of_a_bytestream_are_read_in_one_pass() {
 
 #[test]
 fn addresses_of_the_stanza_before_are_not_taken_for_others() {
-    let mut familiar = Familiar::default();
+    let mut cache = AddressCache::default();
     let mut from = |document: &str| {
         let frame = Bytes::copy_from_slice(document.as_bytes());
-        let envelope = Envelope::read_familiar(&frame, &mut familiar).unwrap();
+        let envelope = Envelope::read_cached(&frame, &mut cache).unwrap();
         (
             envelope.from.map(|from| from.to_string()),
             envelope.to.map(|to| to.to_string()),
@@ -134,7 +133,7 @@ fn addresses_of_the_stanza_before_are_not_taken_for_others() {
     assert_eq!(from(CHUNK), (some(romeo), some(juliet)));
     // An error is no answer of the address before.
     let wrong = Bytes::from(RESULT.replace(romeo, "@"));
-    assert!(Envelope::read_familiar(&wrong, &mut familiar).is_err());
+    assert!(Envelope::read_cached(&wrong, &mut cache).is_err());
 }
 
 /// The pieces that the two consist of, and others that could stand there.

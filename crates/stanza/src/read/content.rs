@@ -1,17 +1,13 @@
-//! Characters, references, line ends and white space.
+//! What stands between tags and in values: characters, references, line ends.
 
 use std::borrow::Cow;
 
-use super::{ReadError, Rule};
-use crate::write::is_carried;
+use super::rule::{ReadError, Rule};
+use crate::xml::chars::is_carried;
+use crate::xml::names::is_ncname;
 
 /// Most digits of a character reference, leading zeros counted. The largest character has seven; rxml takes eight.
 const MAX_DIGITS: usize = 8;
-
-/// White space of XML (XML 1.0 §2.3, production 3).
-pub(super) fn is_white_space(b: u8) -> bool {
-    matches!(b, b' ' | b'\t' | b'\r' | b'\n')
-}
 
 /// Checks the encoding.
 pub(super) fn utf8(raw: &[u8], at: usize) -> Result<&str, ReadError> {
@@ -141,7 +137,7 @@ pub(super) fn reference(raw: &str, at: usize) -> Result<Cow<'static, str>, ReadE
                 "gt" => Ok(Cow::Borrowed(">")),
                 "apos" => Ok(Cow::Borrowed("'")),
                 "quot" => Ok(Cow::Borrowed("\"")),
-                _ if crate::name::is_ncname(name) => fail(Rule::Entity),
+                _ if is_ncname(name) => fail(Rule::Entity),
                 _ => fail(Rule::Reference),
             };
         }

@@ -3,18 +3,33 @@
 //! Nothing is refused here. Whatever is not written as nearly everybody writes it is `None`, and read again by
 //! the strict reader; so whatever is accepted here must be accepted there, as the same.
 
-use super::{Content, Envelope, Familiar};
 use crate::address::Address;
 use crate::base64::{self, Whitespace};
 use crate::ibb::{self, Data, Seq, Sid};
 use crate::ns;
-use crate::payload::Payload;
-use crate::read::word;
+use crate::xml::swar;
 
 /// What stands behind the text of the chunk.
 const TAIL: &[u8] = b"</data></iq>";
 
-pub(super) fn read(frame: &[u8], known: &mut Familiar) -> Option<Envelope> {
+/// The addresses of the last stanza that was read, for [`Envelope::read_cached`](super::Envelope::read_cached): most stanzas of a
+/// bytestream have the same. One for each direction of a connection.
+#[derive(Clone, Debug, Default)]
+pub struct AddressCache {
+    from: Option<Address>,
+    to: Option<Address>,
+}
+
+/// One of the two.
+pub(super) struct Iq {
+    pub(super) from: Option<Address>,
+    pub(super) to: Option<Address>,
+    pub(super) id: String,
+    /// What is set, or the result that holds nothing.
+    pub(super) data: Option<Data>,
+}
+
+pub(super) fn read(frame: &[u8], known: &mut AddressCache) -> Option<Iq> {
     let mut rest = frame.strip_prefix(b"<iq")?;
     let [mut from, mut to, mut id, mut type_, mut declared] = [None; 5];
     let is_empty = loop {
@@ -37,16 +52,16 @@ pub(super) fn read(frame: &[u8], known: &mut Familiar) -> Option<Envelope> {
         return None;
     }
     let id = id.filter(|id| !id.is_empty())?;
-    let content = match type_? {
-        b"result" if is_empty => Content::Result(None),
-        b"set" if !is_empty => Content::Set(Payload::Data(data(rest)?)),
+    let data = match type_? {
+        b"result" if is_empty => None,
+        b"set" if !is_empty => Some(data(rest)?),
         _ => return None,
     };
-    Some(Envelope {
+    Some(Iq {
         from: address(from, &mut known.from)?,
         to: address(to, &mut known.to)?,
         id: str::from_utf8(id).ok()?.to_owned(),
-        content,
+        data,
     })
 }
 
@@ -81,7 +96,7 @@ fn once<'a>(place: &mut Option<&'a [u8]>, text: &'a [u8]) -> Option<&'a [u8]> {
     let [b'=', quote @ (b'\'' | b'"'), text @ ..] = text else {
         return None;
     };
-    let (value, rest) = text.split_at_checked(word::value_len(text, *quote))?;
+    let (value, rest) = text.split_at_checked(swar::value_len(text, *quote))?;
     let [end, rest @ ..] = rest else {
         return None;
     };

@@ -1,0 +1,91 @@
+//! Trees from what the reader finds.
+
+use std::mem;
+
+use super::tree::{Attr, Element};
+use crate::read::{ReadError, Reader, Rule, Token};
+
+/// From this length on a list of elements grows by a quarter.
+const MANY: usize = 1024;
+
+/// Makes room for one more in a list that a peer can make long. Vectors double, and a list that moves takes the old and the
+/// new place: three times of what it needs, which large entries are not worth.
+pub(crate) fn grow<T>(list: &mut Vec<T>) {
+    if list.len() == list.capacity() && list.len() >= MANY {
+        list.reserve_exact(list.len() / 4);
+    }
+}
+
+impl Element {
+    /// Reads a document of one element with nothing around it, not even white space.
+    ///
+    /// `inherited_ns` is the default namespace outside of it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever expat or rxml would refuse, what RFC 6120 §11.1 forbids, and more than
+    /// [`MAX_DEPTH`](crate::MAX_DEPTH), [`MAX_ATTRIBUTES`](crate::MAX_ATTRIBUTES), [`MAX_IN_SCOPE`](crate::MAX_IN_SCOPE) and
+    /// [`MAX_NAMESPACE`](crate::MAX_NAMESPACE) allow. The document is untrusted; the error holds nothing of it.
+    pub fn read(document: &[u8], inherited_ns: &str) -> Result<Self, ReadError> {
+        let mut reader = Reader::new(document, inherited_ns);
+        // A document that ends before its element is an error of the reader.
+        let root = match reader.next()? {
+            Token::Start => Self::read_started(&mut reader)?,
+            Token::Text(_) | Token::End | Token::Eof => {
+                return Err(reader.error(Rule::NoElement));
+            }
+        };
+        reader.finish()?;
+        Ok(root)
+    }
+
+    /// Reads the rest of an element of which [`Token::Start`] was just returned.
+    pub(crate) fn read_started(reader: &mut Reader<'_>) -> Result<Self, ReadError> {
+        let mut open = Vec::new();
+        let mut current = started(reader);
+        loop {
+            match reader.next()? {
+                Token::Start => open.push(mem::replace(&mut current, started(reader))),
+                Token::Text(text) => current.push_text(&text),
+                Token::End | Token::Eof => match open.pop() {
+                    Some(parent) => {
+                        let done = mem::replace(&mut current, parent);
+                        current.children.push(done.into());
+                    }
+                    None => return Ok(current),
+                },
+            }
+        }
+    }
+
+    /// Reads the elements of a fragment, without the text between them.
+    pub(crate) fn read_all(reader: &mut Reader<'_>) -> Result<Vec<Self>, ReadError> {
+        let mut elements = Vec::new();
+        loop {
+            match reader.next()? {
+                Token::Start => {
+                    grow(&mut elements);
+                    elements.push(Self::read_started(reader)?);
+                }
+                Token::Text(_) => {}
+                Token::End | Token::Eof => return Ok(elements),
+            }
+        }
+    }
+}
+
+/// The element that just began, without children.
+fn started(reader: &mut Reader<'_>) -> Element {
+    let attrs = reader.take_attributes_with_ns();
+    let attrs = attrs.map(|(ns, attribute)| Attr {
+        ns,
+        name: attribute.name.local().into(),
+        value: attribute.value.into_owned(),
+    });
+    Element {
+        attrs: attrs.collect(),
+        name: reader.name().into(),
+        ns: reader.shared_ns(),
+        children: Vec::new(),
+    }
+}

@@ -1,0 +1,188 @@
+//! The types of a tree.
+
+use std::fmt;
+
+use crate::name::{Name, Namespace};
+
+/// An element with its name, namespace, attributes and children.
+///
+/// A tree that was read holds neither two texts in a row nor an empty one. Debug output shows the
+/// shape and not the contents, which may be secret.
+///
+/// ```
+/// use xtls_stanza::Element;
+///
+/// let body = Element::read(b"<body xml:lang='en'>a &lt; b</body>", "jabber:client")?;
+/// assert!(body.is("body", "jabber:client"));
+/// assert_eq!(body.text(), "a < b");
+///
+/// let mut out = Vec::new();
+/// body.write("", &mut out);
+/// assert_eq!(out, b"<body xmlns='jabber:client' xml:lang='en'>a &lt; b</body>");
+/// # Ok::<(), xtls_stanza::ReadError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Element {
+    /// The name without a prefix.
+    pub name: Name,
+    /// The namespace; empty for none.
+    pub ns: Namespace,
+    /// The attributes in order, declarations of namespaces not among them.
+    pub attrs: Vec<Attr>,
+    /// The children in order.
+    pub children: Vec<Node>,
+}
+
+/// An attribute of an [`Element`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct Attr {
+    /// The namespace, which only attributes with a prefix have.
+    pub ns: Option<Namespace>,
+    /// The name without a prefix.
+    pub name: Name,
+    /// The value, normalised and with references resolved.
+    pub value: String,
+}
+
+/// A child of an [`Element`].
+#[derive(Clone, PartialEq, Eq)]
+pub enum Node {
+    /// An element, in a place of its own: a list of nodes may be long, and most of its memory is then what it grows by.
+    Element(Box<Element>),
+    /// Text, with references resolved.
+    Text(String),
+}
+
+impl Element {
+    /// An element without attributes and children.
+    pub fn new(name: impl Into<Name>, ns: impl Into<Namespace>) -> Self {
+        Self {
+            name: name.into(),
+            ns: ns.into(),
+            attrs: Vec::new(),
+            children: Vec::new(),
+        }
+    }
+
+    /// Whether it has this name and namespace.
+    pub fn is(&self, name: &str, ns: &str) -> bool {
+        self.name == name && self.ns == ns
+    }
+
+    /// The value of the attribute with this name and no namespace.
+    pub fn attr(&self, name: &str) -> Option<&str> {
+        self.attrs
+            .iter()
+            .find(|a| a.ns.is_none() && a.name == name)
+            .map(|a| a.value.as_str())
+    }
+
+    /// The first child element with this name and namespace.
+    pub fn child(&self, name: &str, ns: &str) -> Option<&Self> {
+        self.elements().find(|e| e.is(name, ns))
+    }
+
+    /// The child elements in order.
+    pub fn elements(&self) -> impl Iterator<Item = &Self> {
+        self.children.iter().filter_map(|node| match node {
+            Node::Element(element) => Some(&**element),
+            Node::Text(_) => None,
+        })
+    }
+
+    /// The child elements in order, without a copy.
+    pub(crate) fn into_elements(self) -> Vec<Self> {
+        // Counted, because a list that grows takes more for a while than what it ends with.
+        let mut elements = Vec::with_capacity(self.elements().count());
+        for node in self.children {
+            match node {
+                Node::Element(element) => elements.push(*element),
+                Node::Text(_) => {}
+            }
+        }
+        elements
+    }
+
+    /// The text directly inside, joined.
+    pub fn text(&self) -> String {
+        let texts = self.children.iter().filter_map(|node| match node {
+            Node::Text(text) => Some(text.as_str()),
+            Node::Element(_) => None,
+        });
+        texts.collect()
+    }
+
+    /// The same with this attribute, which replaces one of the same name.
+    #[must_use]
+    pub fn with_attr(mut self, name: impl Into<Name>, value: impl Into<String>) -> Self {
+        let (name, value) = (name.into(), value.into());
+        match self
+            .attrs
+            .iter_mut()
+            .find(|a| a.ns.is_none() && a.name == name)
+        {
+            Some(attr) => attr.value = value,
+            None => self.attrs.push(Attr {
+                ns: None,
+                name,
+                value,
+            }),
+        }
+        self
+    }
+
+    /// The same with one more child element.
+    #[must_use]
+    pub fn with_child(mut self, child: Self) -> Self {
+        self.children.push(child.into());
+        self
+    }
+
+    /// The same with more text.
+    #[must_use]
+    pub fn with_text(mut self, text: impl Into<String>) -> Self {
+        self.push_text(&text.into());
+        self
+    }
+
+    pub(crate) fn push_text(&mut self, text: &str) {
+        match self.children.last_mut() {
+            _ if text.is_empty() => {}
+            Some(Node::Text(last)) => last.push_str(text),
+            Some(Node::Element(_)) | None => self.children.push(Node::Text(text.to_owned())),
+        }
+    }
+}
+
+impl From<Element> for Node {
+    fn from(element: Element) -> Self {
+        Self::Element(Box::new(element))
+    }
+}
+
+impl fmt::Debug for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{} xmlns={:?}", self.name.escape_debug(), self.ns)?;
+        f.debug_list().entries(&self.attrs).finish()?;
+        f.write_str(">")?;
+        f.debug_list().entries(&self.children).finish()
+    }
+}
+
+impl fmt::Debug for Attr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(ns) = &self.ns {
+            write!(f, "{{{}}}", ns.escape_debug())?;
+        }
+        write!(f, "{}={} bytes", self.name.escape_debug(), self.value.len())
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Element(element) => element.fmt(f),
+            Self::Text(text) => write!(f, "{} bytes", text.len()),
+        }
+    }
+}
