@@ -25,7 +25,8 @@ pub(crate) fn text_len(bytes: &[u8]) -> usize {
         return len;
     }
     // Long texts in blocks without a branch inside, which compilers turn into vectors.
-    let special = |b: u8| (b < 0x20) | (b > 0x7F) | (b == b'<') | (b == b'&') | (b == b']');
+    // The first comparison is that of `odd`: what is below 0x20 wraps around.
+    let special = |b: u8| (b.wrapping_sub(0x20) >= 0x60) | (b == b'<') | (b == b'&') | (b == b']');
     let is_plain = |block: &&[u8; BLOCK]| !block.iter().fold(false, |any, &b| any | special(b));
     let (blocks, _) = rest.as_chunks::<BLOCK>();
     let plain = BLOCK * (1 + blocks.iter().take_while(is_plain).count());
