@@ -18,6 +18,7 @@ mod inside;
 mod judging;
 mod limits;
 mod living;
+mod recording;
 mod refusing;
 mod support;
 mod timing;
