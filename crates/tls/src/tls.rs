@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::{
     alert::Alert,
     checks::Checks,
-    config::{Config, Expect, MAX_RECORD, Role},
+    config::{Config, Expect, MAX_RECORD, RECORD_OVERHEAD, Role},
     error::{ConfigError, ExportError, TlsError, WriteError},
     idle::Idle,
     memory::{ALERT, PROTECTED, Queue, Waiting, last_record},
@@ -48,6 +48,8 @@ pub struct Tls {
     checks: Checks,
     max_record: usize,
     max_pending: usize,
+    /// Plaintext whose record is still open for more.
+    unsealed: Vec<u8>,
     /// Wire bytes that were not polled yet.
     out: BytesMut,
     peer: Option<PeerKey>,
@@ -87,6 +89,7 @@ impl Tls {
             checks,
             max_record: MAX_RECORD,
             max_pending: config.max_pending,
+            unsealed: Vec::new(),
             out: BytesMut::new(),
             peer: None,
             failure: None,
@@ -101,13 +104,44 @@ impl Tls {
 
     /// Encrypts `plain` for the peer: all of it, or nothing.
     ///
-    /// Records hold at most [`set_max_record`](Self::set_max_record) bytes, and two writes never share one. A client may
-    /// write right after the `handle_wire` that finished its handshake: its last flight and this data are then polled
+    /// Records hold at most [`set_max_record`](Self::set_max_record) bytes, and two of these writes never share one. A client
+    /// may write right after the `handle_wire` that finished its handshake: its last flight and this data are then polled
     /// together.
     ///
     /// # Errors
     /// The caller's only: too early, too late, or more than [`room`](Self::room).
     pub fn write(&mut self, plain: &[u8]) -> Result<(), WriteError> {
+        self.seal();
+        if self.may_write(plain.len())? {
+            self.encrypt(plain);
+        }
+        Ok(())
+    }
+
+    /// As [`write`](Self::write), but small writes of this kind share records for as long as nothing else is called: one that
+    /// is polled before the next is written has a record of its own.
+    ///
+    /// # Errors
+    /// As those of [`write`](Self::write).
+    pub fn write_shared(&mut self, plain: &[u8]) -> Result<(), WriteError> {
+        if plain.len() > self.max_record.saturating_sub(self.unsealed.len()) {
+            self.seal();
+        }
+        if plain.len() > self.max_record {
+            return self.write(plain);
+        }
+        if self.may_write(plain.len())? {
+            if !self.unsealed.is_empty() {
+                // A second one is seldom the last one.
+                self.unsealed.reserve(self.max_record - self.unsealed.len());
+            }
+            self.unsealed.extend_from_slice(plain);
+        }
+        Ok(())
+    }
+
+    /// Whether a write of so many bytes is one.
+    fn may_write(&mut self, len: usize) -> Result<bool, WriteError> {
         if self.failure.is_some() {
             return Err(WriteError::Failed);
         }
@@ -117,44 +151,54 @@ impl Tls {
         if self.peer.is_none() {
             return Err(WriteError::Handshaking);
         }
-        if plain.len() > self.room() {
+        if len > self.room() {
             return Err(WriteError::Full { room: self.room() });
         }
-        if plain.is_empty() {
-            return Ok(());
-        }
-        let Some(connection) = &mut self.connection else {
-            return Err(WriteError::Failed);
-        };
-        if std::mem::take(&mut self.rekey) {
+        let connection = self.connection.as_mut().ok_or(WriteError::Failed)?;
+        if len > 0 && std::mem::take(&mut self.rekey) {
             connection
                 .refresh_traffic_keys()
                 .map_err(|_| WriteError::Failed)?;
         }
+        Ok(len > 0)
+    }
+
+    /// Closes the record that is still open for more.
+    fn seal(&mut self) {
+        if !self.unsealed.is_empty() {
+            // An idle connection holds no memory for it.
+            let plain = std::mem::take(&mut self.unsealed);
+            self.encrypt(&plain);
+        }
+    }
+
+    fn encrypt(&mut self, plain: &[u8]) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
         if plain.len() >= BULK {
             // More of it follows until the queue is full: growing for each would copy what is there.
             self.out.reserve(AHEAD.saturating_sub(self.out.len()));
         }
         for record in plain.chunks(self.max_record) {
-            connection
-                .writer()
-                .write_all(record)
-                .map_err(|_| WriteError::Failed)?;
+            // rustls keeps all of it: it has no limit of its own here.
+            let kept = connection.writer().write_all(record);
+            debug_assert!(kept.is_ok(), "{kept:?}");
         }
         self.collect();
-        Ok(())
     }
 
     /// How many bytes [`write`](Self::write) takes now: [`Config::max_pending`] less what was not polled yet.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.max_pending.saturating_sub(self.out.len())
+        self.max_pending.saturating_sub(self.wire_pending())
     }
 
     /// Changes the most plaintext bytes in a record, from the next write on: [`Config::max_record`] at most.
     ///
     /// A record of `n` bytes takes `n +` [`RECORD_OVERHEAD`](crate::RECORD_OVERHEAD) on the wire.
     pub fn set_max_record(&mut self, bytes: usize) {
+        self.seal();
         self.max_record = bytes.clamp(1, MAX_RECORD);
     }
 
@@ -162,6 +206,7 @@ impl Tls {
     ///
     /// After a failure these are the last words: data written before it, then the alert that tells the peer.
     pub fn poll_wire(&mut self, max: usize) -> Option<Bytes> {
+        self.seal();
         let len = self.out.len().min(max);
         if len == 0 {
             return None;
@@ -173,7 +218,7 @@ impl Tls {
         Some(self.out.split_to(len).freeze())
     }
 
-    /// What [`poll_wire`](Self::poll_wire) has to give, without taking it.
+    /// What [`poll_wire`](Self::poll_wire) has to give, without taking it, as far as its records are closed.
     #[must_use]
     pub fn peek_wire(&self) -> &[u8] {
         &self.out
@@ -182,7 +227,10 @@ impl Tls {
     /// How many bytes [`poll_wire`](Self::poll_wire) has to give.
     #[must_use]
     pub fn wire_pending(&self) -> usize {
-        self.out.len()
+        match self.unsealed.len() {
+            0 => self.out.len(),
+            open => self.out.len() + open + RECORD_OVERHEAD,
+        }
     }
 
     /// Ends our direction with `close_notify` (RFC 8446 §6.1); the peer's goes on until it does the same.
@@ -192,6 +240,7 @@ impl Tls {
         if self.closed || self.failure.is_some() {
             return;
         }
+        self.seal();
         self.closed = true;
         if self.peer.is_none() {
             self.cancel();
@@ -394,7 +443,7 @@ impl fmt::Debug for Tls {
             .field("failure", &self.failure)
             .field("closed", &self.closed)
             .field("peer_closed", &self.peer_closed)
-            .field("wire_pending", &self.out.len())
+            .field("wire_pending", &self.wire_pending())
             .finish_non_exhaustive()
     }
 }

@@ -9,11 +9,13 @@ impl Tls {
     /// The peer's keys are renewed when it writes next. Seldom is enough: GnuTLS ends a connection on more than 8 updates
     /// a second, those that it asked for included.
     pub fn refresh_keys(&mut self) {
+        self.seal();
         self.rekey = true;
     }
 
     /// Renews them at once, as a sign of life that is no data: a peer on rustls takes 32 such in a row.
     pub fn show_life(&mut self) {
+        self.seal();
         let ready = self.peer.is_some() && !self.closed && self.failure.is_none();
         if let Some(connection) = self.connection.as_mut().filter(|_| ready) {
             // Of a connection that is over it is no news.

@@ -30,6 +30,7 @@ impl Tls {
 
     /// The last record of this connection says `alert`, behind all that was written. After our close_notify nothing does.
     pub(super) fn last_word(&mut self, alert: Alert) {
+        self.seal();
         self.collect();
         let connection = self.connection.take().filter(|_| !self.closed);
         let last = connection.and_then(|connection| reject::last_word(connection, alert));

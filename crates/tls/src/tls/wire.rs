@@ -16,6 +16,7 @@ impl Tls {
     /// `plain` grows by at most the length of `wire` (plus what was held back of an unfinished record: under 17 KiB). Bytes
     /// after the peer's `close_notify` (RFC 8446 §6.1) and after a failure are dropped.
     pub fn handle_wire(&mut self, mut wire: &[u8], plain: &mut BytesMut) {
+        self.seal();
         // rustls makes its buffer longer by a whole read each time. With the odd bytes first, it ends where the wire does.
         let mut odd = Some(wire.len() % RUSTLS_READ).filter(|odd| *odd > 0);
         while !wire.is_empty() && self.failure.is_none() && !self.peer_closed {

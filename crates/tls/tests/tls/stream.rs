@@ -49,6 +49,70 @@ fn each_write_is_a_record_of_its_own() {
 }
 
 #[test]
+fn shared_writes_share_a_record_until_something_else_is_called() {
+    let (mut alice, mut bob) = connected();
+    alice.tls.write_shared(b"one").unwrap();
+    assert_eq!(alice.tls.wire_pending(), 3 + RECORD_OVERHEAD);
+    alice.tls.write_shared(b"").unwrap();
+    alice.tls.write_shared(b"three").unwrap();
+    assert_eq!(alice.tls.wire_pending(), 8 + RECORD_OVERHEAD);
+    let mut wire = alice.take();
+    assert_eq!(records(&wire), [(23, 8 + 17)]);
+    // Polled in between, and before something that has a record of its own.
+    alice.tls.write_shared(b"four").unwrap();
+    wire.extend(alice.take());
+    alice.tls.write_shared(b"five").unwrap();
+    alice.tls.write(b"six").unwrap();
+    alice.tls.write_shared(b"seven").unwrap();
+    let rest = alice.take();
+    assert_eq!(records(&rest), [(23, 4 + 17), (23, 3 + 17), (23, 5 + 17)]);
+    wire.extend(rest);
+    bob.feed(&wire);
+    assert_eq!(&bob.plain[..], b"onethreefourfivesixseven");
+}
+
+#[test]
+fn a_shared_record_is_never_longer_than_a_record() {
+    let (mut alice, mut bob) = connected();
+    for len in [10_000, 6384, 1, 16_384, 20_000] {
+        alice.tls.write_shared(&vec![7; len]).unwrap();
+    }
+    let wire = alice.take();
+    let lengths = [16_384, 1, 16_384, 16_384, 3616];
+    assert_eq!(records(&wire), lengths.map(|len| (23, len + 17)));
+    bob.feed(&wire);
+    assert_eq!(bob.plain.len(), 52_769);
+}
+
+#[test]
+fn a_shared_write_goes_out_before_whatever_ends_the_connection() {
+    for end in [Tls::close, Tls::reject] {
+        let (mut alice, mut bob) = connected();
+        alice.tls.write_shared(b"last words").unwrap();
+        end(&mut alice.tls);
+        let wire = alice.take();
+        assert_eq!(records(&wire).len(), 2);
+        bob.feed(&wire);
+        assert_eq!(&bob.plain[..], b"last words");
+        assert!(alice.tls.write_shared(b"more").is_err());
+    }
+}
+
+#[test]
+fn shared_writes_count_for_the_limit() {
+    let (mut alice, _bob) = connected();
+    let room = alice.tls.room();
+    alice.tls.write_shared(b"12345").unwrap();
+    assert_eq!(alice.tls.room(), room - 5 - RECORD_OVERHEAD);
+    let much = vec![1; room];
+    assert!(matches!(
+        alice.tls.write_shared(&much),
+        Err(WriteError::Full { .. })
+    ));
+    assert_eq!(records(&alice.take()), [(23, 5 + 17)]);
+}
+
+#[test]
 fn records_follow_the_size_that_is_set() {
     let (mut alice, mut bob) = connected();
     alice.tls.set_max_record(4096 - RECORD_OVERHEAD);
