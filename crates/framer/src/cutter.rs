@@ -159,6 +159,22 @@ fn leading_whitespace(bytes: &[u8]) -> usize {
 }
 
 /// The first byte that begins no UTF-8 character.
+/// Whether `bytes` are one stanza and nothing else, as a [`Cutter`] of any length and the [default](Limits) depth would see
+/// it. For what is about to be sent; what was received is cut, never asked about.
+///
+/// ```
+/// assert!(xtls_framer::is_one(b"<message><body/></message>"));
+/// assert!(!xtls_framer::is_one(b"<message/><presence/>"));
+/// assert!(!xtls_framer::is_one(b"<message><body></message>"));
+/// ```
+#[must_use]
+pub fn is_one(bytes: &[u8]) -> bool {
+    let scanned = Scanner::new().scan(bytes, Limits::default().max_depth);
+    bytes.first() == Some(&b'<')
+        && scanned.is_ok_and(|len| len == Some(bytes.len()))
+        && not_utf8(bytes).is_none()
+}
+
 fn not_utf8(bytes: &[u8]) -> Option<usize> {
     if is_ascii(bytes) {
         return None;

@@ -57,7 +57,7 @@ mod tests;
 
 #[cfg(feature = "codec")]
 pub use codec::FrameDecoder;
-pub use cutter::Cutter;
+pub use cutter::{Cutter, is_one};
 pub use error::{FrameError, Restricted};
 pub use frame::Frame;
 pub use framer::Framer;

@@ -4,6 +4,9 @@
 //! in the ordinary dispatcher would hand the peer the server's authority. Therefore every stanza leaves here stamped
 //! with the addresses of the binding, or it does not leave.
 
+use std::borrow::Cow;
+
+use memchr::memmem;
 use xtls_stanza::{Address, Condition, Element, ErrorType, Kind, Stanza, StanzaError, ns};
 
 use crate::Binding;
@@ -74,26 +77,36 @@ impl Violation {
 /// Takes the routing data off the top level of a stanza, and what is addressed to servers out of its children.
 ///
 /// Nested stanzas are never touched. `to` and `from` may be absent, or name the ends of this session.
-pub(crate) fn strip(stanza: &Stanza, binding: &Binding) -> Result<Stanza, SendError> {
+pub(crate) fn strip<'a>(
+    stanza: &'a Stanza,
+    binding: &Binding,
+) -> Result<Cow<'a, Stanza>, SendError> {
     truthful("to", stanza.to.as_ref(), &binding.peer)?;
     truthful("from", stanza.from.as_ref(), &binding.own)?;
-    let mut stripped = stanza.clone();
-    stripped.to = None;
-    stripped.from = None;
-    if suspicious(stanza) {
-        let mut reserved = None;
-        let wanted = |child: &Element| {
-            if of_sessions(child) {
-                reserved.get_or_insert_with(|| child.ns.to_string());
-            }
-            !for_servers(child)
-        };
-        stripped.retain(wanted).map_err(SendError::Xml)?;
-        if let Some(ns) = reserved {
-            return Err(SendError::Reserved(ns));
-        }
+    let addressed = stanza.to.is_some() || stanza.from.is_some();
+    if !addressed && is_plain(stanza) {
+        return Ok(Cow::Borrowed(stanza));
     }
-    Ok(stripped)
+    let mut stripped = Stanza {
+        to: None,
+        from: None,
+        ..stanza.clone()
+    };
+    if is_plain(stanza) {
+        return Ok(Cow::Owned(stripped));
+    }
+    let mut reserved = None;
+    let wanted = |child: &Element| {
+        if of_sessions(child) {
+            reserved.get_or_insert_with(|| child.ns.to_string());
+        }
+        !for_servers(child)
+    };
+    stripped.retain(wanted).map_err(SendError::Xml)?;
+    match reserved {
+        Some(ns) => Err(SendError::Reserved(ns)),
+        None => Ok(Cow::Owned(stripped)),
+    }
 }
 
 /// Puts the addresses of the binding on a stanza from the tunnel, and judges what it may be.
@@ -123,7 +136,7 @@ pub(crate) fn restore(mut stanza: Stanza, binding: &Binding) -> Result<Arrival, 
         stanza.kind == Kind::Iq && type_.is_some_and(|type_| types.contains(&type_))
     };
     let (request, failed) = (iq(&["get", "set"]), iq(&["error"]));
-    if !request && !suspicious(&stanza) {
+    if !request && is_plain(&stanza) {
         return Ok(Arrival::Deliver(stanza));
     }
     // The reader has already accepted the whole stanza, so its children read.
@@ -261,9 +274,9 @@ fn for_servers(child: &Element) -> bool {
     }
 }
 
-/// Whether the children have to be looked at one by one. A namespace can hide behind a reference or a prefix declared on
-/// the stanza, so both count as suspicious.
-fn suspicious(stanza: &Stanza) -> bool {
+/// Whether no child can be of interest here. A namespace of interest has to be declared: on the stanza, or by an attribute
+/// whose name nothing can hide. Its value can hide behind a reference.
+pub(crate) fn is_plain(stanza: &Stanza) -> bool {
     const NEEDLES: [&str; 6] = [
         "&",
         "urn:xmpp:",
@@ -272,13 +285,9 @@ fn suspicious(stanza: &Stanza) -> bool {
         "protocol/ibb",
         "protocol/address",
     ];
-    if stanza.children.is_empty() {
-        return false;
-    }
-    match std::str::from_utf8(&stanza.children) {
-        Ok(text) => !stanza.extra.is_empty() || NEEDLES.iter().any(|needle| text.contains(needle)),
-        Err(_) => true,
-    }
+    let has = |needle: &str| memmem::find(&stanza.children, needle.as_bytes()).is_some();
+    stanza.children.is_empty()
+        || (stanza.extra.is_empty() && (!has("xmlns") || !NEEDLES.into_iter().any(has)))
 }
 
 /// Refuses a request, in its own channel.

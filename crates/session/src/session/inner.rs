@@ -109,20 +109,22 @@ impl Session {
 
     fn arrive(&mut self, frame: Bytes) -> Option<Event> {
         self.traffic.read(frame.len());
-        let stanza = match Stanza::read(&frame) {
+        let stanza = match Stanza::try_from(frame) {
             Ok(stanza) => stanza,
             Err(error) => {
                 self.end(By::Us, Why::Xml(error));
                 return None;
             }
         };
-        if let Some(step) = Step::in_stanza(&stanza) {
-            self.on_step(&stanza, step);
-            return None;
-        }
-        if let Some(id) = finish::in_stanza(&stanza) {
-            let id = Box::from(id);
-            return self.on_finish(&stanza, id);
+        if !routing::is_plain(&stanza) {
+            if let Some(step) = Step::in_stanza(&stanza) {
+                self.on_step(&stanza, step);
+                return None;
+            }
+            if let Some(id) = finish::in_stanza(&stanza) {
+                let id = Box::from(id);
+                return self.on_finish(&stanza, id);
+            }
         }
         if self.is_finish_answer(&stanza) {
             self.on_finish_answer(&stanza);

@@ -1,7 +1,7 @@
 //! What goes into the tunnel.
 
-use bytes::{Bytes, BytesMut};
-use xtls_framer::{Cutter, Limits};
+use bytes::Bytes;
+use xtls_framer::is_one;
 use xtls_stanza::Stanza;
 use xtls_tls::{MAX_RECORD, RECORD_OVERHEAD, WriteError};
 
@@ -30,13 +30,9 @@ impl Session {
                 limit: self.config.max_stanza,
             });
         }
-        if self.config.padding > 1 {
-            let mut padded = Vec::from(xml);
-            self.pad(&mut padded);
-            xml = padded.into();
-        }
-        self.write_plain(&xml)?;
-        self.traffic.wrote(xml.len());
+        self.pad(&mut xml);
+        let written = self.tls.write_shared(&xml);
+        self.wrote(written, xml.len())?;
         self.asked(stanza);
         self.unconfirmed = self.unconfirmed.saturating_add(1);
         Ok(())
@@ -52,8 +48,8 @@ impl Session {
         }
         self.may_write()?;
         let taken = bytes.get(..self.room()).unwrap_or(bytes);
-        self.write_plain(taken)?;
-        self.traffic.wrote(taken.len());
+        let written = self.tls.write(taken);
+        self.wrote(written, taken.len())?;
         self.count_early(taken.len() as u64);
         Ok(taken.len())
     }
@@ -64,8 +60,8 @@ impl Session {
             return Err(SendError::Mode("stanzas, not bytes"));
         }
         self.may_speak()?;
-        self.write_plain(bytes)?;
-        self.traffic.wrote(bytes.len());
+        let written = self.tls.write(bytes);
+        self.wrote(written, bytes.len())?;
         self.count_early(bytes.len() as u64);
         Ok(())
     }
@@ -96,17 +92,19 @@ impl Session {
         Ok(())
     }
 
-    fn write_plain(&mut self, bytes: &[u8]) -> Result<(), SendError> {
-        match self.tls.write(bytes) {
+    /// What became of a write of so many bytes.
+    fn wrote(&mut self, written: Result<(), WriteError>, length: usize) -> Result<(), SendError> {
+        match written {
             Ok(()) => {
                 self.signs.wrote();
-                self.count(bytes.len());
+                self.count(length);
+                self.traffic.wrote(length);
                 Ok(())
             }
             // TLS holds nothing, and still this is too much at once.
             Err(WriteError::Full { room }) if self.tls.wire_pending() == 0 => {
                 Err(SendError::TooLong {
-                    length: bytes.len(),
+                    length,
                     limit: room,
                 })
             }
@@ -136,21 +134,13 @@ pub(super) fn fitting(wire: usize) -> usize {
 ///
 /// Only the borders are looked at, which costs little; whether the children are well-formed in between was for
 /// [`Stanza::read`] or [`Stanza::with_children`] to see.
-fn whole(stanza: &Stanza) -> Result<Bytes, SendError> {
+fn whole(stanza: &Stanza) -> Result<Vec<u8>, SendError> {
     let mut xml = Vec::with_capacity(stanza.children.len().saturating_add(256));
     stanza.write(&mut xml);
-    let mut rest = BytesMut::from(Bytes::from(xml));
-    let mut cutter = Cutter::new(Limits::default().max_len(usize::MAX));
-    if let Ok(Some(frame)) = cutter.cut(&mut rest)
-        && rest.is_empty()
-    {
-        return Ok(frame.into_bytes());
-    }
     // The strict reader refuses for the same reason and says it better.
-    let mut xml = Vec::new();
-    stanza.write(&mut xml);
-    let xml = Bytes::from(xml);
-    Stanza::read(&xml).map_err(SendError::Xml)?;
+    if !is_one(&xml) {
+        Stanza::read(&Bytes::copy_from_slice(&xml)).map_err(SendError::Xml)?;
+    }
     Ok(xml)
 }
 

@@ -116,7 +116,10 @@ impl Setup {
             Role::Client => (&IDENTITIES.0, self.seed),
             Role::Server => (&IDENTITIES.1, self.seed ^ 0x80),
         };
-        let crypto = seeded::provider(&default_provider(), [seed; 32]);
+        // The same first flight whatever features of rustls other crates ask for.
+        let mut base = rustls::crypto::CryptoProvider::clone(&default_provider());
+        base.cipher_suites.retain(|suite| suite.tls13().is_some());
+        let crypto = seeded::provider(&base, [seed; 32]);
         let time = Arc::new(rustls::time_provider::DefaultTimeProvider);
         xtls_tls::Config::new(identity.clone(), crypto, time).unwrap()
     }
