@@ -309,5 +309,4 @@ fn answer(request: &Stanza, type_: &str) -> Stanza {
 }
 
 #[cfg(test)]
-#[path = "routing_tests.rs"]
 mod tests;

@@ -1,36 +1,49 @@
 //! One conversation over one ordered byte stream.
 
-mod finish;
-mod inner;
-mod keys;
-mod life;
-mod probe;
+mod bytes;
+mod ends;
+mod inside;
+mod keepalive;
+mod key_use;
+mod phase;
 mod requests;
-mod sign;
-mod steps;
+mod stanzas;
+mod timer;
 mod traffic;
-mod trust;
-mod verify;
-mod write;
+mod verification;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
-use xtls_framer::{Cutter, Limits};
-use xtls_tls::Tls;
+use ::bytes::Bytes;
+use tracing::{debug, warn};
+use xtls_framer::is_one;
+use xtls_stanza::verify::{Reason, Step};
+use xtls_stanza::{PayloadError, Stanza, finish};
+use xtls_tls::trust::TrustError;
+use xtls_tls::{
+    Fingerprint, MAX_RECORD, RECORD_OVERHEAD, Role, Standing, Tls, TlsError, WriteError,
+};
+use zeroize::Zeroizing;
 
-use crate::event::{By, Close, Event, SendError, Why};
+use crate::event::{By, Close, Event, Introduction, JudgeError, Peer, SendError, Verdict, Why};
+use crate::routing::{self, Arrival};
+use crate::verify::{Broken, Compare, Run, VerifyError};
 use crate::{Binding, Config, Mode, Service};
 
-pub use finish::Carried;
-use finish::Finish;
-use keys::Keys;
-use probe::Probe;
-use sign::Signs;
-pub use traffic::Traffic;
-use verify::Verification;
+use self::bytes::Confirmation;
+pub use self::ends::Carried;
+use self::ends::{Ends, is_free_to_say};
+use self::inside::Inside;
+use self::keepalive::Keepalive;
+use self::key_use::KeyUse;
+use self::phase::Phase;
+use self::requests::Requests;
+use self::stanzas::{Responds, SMALL, is_small_ping};
+use self::timer::{Timer, Timers};
+pub use self::traffic::Traffic;
+use self::verification::{Effects, Limit, Verification};
 
 /// When a session next wants [`Session::handle_timeout`], and what for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,75 +63,48 @@ pub struct Session {
     binding: Binding,
     config: Arc<Config>,
     tls: Tls,
+    transport: Transport,
     phase: Phase,
     /// Until the peer has named one: the services that we take beside that of the binding.
     also: Vec<Service>,
-    /// Decrypted bytes that the application has not taken. Stanzas are cut off its front.
-    plain: BytesMut,
-    cutter: Cutter,
-    /// Whole stanzas that were cut off `plain`, and how many bytes they have.
-    ahead: VecDeque<Bytes>,
-    ahead_bytes: usize,
-    /// The responder has given a sign that it accepts our key.
-    accepted: bool,
+    inside: Inside,
+    ends: Ends,
+    /// An end that waits until what was received before it has been handed out.
+    end_after_reading: Option<Box<(By, Why)>>,
+    hurry: Hurry,
     verification: Verification,
+    requests: Requests,
+    keepalive: Keepalive,
+    key_use: KeyUse,
+    traffic: Traffic,
+    timers: Timers,
     /// The time as we were told last.
     now: Instant,
-    /// There is no whole stanza in `plain`, however long it is.
-    starved: bool,
     events: VecDeque<Event>,
-    writing: Direction,
-    reading: Direction,
-    /// Who sent its close_notify first.
-    first: Option<By>,
-    finish: Finish,
-    /// When [`close`](Self::close) stops waiting.
-    close_by: Option<Instant>,
-    /// The time of [`close`](Self::close) is over.
-    hasty: bool,
-    /// When an alert stops waiting for the transport.
-    last_words_by: Option<Instant>,
-    said_full: bool,
-    unconfirmed: u64,
-    /// An end that waits until what was received before it has been handed out.
-    last: Option<Box<(By, Why)>>,
-    /// Nothing goes to the transport any more, and nothing comes from it.
-    gone: bool,
-    keys: Keys,
-    probe: Probe,
-    signs: Signs,
-    /// The ids of our requests that wait for their answers.
-    pending: BTreeSet<Box<str>>,
-    traffic: Traffic,
+    writer: Writer,
 }
 
-#[derive(Debug, Clone, PartialEq)]
-enum Phase {
-    Handshaking {
-        since: Instant,
-        progress: Instant,
-    },
-    Judging {
-        until: Option<Instant>,
-        /// A code has spoken against the key, so that it is not accepted before it is verified.
-        doubted: bool,
-    },
-    /// While it is not confirmed, only steps of a verification have come, and `plain` holds a part of one at most.
-    Open {
-        confirmed: bool,
-    },
-    /// The end is decided; an alert may still be waiting for the transport.
-    Ending(Box<Close>),
-    Closed,
-}
-
+/// Whether bytes can go to the transport and come from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    Open,
-    /// `<finish/>` has passed: nothing but answers and signs of life follows.
-    Finished,
-    /// close_notify has passed.
-    Ended,
+enum Transport {
+    Up,
+    Gone,
+}
+
+/// What [`Session::close`] has led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hurry {
+    /// Its time is not over, if it was called.
+    InTime,
+    Over,
+}
+
+/// What the application waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    Ready,
+    /// It found the queue full, and waits for [`Event::Writable`].
+    Waiting,
 }
 
 impl Session {
@@ -128,44 +114,30 @@ impl Session {
     #[must_use]
     pub fn new(binding: Binding, tls: Tls, config: impl Into<Arc<Config>>, now: Instant) -> Self {
         let config = config.into();
-        let limits = Limits::default()
-            .max_len(config.max_stanza)
-            .max_depth(config.max_depth);
-        Self {
+        let inside = Inside::new(binding.service.mode(), &config);
+        let mut session = Self {
             binding,
             config,
             tls,
-            phase: Phase::Handshaking {
-                since: now,
-                progress: now,
-            },
+            transport: Transport::Up,
+            phase: Phase::Handshaking,
             also: Vec::new(),
-            plain: BytesMut::new(),
-            cutter: Cutter::new(limits),
-            ahead: VecDeque::new(),
-            ahead_bytes: 0,
-            accepted: false,
+            inside,
+            ends: Ends::default(),
+            end_after_reading: None,
+            hurry: Hurry::InTime,
             verification: Verification::default(),
-            now,
-            starved: false,
-            events: VecDeque::new(),
-            writing: Direction::Open,
-            reading: Direction::Open,
-            first: None,
-            finish: Finish::default(),
-            close_by: None,
-            hasty: false,
-            last_words_by: None,
-            said_full: false,
-            unconfirmed: 0,
-            last: None,
-            gone: false,
-            keys: Keys::default(),
-            probe: Probe::default(),
-            signs: Signs::default(),
-            pending: BTreeSet::new(),
+            requests: Requests::default(),
+            keepalive: Keepalive::default(),
+            key_use: KeyUse::default(),
             traffic: Traffic::default(),
-        }
+            timers: Timers::default(),
+            now,
+            events: VecDeque::new(),
+            writer: Writer::Ready,
+        };
+        session.begun(now);
+        session
     }
 
     /// A responder that takes other services too, as [`Binding::expect_one_of`] has told TLS. Which one it is, the
@@ -176,40 +148,59 @@ impl Session {
         self
     }
 
+    /// Sets this session's number among those of its owner, so that no two of their [runs](Run) have one name. Default 0.
+    #[must_use]
+    pub fn numbered(mut self, session: u64) -> Self {
+        self.verification.number(session);
+        self
+    }
+
     /// The context of this session.
     #[must_use]
     pub fn binding(&self) -> &Binding {
         &self.binding
     }
 
+    /// The transport stands only now, though the first flight was made earlier: the handshake's limits count from here.
+    pub fn begun(&mut self, now: Instant) {
+        if self.phase == Phase::Handshaking {
+            let (idle, total) = (self.config.handshake_idle, self.config.handshake_total);
+            self.timers.set(Timer::HandshakeIdle, now.checked_add(idle));
+            self.timers
+                .set(Timer::HandshakeTotal, now.checked_add(total));
+        }
+    }
+
+    // The wire.
+
     /// Takes bytes that the transport brought, in order. Never fails: the peer's faults come out as
     /// [`Event::Closed`], after its last words.
     pub fn handle_wire(&mut self, now: Instant, wire: &[u8]) {
-        let over = matches!(self.phase, Phase::Ending(_) | Phase::Closed);
-        if over || self.gone || self.last.is_some() || wire.is_empty() {
+        let ending = self.phase.is_over() || self.end_after_reading.is_some();
+        if ending || self.is_cut() || wire.is_empty() {
             return;
         }
         self.now = now;
-        let before = self.plain.len();
-        self.tls.handle_wire(wire, &mut self.plain);
-        self.starved = false;
-        if let Phase::Handshaking { progress, .. } = &mut self.phase {
-            *progress = now;
-        }
+        let plain = self.inside.buffer();
+        let before = plain.len();
+        self.tls.handle_wire(wire, plain);
+        let grown = plain.len() > before;
+        let idle = now.checked_add(self.config.handshake_idle);
+        self.timers.set(Timer::HandshakeIdle, idle);
         // New keys are no plaintext, and the only sign of life among bytes.
-        if self.plain.len() > before || self.binding.service.mode() == Mode::Bytes {
-            self.probe.heard(now);
+        if grown || self.inside.mode() == Mode::Bytes {
+            self.keepalive.on_sign(now, &self.config, &mut self.timers);
         }
-        self.signs.read();
         self.advance(now);
+        self.keepalive.on_read(self.inside.mode(), &mut self.timers);
         self.count(wire.len());
         self.look_ahead();
     }
 
     /// The transport has ended, whoever ended it. What was received before is still handed out.
     pub fn handle_wire_end(&mut self, _now: Instant) {
-        self.gone = true;
-        if matches!(self.phase, Phase::Ending(_) | Phase::Closed) {
+        self.transport = Transport::Gone;
+        if self.phase.is_over() {
             return;
         }
         self.tls.handle_wire_end();
@@ -224,62 +215,616 @@ impl Session {
     /// window then closes: that is the back-pressure. Handing events out and [`read`](Self::read) may change it.
     #[must_use]
     pub fn wants_wire(&self) -> bool {
-        // Bytes are handed out as they are, so that more than a record is of no use.
-        let most = match self.binding.service.mode() {
-            Mode::Bytes => self.config.backlog.min(xtls_tls::MAX_RECORD),
-            Mode::Stanzas => self.config.backlog,
-        };
-        let room = self.starved || self.plain.len() + self.ahead_bytes < most;
-        room && !self.gone && self.last.is_none()
+        let room = self.inside.wants_more(self.config.backlog);
+        room && !self.is_cut() && self.end_after_reading.is_none()
     }
 
     /// Bytes for the transport, at most `max` of them.
     pub fn poll_wire(&mut self, max: usize) -> Option<Bytes> {
-        if self.gone {
+        if self.is_cut() {
             return None;
         }
         let wire = self.tls.poll_wire(max);
         // At half of the queue, so that the application is not woken for every byte.
         let half = self.tls.wire_pending() <= self.config.queue / 2;
-        if self.said_full && half && wire.is_some() {
-            self.said_full = false;
-            let open = matches!(self.phase, Phase::Open { .. });
-            if open && self.writing == Direction::Open {
+        if self.writer == Writer::Waiting && half && wire.is_some() {
+            self.writer = Writer::Ready;
+            if self.phase.is_open() && self.ends.may_write() {
                 self.events.push_back(Event::Writable);
             }
         }
         wire
     }
 
-    /// What [`poll_wire`](Self::poll_wire) has to give, without taking it: a first flight that may travel ahead of the
-    /// transport, and must travel on it if nobody took it there.
+    /// What [`poll_wire`](Self::poll_wire) has to give before anything was sent, without taking it: a first flight that may
+    /// travel ahead of the transport, and must travel on it if nobody took it there.
     #[must_use]
     pub fn peek_wire(&self) -> &[u8] {
         self.tls.peek_wire()
     }
 
-    /// The transport stands only now, though the first flight was made earlier: the handshake's limits count from here.
-    pub fn begun(&mut self, now: Instant) {
-        if let Phase::Handshaking { since, progress } = &mut self.phase {
-            (*since, *progress) = (now, now);
+    /// Whether nothing goes to the transport any more, and nothing comes from it.
+    fn is_cut(&self) -> bool {
+        self.transport == Transport::Gone
+    }
+
+    /// Whether our close_notify has been handed to the transport, and so everything before it.
+    fn is_flushed(&self) -> bool {
+        self.ends.is_closed() && self.tls.wire_pending() == 0
+    }
+
+    // Time.
+
+    /// The next moment at which something runs out.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        let due = |timer: Timer| {
+            let at = self.due(timer)?;
+            let why = timer.name();
+            Some(Deadline { at, why })
+        };
+        let due = Timer::ALL.into_iter().filter_map(due);
+        due.min_by_key(|deadline| deadline.at)
+    }
+
+    /// Tells the time when a deadline has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        let is_due = |session: &Self, timer| session.due(timer).is_some_and(|at| at <= now);
+        if is_due(self, Timer::Verification) {
+            self.expire(Timer::Verification, now);
+        }
+        // One of the others a call: what it leads to may change what is due.
+        if let Some(timer) = Timer::ALL.into_iter().find(|timer| is_due(self, *timer)) {
+            self.expire(timer, now);
         }
     }
+
+    /// When a timer expires, if it counts as things stand.
+    fn due(&self, timer: Timer) -> Option<Instant> {
+        let open = self.phase.is_open();
+        let counts = match timer {
+            Timer::Verification => true,
+            Timer::HandshakeIdle | Timer::HandshakeTotal => {
+                self.phase == Phase::Handshaking && !planted!("handshake-without-timer")
+            }
+            Timer::Verdict => self.is_judging() && !self.verification.is_wanted(),
+            Timer::LastWords => matches!(self.phase, Phase::Ending(_)) && !self.is_cut(),
+            Timer::Close => open,
+            Timer::FinishAnswer => open && self.ends.awaits_answer(),
+            Timer::Confirmation => {
+                let verifying = self.timers.is_set(Timer::Verification);
+                self.phase == Phase::Ready && self.is_bound() && !verifying
+            }
+            Timer::Keys => open && !self.key_use.is_reported() && !self.ends.is_closed(),
+            Timer::SignOfLife => self.shows_life(),
+            Timer::Probe => self.probes(),
+        };
+        self.timers.get(timer).filter(|_| counts)
+    }
+
+    fn expire(&mut self, timer: Timer, now: Instant) {
+        match timer {
+            Timer::Verification => {
+                self.break_verification_off(Broken::Timeout, Some(Reason::Timeout));
+            }
+            Timer::HandshakeIdle | Timer::HandshakeTotal => {
+                self.end(By::Us, Why::HandshakeTimeout);
+            }
+            Timer::Verdict => self.end(By::Us, Why::JudgingTimeout),
+            Timer::LastWords => self.transport = Transport::Gone,
+            Timer::Close => self.close_expires(now),
+            Timer::FinishAnswer => {
+                self.shut();
+                self.advance(now);
+            }
+            Timer::Confirmation => self.end(By::Peer, Why::Unconfirmed),
+            Timer::Keys => self.keys_expired(Some(now)),
+            Timer::SignOfLife => self.show_life(now),
+            Timer::Probe => match self
+                .keepalive
+                .next_probe(now, &self.config, &mut self.timers)
+            {
+                Some(ping) => self.say(&ping),
+                None => self.end_after_reading(By::Transport, Why::Silent),
+            },
+        }
+    }
+
+    // Phases.
+
+    /// Follows what TLS has reached. One piece of wire may hold the end of the handshake, data and a fault, so each is
+    /// looked at in that order: the same wire means the same in any cutting.
+    fn advance(&mut self, now: Instant) {
+        if self.phase == Phase::Handshaking {
+            self.on_authenticated(now);
+        }
+        if self.phase.is_open() {
+            let mode = self.inside.mode();
+            self.keepalive
+                .begin(now, &self.config, mode, &mut self.timers);
+        }
+        self.take_verification_steps();
+        if self.phase == Phase::Ready && self.inside.is_confirmed() {
+            self.on_confirmed();
+        }
+        if self.tls.peer_closed() {
+            self.ends.on_close_notify();
+            if self.is_judging() {
+                self.break_verification_off(Broken::Ended, Some(Reason::Failed));
+            }
+            if self.is_unconfirmed() && self.is_bound() {
+                self.end(By::Peer, Why::Unconfirmed);
+            }
+        }
+        if let Inside::Bytes(bytes) = &self.inside
+            && self.phase == Phase::Established
+            && !bytes.is_empty()
+            && self.events.back() != Some(&Event::Readable)
+        {
+            self.events.push_back(Event::Readable);
+        }
+        if let Some(error) = self.tls.failure() {
+            let error = error.clone();
+            let alert = matches!(error, TlsError::Alert(_));
+            let by = if alert { By::Peer } else { By::Us };
+            self.limit_last_words(now);
+            self.end_after_reading(by, Why::Tls(error));
+        }
+    }
+
+    /// The peer has proven its key, if it has.
+    fn on_authenticated(&mut self, now: Instant) {
+        let Some(peer) = self.tls.peer() else { return };
+        let (standing, fingerprint) = (peer.standing, peer.fingerprint);
+        self.verification.begin(fingerprint);
+        self.settle_service();
+        // rustls accepts a handshake in which no name was selected, and an owner may have forgotten to require it.
+        if self.inside.mode() == Mode::Bytes && !self.is_bound() {
+            self.end(By::Us, Why::Tls(TlsError::Alpn));
+            self.transport = Transport::Gone;
+            return;
+        }
+        let doubt = match standing {
+            Standing::Pinned(_) => return self.open(now),
+            Standing::New if planted!("verdict-skipped") => return self.open(now),
+            Standing::New => None,
+            Standing::Doubted(doubt) => Some(doubt),
+        };
+        self.phase = Phase::Judging(standing);
+        let limit = now.checked_add(self.config.judging);
+        self.timers.set(Timer::Verdict, limit);
+        self.events.push_back(Event::Judge(Introduction {
+            peer: self.binding.peer.clone(),
+            fingerprint,
+            doubt,
+        }));
+    }
+
+    /// Of the services that we take, the peer has named one; a peer that knows the letter only gets stanzas.
+    fn settle_service(&mut self) {
+        let also = std::mem::take(&mut self.also);
+        if self.is_bound() {
+            return;
+        }
+        let alpn = self.tls.alpn();
+        let named = also.into_iter().find(|service| match alpn {
+            Some(name) => name == self.binding.alpn_of(service),
+            None => self.inside.mode() == Mode::Bytes && service.mode() == Mode::Stanzas,
+        });
+        if let Some(service) = named {
+            self.inside.change(service.mode(), &self.config);
+            self.binding.service = service;
+        }
+    }
+
+    /// Whether both ends have named exactly this context.
+    fn is_bound(&self) -> bool {
+        let alpn = self.tls.alpn();
+        alpn.is_some_and(|name| name == self.binding.alpn())
+    }
+
+    /// Our own verdict is given.
+    fn open(&mut self, now: Instant) {
+        self.timers
+            .set(Timer::Keys, now.checked_add(self.config.key_age));
+        match self.binding.role {
+            Role::Server => {
+                // The confirmation: one space, legal between stanzas, after our verdict on the client and never before.
+                // A connection that has failed meanwhile takes none, and the failure is what counts then.
+                let confirmation: &[u8] = if planted!("confirmation-skipped") {
+                    b""
+                } else {
+                    b" "
+                };
+                if self.tls.write(confirmation).is_err() && self.tls.failure().is_none() {
+                    self.end(By::Us, Why::Aborted);
+                    return;
+                }
+                self.establish();
+            }
+            Role::Client => {
+                self.phase = Phase::Ready;
+                let limit = now.checked_add(self.config.confirming);
+                self.timers.set(Timer::Confirmation, limit);
+                self.events.push_back(Event::Ready);
+                if planted!("confirmed-by-itself") {
+                    self.on_confirmed();
+                }
+            }
+        }
+    }
+
+    /// The first application byte has come: the responder has accepted our key.
+    fn on_confirmed(&mut self) {
+        if let Inside::Bytes(bytes) = &mut self.inside {
+            match bytes.take_confirmation() {
+                Confirmation::Given => drop(self.ends.forget_unconfirmed()),
+                Confirmation::Missing => return,
+                Confirmation::Wrong(other) => {
+                    return self.end(By::Us, Why::Confirmation(other));
+                }
+            }
+        }
+        self.establish();
+    }
+
+    fn establish(&mut self) {
+        self.phase = Phase::Established;
+        if let Some(key) = self.tls.peer() {
+            self.events.push_back(Event::Established(Peer {
+                address: self.binding.peer.clone(),
+                key: key.clone(),
+                bound: self.is_bound(),
+                service: self.binding.service.clone(),
+            }));
+        }
+    }
+
+    /// Whether the responder has given no sign yet that it accepts us.
+    fn is_unconfirmed(&self) -> bool {
+        let awaited = match self.phase {
+            Phase::Judging(_) => !self.inside.is_confirmed(),
+            Phase::Ready => true,
+            Phase::Handshaking | Phase::Established | Phase::Ending(_) | Phase::Closed => false,
+        };
+        awaited && self.binding.role == Role::Client
+    }
+
+    /// Ends the session once both directions have ended, or there is nothing left to read before a decided end.
+    fn settle(&mut self) {
+        if !self.phase.is_open() || !self.ends.peer_closed() {
+            return;
+        }
+        if let Some(end) = self.end_after_reading.take() {
+            self.end(end.0, end.1);
+        } else if self.is_flushed() {
+            self.end(self.ends.first(), Why::Finished);
+        }
+    }
+
+    /// An end that must not swallow what was received, and authenticated, before it.
+    ///
+    /// What waits for a verdict is worth keeping only when it is whole.
+    fn end_after_reading(&mut self, by: By, why: Why) {
+        let keep = match self.phase {
+            Phase::Ready | Phase::Established => true,
+            Phase::Judging(_) => self.tls.peer_closed(),
+            Phase::Handshaking | Phase::Ending(_) | Phase::Closed => false,
+        };
+        if keep {
+            self.end_after_reading
+                .get_or_insert_with(|| Box::new((by, why)));
+        } else {
+            self.end(by, why);
+        }
+    }
+
+    /// As [`end`](Self::end), for this reason if none was found before.
+    fn end_now(&mut self, by: By, why: Why) {
+        let (by, why) = self.end_after_reading.take().map_or((by, why), |end| *end);
+        self.end(by, why);
+    }
+
+    /// Decides the end. Only alerts go out after it, of TLS about its own failure and of an owner who turns the peer away:
+    /// contents that break a rule earn none, and a close_notify, even one that was queued before, would claim that all was well.
+    fn end(&mut self, by: By, why: Why) {
+        if self.phase.is_over() {
+            return;
+        }
+        if !matches!(why, Why::Tls(_) | Why::Refused | Why::Untrusted(_)) {
+            self.transport = Transport::Gone;
+        }
+        let clean = self.ends.peer_finished();
+        // A peer that has finished had nothing more to say.
+        let why = if clean && why == Why::Truncated {
+            Why::Unfinished
+        } else {
+            why
+        };
+        debug!(?by, clean, "session ends");
+        let close = Close {
+            by,
+            why,
+            clean,
+            unconfirmed: self.ends.unconfirmed(),
+            receipt: self.receipt(),
+        };
+        self.break_verification_off(Broken::Ended, None);
+        self.phase = Phase::Ending(Box::new(close));
+        self.events
+            .retain(|event| !matches!(event, Event::Judge(_) | Event::Readable));
+    }
+
+    fn receipt(&self) -> crate::Receipt {
+        self.ends.receipt(self.phase == Phase::Established)
+    }
+
+    fn limit_last_words(&mut self, now: Instant) {
+        let limit = now.checked_add(self.config.close);
+        self.timers.set(Timer::LastWords, limit);
+    }
+
+    /// Whether the end is decided, or the time of [`close`](Self::close) is over: what is left to hand out waits for nobody.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        let decided = self.phase.is_over() || self.end_after_reading.is_some();
+        decided || self.is_cut() || self.hurry == Hurry::Over
+    }
+
+    /// Until when an alert that is the last word waits for the transport.
+    #[must_use]
+    pub fn last_words(&self) -> Option<Instant> {
+        self.due(Timer::LastWords)
+    }
+
+    // Trust.
+
+    /// The owner's word on [`Event::Judge`](crate::Event::Judge), about exactly this key.
+    ///
+    /// # Errors
+    /// See [`JudgeError`].
+    pub fn judge(
+        &mut self,
+        now: Instant,
+        key: Fingerprint,
+        verdict: Verdict,
+    ) -> Result<(), JudgeError> {
+        self.awaits_verdict(key, verdict)?;
+        self.now = now;
+        match verdict {
+            Verdict::Accept => {
+                self.open(now);
+                self.advance(now);
+            }
+            Verdict::Refuse => self.turn_away(now, Why::Refused),
+        }
+        Ok(())
+    }
+
+    /// Whether this verdict on this key would be taken now.
+    ///
+    /// # Errors
+    /// Why it would not be.
+    pub fn awaits_verdict(&self, key: Fingerprint, verdict: Verdict) -> Result<(), JudgeError> {
+        self.phase.awaits_verdict(self.tls.peer(), key, verdict)
+    }
+
+    /// Whether a key waits for a verdict.
+    #[must_use]
+    pub fn is_judging(&self) -> bool {
+        matches!(self.phase, Phase::Judging(_))
+    }
+
+    /// The pins have changed: the peer's key is judged by them as that of a new session would be, and if it is refused, the
+    /// session ends as [`Untrusted`](Why::Untrusted). A key that is not pinned any more, and that a new session would only
+    /// ask about, stays. A handshake that is under way is judged when it is finished, as ever.
+    pub fn trust_changed(&mut self, now: Instant) {
+        let Some(judged) = self.tls.judge_again() else {
+            return;
+        };
+        match (&mut self.phase, judged) {
+            (Phase::Judging(standing), Ok(judged)) => *standing = judged,
+            // Nothing but a new verification is open to a key that a code has spoken against.
+            (Phase::Ready | Phase::Established, Ok(Standing::Doubted(doubt))) => {
+                let peer = self.binding.peer.bare().to_owned();
+                self.distrust(now, TrustError::Doubted { peer, doubt });
+            }
+            (Phase::Ready | Phase::Established, Ok(Standing::New | Standing::Pinned(_))) => {}
+            (Phase::Judging(_) | Phase::Ready | Phase::Established, Err(why)) => {
+                self.distrust(now, why);
+            }
+            (Phase::Handshaking | Phase::Ending(_) | Phase::Closed, _) => {}
+        }
+    }
+
+    /// Ends the session because its peer's key is not to be trusted: nothing more of it is handed out, and the peer gets the
+    /// alert of a refusal. Nothing happens before the peer's key is proven, and after the end.
+    pub fn distrust(&mut self, now: Instant, why: TrustError) {
+        if self.is_judging() || self.phase.is_open() {
+            self.now = now;
+            self.turn_away(now, Why::Untrusted(Box::new(why)));
+        }
+    }
+
+    /// Whether the session has ended, or is ending, because its peer's key is not to be trusted.
+    #[must_use]
+    pub fn is_untrusted(&self) -> bool {
+        matches!(&self.phase, Phase::Ending(close) if matches!(close.why, Why::Untrusted(_)))
+    }
+
+    fn turn_away(&mut self, now: Instant, why: Why) {
+        self.tls.reject();
+        self.limit_last_words(now);
+        self.end(By::Us, why);
+    }
+
+    // What goes in.
 
     /// How many more bytes [`write`](Self::write) takes: what becomes of them fills the queue and no more. 0 means that
     /// [`send`](Self::send) says [`SendError::Full`].
     #[must_use]
     pub fn room(&self) -> usize {
         let pending = self.tls.wire_pending();
-        let queue = write::fitting(self.config.queue.saturating_sub(pending));
+        let queue = fitting(self.config.queue.saturating_sub(pending));
         // However small the queue is, something must go on.
         queue.max(usize::from(pending == 0)).min(self.tls.room())
     }
+
+    /// Sends one stanza. `to` and `from` may be absent or truthful; they do not travel.
+    ///
+    /// # Errors
+    /// The caller's faults: see [`SendError`]. Nothing was sent then.
+    pub fn send(&mut self, stanza: &Stanza) -> Result<(), SendError> {
+        self.carries(Mode::Stanzas)?;
+        self.may_write()?;
+        self.requests.has_room(stanza, self.config.requests)?;
+        is_free_to_say(stanza)?;
+        let stripped = routing::strip(stanza, &self.binding)?;
+        let mut xml = whole(&stripped)?;
+        if xml.len() > self.config.max_stanza {
+            return Err(SendError::TooLong {
+                length: xml.len(),
+                limit: self.config.max_stanza,
+            });
+        }
+        self.pad(&mut xml);
+        let written = self.tls.write_shared(&xml);
+        self.on_written(written, xml.len())?;
+        self.requests.sent(stanza);
+        self.ends.on_sent(1);
+        Ok(())
+    }
+
+    /// Writes bytes (byte mode), as many as there is room for, and says how many.
+    ///
+    /// # Errors
+    /// The caller's faults: see [`SendError`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<usize, SendError> {
+        self.carries(Mode::Bytes)?;
+        self.may_write()?;
+        let taken = bytes.get(..self.room()).unwrap_or(bytes);
+        self.write_bytes(taken)?;
+        Ok(taken.len())
+    }
+
+    /// As [`close`](Self::close), with last bytes (byte mode) that may exceed the queue by as much as TLS holds
+    /// ([`xtls_tls::Config::max_pending`]).
+    ///
+    /// # Errors
+    /// See [`SendError`]. The session goes on then.
+    pub fn close_after(&mut self, now: Instant, last: &[u8]) -> Result<(), SendError> {
+        if !last.is_empty() {
+            self.carries(Mode::Bytes)?;
+            self.may_speak()?;
+            self.write_bytes(last)?;
+        }
+        self.close(now);
+        Ok(())
+    }
+
+    fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), SendError> {
+        let written = self.tls.write(bytes);
+        self.on_written(written, bytes.len())?;
+        if self.phase == Phase::Ready {
+            self.ends.on_sent(bytes.len() as u64);
+        }
+        Ok(())
+    }
+
+    fn carries(&self, mode: Mode) -> Result<(), SendError> {
+        match self.inside.mode() {
+            carried if carried == mode => Ok(()),
+            Mode::Stanzas => Err(SendError::Mode("stanzas, not bytes")),
+            Mode::Bytes => Err(SendError::Mode("bytes, not stanzas")),
+        }
+    }
+
+    fn may_write(&mut self) -> Result<(), SendError> {
+        self.may_speak()?;
+        if self.room() == 0 {
+            self.writer = Writer::Waiting;
+            return Err(SendError::Full);
+        }
+        Ok(())
+    }
+
+    fn may_speak(&self) -> Result<(), SendError> {
+        match self.phase {
+            Phase::Handshaking | Phase::Judging(_) => return Err(SendError::NotOpen),
+            Phase::Ending(_) | Phase::Closed => return Err(SendError::Finished),
+            Phase::Ready | Phase::Established => {}
+        }
+        if !self.ends.may_write() || self.end_after_reading.is_some() || self.is_cut() {
+            return Err(SendError::Finished);
+        }
+        Ok(())
+    }
+
+    /// What became of a write of so many bytes.
+    fn on_written(
+        &mut self,
+        written: Result<(), WriteError>,
+        length: usize,
+    ) -> Result<(), SendError> {
+        match written {
+            Ok(()) => {
+                self.keepalive.on_write();
+                self.count(length);
+                self.traffic.wrote(length);
+                Ok(())
+            }
+            // TLS holds nothing, and still this is too much at once.
+            Err(WriteError::Full { room }) if self.tls.wire_pending() == 0 => {
+                Err(SendError::TooLong {
+                    length,
+                    limit: room,
+                })
+            }
+            Err(WriteError::Full { .. }) => {
+                self.writer = Writer::Waiting;
+                Err(SendError::Full)
+            }
+            Err(_) => Err(SendError::Finished),
+        }
+    }
+
+    /// With spaces, in one TLS write with it, so that the length of the stanza shows nowhere.
+    fn pad(&self, xml: &mut Vec<u8>) {
+        xml.resize(xml.len().next_multiple_of(self.config.padding), b' ');
+    }
+
+    /// Says what the session itself has to say. An answer that finds our direction closed is dropped, as RFC 6120 drops what
+    /// arrives after the stream's end.
+    fn say(&mut self, stanza: &Stanza) {
+        let mut xml = Vec::new();
+        stanza.write(&mut xml);
+        self.pad(&mut xml);
+        self.say_xml(&xml);
+    }
+
+    fn say_xml(&mut self, xml: &[u8]) {
+        if self.ends.is_closed() || self.is_cut() {
+            return;
+        }
+        // The application may have filled its queue by one stanza too many. As much as that queue is kept for answers.
+        let queue = self.config.queue;
+        let most = queue
+            .saturating_add(self.config.max_stanza)
+            .saturating_add(queue);
+        let held = self.tls.wire_pending().saturating_add(xml.len());
+        if held > most || self.tls.write(xml).is_err() {
+            self.end(By::Us, Why::Unread);
+        }
+    }
+
+    // What comes out.
 
     /// What happened. Stanzas are cut, judged and restored here, one a call, so an owner that stops asking stops the peer.
     ///
     /// An answer to a peer's request may be in [`poll_wire`](Self::poll_wire) afterwards.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let event = self.events.pop_front().or_else(|| self.poll_inner());
+        let event = self.events.pop_front().or_else(|| self.receive());
         // An end that was found just now may have broken off a verification.
         let event = event.or_else(|| self.events.pop_front());
         if event.is_some() {
@@ -290,106 +835,597 @@ impl Session {
             self.events = VecDeque::new();
         }
         if let Phase::Ending(close) = &self.phase
-            && (self.gone || self.tls.wire_pending() == 0)
+            && (self.is_cut() || self.tls.wire_pending() == 0)
         {
-            let close = close.clone();
-            if let Some(unanswered) = self.poll_unanswered() {
+            if let Some(unanswered) = self.requests.next_unanswered(&self.binding) {
                 return Some(Event::Unanswered(unanswered));
             }
+            let close = close.clone();
             self.phase = Phase::Closed;
-            self.gone = true;
-            self.plain = BytesMut::new();
+            self.transport = Transport::Gone;
+            self.inside.clear();
             return Some(Event::Closed(*close));
         }
         None
     }
 
-    /// The next moment at which something runs out.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Deadline> {
-        let verification = self.verification.until.map(|at| Deadline {
-            at,
-            why: "verification",
-        });
-        [verification, self.phase_timeout()]
-            .into_iter()
-            .flatten()
-            .min_by_key(|deadline| deadline.at)
-    }
-
-    fn phase_timeout(&self) -> Option<Deadline> {
-        let (at, why) = match self.phase {
-            Phase::Handshaking { .. } if planted!("handshake-without-timer") => (None, "handshake"),
-            Phase::Handshaking { since, progress } => {
-                let idle = progress.checked_add(self.config.handshake_idle);
-                let total = since.checked_add(self.config.handshake_total);
-                ([idle, total].into_iter().flatten().min(), "handshake")
+    /// Reads bytes (byte mode), at most `max`. [`poll_event`](Self::poll_event) afterwards tells whether those were the
+    /// last ones.
+    pub fn read(&mut self, max: usize) -> Option<Bytes> {
+        match (&mut self.inside, &self.phase) {
+            (Inside::Bytes(bytes), Phase::Established) => {
+                let read = bytes.read(max)?;
+                self.traffic.read(read.len());
+                Some(read)
             }
-            Phase::Judging { .. } if self.verification.is_wanted() => (None, "verdict"),
-            Phase::Judging { until, .. } => (until, "verdict"),
-            Phase::Open { .. } => return self.open_deadline(),
-            Phase::Ending(_) if self.gone => (None, "last words"),
-            Phase::Ending(_) => (self.last_words_by, "last words"),
-            Phase::Closed => (None, "nothing"),
-        };
-        at.map(|at| Deadline { at, why })
+            (Inside::Bytes(_) | Inside::Stanzas(_), _) => None,
+        }
     }
 
-    /// Tells the time when a deadline has passed.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        self.now = now;
-        if self.verification.until.is_some_and(|until| until <= now) {
-            self.verification_expires();
+    /// The next stanza, or the end of the peer's direction.
+    fn receive(&mut self) -> Option<Event> {
+        let early = planted!("delivered-unverified") && self.is_judging();
+        while (early || self.phase.is_open()) && !self.ends.peer_closed() {
+            let frame = match &mut self.inside {
+                Inside::Stanzas(stanzas) => stanzas.next(),
+                Inside::Bytes(bytes) if !bytes.is_empty() => return None,
+                Inside::Bytes(_) => Ok(None),
+            };
+            match frame {
+                Ok(Some(frame)) => match self.on_frame(frame) {
+                    Some(event) => return Some(event),
+                    None if self.events.is_empty() => continue,
+                    None => return self.events.pop_front(),
+                },
+                Ok(None) => {}
+                Err(why) => {
+                    self.end(By::Us, why);
+                    return None;
+                }
+            }
+            if self.tls.peer_closed() {
+                return self.on_read_all();
+            }
+            if let Some(end) = self.end_after_reading.take() {
+                self.end(end.0, end.1);
+            } else {
+                // An idle session holds no memory for bytes that may not come for hours.
+                self.inside.release();
+            }
+            return None;
         }
-        if self
-            .phase_timeout()
-            .is_none_or(|deadline| deadline.at > now)
-        {
+        self.settle();
+        None
+    }
+
+    /// Everything before the peer's close_notify was handed out.
+    fn on_read_all(&mut self) -> Option<Event> {
+        self.break_verification_off(Broken::Ended, Some(Reason::Failed));
+        if self.inside.is_torn() && !planted!("torn-is-clean") {
+            self.end(By::Peer, Why::Truncated);
+            return None;
+        }
+        let event = self.ends.on_read_all();
+        // Nothing can be answered any more.
+        if self.ends.is_finishing() {
+            self.shut();
+        }
+        // How a verification ended belongs to what came before.
+        self.events.push_back(event);
+        self.events.pop_front()
+    }
+
+    fn on_frame(&mut self, frame: Bytes) -> Option<Event> {
+        self.traffic.read(frame.len());
+        let stanza = match Stanza::try_from(frame) {
+            Ok(stanza) => stanza,
+            Err(error) => {
+                self.end(By::Us, Why::Xml(error));
+                return None;
+            }
+        };
+        if !routing::is_plain(&stanza) {
+            if let Some(step) = Step::in_stanza(&stanza) {
+                self.on_step(&stanza, step);
+                return None;
+            }
+            if let Some(id) = finish::in_stanza(&stanza) {
+                let id = Box::from(id);
+                return self.on_finish(&stanza, id);
+            }
+        }
+        if self.ends.is_answer(&stanza) {
+            self.on_finish_answer(&stanza);
+            return None;
+        }
+        let late = self.ends.is_afterthought(&stanza);
+        match routing::restore(stanza, &self.binding) {
+            Ok(Arrival::Deliver(stanza)) if self.keepalive.is_probed(&stanza) => None,
+            Ok(
+                Arrival::Deliver(_)
+                | Arrival::Drop(_)
+                | Arrival::Answer {
+                    refused: Some(_), ..
+                },
+            ) if late => {
+                self.end(By::Us, Why::Afterthought);
+                None
+            }
+            Ok(Arrival::Deliver(stanza)) => {
+                self.requests.received(&stanza);
+                Some(Event::Stanza(stanza))
+            }
+            Ok(Arrival::Answer { reply, refused }) => {
+                self.say(&reply);
+                refused.map(Event::Refused)
+            }
+            Ok(Arrival::Drop(violation)) => Some(Event::Refused(violation)),
+            Err(violation) => {
+                warn!("a stanza inside the tunnel broke the binding");
+                self.end(By::Us, Why::Routing(violation));
+                None
+            }
+        }
+    }
+
+    /// Cuts what is whole, and answers the peer's probes among it: an owner that takes nothing for hours is slow, and
+    /// not dead. Everything else waits for the owner.
+    fn look_ahead(&mut self) {
+        if !self.phase.is_open() {
             return;
         }
-        match &self.phase {
-            Phase::Handshaking { .. } => self.end(By::Us, Why::HandshakeTimeout),
-            Phase::Judging { .. } => self.end(By::Us, Why::JudgingTimeout),
-            Phase::Open { .. } => self.open_timeout(now),
-            Phase::Ending(_) => self.gone = true,
-            Phase::Closed => {}
+        while let Inside::Stanzas(stanzas) = &mut self.inside
+            && let Some(frame) = stanzas.cut_ahead()
+        {
+            // One at a time: whoever asks for more than it reads waits its turn.
+            if self.tls.wire_pending() < SMALL
+                && is_small_ping(&frame)
+                && let Ok(stanza) = Stanza::read(&frame)
+                && let Ok(Arrival::Answer {
+                    reply,
+                    refused: None,
+                }) = routing::restore(stanza, &self.binding)
+            {
+                self.say(&reply);
+            } else {
+                stanzas.hold(frame);
+            }
         }
     }
 
-    /// Whether the end is decided, or the time of [`close`](Self::close) is over: what is left to hand out waits for nobody.
-    #[must_use]
-    pub fn is_ending(&self) -> bool {
-        let ended = matches!(self.phase, Phase::Ending(_) | Phase::Closed);
-        ended || self.gone || self.last.is_some() || self.hasty
-    }
+    // The ends of both directions.
 
-    /// As [`close`](Self::close), with last bytes (byte mode) that may exceed the queue by as much as TLS holds
-    /// ([`xtls_tls::Config::max_pending`]).
+    /// Says that we have nothing more to say, after all that was sent; the peer's direction stays open without a limit.
     ///
-    /// # Errors
-    /// See [`SendError`]. The session goes on then.
-    pub fn close_after(&mut self, now: Instant, last: &[u8]) -> Result<(), SendError> {
-        if !last.is_empty() {
-            self.write_last(last)?;
+    /// With stanzas, the peer is asked to say when its application has taken everything
+    /// ([`Receipt::Taken`](crate::Receipt::Taken)), and close_notify follows when it has, and when the peer has finished as
+    /// well. A peer without our ALPN is given the time of [`Config::close`] to answer. With bytes, it is close_notify at once.
+    pub fn finish(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Handshaking | Phase::Judging(_) => self.end(By::Us, Why::Aborted),
+            Phase::Ready | Phase::Established if self.ends.may_write() => {
+                if self.inside.mode() == Mode::Bytes || self.ends.peer_closed() {
+                    return self.part(now);
+                }
+                self.now = now;
+                self.break_verification_off(Broken::Ended, Some(Reason::Failed));
+                let question = self.ends.finish();
+                self.say(&question);
+                if !self.is_bound() {
+                    let limit = now.checked_add(self.config.close);
+                    self.timers.set(Timer::FinishAnswer, limit);
+                }
+                self.advance(now);
+            }
+            Phase::Ready | Phase::Established | Phase::Ending(_) | Phase::Closed => {}
         }
-        self.close(now);
-        Ok(())
+    }
+
+    /// Ends our direction at once: close_notify after all that was sent, and no question what became of it. For a session
+    /// that another one replaces, and for an owner that does not want to know.
+    pub fn part(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Handshaking | Phase::Judging(_) => self.end(By::Us, Why::Aborted),
+            Phase::Ready | Phase::Established if !self.ends.is_closed() => {
+                self.now = now;
+                self.break_verification_off(Broken::Ended, Some(Reason::Failed));
+                self.shut();
+                self.advance(now);
+            }
+            Phase::Ready | Phase::Established | Phase::Ending(_) | Phase::Closed => {}
+        }
+    }
+
+    /// As [`finish`](Self::finish), in a hurry: the answer, and the peer's own `<finish/>`, are waited for no longer than the
+    /// configured time, and its close_notify no longer than that once more. What has come by then is still handed out; in
+    /// byte mode, what was not read by then is dropped.
+    pub fn close(&mut self, now: Instant) {
+        self.finish(now);
+        self.hurry(now);
+    }
+
+    /// As [`part`](Self::part), in a hurry: the peer has the configured time to end its own direction.
+    pub fn leave(&mut self, now: Instant) {
+        self.part(now);
+        self.hurry(now);
     }
 
     /// Ends the session at once, without close_notify: the peer will see a truncation. What was not handed out yet is
     /// dropped.
     pub fn abort(&mut self) {
-        let (by, why) = self.take_last().unwrap_or((By::Us, Why::Aborted));
-        self.end(by, why);
-        self.gone = true;
+        self.end_now(By::Us, Why::Aborted);
+        self.transport = Transport::Gone;
     }
+
+    /// The application has taken everything that came before [`Event::PeerFinished`]: the peer may know. Ignored at any other
+    /// time.
+    pub fn took(&mut self, now: Instant) {
+        if !self.phase.is_open() {
+            return;
+        }
+        self.now = now;
+        if let Some(answer) = self.ends.took() {
+            self.say(&answer);
+            if self.ends.is_done() {
+                self.shut();
+            }
+            self.advance(now);
+        }
+    }
+
+    /// Whether the peer's close_notify has come, and everything before it was handed out.
+    #[must_use]
+    pub fn peer_closed(&self) -> bool {
+        self.ends.peer_closed()
+    }
+
+    /// Says close_notify, after which nothing can be said.
+    fn shut(&mut self) {
+        self.tls.close();
+        self.ends.close();
+    }
+
+    fn hurry(&mut self, now: Instant) {
+        let hurries = self.timers.is_set(Timer::Close) || self.hurry == Hurry::Over;
+        if self.phase.is_open() && !hurries {
+            let limit = now.checked_add(self.config.close);
+            self.timers.set(Timer::Close, limit);
+        }
+    }
+
+    /// A time of [`close`](Self::close) is over.
+    fn close_expires(&mut self, now: Instant) {
+        self.timers.stop(Timer::Close);
+        if self.ends.is_finishing() {
+            // No answer in time. The peer is told that nothing follows, and has as long again for the same.
+            self.shut();
+            self.hurry(now);
+            return self.advance(now);
+        }
+        self.hurry = Hurry::Over;
+        match &self.inside {
+            Inside::Bytes(bytes) if !bytes.is_empty() => self.end_now(By::Us, Why::CloseTimeout),
+            Inside::Bytes(_) | Inside::Stanzas(_) => {
+                let in_order = self.tls.peer_closed() && self.is_flushed();
+                if self.end_after_reading.is_none() && in_order {
+                    // The owner has not asked yet: what it will find is an end in order.
+                    return;
+                }
+                self.end_after_reading(By::Us, Why::CloseTimeout);
+            }
+        }
+        self.transport = Transport::Gone;
+    }
+
+    /// The peer has nothing more to say.
+    fn on_finish(&mut self, request: &Stanza, id: Box<str>) -> Option<Event> {
+        let truthful = routing::is_truthful(request, &self.binding).map_err(Why::Routing);
+        if let Err(why) = truthful.and_then(|()| self.ends.on_finish(id)) {
+            self.end(By::Us, why);
+            return None;
+        }
+        self.break_verification_off(Broken::Ended, Some(Reason::Failed));
+        if planted!("confirmed-untaken") {
+            self.took(self.now);
+        }
+        // How a verification ended belongs to what came before.
+        self.events.push_back(Event::PeerFinished);
+        self.events.pop_front()
+    }
+
+    fn on_finish_answer(&mut self, answer: &Stanza) {
+        if let Err(violation) = routing::is_truthful(answer, &self.binding) {
+            return self.end(By::Us, Why::Routing(violation));
+        }
+        if self.ends.on_answer(answer) {
+            self.shut();
+        }
+    }
+
+    // A conversation that goes on in another session.
+
+    /// The requests that wait for their answers move to a session that goes on with the conversation, and so does the count of
+    /// what was not confirmed. An unanswered `<finish/>` does not: the owner [finishes](Self::finish) the successor.
+    pub fn hand_over(&mut self, successor: &mut Self) {
+        self.requests.move_to(&mut successor.requests);
+        successor.carry(self.carried());
+    }
+
+    /// What a session that goes on with the conversation has to know of this one, also after its end. This one forgets it.
+    pub fn carried(&mut self) -> Carried {
+        let established = self.phase == Phase::Established;
+        self.ends.carried(&self.binding.sid, established)
+    }
+
+    /// Goes on with a conversation that another session began.
+    pub fn carry(&mut self, carried: Carried) {
+        self.ends.carry(carried);
+    }
+
+    /// What was sent by this session belongs to another conversation: says how many stanzas stayed unconfirmed, and forgets
+    /// them.
+    pub fn disown(&mut self) -> u64 {
+        self.ends.forget_unconfirmed()
+    }
+
+    // Signs of life, and keys.
+
+    /// When the peer was heard last: not its server, which could say anything but what TLS lets through.
+    #[must_use]
+    pub fn heard(&self) -> Option<Instant> {
+        self.keepalive.heard()
+    }
+
+    /// Whether the peer waits for our application: what it sends stays in the transport.
+    #[must_use]
+    pub fn holds_back(&self) -> bool {
+        self.is_listening() && !self.wants_wire()
+    }
+
+    /// Whether something may still come of a peer that has accepted our key.
+    fn is_listening(&self) -> bool {
+        let ending = self.is_cut() || self.end_after_reading.is_some();
+        self.phase == Phase::Established && !ending && !self.tls.peer_closed()
+    }
+
+    /// Whether silence means anything: nobody is asked who has no say any more, or while we owe the transport something,
+    /// which has its own limits for a peer that takes nothing. Nor while we do not listen ourselves: the answer would lie
+    /// unread before us.
+    fn probes(&self) -> bool {
+        self.inside.mode() == Mode::Stanzas
+            && self.is_listening()
+            && !self.ends.is_closed()
+            && self.tls.wire_pending() == 0
+            && self.wants_wire()
+    }
+
+    /// Whether a peer that is held back is shown that we live. One that knows the letter only would not know what it is for.
+    fn shows_life(&self) -> bool {
+        let spent = self.keepalive.is_spent(self.inside.mode());
+        self.holds_back() && !self.ends.is_closed() && self.is_bound() && !spent
+    }
+
+    /// Shows that we live: white space, which means nothing between stanzas; among bytes, which all mean something, new
+    /// keys. While something of ours waits for the transport, that is as good, and nothing is added to it.
+    fn show_life(&mut self, now: Instant) {
+        let mode = self.inside.mode();
+        self.keepalive.on_due(now, mode, &mut self.timers);
+        if self.tls.wire_pending() > 0 {
+            return;
+        }
+        match mode {
+            Mode::Stanzas => {
+                let mut space = vec![b' '];
+                self.pad(&mut space);
+                // There is room, and a connection that is over needs no sign.
+                let _ = self.tls.write(&space);
+            }
+            Mode::Bytes => {
+                self.keepalive.on_shown();
+                self.tls.show_life();
+            }
+        }
+    }
+
+    /// Renews the keys of both directions with the next write (KeyUpdate), and counts anew.
+    ///
+    /// It protects what was said from whoever finds the new keys; unlike a new session it does not lock out somebody who
+    /// has the old ones.
+    pub fn refresh_keys(&mut self, now: Instant) {
+        if self.phase.is_open() {
+            self.renew_keys(Some(now));
+        }
+    }
+
+    fn renew_keys(&mut self, now: Option<Instant>) {
+        self.tls.refresh_keys();
+        self.key_use.renew();
+        if let Some(now) = now {
+            self.timers
+                .set(Timer::Keys, now.checked_add(self.config.key_age));
+        }
+    }
+
+    /// So many bytes have passed under the present keys.
+    fn count(&mut self, bytes: usize) {
+        if self.key_use.count(bytes, self.config.key_bytes) {
+            self.keys_expired(None);
+        }
+    }
+
+    /// The keys have served for long enough, by time or by bytes.
+    fn keys_expired(&mut self, now: Option<Instant>) {
+        if self.key_use.is_reported() || self.ends.is_closed() || !self.phase.is_open() {
+            return;
+        }
+        match self.inside.mode() {
+            Mode::Bytes => self.renew_keys(now),
+            Mode::Stanzas => {
+                self.key_use.report();
+                self.events.push_back(Event::KeysOld);
+            }
+        }
+    }
+
+    // Verification.
+
+    /// The person here wants to verify the peer: begins a run, or takes part in the one that the peer asks for. `seed` is
+    /// random, secret and never used twice. What becomes of the run is told by [`Event::Verify`].
+    ///
+    /// # Errors
+    /// See [`VerifyError`].
+    pub fn verify(
+        &mut self,
+        now: Instant,
+        compare: Compare,
+        seed: Zeroizing<[u8; 32]>,
+    ) -> Result<Run, VerifyError> {
+        self.now = now;
+        let open = self.is_judging() || self.phase.is_open();
+        let ending = self.is_cut() || self.end_after_reading.is_some();
+        if !open || ending || !self.ends.may_write() {
+            return Err(VerifyError::NotOpen);
+        }
+        if self.inside.mode() == Mode::Bytes {
+            return Err(VerifyError::Mode);
+        }
+        let (run, effects) = self.verification.want(compare, seed)?;
+        self.carry_out(effects);
+        Ok(run)
+    }
+
+    /// The person here says yes to exactly the run of [`Verify::Asked`](crate::Verify::Asked); otherwise as
+    /// [`verify`](Self::verify).
+    ///
+    /// # Errors
+    /// See [`VerifyError`].
+    pub fn verify_join(
+        &mut self,
+        now: Instant,
+        run: Run,
+        compare: Compare,
+        seed: Zeroizing<[u8; 32]>,
+    ) -> Result<(), VerifyError> {
+        self.verification.is_asked(run)?;
+        self.verify(now, compare, seed).map(drop)
+    }
+
+    /// The attempt of [`Verify::Due`](crate::Verify::Due) is counted: the commitment may be said.
+    ///
+    /// # Errors
+    /// [`VerifyError::Stale`] and [`VerifyError::NotDue`].
+    pub fn verify_go(&mut self, now: Instant, run: Run) -> Result<(), VerifyError> {
+        let tls = &self.tls;
+        let effects = self
+            .verification
+            .go(run, |method| tls.verification(method))?;
+        self.now = now;
+        self.carry_out(effects);
+        Ok(())
+    }
+
+    /// The person here has compared the words of [`Verify::Compare`](crate::Verify::Compare), and they are the same.
+    ///
+    /// # Errors
+    /// [`VerifyError::Stale`], and [`VerifyError::NotDue`] where there are no words to compare, or none any more.
+    pub fn verify_agree(&mut self, now: Instant, run: Run) -> Result<(), VerifyError> {
+        let effects = self.verification.agree(run)?;
+        self.now = now;
+        self.carry_out(effects);
+        Ok(())
+    }
+
+    /// The owner ends a run, or does not want the one that the peer asks for.
+    ///
+    /// # Errors
+    /// [`VerifyError::Stale`].
+    pub fn verify_cancel(
+        &mut self,
+        now: Instant,
+        run: Run,
+        reason: Reason,
+    ) -> Result<(), VerifyError> {
+        let effects = self.verification.cancel(run, reason)?;
+        self.now = now;
+        self.carry_out(effects);
+        Ok(())
+    }
+
+    /// Looks through what came before our own verdict, or before the peer's: steps of a verification are taken out, all else is
+    /// held until the session is open.
+    fn take_verification_steps(&mut self) {
+        let responds = match self.binding.role {
+            Role::Server => Responds::Here,
+            Role::Client if self.is_bound() => Responds::There,
+            Role::Client => Responds::ThereWithoutConfirmation,
+        };
+        while let Inside::Stanzas(stanzas) = &mut self.inside {
+            let step = match self.phase {
+                Phase::Judging(_) => stanzas.next_step_while_judging(responds),
+                Phase::Ready => stanzas.next_step_until_confirmed(responds),
+                Phase::Handshaking | Phase::Established | Phase::Ending(_) | Phase::Closed => {
+                    return;
+                }
+            };
+            match step {
+                Ok(Some((stanza, step))) => self.on_step(&stanza, step),
+                Ok(None) => return,
+                Err(why) => return self.end(By::Us, why),
+            }
+        }
+    }
+
+    /// A step has come in a stanza, or something that should have been one.
+    fn on_step(&mut self, stanza: &Stanza, step: Result<Step, PayloadError>) {
+        match routing::is_truthful(stanza, &self.binding) {
+            Ok(()) => {
+                let effects = self.verification.on_step(step);
+                self.carry_out(effects);
+            }
+            Err(violation) => self.end(By::Us, Why::Routing(violation)),
+        }
+    }
+
+    /// Ends a verification, if one goes on.
+    fn break_verification_off(&mut self, why: Broken, reason: Option<Reason>) {
+        let effects = self.verification.break_off(why, reason);
+        self.carry_out(effects);
+    }
+
+    fn carry_out(&mut self, effects: Effects) {
+        let limit = self.now.checked_add(self.config.verifying);
+        match effects.limit {
+            Limit::AsItIs => {}
+            Limit::Begins => self.timers.set(Timer::Verification, limit),
+            Limit::Ends => {
+                self.timers.stop(Timer::Verification);
+                // The limit of the verdict stood still meanwhile; there is time for one now.
+                self.timers.postpone(Timer::Verdict, limit);
+            }
+        }
+        self.events
+            .extend(effects.events.into_iter().map(Event::Verify));
+        for step in effects.steps {
+            let stanza = step.to_stanza();
+            if self.is_judging() {
+                // White space before the verdict would be one.
+                let mut xml = Vec::new();
+                stanza.write(&mut xml);
+                self.say_xml(&xml);
+            } else if self.phase.is_open() {
+                self.say(&stanza);
+            }
+        }
+    }
+
+    // What there is to know.
 
     /// Keying material bound to this session (RFC 5705, RFC 8446 §7.5), while it is open.
     ///
     /// # Errors
     /// [`SendError::NotOpen`] before the verdict and after the end.
     pub fn export(&self, label: &str, context: &[u8], out: &mut [u8]) -> Result<(), SendError> {
-        if !matches!(self.phase, Phase::Open { .. }) {
+        if !self.phase.is_open() {
             return Err(SendError::NotOpen);
         }
         self.tls
@@ -408,44 +1444,6 @@ impl Session {
     pub fn is_post_quantum(&self) -> Option<bool> {
         self.tls.is_post_quantum()
     }
-
-    /// What runs out next while the session is open.
-    fn open_deadline(&self) -> Option<Deadline> {
-        let close = self.close_by.map(|at| Deadline { at, why: "close" });
-        let probe = self.probe_deadline();
-        let keys = self.keys_deadline();
-        [
-            close,
-            probe,
-            keys,
-            self.finish_deadline(),
-            self.sign_deadline(),
-            self.confirm_deadline(),
-        ]
-        .into_iter()
-        .flatten()
-        .min_by_key(|deadline| deadline.at)
-    }
-
-    fn open_timeout(&mut self, now: Instant) {
-        if self.close_by.is_some_and(|at| at <= now) {
-            self.close_now(now);
-        } else if self.finish_deadline().is_some_and(|due| due.at <= now) {
-            self.shut();
-            self.advance(now);
-        } else if self.confirm_deadline().is_some_and(|due| due.at <= now) {
-            self.end(By::Peer, Why::Unconfirmed);
-        } else if self
-            .keys_deadline()
-            .is_some_and(|deadline| deadline.at <= now)
-        {
-            self.age(Some(now));
-        } else if self.sign_deadline().is_some_and(|sign| sign.at <= now) {
-            self.sign_now(now);
-        } else {
-            self.probe_now(now);
-        }
-    }
 }
 
 impl std::fmt::Debug for Session {
@@ -453,7 +1451,42 @@ impl std::fmt::Debug for Session {
         f.debug_struct("Session")
             .field("binding", &self.binding)
             .field("phase", &self.phase)
-            .field("plain", &self.plain.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// The most bytes of which the records are not longer than `wire`.
+fn fitting(wire: usize) -> usize {
+    const RECORD: usize = MAX_RECORD + RECORD_OVERHEAD;
+    let last = (wire % RECORD).saturating_sub(RECORD_OVERHEAD);
+    wire / RECORD * MAX_RECORD + last
+}
+
+/// The stanza as it is sent: one, and whole. Children that were set by hand could end it and begin another.
+///
+/// Only the borders are looked at, which costs little; whether the children are well-formed in between was for
+/// [`Stanza::read`] or [`Stanza::with_children`] to see.
+fn whole(stanza: &Stanza) -> Result<Vec<u8>, SendError> {
+    let mut xml = Vec::with_capacity(stanza.children.len().saturating_add(256));
+    stanza.write(&mut xml);
+    // The strict reader refuses for the same reason and says it better.
+    if !is_one(&xml) {
+        Stanza::read(&Bytes::copy_from_slice(&xml)).map_err(SendError::Xml)?;
+    }
+    Ok(xml)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fits_fills_the_queue_and_no_more() {
+        for wire in [0, 1, 22, 23, 16_406, 16_407, 16_428, 16_429, 65_535, 65_536] {
+            let plain = fitting(wire);
+            let len = |plain: usize| plain + plain.div_ceil(MAX_RECORD) * RECORD_OVERHEAD;
+            assert!(len(plain) <= wire, "{wire}");
+            assert!(len(plain + 1) > wire, "{wire}");
+        }
     }
 }

@@ -4,56 +4,64 @@ use std::collections::BTreeSet;
 
 use xtls_stanza::{Condition, ErrorType, Kind, Stanza, StanzaError};
 
-use super::Session;
+use crate::Binding;
 use crate::event::SendError;
 
-impl Session {
-    /// The requests that wait for their answers move to a session that goes on with the conversation, and so does the count of
-    /// what was not confirmed. An unanswered `<finish/>` does not: the owner [finishes](Self::finish) the successor.
-    pub fn hand_over(&mut self, successor: &mut Self) {
-        successor.pending.append(&mut self.pending);
-        successor.carry(self.carried());
-    }
+/// The ids of our requests that wait for their answers.
+#[derive(Debug, Default)]
+pub(super) struct Requests(BTreeSet<Box<str>>);
 
-    pub(super) fn may_ask(&self, stanza: &Stanza) -> Result<(), SendError> {
-        let limit = self.config.requests;
-        if request(stanza).is_some() && self.pending.len() >= limit {
+impl Requests {
+    /// Whether there is room for one more, if `stanza` is one.
+    pub(super) fn has_room(&self, stanza: &Stanza, limit: usize) -> Result<(), SendError> {
+        if request(stanza).is_some() && self.0.len() >= limit {
             return Err(SendError::Requests { limit });
         }
         Ok(())
     }
 
-    pub(super) fn asked(&mut self, stanza: &Stanza) {
+    /// `stanza` was sent.
+    pub(super) fn sent(&mut self, stanza: &Stanza) {
         if let Some(id) = request(stanza) {
-            self.pending.insert(id.into());
+            self.0.insert(id.into());
         }
     }
 
-    pub(super) fn answered(&mut self, stanza: &Stanza) {
-        if stanza.kind == Kind::Iq
-            && matches!(stanza.type_.as_deref(), Some("result" | "error"))
+    /// `stanza` has come.
+    pub(super) fn received(&mut self, stanza: &Stanza) {
+        if is_answer(stanza)
             && let Some(id) = &stanza.id
         {
-            self.pending.remove(id.as_str());
+            self.0.remove(id.as_str());
         }
     }
 
-    /// The next error for a request that nobody will answer (RFC 6120 §8.2.3 promises an answer to each).
-    pub(super) fn poll_unanswered(&mut self) -> Option<Stanza> {
-        let Some(id) = self.pending.pop_first() else {
-            self.pending = BTreeSet::new();
+    /// They wait in another session from now on.
+    pub(super) fn move_to(&mut self, successor: &mut Self) {
+        successor.0.append(&mut self.0);
+    }
+
+    /// The next error for a request that will not be answered any more (RFC 6120 §8.2.3 promises an answer to each).
+    pub(super) fn next_unanswered(&mut self, binding: &Binding) -> Option<Stanza> {
+        let Some(id) = self.0.pop_first() else {
+            self.0 = BTreeSet::new();
             return None;
         };
         let error = StanzaError::new(ErrorType::Wait, Condition::RemoteServerTimeout)
             .with_text("the tunnel ended before the answer came");
-        let mut stanza = Stanza::new(Kind::Iq)
+        let stanza = Stanza::new(Kind::Iq)
             .with_type("error")
             .with_id(String::from(id))
-            .with_child(&error.to_element());
-        stanza.from = Some(self.binding.peer.clone());
-        stanza.to = Some(self.binding.own.clone());
+            .with_child(&error.to_element())
+            .with_from(binding.peer.clone())
+            .with_to(binding.own.clone());
         Some(stanza)
     }
+}
+
+/// Whether a stanza answers a request.
+pub(super) fn is_answer(stanza: &Stanza) -> bool {
+    stanza.kind == Kind::Iq && matches!(stanza.type_.as_deref(), Some("result" | "error"))
 }
 
 /// The id of a request.

@@ -1,6 +1,5 @@
 //! The border, case by case.
 
-#[path = "routing_tests/payloads.rs"]
 mod payloads;
 
 use bytes::Bytes;
