@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 
-use memchr::memmem;
 use xtls_stanza::{Address, Condition, Element, ErrorType, Kind, Stanza, StanzaError, ns};
 
 use crate::Binding;
@@ -230,6 +229,9 @@ fn out_of_place(kind: &'static str, type_: &str) -> Arrival {
     Arrival::Drop(Violation::Type { kind, type_ })
 }
 
+/// Extended addressing (XEP-0033).
+const ADDRESS: &str = "http://jabber.org/protocol/address";
+
 /// What sessions say to each other, and no application says.
 fn of_sessions(child: &Element) -> bool {
     child.ns.as_str().starts_with("urn:xmpp:tmp:xtls#")
@@ -268,26 +270,22 @@ fn forbidden(child: &Element) -> bool {
 /// the hint of XEP-0280).
 fn for_servers(child: &Element) -> bool {
     match child.ns.as_str() {
-        ns::HINTS | "http://jabber.org/protocol/address" | "urn:xmpp:eme:0" => true,
+        ns::HINTS | ADDRESS | "urn:xmpp:eme:0" => true,
         "urn:xmpp:sid:0" => child.name == "stanza-id",
         other => other.starts_with("urn:xmpp:carbons:") && child.name == "private",
     }
 }
 
-/// Whether no child can be of interest here. A namespace of interest has to be declared: on the stanza, or by an attribute
-/// whose name nothing can hide. Its value can hide behind a reference.
+/// Whether no child can be of interest here, in the words of [`of_sessions`], [`forbidden`] and [`for_servers`]: nothing is read
+/// again then.
 pub(crate) fn is_plain(stanza: &Stanza) -> bool {
-    const NEEDLES: [&str; 6] = [
-        "&",
+    !stanza.may_hold(&[
         "urn:xmpp:",
         "urn:ietf:params:xml:ns:xmpp-",
         "jabber:iq:",
-        "protocol/ibb",
-        "protocol/address",
-    ];
-    let has = |needle: &str| memmem::find(&stanza.children, needle.as_bytes()).is_some();
-    stanza.children.is_empty()
-        || (stanza.extra.is_empty() && (!has("xmlns") || !NEEDLES.into_iter().any(has)))
+        ns::IBB,
+        ADDRESS,
+    ])
 }
 
 /// Refuses a request, in its own channel.

@@ -212,7 +212,8 @@ enum Sorted {
 
 /// Whether a frame may be a ping, and so be worth a closer look.
 pub(super) fn is_small_ping(frame: &[u8]) -> bool {
+    let needle = ns::PING.as_bytes();
     frame.len() <= SMALL
         && frame.starts_with(b"<iq")
-        && memchr::memmem::find(frame, ns::PING.as_bytes()).is_some()
+        && frame.windows(needle.len()).any(|window| window == needle)
 }
