@@ -34,6 +34,17 @@ impl Frame {
         str::from_utf8(&self.0).unwrap_or_default()
     }
 
+    /// The name of the element as written, with its prefix: `message`, `iq`, `stream:features`.
+    ///
+    /// It is what stands between `<` and the first white space, `/` or `>`; whether that is a name is for a reader to judge.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let after = self.0.get(1..).unwrap_or_default();
+        let ends = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'/' | b'>');
+        let len = after.iter().position(ends).unwrap_or(after.len());
+        str::from_utf8(after.get(..len).unwrap_or_default()).unwrap_or_default()
+    }
+
     /// The element as a slice of the buffer it was cut from, without a copy.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {

@@ -38,9 +38,15 @@
 //! well-formed, or there is an error: a strict reader of every frame is a strict reader of the
 //! stream.
 //!
+//! # Dependencies
+//! Of other crates, [`bytes`] is part of the interface, and is exported for that; with the feature `codec` the trait of
+//! `tokio-util` is, too.
+//!
 //! # Cost
 //! Linear in the bytes, whatever they are and however they are cut. Markup is found by `memchr`, a
 //! frame costs a reference count. There is no unsafe code.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod cutter;
 mod error;
@@ -55,6 +61,7 @@ mod codec;
 #[cfg(test)]
 mod tests;
 
+pub use bytes;
 #[cfg(feature = "codec")]
 pub use codec::FrameDecoder;
 pub use cutter::{Cutter, is_one};

@@ -51,6 +51,7 @@ pub fn is_raw(address: &Address) -> bool {
 /// Why a text is not an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not an XMPP address: {why}")]
+#[non_exhaustive]
 pub struct NotAnAddress {
     /// What was given.
     pub text: String,

@@ -37,8 +37,7 @@ pub enum PayloadError {
     Base64 {
         /// The name of the element.
         element: &'static str,
-        /// What is wrong with the text.
-        #[source]
+        /// What is wrong with the text; the message says it too.
         why: base64::Error,
     },
     /// There are elements where only text may be.

@@ -17,6 +17,7 @@ use std::fmt;
 /// # Ok::<(), xtls_stanza::uri::UriError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct XmppUri {
     /// The address as text, not normalised: `local@domain/resource`.
     pub address: String,

@@ -252,3 +252,20 @@ mod codec {
         assert_eq!(inside(&error).at(), 0);
     }
 }
+
+#[test]
+fn a_frame_names_its_element_as_it_is_written() {
+    for (element, name) in [
+        ("<iq/>", "iq"),
+        ("<message><body/></message>", "message"),
+        ("<a\n b='c'/>", "a"),
+        ("<stream:features></stream:features>", "stream:features"),
+        ("<\u{e9}/>", "\u{e9}"),
+        ("<>", ""),
+    ] {
+        let mut framer = Framer::default();
+        framer.push(element.as_bytes());
+        framer.push(b"</>");
+        assert_eq!(framer.next().unwrap().unwrap().name(), name, "{element}");
+    }
+}

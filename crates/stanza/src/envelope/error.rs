@@ -3,12 +3,12 @@
 use crate::address::Address;
 use crate::read::ReadError;
 
-/// Why a frame is no [`Envelope`].
+/// Why a frame is no [`Envelope`](super::Envelope).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvelopeError {
     /// The document is refused.
-    #[error("{0}")]
+    #[error(transparent)]
     Read(#[from] ReadError),
     /// An iq without an id, or with an empty one.
     #[error("an iq without id (RFC 6120 §8.2.3)")]
@@ -35,7 +35,7 @@ pub enum EnvelopeError {
     PresenceType,
 }
 
-/// Who sent an iq that no [`Envelope`] is made of, and awaits an answer.
+/// Who sent an iq that no [`Envelope`](super::Envelope) is made of, and awaits an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Requester {

@@ -15,6 +15,7 @@ pub const MAX_NAMESPACE: usize = 1024;
 
 /// Why a document was refused. Holds nothing of the document, which may be secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReadError {
     /// Offset in bytes of the place in the document.
     pub at: usize,
