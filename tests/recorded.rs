@@ -22,7 +22,7 @@ use xtls_tls::trust::Policy;
 fn conversation(settings: Settings) -> Vec<Seen> {
     let mut pair = settings.build();
     let (romeo, juliet) = pair.establish(Who::Romeo);
-    let mut say = |pair: &mut Pair, who, body: &str| {
+    let say = |pair: &mut Pair, who, body: &str| {
         let id = match who {
             Who::Romeo => romeo,
             Who::Juliet => juliet,
