@@ -359,7 +359,7 @@ const SHAPES: [(&str, Shape); 10] = [
         ..plain()
     }),
     ("a refused type", || Stanza {
-        type_: Some(long()),
+        type_: Some(long().into()),
         kind: Kind::Presence,
         ..plain()
     }),

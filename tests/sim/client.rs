@@ -8,8 +8,8 @@ use bytes::Bytes;
 use xtls_client::router::{Config, Router, TunnelId};
 use xtls_client::{Accept, stanza::Address};
 use xtls_session::{Run, Verdict};
-use xtls_stanza::Stanza;
 use xtls_stanza::ibb::{BlockSize, Carrier};
+use xtls_stanza::{Bare, Stanza};
 use xtls_tls::trust::{Level, Method, Policy, Store};
 use xtls_tls::{Fingerprint, Identity, default_provider, seeded};
 
@@ -167,7 +167,7 @@ impl Client {
             })
             .window(setup.window)
             .messages(setup.messages);
-        let friends: BTreeSet<Address> = friends
+        let friends: BTreeSet<Bare> = friends
             .into_iter()
             .take(if romeo { 1 } else { 3 })
             .collect();
@@ -185,7 +185,7 @@ impl Client {
                 Carrier::Iq
             })
             .ibb(ibb);
-        let server = keys::address(own.domain());
+        let server = keys::address(own.domain()).to_bare();
         let known = [own.to_bare(), peer.to_bare(), server];
         referee.known.extend(known);
         if !romeo {

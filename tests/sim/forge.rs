@@ -31,9 +31,9 @@ impl World {
         let peer = self.clients[1 - victim].address.clone();
         let others = [
             keys::address(MALLORY_ADDRESS),
-            peer.with_resource("attic").expect("an address"),
-            peer.to_bare(),
-            own.with_resource("attic").expect("an address"),
+            peer.with_resource("attic").expect("an address").into(),
+            peer.to_bare().into(),
+            own.with_resource("attic").expect("an address").into(),
             keys::address("capulet.example"),
             keys::address("evil.example"),
         ];
@@ -42,7 +42,7 @@ impl World {
         let from = if stranger {
             let others = [
                 keys::address("tybalt@evil.example/den"),
-                own.with_resource("attic").expect("an address"),
+                own.with_resource("attic").expect("an address").into(),
             ];
             self.dice.pick(&others)
         } else if outsider || self.dice.permille(300) {

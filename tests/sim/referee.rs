@@ -7,7 +7,7 @@ use std::hash::Hasher as _;
 use bytes::Bytes;
 use xtls_stanza::ibb::{Carrier, Data, Sid};
 use xtls_stanza::xtls::Control;
-use xtls_stanza::{Address, Condition, Content, Envelope, Payload};
+use xtls_stanza::{Address, Bare, Condition, Content, Envelope, Payload};
 
 /// What is known of the streams and requests of one client.
 #[derive(Debug, Default)]
@@ -21,9 +21,9 @@ pub struct Referee {
     /// Bytes of chunks that the client has acknowledged.
     pub acknowledged: usize,
     /// The bare addresses that may learn that the client is there.
-    pub known: BTreeSet<Address>,
+    pub known: BTreeSet<Bare>,
     /// The bare addresses that may open.
-    pub welcome: BTreeSet<Address>,
+    pub welcome: BTreeSet<Bare>,
     /// Most bytes under way that the client is configured for.
     pub most: usize,
     chunks: BTreeMap<(Address, String), usize>,

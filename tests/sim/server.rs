@@ -333,7 +333,7 @@ impl World {
             }
             1 => {
                 self.totals.fault("meant for another device");
-                copy.to = own.with_resource("attic").ok();
+                copy.to = own.with_resource("attic").ok().map(Into::into);
                 self.carry(from, to, &copy, late, false);
             }
             _ => {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use xtls_client::tls::trust::Policy;
-use xtls_stanza::Address;
+use xtls_stanza::{Address, Bare};
 
 use crate::peer::Peer;
 
@@ -233,7 +233,7 @@ pub(crate) enum Transport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Acceptable {
     Any,
-    One(Address),
+    One(Bare),
 }
 
 #[derive(Debug, Subcommand)]

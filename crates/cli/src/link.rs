@@ -168,6 +168,7 @@ pub(crate) fn exact(peer: &Address) -> Result<Address, Failure> {
         return Ok(peer.clone());
     }
     peer.with_resource(LISTENER)
+        .map(Into::into)
         .map_err(|error| Failure::usage(error.to_string()))
 }
 

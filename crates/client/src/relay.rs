@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 use xtls_stanza::{
-    Address, AddressCache, Condition, Envelope, ErrorType, Kind, Stanza, StanzaError,
+    Address, AddressCache, Condition, Envelope, ErrorType, Kind, Stanza, StanzaError, StanzaType,
 };
 
 use crate::uplink::{Inbound, LinkError, Uplink};
@@ -405,7 +405,7 @@ fn bounce(stanza: &Stanza, why: Undelivered) -> Option<Stanza> {
         return None;
     }
     let mut bounce = Stanza::new(stanza.kind);
-    bounce.type_ = Some("error".to_owned());
+    bounce.type_ = Some(StanzaType::Error);
     bounce.id.clone_from(&stanza.id);
     bounce.to.clone_from(&stanza.from);
     bounce.from.clone_from(&stanza.to);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use xtls_stanza::busy::{Busy, Limit};
 use xtls_stanza::ibb::{Carrier, Open, Sid};
-use xtls_stanza::{Address, StanzaError};
+use xtls_stanza::{Address, Bare, StanzaError};
 
 use crate::config::Config;
 use crate::error::answer;
@@ -18,7 +18,7 @@ pub enum Allow {
     /// Everybody's: the owner judges each one.
     Anybody,
     /// Those of these bare addresses.
-    Only(BTreeSet<Address>),
+    Only(BTreeSet<Bare>),
     /// Nobody's, but for what was announced with [`Mux::expect`](crate::Mux::expect).
     #[default]
     Expected,

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use xtls_stanza::Address;
 use xtls_stanza::busy::{Busy, Limit};
+use xtls_stanza::{Address, Bare};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -23,8 +23,8 @@ pub struct Opens {
 #[derive(Clone, Debug, Default)]
 pub struct Rate {
     /// By bare address.
-    of: BTreeMap<Address, VecDeque<Visit>>,
-    all: VecDeque<(Instant, Address)>,
+    of: BTreeMap<Bare, VecDeque<Visit>>,
+    all: VecDeque<(Instant, Bare)>,
 }
 
 #[derive(Clone, Debug)]

@@ -62,7 +62,7 @@ impl Options {
     #[must_use]
     pub fn new(account: &Address, password: Zeroizing<String>) -> Self {
         Self {
-            account: account.to_bare(),
+            account: account.to_bare().into(),
             password,
             resource: account.resource().map(str::to_owned),
             server: None,

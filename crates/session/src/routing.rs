@@ -302,7 +302,7 @@ fn refuse(request: &Stanza, kind: ErrorType, condition: Condition, refused: Viol
 fn answer(request: &Stanza, type_: &str) -> Stanza {
     let mut reply = Stanza::new(Kind::Iq);
     reply.id.clone_from(&request.id);
-    reply.type_ = Some(type_.to_owned());
+    reply.type_ = Some(type_.into());
     reply
 }
 

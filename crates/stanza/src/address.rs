@@ -1,10 +1,13 @@
 //! Addresses (JIDs), compared by octets.
 
+mod exact;
+
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
+pub use self::exact::{Bare, Full};
 use crate::text::Text;
 use crate::write;
 use crate::xml::swar;
@@ -20,6 +23,8 @@ const SHORT: usize = 54;
 /// ASCII letters of the local and domain parts are lower-cased and the dot at the end of a domain
 /// is dropped, so that equal addresses are equal octets. The Unicode part of the normalisation
 /// (stringprep) is not done here: whoever takes an address from a person or a server does it first.
+///
+/// It may have a resource or not. [`Bare`] and [`Full`] are those of which it is known.
 ///
 /// ```
 /// use xtls_stanza::Address;
@@ -189,28 +194,22 @@ impl Address {
             .unwrap_or_default()
     }
 
-    /// The address without its resource.
-    pub fn to_bare(&self) -> Self {
+    fn without_resource(&self) -> Self {
         if !self.is_full() {
             return self.clone();
         }
         Self::made(self.bare().into(), self.domain, self.bare)
     }
 
-    /// Whether there is a resource.
-    pub fn is_full(&self) -> bool {
-        usize::from(self.bare) < self.text.len()
-    }
-
-    /// The same bare address with this resource.
-    ///
-    /// # Errors
-    ///
-    /// A resource that is empty, too long, or holds a forbidden character.
-    pub fn with_resource(&self, resource: &str) -> Result<Self, AddressError> {
+    fn replace_resource(&self, resource: &str) -> Result<Self, AddressError> {
         check(Part::Resource, resource)?;
         let text = format!("{}/{resource}", self.bare());
         Ok(Self::made(text.as_str().into(), self.domain, self.bare))
+    }
+
+    /// Whether there is a resource.
+    pub fn is_full(&self) -> bool {
+        usize::from(self.bare) < self.text.len()
     }
 
     /// Whether both are addresses of the same account.
@@ -353,6 +352,12 @@ pub enum AddressError {
         /// The first such character.
         found: char,
     },
+    /// It is the address of a client where one without a resource is meant.
+    #[error("the address has a resource, where an account or a server is meant (RFC 6122 §2)")]
+    NotBare,
+    /// It is the address of an account or a server where one with a resource is meant.
+    #[error("the address has no resource, where one client is meant (RFC 6122 §2)")]
+    NotFull,
 }
 
 impl PartialEq for Address {

@@ -1,7 +1,7 @@
 //! The end of what one end of a tunnel says: a request inside, answered when everything before it has been taken.
 
 use crate::element::Element;
-use crate::stanza::{Kind, Stanza};
+use crate::stanza::{Kind, Stanza, StanzaType};
 
 /// The namespace.
 pub const NS: &str = crate::ns::XTLS_FINISH;
@@ -12,7 +12,7 @@ const NAME: &str = "finish";
 #[must_use]
 pub fn request(id: &str) -> Stanza {
     Stanza::new(Kind::Iq)
-        .with_type("set")
+        .with_type(StanzaType::Set)
         .with_id(id)
         .with_child(&Element::new(NAME, NS))
 }
@@ -20,7 +20,7 @@ pub fn request(id: &str) -> Stanza {
 /// The id of the request, if this stanza is one: an iq of type `set` with this child and no other.
 #[must_use]
 pub fn in_stanza(stanza: &Stanza) -> Option<&str> {
-    let asks = stanza.kind == Kind::Iq && stanza.type_.as_deref() == Some("set");
+    let asks = stanza.kind == Kind::Iq && stanza.type_ == Some(StanzaType::Set);
     // A namespace can hide behind a reference or a prefix, a name cannot.
     if !asks || memchr::memmem::find(&stanza.children, NAME.as_bytes()).is_none() {
         return None;
@@ -36,7 +36,9 @@ pub fn in_stanza(stanza: &Stanza) -> Option<&str> {
 /// began, where this is not the first one.
 #[must_use]
 pub fn answer(id: &str, since: Option<&str>) -> Stanza {
-    let answer = Stanza::new(Kind::Iq).with_type("result").with_id(id);
+    let answer = Stanza::new(Kind::Iq)
+        .with_type(StanzaType::Result)
+        .with_id(id);
     match since {
         Some(since) => answer.with_child(&Element::new(NAME, NS).with_attr("since", since)),
         None => answer,

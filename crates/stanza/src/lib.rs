@@ -30,6 +30,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+//!
+//! # What may grow
+//!
+//! [`Content`], [`Kind`], [`StanzaType`], [`Condition`] and [`ErrorType`] are closed by RFC 6120 and RFC 6121, and structs such as
+//! [`ibb::Open`] have the fields of their schemas: they stay as they are. Errors are open (`non_exhaustive`). [`Payload`] gets a
+//! variant whenever one more element is decoded, which was [`Payload::Other`] before. It is not `non_exhaustive`, so that the
+//! compiler names each place that has to be looked at then; whoever does not want that ends the match with `_`. The same goes for
+//! [`busy::Limit`] and [`verify::Reason`].
+//!
+//! Of other crates, only [`bytes`] is part of the interface, and is exported for that.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[macro_use]
 mod planted;
 
@@ -63,7 +76,8 @@ mod write;
 mod xml;
 pub mod xtls;
 
-pub use address::{Address, AddressError, Part};
+pub use address::{Address, AddressError, Bare, Full, Part};
+pub use bytes;
 pub use condition::{Condition, ErrorType, StanzaError};
 pub use element::{Attr, Element, Node};
 pub use envelope::{
@@ -73,4 +87,9 @@ pub use name::{Name, Namespace};
 pub use payload::Payload;
 pub use payload_error::PayloadError;
 pub use read::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_IN_SCOPE, MAX_NAMESPACE, ReadError, Rule};
-pub use stanza::{Kind, RawAttr, Stanza};
+pub use stanza::{Kind, OtherType, RawAttr, Stanza, StanzaType};
+
+/// Runs the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

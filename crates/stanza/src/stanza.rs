@@ -3,6 +3,7 @@
 mod extra;
 mod line;
 mod namespaces;
+mod stanza_type;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,6 +11,7 @@ use std::fmt;
 use bytes::{Buf as _, Bytes};
 
 pub use self::extra::RawAttr;
+pub use self::stanza_type::{OtherType, StanzaType};
 use crate::address::Address;
 use crate::element::Element;
 use crate::read::{ReadError, Reader, Rule, Token};
@@ -88,7 +90,7 @@ pub struct Stanza {
     /// The id, which answers repeat.
     pub id: Option<String>,
     /// The type, which means different things for each kind.
-    pub type_: Option<String>,
+    pub type_: Option<StanzaType>,
     /// The language of text for people (`xml:lang`).
     pub lang: Option<String>,
     /// Declarations of prefixes and then other attributes. The children may need the declarations.
@@ -224,7 +226,7 @@ impl Stanza {
 
     /// The same with this type.
     #[must_use]
-    pub fn with_type(mut self, type_: impl Into<String>) -> Self {
+    pub fn with_type(mut self, type_: impl Into<StanzaType>) -> Self {
         self.type_ = Some(type_.into());
         self
     }
@@ -275,7 +277,7 @@ impl TryFrom<Bytes> for Stanza {
             from: sender,
             to: addressee,
             id: start.id.map(Cow::into_owned),
-            type_: start.type_.map(Cow::into_owned),
+            type_: start.type_,
             lang: start.lang.map(Cow::into_owned),
             extra: start.extra,
             children: Bytes::new(),
@@ -301,7 +303,7 @@ impl TryFrom<Bytes> for Stanza {
 pub(crate) struct Start<'a> {
     pub(crate) kind: Kind,
     pub(crate) id: Option<Cow<'a, str>>,
-    pub(crate) type_: Option<Cow<'a, str>>,
+    pub(crate) type_: Option<StanzaType>,
     lang: Option<Cow<'a, str>>,
     extra: Vec<RawAttr>,
 }
@@ -339,14 +341,14 @@ impl<'a> Start<'a> {
             at,
             rule: Rule::Address,
         };
-        let [mut id, mut type_, mut lang] = [const { None }; 3];
+        let (mut id, mut type_, mut lang) = (None, None, None);
         for attribute in reader.take_attributes() {
             let value = attribute.value;
             match attribute.name.raw {
                 "from" => Address::read(from, &value).map_err(wrong)?,
                 "to" => Address::read(to, &value).map_err(wrong)?,
                 "id" => id = Some(value),
-                "type" => type_ = Some(value),
+                "type" => type_ = Some(StanzaType::from(&*value)),
                 "xml:lang" => lang = Some(value),
                 raw => extra.push(RawAttr {
                     name: raw.to_owned(),
@@ -368,7 +370,7 @@ impl<'a> Start<'a> {
         Self {
             kind: stanza.kind,
             id: stanza.id.as_deref().map(Cow::Borrowed),
-            type_: stanza.type_.as_deref().map(Cow::Borrowed),
+            type_: stanza.type_.clone(),
             lang: None,
             extra: Vec::new(),
         }

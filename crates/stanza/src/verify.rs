@@ -8,7 +8,7 @@ use crate::base64::{self, Whitespace};
 use crate::element::Element;
 use crate::payload_error::PayloadError;
 use crate::read::{ReadError, Reader, Token};
-use crate::stanza::{Kind, Stanza};
+use crate::stanza::{Kind, Stanza, StanzaType};
 
 /// The namespace.
 pub const NS: &str = crate::ns::XTLS_VERIFY;
@@ -134,7 +134,7 @@ impl Step {
     ///
     /// A step in a stanza that is not a message, one beside other children, or one that [`read`](Self::read) refuses.
     pub fn in_stanza(stanza: &Stanza) -> Option<Result<Self, PayloadError>> {
-        if !stanza.may_hold(&[NS]) || stanza.type_.as_deref() == Some("error") {
+        if !stanza.may_hold(&[NS]) || stanza.type_ == Some(StanzaType::Error) {
             return None;
         }
         // What cannot be read is refused by who reads it next.

@@ -15,7 +15,7 @@ use crate::envelope::{Content, Envelope};
 use crate::ibb::{Close, Data, Open, Sid};
 use crate::name::Namespace;
 use crate::payload::Payload;
-use crate::stanza::{RawAttr, Stanza};
+use crate::stanza::{RawAttr, Stanza, StanzaType};
 use crate::text::Text;
 use crate::xtls::Control;
 
@@ -41,11 +41,11 @@ impl Stanza {
             children,
         } = self;
         size_of::<Self>()
-            + [id, type_, lang]
-                .into_iter()
-                .flatten()
-                .map(string)
-                .sum::<usize>()
+            + [id, lang].into_iter().flatten().map(string).sum::<usize>()
+            + match type_ {
+                Some(StanzaType::Other(other)) => piece(other.as_str().len()),
+                Some(_) | None => 0,
+            }
             + [from, to].into_iter().flatten().map(address).sum::<usize>()
             + list(extra, |attr: &RawAttr| {
                 string(&attr.name) + string(&attr.value)

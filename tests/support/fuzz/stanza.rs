@@ -202,11 +202,15 @@ fn strings(input: &[u8], written: &mut Written) -> Result<(), String> {
     let shown = || wire.escape_ascii();
     let read = Stanza::read(&Bytes::copy_from_slice(&wire));
     let read = read.map_err(|error| format!("written as {}: {error}", shown()))?;
-    let fields = [(&read.id, id), (&read.type_, kind), (&read.lang, lang)];
-    let kept = fields.iter().all(|(read, put)| {
-        read.as_deref()
-            .is_some_and(|read| read.chars().eq(put.chars().map(carried)))
-    });
+    let (id_read, kind_read) = (read.id.as_deref(), read.type_.as_deref());
+    let fields = [
+        (id_read, id),
+        (kind_read, kind),
+        (read.lang.as_deref(), lang),
+    ];
+    let kept = fields
+        .iter()
+        .all(|(read, put)| read.is_some_and(|read| read.chars().eq(put.chars().map(carried))));
     if !kept || !read.extra.is_empty() {
         return Err(format!("written as {}: another head", shown()));
     }

@@ -55,7 +55,10 @@ impl Person {
 
     /// The address with a resource.
     pub fn at(&self, resource: &str) -> Address {
-        self.address().with_resource(resource).expect("a resource")
+        self.address()
+            .with_resource(resource)
+            .expect("a resource")
+            .into()
     }
 
     /// The server of the account.

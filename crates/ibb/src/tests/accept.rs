@@ -162,7 +162,7 @@ fn message_mode_is_refused_unless_switched_on() {
 #[test]
 fn strangers_get_what_somebody_without_bytestreams_would_say() {
     let mut hand = Hand::new(generous().opens_per_minute_in_all(1));
-    let friends = BTreeSet::from([address("nurse@capulet.example")]);
+    let friends = BTreeSet::from([address("nurse@capulet.example").to_bare()]);
     hand.mux.allow(Allow::Only(friends));
     let stranger = Some((Condition::ServiceUnavailable, ErrorType::Cancel));
     for _ in 0..10 {

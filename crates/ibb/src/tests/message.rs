@@ -100,7 +100,7 @@ fn a_message_that_is_not_straight_from_the_peer_is_not_ours() {
         hand.envelope(ROMEO, "m".into(), message(MessageKind::Groupchat)),
         hand.envelope(ROMEO, "m".into(), message(MessageKind::Error)),
         Envelope {
-            to: Some(own.to_bare()),
+            to: Some(own.to_bare().into()),
             ..hand.envelope(ROMEO, "m".into(), message(MessageKind::Normal))
         },
         Envelope {

@@ -119,7 +119,7 @@ fn the_first_slash_starts_the_resource() {
     );
     assert!(address.is_full());
     assert_eq!(address.to_bare().as_str(), "capulet.example");
-    assert_eq!(address.to_bare().resource(), None);
+    assert_eq!(address.to_bare().as_address().resource(), None);
 }
 
 #[test]
@@ -173,4 +173,35 @@ proptest! {
             prop_assert_eq!(bare.as_str(), address.bare());
         }
     }
+}
+
+#[test]
+fn a_bare_address_has_no_resource_and_a_full_one_has() {
+    let (bare, full) = ("juliet@capulet.example", "juliet@capulet.example/balcony");
+    assert_eq!(Bare::new(full), Err(AddressError::NotBare));
+    assert_eq!(Full::new(bare), Err(AddressError::NotFull));
+    assert_eq!(
+        Full::new("a@"),
+        Err(AddressError::Empty { part: Part::Domain })
+    );
+    let (bare, full) = (Bare::new(bare).unwrap(), Full::new(full).unwrap());
+    assert_eq!(full.to_bare(), bare);
+    assert_eq!(bare.as_address().to_bare(), bare);
+    assert_eq!(bare.with_resource("balcony"), Ok(full.clone()));
+    assert_eq!(
+        full.as_address()
+            .with_resource("orchard")
+            .unwrap()
+            .resource(),
+        "orchard"
+    );
+    assert_eq!(Address::from(full.clone()).as_str(), full.as_str());
+    assert_eq!(
+        (full.local(), full.domain()),
+        (Some("juliet"), "capulet.example")
+    );
+    assert_eq!(
+        format!("{bare} {full:?}"),
+        "juliet@capulet.example \"juliet@capulet.example/balcony\""
+    );
 }

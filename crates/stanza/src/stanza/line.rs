@@ -17,10 +17,9 @@ impl Stanza {
     pub fn to_element(&self) -> Result<Element, ReadError> {
         let mut element = Element::new(self.kind.name(), ns::CLIENT);
         let addresses = [("from", &self.from), ("to", &self.to)];
-        let texts = [("id", &self.id), ("type", &self.type_)];
+        let texts = [("id", self.id.as_deref()), ("type", self.type_.as_deref())];
         let addresses =
             addresses.map(|(name, address)| (name, address.as_ref().map(|a| a.as_str())));
-        let texts = texts.map(|(name, text)| (name, text.as_deref()));
         for (name, value) in addresses.into_iter().chain(texts) {
             if let Some(value) = value {
                 element = element.with_attr(name, value);

@@ -324,7 +324,7 @@ fn address() -> impl Strategy<Value = Option<Address>> {
         )
             .prop_map(|(local, resource)| {
                 let bare = Address::new(&format!("{local}@example")).unwrap();
-                bare.with_resource(&resource).unwrap_or(bare)
+                bare.with_resource(&resource).map_or(bare, Address::from)
             }),
     )
 }
@@ -354,7 +354,7 @@ pub(super) fn stanza() -> impl Strategy<Value = Stanza> {
                 from,
                 to,
                 id,
-                type_,
+                type_: type_.map(StanzaType::from),
                 lang,
                 extra,
                 children: Bytes::new(),

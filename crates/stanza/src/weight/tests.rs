@@ -26,7 +26,7 @@ fn every_part_of_a_stanza_that_a_peer_can_make_long_weighs_its_bytes() {
     let attr = |name: String, value: String| RawAttr::new(name, value).unwrap();
     let heavy = [
         with(&|stanza| stanza.id = Some(long())),
-        with(&|stanza| stanza.type_ = Some(long())),
+        with(&|stanza| stanza.type_ = Some(long().into())),
         with(&|stanza| stanza.lang = Some(long())),
         with(&|stanza| stanza.children = long().into()),
         with(&|stanza| stanza.extra = vec![attr(long(), String::new())]),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use xtls_session::Service;
-use xtls_stanza::Address;
 use xtls_stanza::busy::Limit;
 use xtls_stanza::ibb::{BlockSize, Carrier};
+use xtls_stanza::{Address, Bare};
 use xtls_tls::trust::{Policy, Store};
 
 /// Who may open a tunnel to us. Everybody else is answered as by a client that has never heard of XTLS.
@@ -16,13 +16,13 @@ pub enum Accept {
     /// Nobody: we only open.
     #[default]
     Nobody,
-    /// These bare addresses, from any resource.
-    Only(BTreeSet<Address>),
+    /// These accounts, from any resource.
+    Only(BTreeSet<Bare>),
     /// Anybody. Their keys are judged all the same.
     Anyone,
-    /// These bare addresses; of everybody else the owner is asked ([`What::Asked`](super::What::Asked)). So everybody
+    /// These accounts; of everybody else the owner is asked ([`What::Asked`](super::What::Asked)). So everybody
     /// learns that we are here.
-    Ask(BTreeSet<Address>),
+    Ask(BTreeSet<Bare>),
 }
 
 /// What the policy says of one peer.

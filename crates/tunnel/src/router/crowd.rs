@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use xtls_ibb::TRY_AGAIN;
 use xtls_stanza::busy::{Busy, Limit};
-use xtls_stanza::{Address, Content, Envelope, Payload, xtls};
+use xtls_stanza::{Address, Bare, Content, Envelope, Payload, xtls};
 use xtls_tls::trust::Level;
 
 use super::Router;
@@ -16,7 +16,7 @@ use super::legs::Leg;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TurnedAway {
     /// The bare address, as the servers say.
-    pub peer: Address,
+    pub peer: Bare,
     /// Which limit, and what the peer was told last.
     pub busy: Busy,
     /// How often since it was told of before.
@@ -25,7 +25,7 @@ pub struct TurnedAway {
 
 /// Those who were turned away, few and seldom: whoever asks a thousand times is told of twice, with the number.
 #[derive(Debug, Default)]
-pub(super) struct Crowd(BTreeMap<(Address, Limit), Turned>);
+pub(super) struct Crowd(BTreeMap<(Bare, Limit), Turned>);
 
 #[derive(Debug)]
 struct Turned {

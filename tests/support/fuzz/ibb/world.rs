@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use xtls_ibb::{Allow, Config, Mux, OpenOptions, StreamId, Why, Window};
 use xtls_stanza::ibb::Sid;
-use xtls_stanza::{Address, Condition, Content, Envelope, ErrorType, StanzaError};
+use xtls_stanza::{Address, Bare, Condition, Content, Envelope, ErrorType, StanzaError};
 
 use super::end::End;
 
@@ -63,7 +63,7 @@ impl World {
         }
     }
 
-    pub(super) fn bare(&self, end: usize) -> Address {
+    pub(super) fn bare(&self, end: usize) -> Bare {
         addresses()[end].to_bare()
     }
 

@@ -148,7 +148,7 @@ fn shaped(shape: &str) -> Stanza {
         "attribute of a child" => child(&Element::new("b", "jabber:client").with_attr("a", long())),
         // Refused, which is told with what was refused.
         "type" => Stanza {
-            type_: Some(long()),
+            type_: Some(long().into()),
             kind: Kind::Presence,
             ..plain()
         },

@@ -1,0 +1,193 @@
+//! Addresses of which it is known whether they have a resource.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Address, AddressError};
+
+/// An address without a resource: an account (`local@domain`) or a server (`domain`).
+///
+/// For lists of accounts, who may come from any of their clients. A full address cannot get in by mistake, where it would
+/// match nobody:
+///
+/// ```
+/// use xtls_stanza::{Address, Bare};
+///
+/// let romeo = Address::new("romeo@montague.example/orchard")?;
+/// assert_eq!(romeo.to_bare(), Bare::new("romeo@montague.example")?);
+/// assert!(Bare::try_from(romeo).is_err());
+/// # Ok::<(), xtls_stanza::AddressError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bare(Address);
+
+/// An address with a resource: one client of an account (`local@domain/resource`).
+///
+/// ```
+/// use xtls_stanza::{Bare, Full};
+///
+/// let juliet = Bare::new("juliet@capulet.example")?;
+/// let balcony = juliet.with_resource("balcony")?;
+/// assert_eq!(balcony, Full::new("juliet@capulet.example/balcony")?);
+/// assert_eq!((balcony.resource(), balcony.to_bare()), ("balcony", juliet));
+/// # Ok::<(), xtls_stanza::AddressError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Full(Address);
+
+impl Bare {
+    /// Checks and normalises an address, as [`Address::new`].
+    ///
+    /// # Errors
+    ///
+    /// The text is no address, or one with a resource, which is not taken off: see [`Address::to_bare`].
+    pub fn new(text: &str) -> Result<Self, AddressError> {
+        Address::new(text)?.try_into()
+    }
+
+    /// The client with this resource.
+    ///
+    /// # Errors
+    ///
+    /// A resource that is empty, too long, or holds a forbidden character.
+    pub fn with_resource(&self, resource: &str) -> Result<Full, AddressError> {
+        self.0.with_resource(resource)
+    }
+}
+
+impl Full {
+    /// Checks and normalises an address, as [`Address::new`].
+    ///
+    /// # Errors
+    ///
+    /// The text is no address, or one without a resource.
+    pub fn new(text: &str) -> Result<Self, AddressError> {
+        Address::new(text)?.try_into()
+    }
+
+    /// The part after the first `/`.
+    pub fn resource(&self) -> &str {
+        self.0.resource().unwrap_or_default()
+    }
+
+    /// The account.
+    pub fn to_bare(&self) -> Bare {
+        self.0.to_bare()
+    }
+}
+
+impl Address {
+    /// The address without its resource.
+    pub fn to_bare(&self) -> Bare {
+        Bare(self.without_resource())
+    }
+
+    /// The same bare address with this resource, in place of the one that it has.
+    ///
+    /// # Errors
+    ///
+    /// A resource that is empty, too long, or holds a forbidden character.
+    pub fn with_resource(&self, resource: &str) -> Result<Full, AddressError> {
+        self.replace_resource(resource).map(Full)
+    }
+}
+
+impl TryFrom<Address> for Bare {
+    type Error = AddressError;
+
+    fn try_from(address: Address) -> Result<Self, AddressError> {
+        if address.is_full() {
+            Err(AddressError::NotBare)
+        } else {
+            Ok(Self(address))
+        }
+    }
+}
+
+impl TryFrom<Address> for Full {
+    type Error = AddressError;
+
+    fn try_from(address: Address) -> Result<Self, AddressError> {
+        if address.is_full() {
+            Ok(Self(address))
+        } else {
+            Err(AddressError::NotFull)
+        }
+    }
+}
+
+/// What both kinds can do.
+macro_rules! exact {
+    ($type:ty) => {
+        impl $type {
+            /// The whole normalised address.
+            pub fn as_str(&self) -> &str {
+                self.0.as_str()
+            }
+
+            /// The same where either kind will do.
+            pub fn as_address(&self) -> &Address {
+                &self.0
+            }
+
+            /// The part before the `@`.
+            pub fn local(&self) -> Option<&str> {
+                self.0.local()
+            }
+
+            /// The part behind the `@`.
+            pub fn domain(&self) -> &str {
+                self.0.domain()
+            }
+        }
+
+        impl From<$type> for Address {
+            fn from(exact: $type) -> Self {
+                exact.0
+            }
+        }
+
+        impl TryFrom<&str> for $type {
+            type Error = AddressError;
+
+            fn try_from(text: &str) -> Result<Self, AddressError> {
+                Self::new(text)
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = AddressError;
+
+            fn from_str(text: &str) -> Result<Self, AddressError> {
+                Self::new(text)
+            }
+        }
+
+        impl AsRef<str> for $type {
+            fn as_ref(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        impl AsRef<Address> for $type {
+            fn as_ref(&self) -> &Address {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+exact!(Bare);
+exact!(Full);
