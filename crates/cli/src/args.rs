@@ -8,7 +8,7 @@ use xtls_stanza::{Address, Bare};
 
 use crate::peer::Peer;
 
-/// End-to-end encrypted conversations between two XMPP accounts, by plain TLS through servers that need not be trusted.
+/// End-to-end encrypted conversations between two XMPP accounts: plain TLS through servers you need not trust.
 #[derive(Debug, Parser)]
 #[command(name = "xtls", version, propagate_version = true, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
@@ -21,36 +21,37 @@ pub(crate) struct Cli {
 const EXIT_CODES: &str = "\
 Data goes to standard output, everything else to standard error.
 
-Exit codes: 0 ok · 1 failed · 2 usage · 3 own server refused or unreachable · 4 peer unavailable or refused
-            5 identity mismatch · 6 truncated or corrupt · 7 timeout · 130 interrupted";
+Exit codes: 0 ok · 1 failed · 2 usage · 3 server refused or unreachable
+            4 peer unavailable or refused · 5 identity mismatch
+            6 truncated or corrupt · 7 timeout · 130 interrupted";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Two peers in this process talk through a tunnel; shows what the server saw beside what they said.
+    /// Runs two peers in this process; shows what the server sees beside what they say.
     Demo(Demo),
-    /// Shows one's own address and the fingerprint of one's key, which is made on first use.
+    /// Shows your address and your key's fingerprint; creates the key on first use.
     Id(Id),
-    /// XML stanzas on standard input → tunnel → XML stanzas on standard output, one a line.
+    /// XML stanzas: standard input → tunnel → standard output, one per line.
     Stanzas(Stanzas),
-    /// A conversation: lines in, lines out.
+    /// Text chat: lines in, lines out.
     Chat(Talk),
-    /// The keys of one's peers.
+    /// Manages peers' keys.
     #[command(subcommand)]
     Trust(Trust),
-    /// Compares four short words with a peer, or one code: if they are the same, nobody is between the two of you.
+    /// Compares four words or a code with a peer: if they match, no one is intercepting you.
     Verify(Verify),
 }
 
-/// How the program speaks, whatever it does.
+/// How the program reports what it does.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Output {
-    /// Events as JSON, one a line, on standard error.
+    /// JSON events on standard error, one per line.
     #[arg(long, global = true, help_heading = "Output")]
     pub(crate) json: bool,
-    /// More detail on standard error; twice for still more. Never plaintext.
+    /// Log more to standard error; repeat for even more. Never plaintext.
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Output")]
     pub(crate) verbose: u8,
-    /// Nothing on standard error but errors.
+    /// Print only warnings and errors.
     #[arg(
         short,
         long,
@@ -63,13 +64,13 @@ pub(crate) struct Output {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Demo {
-    /// One-way delay of the relay between the two, in milliseconds.
+    /// One-way delay through the relay, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=10_000))]
     pub(crate) latency: u64,
-    /// Bytes a second that the relay reads from each peer, as a server throttles.
+    /// Bytes per second the relay reads from each peer, as if throttling.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(500..))]
     pub(crate) rate: Option<u32>,
-    /// Shows every carrying stanza whole.
+    /// Show carrying stanzas in full.
     #[arg(long)]
     pub(crate) full: bool,
 }
@@ -78,64 +79,64 @@ pub(crate) struct Demo {
 pub(crate) struct Id {
     #[command(flatten)]
     pub(crate) account: Account,
-    /// Also as a QR code.
+    /// Show a QR code.
     #[arg(long)]
     pub(crate) qr: bool,
 }
 
-/// Whose key and pins.
+/// Whose key and pins to use.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Account")]
 pub(crate) struct Account {
-    /// One's own address, without a resource. May be left out where only one account has been used.
+    /// Your address, without a resource. Optional if only one account has a key here.
     #[arg(long, value_name = "JID", env = "XTLS_ACCOUNT", value_parser = bare)]
     pub(crate) account: Option<Address>,
-    /// The folder of keys and pins.
+    /// Folder for keys and pins.
     #[arg(long, value_name = "DIR", env = "XTLS_HOME")]
     pub(crate) home: Option<PathBuf>,
 }
 
-/// How to reach one's own server.
+/// How to reach your server.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Own server")]
+#[command(next_help_heading = "Server")]
 pub(crate) struct Server {
-    /// A file whose first line is the password. Otherwise XTLS_PASSWORD, or a prompt; never an argument.
+    /// File whose first line is the password. Otherwise XTLS_PASSWORD or a prompt is used.
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
-    /// The server's host and port, where DNS does not say.
+    /// Host and port, if DNS has no record of them.
     #[arg(long, value_name = "HOST:PORT", value_parser = host_port)]
     pub(crate) server: Option<(String, u16)>,
-    /// TLS from the first byte instead of STARTTLS.
+    /// Use TLS from the first byte, not STARTTLS.
     #[arg(long, requires = "server")]
     pub(crate) direct_tls: bool,
-    /// One more authority to trust for the server's certificate.
+    /// Also trust this CA for the server's certificate.
     #[arg(long, value_name = "PEM")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// The resource to bind. Listeners bind `xtls` unless told otherwise, initiators a random one.
+    /// Resource to bind. Default: `xtls` for listeners, a random one for initiators.
     #[arg(long, value_name = "NAME")]
     pub(crate) resource: Option<String>,
-    /// Permits a login that shows the server the password.
+    /// Allow logins that show your server the password.
     #[arg(long)]
     pub(crate) allow_plain: bool,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Stanzas {
-    /// End when your input has ended and the peer has taken it, without waiting for the peer to finish.
+    /// Exit once your input has ended and been delivered; don't wait for the peer to finish.
     #[arg(short = 'N', long)]
     pub(crate) no_wait: bool,
     #[command(flatten)]
     pub(crate) talk: Talk,
 }
 
-/// Options of everything that talks to a peer.
+/// Options of every verb that talks to a peer.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Talk {
-    /// Whom to open a tunnel to: an address, or the URI that `xtls id` shows there. Without a resource: PEER/xtls. The key in
-    /// a URI must be pinned.
+    /// Peer to call: an address, or the URI that their `xtls id` shows. Without a resource: PEER/xtls. A key in a URI must
+    /// already be pinned.
     #[arg(value_name = "PEER", value_parser = Peer::parse, required_unless_present = "listen", conflicts_with = "listen")]
     pub(crate) peer: Option<Peer>,
-    /// Wait for others to open tunnels: those whom --accept names.
+    /// Wait for the peers in --accept to open tunnels.
     #[arg(long, requires = "accept")]
     pub(crate) listen: bool,
     #[command(flatten)]
@@ -148,64 +149,64 @@ pub(crate) struct Talk {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Verify {
-    /// Compare one code that both of you have agreed on another way. It is asked for on the terminal.
+    /// Compare a code you have agreed on over another channel. You enter it at a prompt.
     #[arg(long)]
     pub(crate) code: bool,
-    /// As --code, with the code in the first line of a file.
+    /// Like --code, with the code from a file's first line.
     #[arg(long, value_name = "FILE")]
     pub(crate) code_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) talk: Talk,
 }
 
-/// How the tunnel is made.
+/// How to set up the tunnel.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Tunnel")]
 pub(crate) struct Tunnel {
-    /// What to do with a key that is not pinned. Default: ask on a terminal, pinned otherwise.
+    /// What to do with unpinned keys. Default: ask on a terminal, pinned otherwise.
     #[arg(long, value_enum, value_name = "POLICY")]
     pub(crate) trust: Option<TrustPolicy>,
-    /// Who may open a tunnel to us: a bare address, or `any`. Repeatable.
+    /// Who may call you: a bare address, or `any`. Repeatable.
     #[arg(long, value_name = "JID", value_parser = acceptable)]
     pub(crate) accept: Vec<Acceptable>,
-    /// Listen: end after one session.
+    /// Exit after one session.
     #[arg(long, requires = "listen", conflicts_with = "peer")]
     pub(crate) once: bool,
-    /// Most bytes in one carrying stanza, before base64. It is a maximum and is filled as the path allows.
+    /// Maximum bytes per carrying stanza, before base64. Filled as far as the path allows.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(256..))]
     pub(crate) block_size: Option<u16>,
-    /// Bytes in flight, instead of an adaptive window.
+    /// Bytes in flight; adaptive by default.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(256..=16_777_216))]
     pub(crate) window: Option<u32>,
     /// Which stanzas carry the stream.
     #[arg(long, value_enum, value_name = "KIND", default_value_t = Transport::Iq)]
     pub(crate) transport: Transport,
-    /// No TLS in the open and its answer: one more round trip, for servers that stumble over it.
+    /// Send no TLS with the open: one more round trip, for servers that can't handle it.
     #[arg(long)]
     pub(crate) no_early_hello: bool,
-    /// Pads stanzas with spaces to a multiple of this many bytes (256 without a number), so that short ones look alike. That
-    /// there are any, when, and roughly how long they are stays visible.
+    /// Pad stanzas with spaces to a multiple of this many bytes (256 if omitted), so that short ones look alike. Their
+    /// number, timing and rough length stay visible.
     #[arg(long, value_name = "BYTES", num_args = 0..=1, require_equals = true, default_missing_value = "256",
         value_parser = clap::value_parser!(u16).range(2..=16_384))]
     pub(crate) pad: Option<u16>,
-    /// No session with a peer whose key exchange does not resist quantum computers. It is preferred in any case.
+    /// Refuse peers without a post-quantum key exchange. It is preferred in any case.
     #[arg(long)]
     pub(crate) require_post_quantum: bool,
-    /// Records the session as JSON lines; payload is left out.
+    /// Record the session as JSON lines, without payload.
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
-    /// Records the plaintext too. Whoever has the file has the conversation.
+    /// Record plaintext too. Anyone with the file can read everything.
     #[arg(long, requires = "record")]
     pub(crate) record_plaintext: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TrustPolicy {
-    /// Ask the user at the first contact.
+    /// Ask at first contact.
     Ask,
-    /// Pin what is met first, and say so.
+    /// Pin the first key; say so.
     Tofu,
-    /// Only keys that are pinned already.
+    /// Accept only pinned keys.
     Pinned,
 }
 
@@ -225,7 +226,7 @@ pub(crate) enum Transport {
     Iq,
     /// In-Band Bytestream in messages: no acknowledgements.
     Message,
-    /// The flow before the letter, without a bytestream: slow, one tunnel with each peer. Both ends must choose it.
+    /// The flow before the letter, without a bytestream: slow, one tunnel per peer. Both ends must choose it.
     Original,
 }
 
@@ -238,21 +239,21 @@ pub(crate) enum Acceptable {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Trust {
-    /// All pinned keys.
+    /// Lists pinned keys.
     List(Account),
-    /// The keys of one peer.
+    /// Shows a peer's keys.
     Show(TrustPeer),
-    /// Pins a key that was compared over another channel.
+    /// Pins a key you have compared over another channel.
     Pin(TrustPin),
-    /// Forgets the keys of a peer: the next contact is a first one again.
+    /// Forgets a peer's keys: the next contact is a first contact again.
     Forget(TrustPeer),
-    /// Refuses keys of a peer for good, because somebody else may have them.
+    /// Refuses a peer's keys for good, because someone else may have them.
     Revoke(TrustRevoke),
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TrustPeer {
-    /// The peer, without a resource: an address, or the URI that `xtls id` shows there, which means that one key.
+    /// Bare address of the peer, or the URI that their `xtls id` shows, which selects its key.
     #[arg(value_name = "PEER", value_parser = Peer::parse_bare)]
     pub(crate) peer: Peer,
     #[command(flatten)]
@@ -261,13 +262,13 @@ pub(crate) struct TrustPeer {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TrustPin {
-    /// The peer, without a resource: an address, or the URI that `xtls id` shows there.
+    /// Bare address of the peer, or the URI that their `xtls id` shows.
     #[arg(value_name = "PEER", value_parser = Peer::parse_bare)]
     pub(crate) peer: Peer,
-    /// The fingerprint as `xtls id` shows it, in hex with or without spaces. A URI holds it already.
+    /// Fingerprint as `xtls id` shows it, in hex, with or without spaces. A URI includes it.
     #[arg(value_name = "FINGERPRINT", num_args = 0..)]
     pub(crate) fingerprint: Vec<String>,
-    /// One more key of a peer that has one already: a second device.
+    /// Add a key to a peer that already has one: a second device.
     #[arg(long)]
     pub(crate) another: bool,
     #[command(flatten)]
@@ -276,10 +277,10 @@ pub(crate) struct TrustPin {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TrustRevoke {
-    /// The peer, without a resource: an address, or the URI that `xtls id` shows there, which means that one key.
+    /// Bare address of the peer, or the URI that their `xtls id` shows, which selects its key.
     #[arg(value_name = "PEER", value_parser = Peer::parse_bare)]
     pub(crate) peer: Peer,
-    /// The one key to revoke, which need not be pinned. Without, all that are pinned for the peer.
+    /// Key to revoke, pinned or not. Default: every key pinned for the peer.
     #[arg(value_name = "FINGERPRINT", num_args = 0..)]
     pub(crate) fingerprint: Vec<String>,
     #[command(flatten)]
@@ -297,7 +298,7 @@ fn acceptable(text: &str) -> Result<Acceptable, String> {
     let peer = Peer::parse(text)?;
     if peer.key().is_some() {
         return Err(format!(
-            "--accept takes an address and no key: pin the key with `xtls trust pin`, and accept {}",
+            "--accept takes an address without a key: pin the key with `xtls trust pin`, and accept {}",
             peer.bare()
         ));
     }
@@ -305,13 +306,13 @@ fn acceptable(text: &str) -> Result<Acceptable, String> {
 }
 
 fn host_port(text: &str) -> Result<(String, u16), String> {
-    let (host, port) = text.rsplit_once(':').ok_or("HOST:PORT is wanted")?;
+    let (host, port) = text.rsplit_once(':').ok_or("expected HOST:PORT")?;
     let port = port
         .parse::<u16>()
         .map_err(|_| format!("{port:?} is not a port"))?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     if host.is_empty() || port == 0 {
-        return Err("HOST:PORT is wanted".to_owned());
+        return Err("expected HOST:PORT".to_owned());
     }
     Ok((host.to_owned(), port))
 }
@@ -355,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_alone_is_nobody_to_accept_and_a_key_is_not_accepted_by_the_way() {
+    fn accept_takes_neither_a_domain_alone_nor_a_key() {
         assert!(acceptable("juliet").is_err());
         let key = "0a".repeat(32);
         assert!(acceptable(&format!("xmpp:juliet@capulet.example?xtls;fp={key}")).is_err());
