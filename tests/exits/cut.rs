@@ -125,7 +125,7 @@ async fn a_whole_conversation_is_whole() {
         ended
             .expect(6)
             .silent()
-            .saying("has not said that it took everything");
+            .saying("has not confirmed that it took everything");
         assert_eq!(ended.event("closed").unwrap()["clean"], true);
     }
 }

@@ -62,7 +62,7 @@ async fn a_listener_refuses_a_changed_key() {
         refused(&end, "the key of romeo@localhost has changed");
         end.0
             .saying(&me.fingerprint().to_string())
-            .saying("romeo@localhost '<the fingerprint that they tell you>'");
+            .saying("romeo@localhost '<the fingerprint they give you>'");
     }
 }
 
@@ -74,7 +74,7 @@ async fn an_initiator_refuses_a_changed_key() {
     refused(&end, "the key of romeo@localhost has changed");
     end.0
         .saying(&me.fingerprint().to_string())
-        .saying("romeo@localhost '<the fingerprint that they tell you>'");
+        .saying("romeo@localhost '<the fingerprint they give you>'");
     // The pin is as it was.
     let shown = stage
         .juliet

@@ -68,7 +68,7 @@ async fn first_contact(server: &Server) {
         .silent()
         .saying("no key is pinned for juliet@")
         .saying("xtls trust pin --account romeo@")
-        .saying("'<the fingerprint that they tell you>'");
+        .saying("'<the fingerprint they give you>'");
     listener
         .expect(5)
         .silent()
@@ -156,7 +156,7 @@ async fn pins_are_shown_and_never_overwritten() {
         .await
         .expect(5)
         .silent()
-        .saying("one's own key");
+        .saying("your own key");
     trust(&["forget", address.as_str()]).await.expect(0);
     trust(&["forget", address.as_str()]).await.expect(1);
 }
@@ -172,7 +172,7 @@ async fn a_revoked_key_is_refused_for_good() {
         .await
         .expect(5)
         .silent()
-        .saying("one's own key");
+        .saying("your own key");
     trust(&["revoke", romeo.address().as_str(), &key])
         .await
         .expect(5)

@@ -101,7 +101,7 @@ async fn words_that_differ_to_one_person_verify_nobody_and_leave_a_mark_on_the_k
     for terminal in [&mut his, &mut hers] {
         let text = terminal.ends_with(5).await;
         assert!(text.contains("1 of 3 attempts"), "{text}");
-        assert!(text.contains("somebody may be between you"), "{text}");
+        assert!(text.contains("someone may be intercepting you"), "{text}");
     }
     for (one, other) in [(&romeo, &juliet), (&juliet, &romeo)] {
         let (level, failed) = known(one, other);

@@ -17,7 +17,7 @@ pub(crate) fn home(account: &Account) -> Result<Home, Failure> {
         return Ok(Home::at(home));
     }
     let folders = etcetera::choose_base_strategy().map_err(|_| {
-        Failure::usage("no home folder is known: say where keys shall live with --home")
+        Failure::usage("no home folder found: choose a folder for your keys with --home")
     })?;
     Ok(Home::at(folders.data_dir().join("xtls")))
 }
@@ -30,9 +30,13 @@ pub(crate) fn account(account: &Account, home: &Home) -> Result<Address, Failure
     let known = home.accounts()?;
     match known.as_slice() {
         [only] => Ok(only.clone()),
-        [] => Err(Failure::usage("whose account? name it with --account JID")),
-        several => Err(Failure::usage("which account? name it with --account JID")
-            .hint(format!("there are keys for {}", names(several)))),
+        [] => Err(Failure::usage(
+            "no account given: name it with --account JID",
+        )),
+        several => Err(Failure::usage(
+            "several accounts have keys here: choose one with --account JID",
+        )
+        .hint(format!("there are keys for {}", names(several)))),
     }
 }
 
@@ -51,7 +55,7 @@ pub(crate) fn known(args: &Account, home: &Home) -> Result<Address, Failure> {
     let make = Suggest::new(args).line(&["id"], &[]);
     Err(
         Failure::usage(format!("there is no key for {account} here")).hint(format!(
-            "{there}; if it is the right account, this makes one:{}",
+            "{there}; if the account is right, this creates one:{}",
             Suggest::block(&[make])
         )),
     )
@@ -76,6 +80,6 @@ pub(crate) async fn password(
     }
     person.password(account).await.ok_or_else(|| {
         Failure::usage(format!("no password for {account}"))
-            .hint("use --password-file, XTLS_PASSWORD, or a terminal")
+            .hint("use --password-file or XTLS_PASSWORD, or run it in a terminal")
     })
 }

@@ -70,9 +70,9 @@ impl Person {
             "\nThis is the first contact with {peer}. Their key is\n\n\
              \u{20}     {first}\n\
              \u{20}     {second}\n\n\
-             Compare it with what `xtls id` shows them, over another channel. Then type its\n\
+             Compare it over another channel with what `xtls id` shows them. Then type its\n\
              first group to accept and remember it, or paste the whole fingerprint that they\n\
-             have sent you; v to compare four words instead; or Enter to refuse.\n"
+             sent you. Type v to compare four words instead, or press Enter to refuse.\n"
         );
         for _ in 0..TRIES {
             let typed = self
@@ -99,8 +99,8 @@ impl Person {
                 let typed = self
                     .ask(Question {
                         about: format!(
-                            "\n{bare} asks you to compare four words, to find out whether anybody is between the\n\
-                             two of you. You need another way to talk to them now: a call, or face to face.\n"
+                            "\n{bare} asks you to compare four words, to find out whether anyone is\n\
+                             intercepting you. Talk to them over another channel now: a call, or in person.\n"
                         ),
                         prompt: format!("Compare words with {bare} now? [y/N] "),
                         withdrawn: withdrawn(bare),
@@ -112,7 +112,7 @@ impl Person {
             }
             Method::Code => {
                 let mut about = format!(
-                    "\n{bare} asks you to compare a code that the two of you have agreed on another way.\n"
+                    "\n{bare} asks you to compare a code that you agreed on over another channel.\n"
                 );
                 for _ in 0..TRIES {
                     let typed = self
@@ -130,7 +130,7 @@ impl Person {
                     }
                     match Code::new(&typed) {
                         Ok(code) => return Some(Compare::Code(code)),
-                        Err(error) => about = format!("That is no code: {error}.\n"),
+                        Err(error) => about = format!("That is not a valid code: {error}.\n"),
                     }
                 }
                 None
@@ -149,10 +149,10 @@ impl Person {
             .unwrap_or("first");
         let word = words.get(which).copied()?;
         let mut about = format!(
-            "\nCompare these words with {bare}, another way than this: a call, or face to face.\n\n\
+            "\nCompare these words with {bare} over another channel: a call, or in person.\n\n\
              \u{20}     {}\n\n\
-             If the other end shows exactly these, type the {nth} of them. If any is different,\n\
-             type no: then somebody is between you.\n",
+             If the other end shows exactly these words, type the {nth} one. If any word is\n\
+             different, type no: then someone is intercepting you.\n",
             words.join(" ")
         );
         loop {
@@ -168,12 +168,12 @@ impl Person {
                 typed if typed == word => return Some(Compared::Same),
                 "no" | "n" => return Some(Compared::Different),
                 "" | "y" | "yes" => {
-                    about = format!("Type the {nth} word if all four are the same, or no.\n")
+                    about = format!("Type the {nth} word if all four match, or no.\n")
                 }
                 _ => {
                     about = format!(
-                        "That is not the {nth} word shown here. If it was a slip, type it again; if they read you another\n\
-                         word, type no.\n"
+                        "That is not the {nth} word shown here. If you mistyped it, try again; if they read you a\n\
+                         different word, type no.\n"
                     );
                 }
             }
@@ -184,7 +184,7 @@ impl Person {
     pub(crate) async fn code(&self) -> Result<Code, Failure> {
         let typed = self
             .ask(Question {
-                prompt: "The code that you have agreed on, or Enter to make one: ".to_owned(),
+                prompt: "The code you agreed on, or Enter to create one: ".to_owned(),
                 secret: true,
                 ..Question::default()
             })
@@ -199,7 +199,7 @@ impl Person {
         let made = words::code()?;
         self.ask(Question {
             about: format!(
-                "Tell them this code another way, and enter it at both ends:\n\n      {}\n\n",
+                "Give them this code over another channel, and enter it at both ends:\n\n      {}\n\n",
                 made.as_str()
             ),
             prompt: "Press Enter when they have it. ".to_owned(),
@@ -252,9 +252,7 @@ fn verdict_of(typed: &str, key: &Fingerprint) -> Result<Answer, &'static str> {
         "" | "n" | "no" => return Ok(Answer::Refuse),
         "v" | "verify" => return Ok(Answer::Verify),
         "y" | "yes" => {
-            return Err(
-                "A yes does not say which key it is about: type the first group of the key.",
-            );
+            return Err("A yes does not say which key you mean: type the first group of the key.");
         }
         _ => {}
     }
@@ -265,7 +263,7 @@ fn verdict_of(typed: &str, key: &Fingerprint) -> Result<Answer, &'static str> {
     let hex = key.hex();
     let whole = digits.len() == hex.len();
     if !(whole || digits.len() == GROUP) || !digits.chars().all(|c| c.is_ascii_hexdigit()) {
-        return Err("Type the first group of the key, eight digits; v; or Enter to refuse.");
+        return Err("Type the first group of the key (eight digits), v, or Enter to refuse.");
     }
     if hex.starts_with(&digits) {
         Ok(Answer::Accept)
@@ -275,13 +273,13 @@ fn verdict_of(typed: &str, key: &Fingerprint) -> Result<Answer, &'static str> {
         )
     } else {
         Err(
-            "That is not the first group of this key. If it is what they told you, press Enter: this is not them.",
+            "That is not the first group of this key. If it is what they gave you, press Enter: this is not them.",
         )
     }
 }
 
 fn withdrawn(bare: &str) -> String {
-    format!("(The tunnel with {bare} that this was about has ended: nothing was accepted.)")
+    format!("(The tunnel with {bare} has ended: nothing was accepted.)")
 }
 
 /// How often a question is asked whose answer says nothing.

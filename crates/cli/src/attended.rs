@@ -182,14 +182,14 @@ impl Attended {
         ];
         if rival.pinned {
             let text = format_args!(
-                "{peer} was also calling with another key that you have pinned: another device of theirs, which has to \
+                "{peer} also called with another key that you have pinned: another device of theirs, which has to \
                  wait until this conversation is over"
             );
             self.say.event("rival", &fields, text);
         } else {
             let text = format_args!(
-                "somebody called in the name of {peer} with another key than theirs, and was not let in: a server may be \
-                 in the middle. This conversation goes on with the key that you know"
+                "someone called as {peer} with another key than theirs, and was refused: a server may be trying to \
+                 intercept you. This conversation continues with the key you know"
             );
             self.say.warn("rival", &fields, text);
         }
@@ -210,7 +210,7 @@ impl Attended {
                 "nobody_to_ask",
                 &[],
                 format_args!(
-                    "{} shows a key that is not pinned, and there is no terminal to ask on: refused\n\
+                    "{} presented a key that is not pinned, and there is no terminal to ask you on: refused\n\
                      {pin}, or --trust tofu",
                     introduction.peer
                 ),
@@ -304,7 +304,7 @@ impl Attended {
                     self.say.warn(
                         "nobody_to_ask",
                         &[],
-                        "declined, because there is no terminal here to ask on",
+                        "declined, because there is no terminal to ask you on",
                     );
                 }
                 if self.question.is_none() {
@@ -367,11 +367,11 @@ impl Attended {
                 ("their key is verified".to_owned(), "verified")
             }
             Standing::Pinned(_) => (
-                "their key is the one met before, not yet verified".to_owned(),
+                "their key is the same as before, not yet verified".to_owned(),
                 "pinned",
             ),
             Standing::Doubted(_) => (
-                "their key is doubted, because a code did not fit".to_owned(),
+                "their key is in doubt, because a code did not match".to_owned(),
                 "doubted",
             ),
             Standing::New => (
@@ -399,7 +399,7 @@ impl Attended {
             self.say.warn(
                 "unbound",
                 &[],
-                "the peer speaks the letter of 2008 only: the session is not bound to resources",
+                "the peer supports only the letter of 2008: the session is not bound to resources",
             );
         }
     }

@@ -163,11 +163,7 @@ impl Chat {
                 match current.filter(|current| theirs && !current.finishing) {
                     Some(current) => current.say(&text, self.say),
                     None => {
-                        conversation::say_not_sent(
-                            &text,
-                            "the one whom it was for has left",
-                            self.say,
-                        );
+                        conversation::say_not_sent(&text, "its recipient has left", self.say);
                         // A person is told; whoever feeds a pipe goes by the exit code.
                         if !self.input.is_screen() && self.outcome.is_ok() {
                             self.outcome = Err(Failure::new(Code::Peer, "not everything was sent"));
@@ -369,7 +365,7 @@ impl Chat {
                     "declined",
                     &fields,
                     format_args!(
-                        "{peer} was calling, and was declined: you are talking to {}",
+                        "declined a call from {peer}: you are talking to {}",
                         current.name
                     ),
                 );
@@ -383,7 +379,7 @@ impl Chat {
             Some(current) if away.busy.limit == Limit::Incoming => {
                 let peer = &away.peer;
                 let text = format_args!(
-                    "{peer} was calling, and was told to try again later: you are talking to {}",
+                    "asked {peer} to call again later: you are talking to {}",
                     current.name
                 );
                 self.say
@@ -430,7 +426,7 @@ impl Chat {
             failure.get_or_insert_with(|| {
                 Failure::new(
                     Code::Corrupt,
-                    format!("{peer} has not confirmed everything that you said"),
+                    format!("{peer} has not confirmed everything you sent"),
                 )
             });
         }

@@ -183,9 +183,7 @@ impl Stage {
                     key,
                 });
             }
-            What::PeerFinished => {
-                self.note(who, "the other side has closed its direction".to_owned())
-            }
+            What::PeerFinished => self.note(who, "the peer has finished sending".to_owned()),
             What::Closed(closed) => {
                 if let Some(failure) = Failure::of_close(closed, &Suggest::default()) {
                     return Err(failure);
@@ -252,13 +250,13 @@ async fn talk(mut tunnel: Tunnel, stage: Stage) -> Result<(), Failure> {
         };
         send(&tunnel, "romeo", next).await?;
     }
-    Err(Failure::failed("romeo's tunnel ended without a word"))
+    Err(Failure::failed("romeo's tunnel ended without a reason"))
 }
 
 /// Juliet: answers, and closes when he has.
 async fn answer(mut incoming: Incoming, stage: Stage) -> Result<(), Failure> {
     let Some(mut tunnel) = incoming.next().await else {
-        return Err(Failure::failed("nobody came to juliet"));
+        return Err(Failure::failed("no one called juliet"));
     };
     let mut answers = LINES.iter().enumerate();
     while let Some(what) = tunnel.next().await {
@@ -281,7 +279,7 @@ async fn answer(mut incoming: Incoming, stage: Stage) -> Result<(), Failure> {
             send(&tunnel, "juliet", reply).await?;
         }
     }
-    Err(Failure::failed("juliet's tunnel ended without a word"))
+    Err(Failure::failed("juliet's tunnel ended without a reason"))
 }
 
 async fn send(tunnel: &Tunnel, who: &str, stanza: Stanza) -> Result<(), Failure> {

@@ -96,24 +96,24 @@ impl Failure {
                 } else {
                     Code::Peer
                 },
-                Some(
-                    "try again: the other side, or a server in its name, has begun anew".to_owned(),
-                ),
+                Some("try again: the peer, or a server in its name, has started over".to_owned()),
             ),
             // One that was drained goes on under its old name, and has no end.
             Why::Replaced => (
                 Code::Corrupt,
-                Some("the peer came back before this had ended: ask what it said last".to_owned()),
+                Some(
+                    "the peer reconnected before this had ended: ask what it sent last".to_owned(),
+                ),
             ),
             Why::Unavailable(_) => (
                 Code::Peer,
                 Some(format!(
-                    "is `xtls … --listen` running there, under exactly {peer}, and does it accept you (--accept)?"
+                    "is `xtls … --listen` running there as exactly {peer}, and does it accept you (--accept)?"
                 )),
             ),
             Why::Declined(_) => (
                 Code::Peer,
-                Some("the other side does not want a tunnel with you now".to_owned()),
+                Some("the peer does not want a tunnel with you now".to_owned()),
             ),
             Why::Unreachable(_) => (
                 Code::Peer,
@@ -122,13 +122,13 @@ impl Failure {
             Why::HandshakeAborted | Why::Stream(_) | Why::Second => (Code::Peer, None),
             Why::NoAnswer => (
                 Code::Timeout,
-                Some("is the peer online under this resource?".to_owned()),
+                Some("is the peer online with this resource?".to_owned()),
             ),
             Why::Impostor => (Code::Identity, None),
             Why::Setup(_) => (Code::Failed, None),
             Why::Unasked | Why::LongFlight { .. } => (
                 Code::Peer,
-                Some("a server on the way may stumble over it: try --no-early-hello".to_owned()),
+                Some("a server on the path may not cope with it: try --no-early-hello".to_owned()),
             ),
             Why::Session(why) | Why::Cut { session: why, .. } => {
                 of_session(why, peer.bare(), suggest)
@@ -146,17 +146,15 @@ impl Failure {
             };
             what.push_str(&match closed.receipt {
                 Receipt::Unaccepted => {
-                    format!("; {stanzas} sent before the peer confirmed us may not have been read")
+                    format!("; {stanzas} sent before the peer accepted you may not have been read")
                 }
                 Receipt::Accepted | Receipt::Taken => {
                     format!(
-                        "; {stanzas} sent, and the other end has not said that it took everything"
+                        "; {stanzas} sent, but the peer has not confirmed that it took everything"
                     )
                 }
                 Receipt::Read => {
-                    format!(
-                        "; {stanzas} sent, which the other end has read and cannot say that it took"
-                    )
+                    format!("; {stanzas} sent, which the peer has read but cannot confirm")
                 }
             });
         }
@@ -193,22 +191,22 @@ fn of_session(why: &Session, peer: &str, suggest: &Suggest) -> (Code, Option<Str
         Session::Tls(TlsError::Trust(error)) => (Code::Identity, trust_hint(error, peer, suggest)),
         Session::Untrusted(error) => (Code::Identity, trust_hint(error, peer, suggest)),
         Session::Tls(TlsError::NoCertificate) => {
-            (Code::Identity, Some("both ends must show a key; the other end has shown none".to_owned()))
+            (Code::Identity, Some("both ends must present a key; the peer presented none".to_owned()))
         }
         Session::Tls(TlsError::NotAsked) => {
-            (Code::Identity, Some("both ends must show a key; the other end does not want to know who we are".to_owned()))
+            (Code::Identity, Some("both ends must present a key; the peer did not ask for yours".to_owned()))
         }
         Session::Tls(TlsError::Alpn) => (
             Code::Identity,
-            Some("do both ends run the same verb? If so, a server on the way has changed who talks to whom".to_owned()),
+            Some("do both ends run the same verb? If so, a server on the path has changed who is talking to whom".to_owned()),
         ),
         Session::Tls(TlsError::Alert(alert)) if alert.refuses_us() => (
             Code::Identity,
-            Some("the peer does not accept our key: ask them to compare `xtls id` with what they have pinned".to_owned()),
+            Some("the peer does not accept your key: ask them to compare your `xtls id` with what they have pinned".to_owned()),
         ),
         Session::Tls(TlsError::Truncated) => (Code::Corrupt, None),
         Session::Tls(TlsError::Corrupt) => {
-            (Code::Corrupt, Some("a server on the way changes what it carries".to_owned()))
+            (Code::Corrupt, Some("a server on the path changes what it carries".to_owned()))
         }
         Session::Tls(_) | Session::Unconfirmed => (Code::Peer, None),
         Session::Refused => (Code::Identity, None),
@@ -230,11 +228,11 @@ fn trust_hint(
     let pin = || suggest.line(&["trust", "pin"], &[peer, THEIR_FINGERPRINT]);
     match error {
         Trust::KeyChanged { .. } => Some(format!(
-            "nothing was sent. Ask them for their fingerprint another way than this; if the key is theirs:{}",
+            "nothing was sent. Ask them for their fingerprint over another channel; if the key is theirs:{}",
             Suggest::block(&[forget(), pin()])
         )),
         Trust::NotPinned { .. } => Some(format!(
-            "--trust ask, or ask them for their fingerprint another way than this:{}",
+            "use --trust ask, or ask them for their fingerprint over another channel and pin it:{}",
             Suggest::block(&[pin()])
         )),
         Trust::WrongJid { .. }

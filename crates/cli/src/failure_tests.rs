@@ -47,12 +47,10 @@ fn an_end_in_order_is_good_only_if_everything_was_taken() {
     let (code, what) = finished(2, Receipt::Accepted).unwrap();
     assert_eq!(code, Code::Corrupt);
     assert!(
-        what.ends_with("2 stanzas sent, and the other end has not said that it took everything")
+        what.ends_with("2 stanzas sent, but the peer has not confirmed that it took everything")
     );
     let (_, what) = finished(1, Receipt::Read).unwrap();
-    assert!(
-        what.ends_with("1 stanza sent, which the other end has read and cannot say that it took")
-    );
+    assert!(what.ends_with("1 stanza sent, which the peer has read but cannot confirm"));
 }
 
 #[test]
@@ -189,7 +187,7 @@ fn a_key_that_was_merely_presented_is_in_no_command() {
         presented,
     };
     let forget = "xtls trust forget '$(ran)@evil.example'";
-    let pin = "xtls trust pin '$(ran)@evil.example' '<the fingerprint that they tell you>'";
+    let pin = "xtls trust pin '$(ran)@evil.example' '<the fingerprint they give you>'";
     for (error, commands) in [
         (changed, [forget, pin].as_slice()),
         (TrustError::NotPinned { peer, presented }, &[pin]),

@@ -99,7 +99,7 @@ fn pinned(peer: &Peer, store: Option<&Store>, suggest: &Suggest) -> Result<(), F
     let bare = peer.bare();
     let command = suggest.line(&["trust", "pin"], &[bare, &key.hex()]);
     let hint = format!(
-        "if the URI came from them another way than this, pin it first:{}",
+        "if you got the URI from them over another channel, pin it first:{}",
         Suggest::block(&[command])
     );
     Err(Failure::new(
@@ -149,14 +149,14 @@ pub(crate) fn say_turned_away(away: &TurnedAway, say: Say) {
         ("times", Value::from(away.times)),
     ];
     let (peer, busy) = (&away.peer, &away.busy);
-    let text = format_args!("{peer} was calling, and was turned away: this end {busy}");
+    let text = format_args!("turned away a call from {peer}: this end {busy}");
     say.event("turned_away", &fields, text);
 }
 
 /// Why the link ended by itself.
 pub(crate) fn ended(ended: Result<Result<(), LinkError>, tokio::task::JoinError>) -> Failure {
     match ended {
-        Ok(Ok(())) => Failure::new(Code::Server, "the link to the server has ended"),
+        Ok(Ok(())) => Failure::new(Code::Server, "the connection to the server has ended"),
         Ok(Err(error)) => error.into(),
         Err(error) => Failure::failed(format!("the client stopped: {error}")),
     }

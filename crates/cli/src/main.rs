@@ -78,7 +78,7 @@ fn block_on<F: Future<Output = Result<(), Failure>>>(
     say: Say,
     begin: impl FnOnce(Stop) -> F,
 ) -> Result<(), Failure> {
-    let failed = |error| Failure::failed(format!("no runtime: {error}"));
+    let failed = |error| Failure::failed(format!("cannot start the async runtime: {error}"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

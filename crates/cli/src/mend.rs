@@ -15,8 +15,8 @@ pub(crate) fn home(error: &HomeError) -> Option<String> {
         HomeError::Lock(error) => lock(error),
         HomeError::Clock { .. } => Some("set the clock, then try again".to_owned()),
         HomeError::Key { path, .. } => Some(away(
-            "a key cannot be repaired: put a copy back in its place. If there is none, move it away; the next `xtls id` \
-             makes a new key, which those who have pinned the old one have to be told",
+            "a key cannot be repaired: restore it from a copy. If you have none, move it away; the next `xtls id` \
+             creates a new key, which everyone who has pinned the old one has to pin instead",
             path,
         )),
         HomeError::Account { path, .. } => Some(away(
@@ -35,8 +35,8 @@ pub(crate) fn pins(error: &PinsError) -> Option<String> {
         PinsError::Private(exposed) => Some(private(exposed)),
         PinsError::Lock(error) => lock(error),
         PinsError::Damaged { path, .. } => Some(away(
-            "put a copy back in its place. If there is none, move it away: then every peer has to be pinned anew, and every \
-             stolen key revoked again",
+            "restore it from a copy. If you have none, move it away: then you have to pin every peer and revoke every \
+             stolen key again",
             path,
         )),
         PinsError::Vanished { .. } | PinsError::Pin(_) | _ => None,
@@ -48,7 +48,7 @@ fn private(exposed: &Exposed) -> String {
         Exposed::Mode { path, wanted, .. } => {
             let command = on_paths(&format!("chmod {wanted:03o}"), &[path]);
             format!(
-                "others may have read or changed it; if that cannot be, make it private:{}",
+                "others may have read or changed it; if you are sure that no one did, make it private:{}",
                 Suggest::block(&[command])
             )
         }
@@ -60,7 +60,7 @@ fn private(exposed: &Exposed) -> String {
             )
         }
         Exposed::Owner { .. } => {
-            "it has to be yours, and the folders above it yours or root's: use another folder with --home"
+            "it must be yours, and the folders above it yours or root's: use another folder with --home"
                 .to_owned()
         }
         Exposed::Kind { .. } | _ => {
@@ -74,8 +74,8 @@ fn lock(error: &LockError) -> Option<String> {
         return system(&error.path, &error.source);
     }
     Some(
-        "the file system there has no locks, and without them two processes could lose each other's changes: put keys and \
-         pins elsewhere with --home; or, on NFS, run its lock service (rpc.statd)"
+        "the file system there does not support locks, without which two processes could lose each other's changes: keep \
+         keys and pins elsewhere with --home; or, on NFS, run its lock service (rpc.statd)"
             .to_owned(),
     )
 }
@@ -88,14 +88,14 @@ fn system(path: &Path, error: &io::Error) -> Option<String> {
             on_paths("chmod u+rwX", &[path]),
         ];
         return Some(format!(
-            "see whose it is, give yourself access if it is yours, or use another folder with --home:{}",
+            "check who owns it, give yourself access if it is yours, or use another folder with --home:{}",
             Suggest::block(&commands)
         ));
     }
     if is(ErrorKind::StorageFull) || is(ErrorKind::QuotaExceeded) {
         let command = path.parent().map(|folder| on_paths("df -h", &[folder]));
         return Some(format!(
-            "nothing was changed: make room there and try again, or use another folder with --home{}",
+            "nothing was changed: free some space there and try again, or use another folder with --home{}",
             Suggest::block(command.as_slice())
         ));
     }
@@ -104,7 +104,7 @@ fn system(path: &Path, error: &io::Error) -> Option<String> {
     }
     if is(ErrorKind::NotADirectory) {
         return Some(
-            "a file stands where a folder should be: use another folder with --home".to_owned(),
+            "there is a file where a folder should be: use another folder with --home".to_owned(),
         );
     }
     None

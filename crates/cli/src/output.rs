@@ -42,7 +42,7 @@ impl Output {
         result.map_err(|error| {
             if error.kind() == io::ErrorKind::BrokenPipe {
                 return Failure::failed(
-                    "standard output: whoever was reading it has gone; what came for it was not taken",
+                    "standard output: its reader has gone; what arrived for it was not delivered",
                 );
             }
             Failure::failed(format!("standard output: {error}"))

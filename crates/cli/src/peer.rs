@@ -38,7 +38,7 @@ impl Peer {
         }
         if peer.is_full() {
             return Err(format!(
-                "an address without a resource is wanted: {}",
+                "expected an address without a resource: {}",
                 peer.bare()
             ));
         }
@@ -95,7 +95,7 @@ fn address(text: &str) -> Result<Address, String> {
     normalise(text).map_err(|error| format!("{}; {WANTED}", error.why))
 }
 
-const WANTED: &str = "name@domain is wanted";
+const WANTED: &str = "expected name@domain";
 
 /// What a URI of ours says is to be done with the address, and how the fingerprint is called.
 const ACTION: &str = "xtls";
@@ -131,7 +131,7 @@ mod tests {
             }
         }
         let why = Peer::parse("juliet").unwrap_err();
-        assert_eq!(why, "name@domain is wanted");
+        assert_eq!(why, "expected name@domain");
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn check(path: &Path, metadata: &Metadata) -> Result<(), (String, String)> {
         Verdict::Private => Ok(()),
         Verdict::Foreign => Err((
             format!("it belongs to another user (uid {owner})"),
-            "write the secret into a file of your own".to_owned(),
+            "put the secret in a file that you own".to_owned(),
         )),
         Verdict::Open => Err((
             format!("others can read or change it (mode {mode:03o})"),

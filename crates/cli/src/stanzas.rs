@@ -346,9 +346,7 @@ impl Stanzas {
                     recorder.inner("out", stanza);
                 }
             }
-            Err(SendError::Gone(_)) => {
-                self.not_sent("the one whom it was for has left", Code::Peer)
-            }
+            Err(SendError::Gone(_)) => self.not_sent("its recipient has left", Code::Peer),
             Err(SendError::Session(xtls_client::session::SendError::Finished)) => {
                 self.not_sent("the tunnel is ending", Code::Peer);
             }
@@ -389,7 +387,7 @@ impl Stanzas {
             News::Seen(Seen::Unanswered(request)) => {
                 let id = request.id.as_deref().unwrap_or_default();
                 let fields = [of_peer, ("id", id.into())];
-                let text = format_args!("{peer}: no answer to the request {id:?} before the end");
+                let text = format_args!("{peer} did not answer the request {id:?} before the end");
                 self.say.warn("unanswered", &fields, text);
             }
             News::Seen(Seen::Mismatch(failure)) => {
@@ -458,7 +456,7 @@ impl Stanzas {
 fn only<'a>(open: &mut dyn Iterator<Item = &'a End>) -> Result<&'a Sender, &'static str> {
     match (open.next(), open.next()) {
         (Some(only), None) => Ok(&only.sender),
-        (Some(_), Some(_)) => Err("several are connected, and it has no `to`"),
+        (Some(_), Some(_)) => Err("several peers are connected, and `to` is missing"),
         (None, _) => Err("no one is connected"),
     }
 }

@@ -13,7 +13,7 @@ use crate::args::Account;
 use crate::say::visible;
 
 /// What stands in a command for a fingerprint that has to be compared first.
-pub(crate) const THEIR_FINGERPRINT: &str = "<the fingerprint that they tell you>";
+pub(crate) const THEIR_FINGERPRINT: &str = "<the fingerprint they give you>";
 
 /// Makes commands for the account and the folder that this run was told to use.
 #[derive(Debug, Clone, Default)]

@@ -92,7 +92,7 @@ fn what_this_run_was_told_is_part_of_the_command() {
     assert_eq!(
         line,
         "xtls trust pin --another --account=-j@capulet.example --home='-odd folder' romeo@montague.example \
-         '<the fingerprint that they tell you>'"
+         '<the fingerprint they give you>'"
     );
     let args = run(&line);
     assert_eq!(args.last().unwrap(), THEIR_FINGERPRINT.as_bytes());

@@ -43,7 +43,7 @@ pub(crate) fn id(args: &Id, say: Say) -> Result<(), Failure> {
         say.event(
             "folder",
             &[],
-            format_args!("the key lives in {}", folder.display()),
+            format_args!("the key is stored in {}", folder.display()),
         );
     }
     Ok(())
@@ -121,7 +121,7 @@ fn list(args: &Account, say: Say) -> Result<(), Failure> {
         say.event(
             "empty",
             &[],
-            format_args!("{} has pinned no key yet", account.bare()),
+            format_args!("{} has not pinned any keys yet", account.bare()),
         );
     }
     Ok(())
@@ -150,7 +150,7 @@ fn show(args: &TrustPeer, say: Say) -> Result<(), Failure> {
             &[("peer", args.peer.bare().into()), ("failed", failed.into())],
             format_args!(
                 "{failed} of {MAX_ATTEMPTS} attempts to verify them failed or were broken off within a day: \
-                 somebody may be guessing"
+                 someone may be guessing"
             ),
         );
     }
@@ -175,7 +175,9 @@ fn pin(args: &TrustPin, say: Say) -> Result<(), Failure> {
     let home = home(&args.account)?;
     let account = known(&args.account, &home)?;
     let key = fingerprint(&args.fingerprint, &args.peer)?.ok_or_else(|| {
-        Failure::usage("a fingerprint is wanted, or the whole URI that `xtls id` shows there")
+        Failure::usage(
+            "the fingerprint is missing: give it, or the whole URI that their `xtls id` shows",
+        )
     })?;
     not_own(key, home.key(&account)?.as_ref())?;
     let peer = args.peer.bare();
@@ -191,7 +193,7 @@ fn pin(args: &TrustPin, say: Say) -> Result<(), Failure> {
     say.event(
         "pinned",
         &[("peer", peer.into()), ("fingerprint", key.hex().into())],
-        format_args!("{peer} is now known by {key}"),
+        format_args!("pinned {key} for {peer}"),
     );
     Ok(())
 }
@@ -206,17 +208,17 @@ fn not_pinned(error: PinsError, suggest: &Suggest, peer: &str, key: Fingerprint)
                 suggest.line(&["trust", "pin", "--another"], &[peer, &hex]),
             ];
             Some(format!(
-                "a pin is never overwritten: forget the old key first, or pin this one beside it as that of a second \
+                "pins are never overwritten: forget the old key first, or add this one as the key of a second \
                  device:{}",
                 Suggest::block(&lines)
             ))
         }
         PinsError::Pin(PinError::Revoked { .. }) => Some(
-            "a revoked key stays refused for good, because somebody else may have it: they need a new one"
+            "a revoked key stays refused for good, because someone else may have it: they need a new one"
                 .to_owned(),
         ),
         PinsError::Pin(PinError::KeyOfAnother { owner, .. }) => Some(format!(
-            "a key belongs to one address only: what is known about it is shown by{}",
+            "a key belongs to one address only; this shows what is known about it:{}",
             Suggest::block(&[suggest.line(&["trust", "show"], &[owner])])
         )),
         PinsError::Pin(_)
@@ -257,7 +259,7 @@ fn forget(args: &TrustPeer, say: Say) -> Result<(), Failure> {
         "forgotten",
         &[("peer", peer.into()), ("keys", dropped.into())],
         format_args!(
-            "{} of {peer} forgotten; revoked ones stay refused",
+            "{} of {peer} forgotten; revoked keys stay refused",
             keys(dropped)
         ),
     );
@@ -290,7 +292,7 @@ fn revoke(args: &TrustRevoke, say: Say) -> Result<(), Failure> {
     };
     if keys.is_empty() {
         return Err(Failure::failed(format!("no key is pinned for {peer}"))
-            .hint("a key that was never met can be revoked by its fingerprint"));
+            .hint("to revoke a key that is not pinned, give its fingerprint"));
     }
     // All of them or none.
     pins.change(|store, now| {
@@ -301,7 +303,9 @@ fn revoke(args: &TrustRevoke, say: Say) -> Result<(), Failure> {
         say.event(
             "revoked",
             &[("peer", peer.into()), ("fingerprint", key.hex().into())],
-            format_args!("{key} of {peer} is revoked: whoever shows it is refused from now on, also after `trust forget`"),
+            format_args!(
+                "revoked {key} of {peer}: it is refused from now on, even after `trust forget`"
+            ),
         );
     }
     Ok(())
@@ -311,7 +315,7 @@ fn not_own(key: Fingerprint, own: Option<&Identity>) -> Result<(), Failure> {
     if own.is_none_or(|own| own.fingerprint() != key) {
         return Ok(());
     }
-    let what = "this is the fingerprint of one's own key";
+    let what = "this is the fingerprint of your own key";
     Err(Failure::new(Code::Identity, what))
 }
 
@@ -324,7 +328,7 @@ fn fingerprint(words: &[String], peer: &Peer) -> Result<Option<Fingerprint>, Fai
         .map_err(|error| Failure::usage(format!("the fingerprint: {error}")))?;
     if peer.key().is_some_and(|named| named != key) {
         return Err(Failure::usage(
-            "the URI names another fingerprint than the one behind it",
+            "the URI names another fingerprint than the one given with it",
         ));
     }
     Ok(Some(key))

@@ -31,10 +31,10 @@ pub(crate) async fn run(args: &Verify, say: Say, stop: Stop) -> Result<(), Failu
 async fn verify(args: &Verify, person: &Person, say: Say) -> Result<(), Failure> {
     let by_code = args.code || args.code_file.is_some();
     if by_code && args.talk.listen && args.talk.tunnel.accept.len() != 1 {
-        return Err(Failure::usage(
-            "a code is agreed on with one person, and whoever comes first uses it up",
-        )
-        .hint("name exactly one account with --accept"));
+        return Err(
+            Failure::usage("a code is for one person, and the first caller uses it up")
+                .hint("name exactly one account with --accept"),
+        );
     }
     if !by_code && !person.is_there() {
         return Err(Failure::usage("there is no terminal to show the words on")
@@ -85,7 +85,7 @@ async fn verify(args: &Verify, person: &Person, say: Say) -> Result<(), Failure>
         }
         Err(Failure::new(
             failure::Code::Server,
-            "the link to the server has ended",
+            "the connection to the server has ended",
         ))
     };
     let result = result.await;
@@ -104,7 +104,7 @@ async fn decline_all(incoming: &mut xtls_client::Incoming, say: Say) {
         say.event(
             "declined",
             &[("peer", peer.as_str().into())],
-            format_args!("{peer} was calling, and was declined"),
+            format_args!("declined a call from {peer}"),
         );
         tunnel.abort().await;
     }
@@ -137,7 +137,7 @@ impl Runs {
             outcome = self.one(tunnel, compare) => outcome,
             () = decline_all(incoming, self.say) => Err(Failure::new(
                 failure::Code::Server,
-                "the link to the server has ended",
+                "the connection to the server has ended",
             )),
         }
     }
@@ -236,7 +236,7 @@ impl One<'_> {
             }
             What::NotVerified(why) => {
                 let hint = format!(
-                    "there is a way without it: compare the fingerprints that `xtls id` shows:{}",
+                    "compare the fingerprints that `xtls id` shows instead, and pin theirs:{}",
                     by_hand(&self.peer, &self.runs.suggest)
                 );
                 self.outcome
@@ -360,12 +360,10 @@ pub(crate) fn noun(method: Method) -> &'static str {
 fn not_begun(peer: &Address, error: VerifyError) -> Failure {
     let failure = Failure::new(failure::Code::Peer, format!("{peer}: {error}"));
     match error {
-        VerifyError::Method(Method::Words) => {
-            failure.hint("agree on one way: both use `xtls verify` without --code, or both with it")
-        }
-        VerifyError::Method(Method::Code) => {
-            failure.hint("agree on one way: both use --code with the same code, or neither does")
-        }
+        VerifyError::Method(Method::Words) => failure
+            .hint("use the same method: `xtls verify` with --code at both ends, or at neither"),
+        VerifyError::Method(Method::Code) => failure
+            .hint("use the same method: --code with the same code at both ends, or at neither"),
         VerifyError::NotOpen
         | VerifyError::Mode
         | VerifyError::Busy
@@ -403,22 +401,22 @@ pub(crate) fn failure(
     let hint = match why {
         // A person has said that words differ: there is no slip of the hand in that.
         Broken::Here(Reason::Mismatch) | Broken::There(Reason::Mismatch) => format!(
-            "somebody may be between you: say nothing in confidence over this connection, and compare the fingerprints \
-             that `xtls id` shows, another way:{by_hand}"
+            "someone may be intercepting you: send nothing confidential over this connection, and compare the fingerprints \
+             that `xtls id` shows over another channel:{by_hand}"
         ),
         _ if why.is_mismatch() => format!(
-            "if one of you has mistyped the code, agree on a new one and try again: a code serves once. If neither has, \
-             somebody is between you: compare the fingerprints that `xtls id` shows, another way:{by_hand}"
+            "if one of you mistyped the code, agree on a new one and try again: a code serves once. If neither of you did, \
+             someone is intercepting you: compare the fingerprints that `xtls id` shows over another channel:{by_hand}"
         ),
         Broken::Here(Reason::Locked) | Broken::There(Reason::Locked) => format!(
-            "verifications with them are locked for a day, or the code was used before. Without them: compare the \
-             fingerprints that `xtls id` shows, another way:{by_hand}"
+            "verification with them is locked for a day, or the code was used before. You can still compare the \
+             fingerprints that `xtls id` shows over another channel:{by_hand}"
         ),
         Broken::Here(Reason::Method) | Broken::There(Reason::Method) => {
-            "agree on one way: both use --code, with the same code, or neither does".to_owned()
+            "use the same method: --code with the same code at both ends, or at neither".to_owned()
         }
         Broken::Timeout | Broken::There(Reason::Timeout) => {
-            "does the other end run `xtls verify`, or a version that knows it?".to_owned()
+            "is the peer running `xtls verify`, in a version that supports it?".to_owned()
         }
         Broken::Here(_)
         | Broken::There(_)

@@ -55,7 +55,7 @@ pub(super) fn run(command: &Command<'_>, current: Option<&mut Current>, say: Say
         Command::Unknown(word) => say.warn(
             "not_sent",
             &[],
-            format_args!("there is no {word}: /help shows what there is; // begins a line of text with a slash"),
+            format_args!("unknown command {word}: /help lists the commands; // begins a line of text with a slash"),
         ),
         Command::Who => {
             let who = current.map(|current| current.attended.standing());
@@ -70,11 +70,11 @@ pub(super) fn run(command: &Command<'_>, current: Option<&mut Current>, say: Say
 
 /// What `/help` shows.
 const HELP: &str = "\
-/who     who is at the other end, and how sure you can be of it
+/who     who is at the other end, and how certain that is
 /verify  compare four words with them, over another channel
-/quit    leave, as Ctrl-D does
-//text   say something that begins with a slash
-A line is marked … until it has arrived. Ctrl-C ends the program, Ctrl-Z suspends it.";
+/quit    leave (also Ctrl-D)
+//text   send text that begins with a slash
+Lines are marked … until delivered. Ctrl-C ends the program, Ctrl-Z suspends it.";
 
 #[cfg(test)]
 mod tests {

@@ -101,8 +101,8 @@ impl Current {
             ("lines", Value::from(lines.clone())),
         ];
         let mut text = match count {
-            1 => format!("1 line is not known to have reached {}:", self.name),
-            count => format!("{count} lines are not known to have reached {}:", self.name),
+            1 => format!("1 line may not have reached {}:", self.name),
+            count => format!("{count} lines may not have reached {}:", self.name),
         };
         for line in lines.iter().take(NAMED) {
             text.push('\n');
@@ -116,7 +116,7 @@ impl Current {
 
     pub(super) fn say(&mut self, text: &str, say: Say) {
         if let Some(c) = message::unsendable(text) {
-            let why = format!("it holds U+{:04X}, which XML cannot carry", u32::from(c));
+            let why = format!("it contains U+{:04X}, which XML cannot carry", u32::from(c));
             say_not_sent(text, &why, say);
             return;
         }

@@ -106,14 +106,14 @@ impl Columns {
             }
             Row::Ready { who, .. } => {
                 self.ready.get_or_insert(at);
-                self.right(at, &format!("{who} may speak"), Style::new().dimmed())
+                self.right(at, &format!("{who} may send"), Style::new().dimmed())
             }
             Row::Established { who, key, .. } => {
                 self.secure = Some(at);
                 let short: String = key.chars().take(17).collect();
                 self.right(
                     at,
-                    &format!("{who} is secure; the other key is {short} …"),
+                    &format!("{who} is secure; the peer's key is {short} …"),
                     Style::new().bold(),
                 )
             }
@@ -219,7 +219,7 @@ impl Columns {
             _ => None,
         };
         line(format_args!(
-            "the server carried {} stanzas, {} bytes; the peers said {} stanzas, {} bytes, of which it saw none",
+            "the server carried {} stanzas, {} bytes; the peers exchanged {} stanzas, {} bytes, and it could read none",
             self.carrying, self.carrying_bytes, self.inner, self.inner_bytes
         ))?;
         let mut totals = vec![
@@ -231,16 +231,20 @@ impl Columns {
         ];
         let steps = [
             (
-                "the initiator could speak",
+                "the initiator could send",
                 "round_trips_to_speak",
                 self.ready,
             ),
             (
-                "the first word was read",
+                "the first stanza was read",
                 "round_trips_to_first_word",
                 self.first_word,
             ),
-            ("both sides knew", "round_trips_to_secure", self.secure),
+            (
+                "both sides were secure",
+                "round_trips_to_secure",
+                self.secure,
+            ),
         ];
         for (text, name, at) in steps {
             if let (Some(at), Some(trips)) = (at, trips(at)) {
@@ -252,7 +256,7 @@ impl Columns {
             }
         }
         line(format_args!(
-            "{:.2} s in all, at {} ms one way",
+            "{:.2} s in total, at {} ms one way",
             self.last.as_secs_f64(),
             latency.as_millis()
         ))?;

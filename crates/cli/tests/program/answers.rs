@@ -74,6 +74,6 @@ fn a_list_of_no_pins_is_empty_for_programs_and_told_to_people() {
     let ended = stage.run(&["trust", "list", "--json"]);
     assert_eq!(ended.expect(0).output(), "");
     let ended = stage.run(&["trust", "list"]);
-    ended.expect(0).saying("has pinned no key yet");
+    ended.expect(0).saying("has not pinned any keys yet");
     assert_eq!(ended.output(), "");
 }

@@ -34,13 +34,13 @@ fn half_an_address_is_refused_before_any_login() {
             .env("XTLS_PASSWORD", "x");
         Ended(command.output().unwrap())
             .expect(2)
-            .saying("name@domain is wanted");
+            .saying("expected name@domain");
     }
     for verb in ["show", "forget", "revoke", "pin"] {
         stage
             .run(&["trust", verb, "juliet"])
             .expect(2)
-            .saying("name@domain is wanted");
+            .saying("expected name@domain");
     }
     assert!(server.accept().is_err(), "somebody has connected");
 }
@@ -105,19 +105,14 @@ fn a_pin_needs_one_fingerprint() {
     stage
         .run(&["trust", "pin", JULIET])
         .expect(2)
-        .saying("a fingerprint is wanted");
+        .saying("the fingerprint is missing");
     stage
         .run(&["trust", "pin", &uri, &other])
         .expect(2)
         .saying("another fingerprint");
     // As a hint leaves it to be filled in.
     stage
-        .run(&[
-            "trust",
-            "pin",
-            JULIET,
-            "<the fingerprint that they tell you>",
-        ])
+        .run(&["trust", "pin", JULIET, "<the fingerprint they give you>"])
         .expect(2);
     stage
         .run(&["chat", "--listen", "--accept", &uri])
@@ -134,7 +129,7 @@ fn ones_own_key_is_nobody_elses() {
     stage
         .run(&["trust", "pin", JULIET, key])
         .expect(5)
-        .saying("one's own key");
+        .saying("your own key");
     stage
         .run(&["trust", "pin", own[0]["uri"].as_str().unwrap()])
         .expect(5);
