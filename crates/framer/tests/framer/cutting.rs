@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::{Outcome, accepts, feed, in_place, outcome};
-use crate::Limits;
+use xtls_framer::Limits;
 
 /// Everything well-formed that could lead a scanner astray.
 const NASTY: &str = concat!(

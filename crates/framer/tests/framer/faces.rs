@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 
 use super::outcome;
-use crate::{Cutter, FrameError, Framer, Limits, frames};
+use xtls_framer::{Cutter, FrameError, Framer, Limits, frames};
 
 const STREAM: &str = "<message><body>O Romeo</body></message>\n<presence/>";
 
@@ -198,7 +198,7 @@ mod codec {
     use tokio_util::codec::Decoder;
 
     use super::*;
-    use crate::FrameDecoder;
+    use xtls_framer::FrameDecoder;
 
     #[test]
     fn the_decoder_cuts_stanzas_out_of_its_buffer() {
