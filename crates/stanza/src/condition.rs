@@ -335,6 +335,3 @@ impl fmt::Display for StanzaError {
 }
 
 impl std::error::Error for StanzaError {}
-
-#[cfg(test)]
-mod tests;

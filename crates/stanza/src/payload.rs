@@ -139,6 +139,3 @@ impl From<Element> for Payload {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -13,8 +13,6 @@ mod rule;
 mod scope;
 mod stack;
 mod tag;
-#[cfg(test)]
-mod tests;
 mod tokenize;
 
 use std::borrow::Cow;

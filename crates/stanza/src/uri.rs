@@ -249,6 +249,3 @@ fn decode(part: UriPart, raw: &str) -> Result<String, UriError> {
     }
     String::from_utf8(bytes).map_err(|_| UriError::NotUtf8 { part })
 }
-
-#[cfg(test)]
-mod tests;

@@ -211,6 +211,3 @@ fn text(bytes: &[u8]) -> String {
     base64::encode(bytes, &mut text);
     String::from_utf8(text).unwrap_or_default()
 }
-
-#[cfg(test)]
-mod tests;

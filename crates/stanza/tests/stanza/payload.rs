@@ -1,10 +1,10 @@
 //! Tests of the smaller payloads.
 
-use crate::disco::{Identity, Info, Query};
-use crate::hints::{self, Hint};
-use crate::limits::Limits;
-use crate::receipts::Receipt;
-use crate::{Element, Payload, PayloadError, ns};
+use xtls_stanza::disco::{Identity, Info, Query};
+use xtls_stanza::hints::{self, Hint};
+use xtls_stanza::limits::Limits;
+use xtls_stanza::receipts::Receipt;
+use xtls_stanza::{Element, Payload, PayloadError, ns};
 
 fn element(document: &str) -> Element {
     Element::read(document.as_bytes(), ns::CLIENT).unwrap()
@@ -183,7 +183,7 @@ fn ping_is_a_ping_and_other_elements_of_its_namespace_are_others() {
 
 #[test]
 fn errors_say_what_is_wrong() {
-    let why = crate::base64::Error::Foreign(b'!');
+    let why = xtls_stanza::base64::Error::Foreign(b'!');
     assert_eq!(
         PayloadError::Base64 {
             element: "data",

@@ -1,6 +1,6 @@
 //! Tests of stanza errors.
 
-use super::*;
+use xtls_stanza::{Condition, Element, ErrorType, StanzaError, ns};
 
 fn read(document: &str) -> StanzaError {
     StanzaError::read(&Element::read(document.as_bytes(), ns::CLIENT).unwrap())

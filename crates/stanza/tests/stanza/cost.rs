@@ -9,7 +9,7 @@
 
 use std::time::Instant;
 
-use crate::Element;
+use xtls_stanza::Element;
 
 const SMALL: usize = 1 << 16;
 const LARGE: usize = 1 << 19;

@@ -1,6 +1,6 @@
 //! Documents that are no documents, each with the rule that it breaks and the place.
 
-use crate::{Element, ReadError, Rule};
+use xtls_stanza::{Element, Rule};
 
 /// One test for each line, and the list of all for the comparison with rxml.
 macro_rules! refused {
@@ -8,8 +8,8 @@ macro_rules! refused {
         $(#[test]
         fn $name() {
             let document: &[u8] = $document.as_ref();
-            let error = ReadError { at: $at, rule: Rule::$rule };
-            assert_eq!(Element::read(document, ""), Err(error), "{:?}", String::from_utf8_lossy(document));
+            let error = Element::read(document, "").unwrap_err();
+            assert_eq!((error.at, error.rule), ($at, Rule::$rule), "{:?}", String::from_utf8_lossy(document));
         })*
 
         pub(super) const ALL: &[(&str, &[u8], Rule)] = &[$((stringify!($name), $document.as_bytes(), Rule::$rule)),*];
@@ -154,7 +154,8 @@ refused! {
 }
 
 fn refuses(document: &[u8], at: usize, rule: Rule) {
-    assert_eq!(Element::read(document, ""), Err(ReadError { at, rule }));
+    let error = Element::read(document, "").unwrap_err();
+    assert_eq!((error.at, error.rule), (at, rule));
 }
 
 #[test]

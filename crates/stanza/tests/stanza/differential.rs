@@ -6,8 +6,7 @@ use rxml::{Event, Parse, Parser, RawEvent, RawParser};
 
 use super::accepted::tree;
 use super::refused;
-use crate::element::{Attr, Element, Node};
-use crate::{Namespace, Rule, ns};
+use xtls_stanza::{Attr, Element, Namespace, Node, Rule, ns};
 
 /// The tree that rxml sees, its attributes sorted.
 fn rxml(mut document: &[u8]) -> Option<Element> {

@@ -1,8 +1,10 @@
 //! Tests of the elements of XTLS.
 
-use super::*;
-use crate::base64::Error;
-use crate::ibb::{BlockSize, Carrier};
+use bytes::Bytes;
+use xtls_stanza::base64::Error;
+use xtls_stanza::ibb::{BlockSize, Carrier, Open, Sid};
+use xtls_stanza::xtls::{Control, NS};
+use xtls_stanza::{Element, PayloadError};
 
 fn read(document: &str) -> Result<Control, PayloadError> {
     Control::read(&Element::read(document.as_bytes(), NS).unwrap())

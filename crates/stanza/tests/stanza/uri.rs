@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{UriError, UriPart, XmppUri};
+use xtls_stanza::uri::{UriError, XmppUri};
 
 fn refused(text: &str) -> UriError {
     XmppUri::parse(text).unwrap_err()
@@ -12,7 +12,7 @@ fn address(text: &str) -> String {
 
 #[test]
 fn what_is_no_uri_of_an_address_is_refused_by_name() {
-    use UriPart::{Domain, Local, Query, Resource};
+    use xtls_stanza::uri::UriPart::{Domain, Local, Query, Resource};
     let cases = [
         ("juliet@capulet.example", UriError::Scheme),
         ("http://capulet.example/", UriError::Scheme),
