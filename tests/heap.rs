@@ -16,8 +16,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use peak_alloc::PeakAlloc;
-use xtls_client::original::{self, Original};
 use xtls_client::router::{Config, Router, SendError, What};
+use xtls_client::transport::{Event as StreamEvent, StartFlow, Transport as _};
 use xtls_client::{Accept, Relay, Uplink, relay};
 use xtls_ibb::{Allow, Event, Mux};
 use xtls_stanza::ibb::{BlockSize, Carrier, Data, Open, Seq, Sid};
@@ -203,19 +203,20 @@ fn opens_remembered() -> Full {
 }
 
 fn answers_of_the_original_flow(ids: usize) -> Full {
-    let mut flows = Original::new(keys::address(JULIET), [1; 32]);
+    let mut flows = StartFlow::new(keys::address(JULIET), [1; 32]);
     let (now, empty) = (Instant::now(), HEAP.current_usage());
     for number in 0..asked(ids, 4096) {
         let request = id(number, ids);
         let data = xtls::Control::Data(Bytes::from_static(b"x"));
-        flows.handle(now, envelope(ROMEO, request, Payload::Xtls(data)));
+        let data = envelope(ROMEO, request, Payload::Xtls(data));
+        flows.handle(now, data, &|_| false);
     }
     full(empty, 262_144, flows)
 }
 
 /// As many flows as there are at a time, each with what it may hold unread.
 fn flows() -> Full {
-    let mut flows = Original::new(keys::address(JULIET), [1; 32]);
+    let mut flows = StartFlow::new(keys::address(JULIET), [1; 32]);
     let (now, empty) = (Instant::now(), HEAP.current_usage());
     for number in 0..100 {
         let from = long_address(number);
@@ -224,10 +225,11 @@ fn flows() -> Full {
         flows.handle(
             now,
             envelope(&from, format!("{number:01023}"), control(start)),
+            &|_| false,
         );
         while let Some(event) = flows.poll_event() {
-            if let original::Event::Incoming { id, .. } = event {
-                flows.accept(id, None).unwrap();
+            if let StreamEvent::Incoming { stream, .. } = event {
+                flows.accept(now, stream, None).unwrap();
             }
         }
         while flows.poll_transmit(now).is_some() {}
@@ -235,6 +237,7 @@ fn flows() -> Full {
         flows.handle(
             now,
             envelope(&from, format!("{number:01022}d"), control(data)),
+            &|_| false,
         );
         flows.poll_event();
         while flows.poll_transmit(now).is_some() {}

@@ -16,7 +16,7 @@ mod lines;
 use std::sync::Arc;
 use std::time::Instant;
 
-use lines::{Bytestream, Flow, Line, Pipe, Socket};
+use lines::{Line, Pipe, Socket, bytestream, start_flow};
 use xtls_session::{Binding, By, Config, Event, Mode, Service, Session, Verdict, Why};
 use xtls_stanza::Stanza;
 use xtls_tests::keys::{self, JULIET, ROMEO};
@@ -374,8 +374,8 @@ macro_rules! over {
 }
 
 over! {
-    in_band_bytestream: Bytestream::new();
-    original_flow: Flow::new();
+    in_band_bytestream: bytestream();
+    original_flow: start_flow();
     pipe: Pipe::default();
     socket: Socket::new();
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use xtls_client::relay::Limits;
 use xtls_client::router::{OpenError, SendError, What, Why};
+use xtls_client::transport::StreamEnd;
 use xtls_client::{JudgeError, LinkError, Relay};
 use xtls_session::{Verdict, Why as Ended};
 use xtls_tests::keys::{self, JULIET, ROMEO};
@@ -201,7 +202,7 @@ async fn a_lost_link_ends_every_tunnel_and_every_call() {
         matches!(
             &closed.why,
             Why::Cut {
-                stream: xtls_ibb::Why::LinkLost,
+                stream: StreamEnd::LinkLost,
                 ..
             }
         ),
@@ -248,7 +249,7 @@ async fn a_reader_who_is_behind_when_the_link_is_lost_gets_all_that_came() {
         matches!(
             closed.why,
             Why::Cut {
-                stream: xtls_ibb::Why::LinkLost,
+                stream: StreamEnd::LinkLost,
                 ..
             }
         ),

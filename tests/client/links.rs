@@ -8,6 +8,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 use xtls_client::relay::{Limits, RelayLink};
 use xtls_client::router::{What, Why};
+use xtls_client::transport::StreamEnd;
 use xtls_client::{Inbound, LinkError, Relay, Uplink};
 use xtls_session::Why as Ended;
 use xtls_stanza::{Address, Envelope};
@@ -84,7 +85,7 @@ async fn another_binding_ends_every_tunnel_and_new_ones_begin() {
         matches!(
             closed.why,
             Why::Cut {
-                stream: xtls_ibb::Why::LinkLost,
+                stream: StreamEnd::LinkLost,
                 ..
             }
         ),

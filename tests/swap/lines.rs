@@ -6,9 +6,9 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::Instant;
 
 use bytes::Bytes;
-use xtls_client::original::{self, FlowId, Original};
-use xtls_ibb::{Event, Mux, OpenOptions, StreamId};
-use xtls_stanza::Envelope;
+use xtls_client::transport::{Bytestreams, Event, StartFlow, StreamKey, Transport};
+use xtls_stanza::ibb::Carrier;
+use xtls_stanza::{Address, Envelope};
 use xtls_tests::keys::{self, JULIET, ROMEO};
 
 const NAMES: [&str; 2] = [ROMEO, JULIET];
@@ -124,44 +124,53 @@ fn carried(envelope: &Envelope, from: usize) -> Envelope {
     Envelope::read(&xml.into()).unwrap()
 }
 
-pub(crate) struct Bytestream {
-    ends: [Mux; 2],
-    streams: [Option<StreamId>; 2],
+/// Two ends of a transport that tunnels use, and the stream between them.
+pub(crate) struct Carried<T> {
+    ends: [T; 2],
+    streams: [Option<StreamKey>; 2],
     now: Instant,
 }
 
-impl Bytestream {
-    pub(crate) fn new() -> Self {
-        let mux = |end: usize| {
+pub(crate) fn bytestream() -> Carried<Bytestreams> {
+    Carried::new(|own, seed| {
+        let config = xtls_ibb::Config::default();
+        Bytestreams::new(own, config, Carrier::Iq, seed)
+    })
+}
+
+pub(crate) fn start_flow() -> Carried<StartFlow> {
+    Carried::new(StartFlow::new)
+}
+
+impl<T: Transport> Carried<T> {
+    fn new(make: impl Fn(Address, [u8; 32]) -> T) -> Self {
+        let end = |end: usize| {
             let seed = [u8::try_from(end).unwrap(); 32];
-            let own = keys::address(NAMES[end]);
-            let mut mux = Mux::new(own, xtls_ibb::Config::default(), seed);
-            mux.allow(xtls_ibb::Allow::Anybody);
-            mux
+            make(keys::address(NAMES[end]), seed)
         };
         let now = Instant::now();
         let mut line = Self {
-            ends: [mux(0), mux(1)],
+            ends: [end(0), end(1)],
             streams: [None; 2],
             now,
         };
         let to = keys::address(JULIET);
-        line.streams[0] = Some(line.ends[0].open(now, &to, OpenOptions::default()).unwrap());
+        let sid = line.ends[0].fresh_sid(&to);
+        line.streams[0] = Some(line.ends[0].open(now, &to, sid, None).unwrap());
         while line.step() {}
         assert!(line.streams[1].is_some());
         line
     }
 }
 
-impl Line for Bytestream {
+impl<T: Transport> Line for Carried<T> {
     fn room(&self, end: usize) -> usize {
-        self.streams[end].map_or(0, |id| self.ends[end].room(id))
+        self.streams[end].map_or(0, |stream| self.ends[end].room(stream))
     }
 
     fn write(&mut self, end: usize, bytes: Bytes) {
-        let length = bytes.len();
-        let id = self.streams[end].unwrap();
-        assert_eq!(self.ends[end].write(self.now, id, bytes).unwrap(), length);
+        assert!(bytes.len() <= self.room(end));
+        self.ends[end].write(self.now, self.streams[end].unwrap(), bytes);
     }
 
     fn read(&mut self, end: usize) -> Option<Bytes> {
@@ -174,13 +183,14 @@ impl Line for Bytestream {
             while let Some(envelope) = self.ends[end].poll_transmit(self.now) {
                 moved = true;
                 let envelope = carried(&envelope, end);
-                assert!(self.ends[1 - end].handle(self.now, envelope).is_none());
+                // The `<close/>` of a start flow that was aborted is for whoever owns both.
+                let _ = self.ends[1 - end].handle(self.now, envelope, &|_| false);
             }
             while let Some(event) = self.ends[end].poll_event() {
                 moved = true;
-                if let Event::Incoming { id, .. } = event {
-                    self.ends[end].accept(self.now, id, None).unwrap();
-                    self.streams[end] = Some(id);
+                if let Event::Incoming { stream, .. } = event {
+                    self.ends[end].accept(self.now, stream, None).unwrap();
+                    self.streams[end] = Some(stream);
                 }
             }
         }
@@ -188,75 +198,8 @@ impl Line for Bytestream {
     }
 
     fn cut(&mut self) {
-        if let Some(id) = self.streams[0] {
-            self.ends[0].abort(self.now, id);
-        }
-        while self.step() {}
-    }
-}
-
-pub(crate) struct Flow {
-    ends: [Original; 2],
-    flows: [Option<FlowId>; 2],
-    now: Instant,
-}
-
-impl Flow {
-    pub(crate) fn new() -> Self {
-        let end =
-            |end: usize| Original::new(keys::address(NAMES[end]), [u8::try_from(end).unwrap(); 32]);
-        let now = Instant::now();
-        let mut line = Self {
-            ends: [end(0), end(1)],
-            flows: [None; 2],
-            now,
-        };
-        let start = line.ends[0].fresh_id();
-        let to = keys::address(JULIET);
-        line.flows[0] = Some(line.ends[0].open(now, &to, start, None).unwrap());
-        while line.step() {}
-        assert!(line.flows[1].is_some());
-        line
-    }
-}
-
-impl Line for Flow {
-    fn room(&self, end: usize) -> usize {
-        self.flows[end].map_or(0, |id| self.ends[end].room(id))
-    }
-
-    fn write(&mut self, end: usize, bytes: Bytes) {
-        let id = self.flows[end].unwrap();
-        assert_eq!(self.ends[end].write(id, &bytes).unwrap(), bytes.len());
-    }
-
-    fn read(&mut self, end: usize) -> Option<Bytes> {
-        self.ends[end].read(self.flows[end]?, 4096)
-    }
-
-    fn step(&mut self) -> bool {
-        let mut moved = false;
-        for end in [0, 1] {
-            while let Some(envelope) = self.ends[end].poll_transmit(self.now) {
-                moved = true;
-                let envelope = carried(&envelope, end);
-                // The `<close/>` of an end that has aborted is for whoever owns both.
-                let _ = self.ends[1 - end].handle(self.now, envelope);
-            }
-            while let Some(event) = self.ends[end].poll_event() {
-                moved = true;
-                if let original::Event::Incoming { id, .. } = event {
-                    self.ends[end].accept(id, None).unwrap();
-                    self.flows[end] = Some(id);
-                }
-            }
-        }
-        moved
-    }
-
-    fn cut(&mut self) {
-        if let Some(id) = self.flows[0] {
-            self.ends[0].abort(id);
+        if let Some(stream) = self.streams[0] {
+            self.ends[0].abort(self.now, stream);
         }
         while self.step() {}
     }

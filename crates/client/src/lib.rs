@@ -86,7 +86,7 @@ pub use client::{Arrival, Client, Incoming, JudgeError, Sender, Task, Tunnel};
 pub use relay::Relay;
 pub use uplink::{Inbound, LinkError, Uplink};
 pub use xtls_keys::{Exposed, Home, HomeError, LockError, Pins, PinsError, unix_now};
-pub use xtls_tunnel::{Accept, Config, Router, original, router};
+pub use xtls_tunnel::{Accept, Config, Router, router, transport};
 
 /// Fills a buffer with the operating system's random bytes.
 ///

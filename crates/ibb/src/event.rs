@@ -18,6 +18,20 @@ impl fmt::Display for StreamId {
     }
 }
 
+/// As a number, for owners that hold streams of several kinds.
+impl From<StreamId> for u64 {
+    fn from(id: StreamId) -> Self {
+        id.0
+    }
+}
+
+/// One that no stream has is like one whose stream has ended.
+impl From<u64> for StreamId {
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 /// Something happened to a stream.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

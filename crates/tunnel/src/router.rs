@@ -43,9 +43,11 @@ pub use event::{
 
 use clock::Clock;
 use contacts::Contacts;
-use crowd::Crowd;
+use crowd::{Crowd, has_good_pin};
 use legs::{Leg, Legs};
 use tunnel::{Phase, Tunnel};
+
+use crate::transport::Transport;
 
 /// When a router next wants [`Router::handle_timeout`], and what for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,8 +146,9 @@ impl Router {
         } else if request && envelope.id.len() > MAX_ID {
             self.refuse_long_id(&envelope);
         } else {
-            let known = self.is_of_known_peer(&envelope);
-            if let Some(envelope) = self.legs.handle(now, envelope, known) {
+            let trust = &self.trust;
+            let known = |peer: &Address| has_good_pin(&trust.get(), peer);
+            if let Some(envelope) = self.legs.handle(now, envelope, &known) {
                 self.answer(now, envelope);
             }
         }
@@ -248,6 +251,19 @@ impl Router {
         self.legs.set_server_limit(max_bytes);
     }
 
+    /// Calls a transport that was added with [`Config::transport`]: the one of this type that was added last. `None` if there
+    /// is none. This is how bytes come and go that do not travel in stanzas.
+    pub fn with_transport<T: Transport, R>(
+        &mut self,
+        now: Instant,
+        call: impl FnOnce(&mut T, Instant) -> R,
+    ) -> Option<R> {
+        let now = self.clock.read(now);
+        let called = call(self.legs.of_type::<T>()?, now);
+        self.pump(now);
+        Some(called)
+    }
+
     /// The next stanza for one's own server.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Envelope> {
         if self.clock.paused() {
@@ -276,10 +292,10 @@ impl Router {
                 .get(&id)
                 .and_then(|tunnel| tunnel.deadline())
                 .map_or("tunnel", |d| d.1);
-            (at, why)
+            Deadline { at, why }
         });
-        let stream = self.legs.poll_timeout();
-        let (at, why) = [own, stream].into_iter().flatten().min()?;
+        let due = [own, self.legs.poll_timeout()].into_iter().flatten();
+        let Deadline { at, why } = due.min_by_key(|deadline| deadline.at)?;
         let at = self.clock.outer(at)?;
         Some(Deadline { at, why })
     }
@@ -438,9 +454,7 @@ fn send_wire(legs: &mut Legs, now: Instant, stream: Leg, session: &mut Session) 
         let Some(wire) = session.poll_wire(room) else {
             return moved;
         };
-        if legs.write(now, stream, wire).is_err() {
-            return moved;
-        }
+        legs.write(now, stream, wire);
         moved = true;
     }
 }

@@ -17,14 +17,6 @@ use super::Router;
 use super::config::Welcome;
 use super::event::Why;
 
-/// What we say we can do (XEP-0030). Discovery is a hint and nothing rests on it.
-const FEATURES: [&str; 4] = [
-    "http://jabber.org/protocol/disco#info",
-    "http://jabber.org/protocol/ibb",
-    "urn:xmpp:ping",
-    xtls::NS,
-];
-
 impl Router {
     /// Answers a stanza that belongs to no stream. Every request gets exactly one answer.
     pub(super) fn answer(&mut self, now: Instant, envelope: Envelope) {
@@ -83,7 +75,7 @@ impl Router {
         let unavailable = || refuse(ErrorType::Cancel, Condition::ServiceUnavailable);
         match payload {
             Payload::DiscoQuery(query) if !set => match &query.node {
-                None => request.result(Some(Payload::DiscoInfo(info()))),
+                None => request.result(Some(Payload::DiscoInfo(self.info()))),
                 Some(_) => refuse(ErrorType::Cancel, Condition::ItemNotFound),
             },
             Payload::Ping if !set => request.result(None),
@@ -130,6 +122,23 @@ impl Router {
             || self.config.accept.welcome(from) != Welcome::No
     }
 
+    /// What we can do (XEP-0030). Discovery is a hint, and nothing rests on it.
+    fn info(&self) -> Info {
+        let ours = ["urn:xmpp:ping", xtls::NS];
+        let features = std::iter::once("http://jabber.org/protocol/disco#info")
+            .chain(self.legs.features())
+            .chain(ours);
+        Info {
+            node: None,
+            identities: vec![Identity {
+                category: "client".to_owned(),
+                type_: "pc".to_owned(),
+                name: Some("xtls".to_owned()),
+            }],
+            features: features.map(ToOwned::to_owned).collect(),
+        }
+    }
+
     /// A peer's resource has gone, or its server says so: its tunnels are cut.
     fn gone(&mut self, now: Instant, peer: &Address) {
         for id in self.with_peer(peer) {
@@ -138,18 +147,6 @@ impl Router {
             self.cut(now, id, None);
             self.cut_short(now, id);
         }
-    }
-}
-
-fn info() -> Info {
-    Info {
-        node: None,
-        identities: vec![Identity {
-            category: "client".to_owned(),
-            type_: "pc".to_owned(),
-            name: Some("xtls".to_owned()),
-        }],
-        features: FEATURES.iter().map(|&feature| feature.to_owned()).collect(),
     }
 }
 

@@ -7,6 +7,7 @@ use xtls_session::Mode;
 
 use super::Router;
 use super::event::{Gone, SendError, TunnelId};
+use crate::transport;
 
 /// What a tunnel has done so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,8 +19,8 @@ pub struct Stats {
     pub read: u64,
     /// Whether the key exchange resists quantum computers; `None` before the handshake is finished, and after the session.
     pub post_quantum: Option<bool>,
-    /// The bytestream beneath; `None` in the original flow, and when it has ended.
-    pub stream: Option<xtls_ibb::Stats>,
+    /// The stream beneath; `None` when it has ended, and for transports that do not count (the start flow).
+    pub stream: Option<transport::Stats>,
 }
 
 impl Router {

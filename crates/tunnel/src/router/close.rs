@@ -12,18 +12,18 @@ use super::event::{Closed, TunnelId, What, Why};
 use super::legs::{Event as Stream, Leg};
 use super::tunnel::Phase;
 use super::{Router, answers};
+use crate::transport::StreamEnd;
 
 impl Router {
     pub(super) fn on_stream(&mut self, now: Instant, event: Stream) {
         match event {
-            Stream::Incoming { leg, from, start } => self.on_open(now, leg, from, start),
-            Stream::Opened { leg, answer } => self.on_opened(now, leg, answer),
-            Stream::Moved(leg) => self.wake(leg),
+            Stream::Incoming { leg, from, hello } => self.on_open(now, leg, from, hello),
+            Stream::Opened { leg, flight } => self.on_opened(now, leg, flight),
+            Stream::Ready(leg) => self.wake(leg),
             // A tunnel closes each direction inside of TLS.
             Stream::PeerClosed(leg) => self.legs.close(now, leg),
-            Stream::Closed { leg, why } => self.on_stream_closed(now, leg, why),
+            Stream::Closed { leg, end } => self.on_stream_closed(now, leg, end),
             Stream::TurnedAway { from, busy } => self.crowd.note(now, &from, busy),
-            Stream::Nothing => {}
         }
     }
 
@@ -34,7 +34,7 @@ impl Router {
     }
 
     /// The stream beneath a tunnel has gone, in order or not.
-    fn on_stream_closed(&mut self, now: Instant, stream: Leg, why: xtls_ibb::Why) {
+    fn on_stream_closed(&mut self, now: Instant, stream: Leg, why: StreamEnd) {
         let Some(id) = self.streams.remove(&stream) else {
             return;
         };
@@ -45,7 +45,7 @@ impl Router {
         match &mut tunnel.phase {
             Phase::Opening { .. } => self.open_failed(now, id, why),
             Phase::Asking { .. } => {
-                let ours = why == xtls_ibb::Why::Expired;
+                let ours = why == StreamEnd::Expired;
                 let by = if ours { By::Us } else { By::Peer };
                 let closed = tunnel.closed(by, Why::Stream(why));
                 self.finish_tunnel(id, closed);
@@ -58,7 +58,7 @@ impl Router {
             }
             Phase::Emptying { closed, .. } => {
                 let mut closed = closed.clone();
-                if !matches!(why, xtls_ibb::Why::Done | xtls_ibb::Why::Unread { .. }) {
+                if !matches!(why, StreamEnd::Done | StreamEnd::Unread { .. }) {
                     // What the peer wrote was read; what we wrote was not all acknowledged.
                     closed.why = Why::Cut {
                         session: Inner::Finished,
@@ -267,6 +267,10 @@ impl Router {
             return false;
         };
         tunnel.dismissed = true;
+        let legs = &self.legs;
+        let last = tunnel
+            .stream
+            .is_some_and(|stream| !legs.signals_close(stream));
         match &mut tunnel.phase {
             Phase::Running(_) if tunnel.key.is_none() => {
                 self.drop_session(id, By::Peer, Why::HandshakeAborted);
@@ -290,10 +294,8 @@ impl Router {
                     self.close_stream(now, id);
                 }
             }
-            // The original flow has nothing beneath that would have to be closed as well.
-            Phase::Awaiting { .. } if matches!(tunnel.stream, Some(Leg::Original(_))) => {
-                self.close_stream(now, id);
-            }
+            // There may be nothing beneath that would have to be closed as well.
+            Phase::Awaiting { .. } if last => self.close_stream(now, id),
             Phase::Awaiting { until: at, .. } => *at = until,
             Phase::Opening { .. }
             | Phase::Asking { .. }
@@ -423,7 +425,7 @@ impl Router {
             self.streams.remove(&stream);
             self.legs.abort(now, stream);
             session.handle_wire_end(now);
-            tunnel.cut = Some(Box::new(xtls_ibb::Why::Aborted));
+            tunnel.cut = Some(Box::new(StreamEnd::Aborted));
             tunnel.verdict = why.map(Box::new);
             self.collect(now, id);
             self.dirty.insert(id);
@@ -441,7 +443,7 @@ impl Router {
             .collect();
         for id in ids {
             if let Some(tunnel) = self.tunnels.get(&id) {
-                let why = Why::Stream(xtls_ibb::Why::LinkLost);
+                let why = Why::Stream(StreamEnd::LinkLost);
                 let closed = tunnel.closed(By::Transport, why);
                 self.finish_tunnel(id, closed);
             }

@@ -1,6 +1,7 @@
 //! What a router is told once, before anything happens.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use xtls_stanza::busy::Limit;
 use xtls_stanza::ibb::{BlockSize, Carrier};
 use xtls_stanza::{Address, Bare};
 use xtls_tls::trust::{Policy, Store};
+
+use crate::transport::Transport;
 
 /// Who may open a tunnel to us. Everybody else is answered as by a client that has never heard of XTLS.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,6 +66,25 @@ pub struct Config {
     pub(super) carrier: Carrier,
     pub(super) early: bool,
     pub(super) original: bool,
+    pub(super) transports: Vec<Binder>,
+}
+
+/// Makes a transport from our address and a seed.
+#[derive(Clone)]
+pub(super) struct Binder(Arc<Bind>);
+
+type Bind = dyn Fn(&Address, [u8; 32]) -> Box<dyn Transport> + Send + Sync;
+
+impl Binder {
+    pub(super) fn bind(&self, own: &Address, seed: [u8; 32]) -> Box<dyn Transport> {
+        (self.0)(own, seed)
+    }
+}
+
+impl fmt::Debug for Binder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Binder")
+    }
 }
 
 impl Config {
@@ -87,6 +109,7 @@ impl Config {
             carrier: Carrier::Iq,
             early: true,
             original: false,
+            transports: Vec::new(),
         }
     }
 
@@ -206,6 +229,21 @@ impl Config {
     #[must_use]
     pub fn original(mut self, yes: bool) -> Self {
         self.original = yes;
+        self
+    }
+
+    /// Adds a transport beside In-Band Bytestreams, which are always there. `bind` makes it for each address that the server
+    /// binds, from that full address and from a secret seed that is never used twice.
+    ///
+    /// Stanzas are offered to all transports in the order in which they were added. A tunnel is opened over the one that was
+    /// added last and [reaches](Transport::reaches) the peer.
+    #[must_use]
+    pub fn transport<T: Transport>(
+        mut self,
+        bind: impl Fn(&Address, [u8; 32]) -> T + Send + Sync + 'static,
+    ) -> Self {
+        let boxed = move |own: &Address, seed| -> Box<dyn Transport> { Box::new(bind(own, seed)) };
+        self.transports.push(Binder(Arc::new(boxed)));
         self
     }
 

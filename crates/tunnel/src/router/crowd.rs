@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use xtls_ibb::TRY_AGAIN;
 use xtls_stanza::busy::{Busy, Limit};
-use xtls_stanza::{Address, Bare, Content, Envelope, Payload, xtls};
-use xtls_tls::trust::Level;
+use xtls_stanza::{Address, Bare};
+use xtls_tls::trust::{Level, Store};
 
 use super::Router;
 use super::event::TunnelId;
@@ -95,21 +95,6 @@ impl Router {
         self.out.is_crowded() || self.legs.is_crowded()
     }
 
-    /// Whether a request for a tunnel comes from an address with a pinned key that has not been revoked. The name is only
-    /// what servers say.
-    pub(super) fn is_of_known_peer(&self, envelope: &Envelope) -> bool {
-        let open = matches!(
-            envelope.content,
-            Content::Set(Payload::Open(_) | Payload::Xtls(xtls::Control::Start { .. }))
-        );
-        let Some(from) = envelope.from.as_ref().filter(|_| open) else {
-            return false;
-        };
-        let store = self.trust.get();
-        let mut pins = store.of(from.bare()).iter();
-        pins.any(|pin| matches!(pin.level, Level::FirstUse | Level::Verified(_)))
-    }
-
     /// The limit that one more unfinished tunnel which this peer opens would break. The `older` ones make room for it.
     pub(super) fn too_many(&mut self, from: &Address, older: &[TunnelId]) -> Option<Busy> {
         // What is finished never is unfinished again.
@@ -138,9 +123,14 @@ impl Router {
     /// Refuses an open for now, and says so.
     pub(super) fn turn_away(&mut self, now: Instant, stream: Leg, from: &Address, busy: Busy) {
         self.crowd.note(now, from, busy);
-        // A stream that has gone meanwhile needs no refusal.
-        let _ = self.legs.refuse(now, stream, busy.to_error());
+        self.legs.refuse(now, stream, busy.to_error());
     }
+}
+
+/// Whether an address has a pinned key that has not been revoked. The name is only what servers say.
+pub(super) fn has_good_pin(store: &Store, peer: &Address) -> bool {
+    let mut pins = store.of(peer.bare()).iter();
+    pins.any(|pin| matches!(pin.level, Level::FirstUse | Level::Verified(_)))
 }
 
 fn busy(limit: Limit, most: usize) -> Busy {
@@ -158,6 +148,7 @@ pub const TURNED_AWAY: usize = 16;
 const QUIET: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "any moment will do")]
 mod tests {
     use super::*;
 

@@ -8,13 +8,14 @@ use std::time::Instant;
 use bytes::Bytes;
 use tracing::debug;
 use xtls_session::{By, Close, Service, Session, Why as Inner};
-use xtls_stanza::{Address, Payload, xtls};
+use xtls_stanza::Address;
 use xtls_tls::{Role, TlsError};
 
 use super::Router;
 use super::event::{OpenError, TunnelId, Why};
 use super::legs::Leg;
 use super::tunnel::{Hello, Phase, Tunnel};
+use crate::transport::{MAX_FLIGHT, StreamEnd};
 
 impl Router {
     /// Sends `<open><start/></open>`, with a ClientHello in it if it is to be `early`. Each open has a TLS client of its
@@ -26,25 +27,27 @@ impl Router {
         service: &Service,
         early: bool,
     ) -> Result<(Leg, Phase), OpenError> {
-        let name = self.legs.fresh_name(peer);
+        let via = self.legs.toward(peer);
+        let sid = self.legs.fresh_sid(via, peer);
+        let most = self.legs.max_flight(via);
         let client = || {
-            let sid = name.as_str().to_owned();
+            let sid = sid.as_str().to_owned();
             self.session(now, peer.clone(), sid, Some(service), Role::Client)
         };
         // What cannot be set up now cannot be later either, and is reported then.
-        let session = early
+        let session = (early && most > 0)
             .then(client)
             .and_then(Result::ok)
-            .filter(|session| session.peek_wire().len() <= MAX_EARLY);
+            .filter(|session| session.peek_wire().len() <= most);
         let hello = session
             .as_ref()
             .map(|session| Bytes::copy_from_slice(session.peek_wire()));
-        let stream = self.legs.open(now, peer, name, hello)?;
+        let stream = self.legs.open(now, via, peer, sid, hello)?;
         Ok((stream, Phase::Opening { early: session }))
     }
 
     /// Our open has been accepted: the stream stands, TLS begins.
-    pub(super) fn on_opened(&mut self, now: Instant, stream: Leg, answer: Option<Payload>) {
+    pub(super) fn on_opened(&mut self, now: Instant, stream: Leg, flight: Option<Bytes>) {
         let Some(&id) = self.streams.get(&stream) else {
             return;
         };
@@ -59,15 +62,11 @@ impl Router {
         let early = early.take().filter(|session| {
             sid.as_ref() == Some(&session.binding().sid) || planted!("hello-of-another-sid")
         });
-        let flight = match answer {
-            Some(Payload::Xtls(xtls::Control::Proceed { hello })) => hello,
-            _ => None,
-        };
         let flight = flight.filter(|_| early.is_some() || !planted!("unasked-flight-taken"));
         let peer = tunnel.peer.clone();
         tunnel.hello = Hello::Stream;
         match (early, flight) {
-            (Some(mut session), Some(flight)) if flight.len() <= MAX_EARLY => {
+            (Some(mut session), Some(flight)) if flight.len() <= MAX_FLIGHT => {
                 session.begun(now);
                 // It has travelled.
                 let _ = session.poll_wire(session.peek_wire().len());
@@ -113,14 +112,15 @@ impl Router {
         service: Option<&Service>,
         hello: Option<Bytes>,
     ) -> Option<Option<Box<Session>>> {
-        let fits = |hello: &Bytes| self.config.early && (1..=MAX_EARLY).contains(&hello.len());
+        let most = self.legs.max_flight(stream.via());
+        let fits = |hello: &Bytes| self.config.early && (1..=most).contains(&hello.len());
         let early = hello.filter(fits).and_then(|hello| {
             let sid = self.legs.name(stream)?.to_owned();
             let session = self.session(now, peer.clone(), sid, service, Role::Server);
             let mut session = session.ok()?;
             session.handle_wire(now, &hello);
             // What does not fit goes on as data. A hello that cannot be read is answered by its alert.
-            let flight = session.poll_wire(MAX_EARLY).unwrap_or_default();
+            let flight = session.poll_wire(most).unwrap_or_default();
             Some((session, flight))
         });
         let (session, flight) = early.unzip();
@@ -152,9 +152,7 @@ impl Router {
                 close.why,
                 Inner::Tls(TlsError::Alert(_) | TlsError::Protocol(_))
             ),
-            Some(xtls_ibb::Why::LinkLost | xtls_ibb::Why::Aborted | xtls_ibb::Why::TimedOut(_)) => {
-                false
-            }
+            Some(StreamEnd::LinkLost | StreamEnd::Aborted | StreamEnd::TimedOut(_)) => false,
             Some(_) => true,
         };
         let twice = tunnel.hello == Hello::Both && tunnel.verdict.is_none();
@@ -198,7 +196,3 @@ impl Tunnel {
         self.phase = phase;
     }
 }
-
-/// Most bytes of a TLS flight in an open or in its answer, before base64. A longer ClientHello is not taken; the rest of a
-/// longer server flight goes on the stream.
-pub(super) const MAX_EARLY: usize = 4096;

@@ -5,6 +5,8 @@ use xtls_stanza::busy::Busy;
 use xtls_stanza::{Address, Stanza, StanzaError};
 use xtls_tls::Fingerprint;
 
+use crate::transport::{self, StreamEnd};
+
 /// Names a tunnel within one router; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TunnelId(pub(super) u64);
@@ -129,7 +131,7 @@ pub enum Why {
     NoAnswer,
     /// The stream beneath failed before TLS had begun.
     #[error("the stream failed: {0}")]
-    Stream(xtls_ibb::Why),
+    Stream(StreamEnd),
     /// The session ended.
     #[error(transparent)]
     Session(xtls_session::Why),
@@ -139,7 +141,7 @@ pub enum Why {
         /// What the session makes of it.
         session: xtls_session::Why,
         /// What happened to the stream.
-        stream: xtls_ibb::Why,
+        stream: StreamEnd,
     },
     /// The peer closed the tunnel during the handshake.
     #[error("the peer closed the tunnel during the handshake")]
@@ -236,7 +238,7 @@ pub enum OpenError {
     Stopped,
     /// The stream layer refuses.
     #[error(transparent)]
-    Stream(#[from] xtls_ibb::OpenError),
+    Stream(#[from] transport::OpenError),
 }
 
 /// A call that names a tunnel which has ended.

@@ -1,246 +1,219 @@
-//! What carries tunnels: In-Band Bytestreams, and the original flow where it is asked for. A session on top cannot tell.
+//! The transports of one router, and the streams of all of them under one kind of name.
 
+use std::any::Any;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rand_chacha::ChaCha20Rng;
-use xtls_ibb::{Gone, Mux, OpenOptions, StreamId, Why, WriteError};
 use xtls_stanza::busy::Busy;
-use xtls_stanza::ibb::{self, Carrier, Sid};
-use xtls_stanza::{Address, Envelope, Payload, PayloadError, StanzaError, xtls};
+use xtls_stanza::{Address, Envelope, StanzaError};
 
-use super::answers;
 use super::config::Config;
-use crate::original::{self, FlowId, Original};
+use super::{Deadline, answers};
+use crate::transport::{
+    self, Bytestreams, Gone, OpenError, Sid, StartFlow, Stats, StreamEnd, StreamKey, Transport,
+};
 
 /// One byte stream beneath a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Leg {
-    Ibb(StreamId),
-    Original(FlowId),
+pub(super) struct Leg {
+    via: TransportId,
+    key: StreamKey,
 }
 
-/// What happened to one.
+/// Names a transport: its place in the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct TransportId(usize);
+
+/// What happened to a stream.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// A peer asks for one; `None` for a bytestream that is not XTLS's.
     Incoming {
         leg: Leg,
         from: Address,
-        start: Result<Option<xtls::Control>, PayloadError>,
+        hello: Result<Option<Bytes>, StanzaError>,
     },
     Opened {
         leg: Leg,
-        answer: Option<Payload>,
+        flight: Option<Bytes>,
     },
     /// Something can be read or written.
-    Moved(Leg),
-    /// The peer has closed the stream, whose other direction may go on.
+    Ready(Leg),
     PeerClosed(Leg),
     Closed {
         leg: Leg,
-        why: Why,
+        end: StreamEnd,
     },
-    /// A limit of the streams turned an open away.
     TurnedAway {
         from: Address,
         busy: Busy,
     },
-    /// Something that is of no interest here.
-    Nothing,
 }
 
-/// A name for a stream that is to be opened: the session is bound to it.
-#[derive(Debug, Clone)]
-pub(super) enum Name {
-    Sid(Sid),
-    Start(String),
-}
-
-impl Name {
-    pub(super) fn as_str(&self) -> &str {
-        match self {
-            Self::Sid(sid) => sid.as_str(),
-            Self::Start(id) => id,
-        }
-    }
-}
-
-/// All streams of one address.
+/// All transports of one address.
 #[derive(Debug)]
 pub(super) struct Legs {
-    mux: Mux,
-    /// There if asked for.
-    original: Option<Original>,
-    carrier: Carrier,
+    own: Address,
+    /// Always there, and the first.
+    bytestreams: Bytestreams,
+    /// The start flow if asked for, and those from outside in their order.
+    others: Vec<Box<dyn Transport>>,
 }
 
 impl Legs {
     pub(super) fn new(own: Address, config: &Config, random: &mut ChaCha20Rng) -> Self {
-        let mut mux = Mux::new(own.clone(), config.ibb.clone(), answers::fresh_seed(random));
-        // Who may ask is the router's `accept`, not the mux's.
-        mux.allow(xtls_ibb::Allow::Anybody);
-        let original = config
-            .original
-            .then(|| Original::new(own, answers::fresh_seed(random)).opens(config.ibb.opens()));
-        let carrier = config.carrier;
-        Self {
-            mux,
-            original,
-            carrier,
+        let seed = answers::fresh_seed(random);
+        let bytestreams = Bytestreams::new(own.clone(), config.ibb.clone(), config.carrier, seed);
+        let mut others: Vec<Box<dyn Transport>> = Vec::new();
+        if config.original {
+            let flows = StartFlow::new(own.clone(), answers::fresh_seed(random));
+            others.push(Box::new(flows.opens(config.ibb.opens())));
         }
-    }
-
-    pub(super) fn set_server_limit(&mut self, max_bytes: Option<usize>) {
-        self.mux.set_server_limit(max_bytes);
+        for binder in &config.transports {
+            others.push(binder.bind(&own, answers::fresh_seed(random)));
+        }
+        Self {
+            own,
+            bytestreams,
+            others,
+        }
     }
 
     pub(super) fn own(&self) -> &Address {
-        self.mux.own()
+        &self.own
     }
 
-    pub(super) fn fresh_name(&mut self, peer: &Address) -> Name {
-        match &mut self.original {
-            Some(original) => Name::Start(original.fresh_id()),
-            None => Name::Sid(self.mux.fresh_sid(peer)),
+    fn all(&self) -> impl DoubleEndedIterator<Item = &dyn Transport> {
+        let first: &dyn Transport = &self.bytestreams;
+        std::iter::once(first).chain(self.others.iter().map(|transport| &**transport))
+    }
+
+    fn all_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut dyn Transport> {
+        let first: &mut dyn Transport = &mut self.bytestreams;
+        let others = self.others.iter_mut().map(|transport| &mut **transport);
+        std::iter::once(first).chain(others)
+    }
+
+    fn at(&self, id: TransportId) -> &dyn Transport {
+        let place = id.0.checked_sub(1);
+        let other = place.and_then(|place| self.others.get(place));
+        other.map_or(&self.bytestreams, |transport| &**transport)
+    }
+
+    fn at_mut(&mut self, id: TransportId) -> &mut dyn Transport {
+        let place = id.0.checked_sub(1);
+        match place.and_then(|place| self.others.get_mut(place)) {
+            Some(transport) => &mut **transport,
+            None => &mut self.bytestreams,
         }
+    }
+
+    /// The transport of this type that was configured last.
+    pub(super) fn of_type<T: Transport>(&mut self) -> Option<&mut T> {
+        self.all_mut().rev().find_map(|transport| {
+            let transport: &mut dyn Any = transport;
+            transport.downcast_mut()
+        })
+    }
+
+    /// What service discovery says of them.
+    pub(super) fn features(&self) -> impl Iterator<Item = &'static str> {
+        self.all()
+            .flat_map(|transport| transport.features().iter().copied())
+    }
+
+    /// The transport over which a tunnel to this peer is opened: of those that reach it, the one that was configured last.
+    pub(super) fn toward(&self, peer: &Address) -> TransportId {
+        let mut others = self.others.iter();
+        let other = others.rposition(|transport| transport.reaches(peer));
+        TransportId(other.map_or(0, |place| place + 1))
+    }
+
+    pub(super) fn fresh_sid(&mut self, via: TransportId, peer: &Address) -> Sid {
+        self.at_mut(via).fresh_sid(peer)
+    }
+
+    /// The longest flight in an open or its answer.
+    pub(super) fn max_flight(&self, via: TransportId) -> usize {
+        self.at(via).max_flight().min(transport::MAX_FLIGHT)
     }
 
     pub(super) fn open(
         &mut self,
         now: Instant,
+        via: TransportId,
         peer: &Address,
-        name: Name,
+        sid: Sid,
         hello: Option<Bytes>,
-    ) -> Result<Leg, xtls_ibb::OpenError> {
-        match (name, &mut self.original) {
-            (Name::Start(id), Some(original)) => {
-                original.open(now, peer, id, hello).map(Leg::Original)
-            }
-            (name, _) => {
-                let start = |hello| xtls::Control::Start { hello }.to_element();
-                let mut options = OpenOptions::default()
-                    .carrier(self.carrier)
-                    .extension(start(hello))
-                    .extensions_later(vec![start(None)]);
-                if let Name::Sid(sid) = name {
-                    options = options.sid(sid);
-                }
-                self.mux.open(now, peer, options).map(Leg::Ibb)
-            }
-        }
+    ) -> Result<Leg, OpenError> {
+        let key = self.at_mut(via).open(now, peer, sid, hello)?;
+        Ok(Leg { via, key })
     }
 
     pub(super) fn accept(
         &mut self,
         now: Instant,
         leg: Leg,
-        hello: Option<Bytes>,
+        flight: Option<Bytes>,
     ) -> Result<(), Gone> {
-        match leg {
-            Leg::Ibb(id) => {
-                let proceed = |hello| xtls::Control::Proceed { hello: Some(hello) };
-                self.mux
-                    .accept(now, id, hello.map(proceed).map(Payload::Xtls))
-            }
-            Leg::Original(id) => self.original.as_mut().ok_or(Gone)?.accept(id, hello),
-        }
+        self.at_mut(leg.via).accept(now, leg.key, flight)
     }
 
-    pub(super) fn refuse(&mut self, now: Instant, leg: Leg, with: StanzaError) -> Result<(), Gone> {
-        match leg {
-            Leg::Ibb(id) => self.mux.refuse(now, id, with),
-            Leg::Original(id) => self.original.as_mut().ok_or(Gone)?.refuse(id, with),
-        }
+    pub(super) fn refuse(&mut self, now: Instant, leg: Leg, with: StanzaError) {
+        self.at_mut(leg.via).refuse(now, leg.key, with);
     }
 
     /// What names the stream between its two addresses.
     pub(super) fn name(&self, leg: Leg) -> Option<&str> {
-        match leg {
-            Leg::Ibb(_) => self.sid(leg).map(Sid::as_str),
-            Leg::Original(id) => self.original.as_ref()?.start(id),
-        }
+        self.at(leg.via).name(leg.key)
     }
 
     /// The sid, if the stream has one.
     pub(super) fn sid(&self, leg: Leg) -> Option<&Sid> {
-        match leg {
-            Leg::Ibb(id) => self.mux.sid(id),
-            Leg::Original(_) => None,
-        }
+        self.at(leg.via).sid(leg.key)
     }
 
-    pub(super) fn stats(&self, leg: Leg) -> Option<xtls_ibb::Stats> {
-        match leg {
-            Leg::Ibb(id) => self.mux.stats(id),
-            Leg::Original(_) => None,
-        }
+    pub(super) fn side_by_side(&self, leg: Leg) -> bool {
+        self.at(leg.via).side_by_side()
+    }
+
+    pub(super) fn signals_close(&self, leg: Leg) -> bool {
+        self.at(leg.via).signals_close()
+    }
+
+    pub(super) fn stats(&self, leg: Leg) -> Option<Stats> {
+        self.at(leg.via).stats(leg.key)
     }
 
     pub(super) fn room(&self, leg: Leg) -> usize {
-        match leg {
-            Leg::Ibb(id) => self.mux.room(id),
-            Leg::Original(id) => self.original.as_ref().map_or(0, |flows| flows.room(id)),
-        }
+        self.at(leg.via).room(leg.key)
     }
 
-    pub(super) fn write(
-        &mut self,
-        now: Instant,
-        leg: Leg,
-        bytes: Bytes,
-    ) -> Result<usize, WriteError> {
-        match leg {
-            Leg::Ibb(id) => self.mux.write(now, id, bytes),
-            Leg::Original(id) => {
-                let original = self.original.as_mut().ok_or(WriteError::Closed)?;
-                original.write(id, &bytes)
-            }
-        }
+    pub(super) fn write(&mut self, now: Instant, leg: Leg, bytes: Bytes) {
+        self.at_mut(leg.via).write(now, leg.key, bytes);
     }
 
     pub(super) fn read(&mut self, now: Instant, leg: Leg, max: usize) -> Option<Bytes> {
-        match leg {
-            Leg::Ibb(id) => self.mux.read(now, id, max),
-            Leg::Original(id) => self.original.as_mut()?.read(id, max),
-        }
+        self.at_mut(leg.via).read(now, leg.key, max)
     }
 
-    /// The peer was heard inside. In the original flow that changes nothing.
+    /// The peer was heard inside.
     pub(super) fn alive(&mut self, now: Instant, leg: Leg) {
-        if let Leg::Ibb(id) = leg {
-            self.mux.alive(now, id);
-        }
+        self.at_mut(leg.via).heard(now, leg.key);
     }
 
-    /// How long the peer may leave chunks without an answer and be silent inside. The original flow has its own.
-    pub(super) fn set_ack_timeout(&mut self, now: Instant, leg: Leg, wait: Duration) {
-        if let Leg::Ibb(id) = leg {
-            self.mux.set_ack_timeout(now, id, wait);
-        }
+    pub(super) fn set_patience(&mut self, now: Instant, leg: Leg, wait: Duration) {
+        self.at_mut(leg.via).set_patience(now, leg.key, wait);
     }
 
     /// Whether all that was written has been acknowledged.
     pub(super) fn is_empty(&self, leg: Leg) -> bool {
-        match leg {
-            Leg::Ibb(id) => {
-                let none = |stats: xtls_ibb::Stats| stats.in_flight == 0;
-                self.mux.is_flushed(id) && self.mux.stats(id).is_none_or(none)
-            }
-            Leg::Original(id) => self
-                .original
-                .as_ref()
-                .is_none_or(|flows| flows.is_flushed(id)),
-        }
+        self.at(leg.via).is_flushed(leg.key)
     }
 
-    /// Bytes that have come, and bytes of ours that were acknowledged. The original flow does not count.
+    /// Bytes that have come, and bytes of ours that were acknowledged, where they are counted.
     pub(super) fn moved(&self, leg: Leg) -> u64 {
-        let stats = match leg {
-            Leg::Ibb(id) => self.mux.stats(id),
-            Leg::Original(_) => None,
-        };
-        stats.map_or(0, |stats| {
+        self.stats(leg).map_or(0, |stats| {
             stats
                 .bytes_received
                 .saturating_add(stats.bytes_acknowledged)
@@ -248,131 +221,104 @@ impl Legs {
     }
 
     pub(super) fn close(&mut self, now: Instant, leg: Leg) {
-        match (leg, &mut self.original) {
-            (Leg::Ibb(id), _) => self.mux.close(now, id),
-            (Leg::Original(id), Some(original)) => original.close(now, id),
-            (Leg::Original(_), None) => {}
-        }
+        self.at_mut(leg.via).close(now, leg.key);
     }
 
     pub(super) fn abort(&mut self, now: Instant, leg: Leg) {
-        match (leg, &mut self.original) {
-            (Leg::Ibb(id), _) => self.mux.abort(now, id),
-            (Leg::Original(id), Some(original)) => original.abort(id),
-            (Leg::Original(_), None) => {}
-        }
+        self.at_mut(leg.via).abort(now, leg.key);
     }
 
-    /// The peer's xtls `<close/>` has come. In the original flow nothing can follow it.
+    /// The peer's xtls `<close/>` has come.
     pub(super) fn peer_closed(&mut self, leg: Leg) {
-        if let (Leg::Original(id), Some(original)) = (leg, &mut self.original) {
-            original.peer_closed(id);
+        self.at_mut(leg.via).dismissed(leg.key);
+    }
+
+    pub(super) fn set_server_limit(&mut self, max_bytes: Option<usize>) {
+        for transport in self.all_mut() {
+            transport.set_stanza_limit(max_bytes);
         }
     }
 
-    /// Takes in a stanza; `known` says whether the owner knows the key of its sender.
+    /// Takes in a stanza; `known` says whether we know a key of an address.
     pub(super) fn handle(
         &mut self,
         now: Instant,
-        envelope: Envelope,
-        known: bool,
+        mut envelope: Envelope,
+        known: &dyn Fn(&Address) -> bool,
     ) -> Option<Envelope> {
-        let envelope = match known {
-            true => self.mux.handle_known(now, envelope)?,
-            false => self.mux.handle(now, envelope)?,
-        };
-        match &mut self.original {
-            Some(original) if known => original.handle_known(now, envelope),
-            Some(original) => original.handle(now, envelope),
-            None => Some(envelope),
+        for transport in self.all_mut() {
+            envelope = transport.handle(now, envelope, known)?;
         }
+        Some(envelope)
     }
 
     /// The link takes less than there is to answer.
     pub(super) fn is_crowded(&self) -> bool {
-        let original = self.original.as_ref();
-        self.mux.is_crowded() || original.is_some_and(Original::is_crowded)
+        self.all().any(Transport::is_crowded)
     }
 
     pub(super) fn lost(&mut self, now: Instant) {
-        self.mux.lost(now);
-        if let Some(original) = &mut self.original {
-            original.lost();
+        for transport in self.all_mut() {
+            transport.lost(now);
         }
     }
 
     pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<Envelope> {
-        let next = self.mux.poll_transmit(now);
-        next.or_else(|| self.original.as_mut()?.poll_transmit(now))
+        self.all_mut()
+            .find_map(|transport| transport.poll_transmit(now))
     }
 
     pub(super) fn poll_event(&mut self) -> Option<Event> {
-        if let Some(event) = self.mux.poll_event() {
-            return Some(of_bytestream(event));
-        }
-        self.original.as_mut()?.poll_event().map(of_flow)
+        let mut all = self.all_mut().enumerate();
+        all.find_map(|(place, transport)| {
+            let event = transport.poll_event()?;
+            Some(Event::of(TransportId(place), event))
+        })
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
-        let stream = self.mux.poll_timeout().map(|due| (due.at, due.why));
-        let flow = self.original.as_ref().and_then(Original::poll_timeout);
-        let flow = flow.map(|at| (at, "the original flow"));
-        [stream, flow].into_iter().flatten().min()
+    pub(super) fn poll_timeout(&self) -> Option<Deadline> {
+        let due = self.all().filter_map(Transport::poll_timeout);
+        due.min_by_key(|deadline| deadline.at)
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.mux.handle_timeout(now);
-        if let Some(original) = &mut self.original {
-            original.handle_timeout(now);
+        for transport in self.all_mut() {
+            transport.handle_timeout(now);
         }
     }
 }
 
-fn of_bytestream(event: xtls_ibb::Event) -> Event {
-    use xtls_ibb::Event as Stream;
-    match event {
-        Stream::Incoming { id, from, open } => incoming(id, from, &open),
-        Stream::Opened { id, answer } => Event::Opened {
-            leg: Leg::Ibb(id),
-            answer,
-        },
-        Stream::Readable { id } | Stream::Writable { id } => Event::Moved(Leg::Ibb(id)),
-        Stream::PeerClosed { id } => Event::PeerClosed(Leg::Ibb(id)),
-        Stream::Closed { id, close } => Event::Closed {
-            leg: Leg::Ibb(id),
-            why: close.why,
-        },
-        Stream::TurnedAway { from, busy } => Event::TurnedAway { from, busy },
-        _ => Event::Nothing,
+impl Leg {
+    pub(super) fn via(self) -> TransportId {
+        self.via
     }
 }
 
-fn incoming(id: StreamId, from: Address, open: &ibb::Open) -> Event {
-    Event::Incoming {
-        leg: Leg::Ibb(id),
-        from,
-        start: xtls::Control::in_open(open),
-    }
-}
-
-fn of_flow(event: original::Event) -> Event {
-    match event {
-        original::Event::Incoming { id, from, hello } => Event::Incoming {
-            leg: Leg::Original(id),
-            from,
-            start: Ok(Some(xtls::Control::Start { hello })),
-        },
-        original::Event::Opened { id, hello } => Event::Opened {
-            leg: Leg::Original(id),
-            answer: Some(Payload::Xtls(xtls::Control::Proceed { hello })),
-        },
-        original::Event::Readable(id) | original::Event::Writable(id) => {
-            Event::Moved(Leg::Original(id))
+impl Event {
+    fn of(via: TransportId, event: transport::Event) -> Self {
+        use transport::Event as Of;
+        let leg = |key| Leg { via, key };
+        match event {
+            Of::Incoming {
+                stream,
+                from,
+                hello,
+            } => Self::Incoming {
+                leg: leg(stream),
+                from,
+                hello,
+            },
+            Of::Opened { stream, flight } => Self::Opened {
+                leg: leg(stream),
+                flight,
+            },
+            Of::Ready(stream) => Self::Ready(leg(stream)),
+            Of::PeerClosed(stream) => Self::PeerClosed(leg(stream)),
+            Of::TurnedAway { from, busy } => Self::TurnedAway { from, busy },
+            Of::Closed { stream, end } => Self::Closed {
+                leg: leg(stream),
+                end,
+            },
         }
-        original::Event::TurnedAway { from, busy } => Event::TurnedAway { from, busy },
-        original::Event::Closed(id, why) => Event::Closed {
-            leg: Leg::Original(id),
-            why,
-        },
     }
 }

@@ -5,15 +5,15 @@ use std::time::Instant;
 use bytes::Bytes;
 use tracing::debug;
 use xtls_session::{Binding, By, Event as Inner, Glare, Service, Session, glare};
-use xtls_stanza::{Address, Condition, ErrorType, Kind, PayloadError, Stanza, StanzaError, xtls};
+use xtls_stanza::{Address, Condition, ErrorType, Kind, Stanza, StanzaError};
 use xtls_tls::{Role, Tls};
 
 use super::Router;
 use super::config::Welcome;
-use super::early::MAX_EARLY;
 use super::event::{OpenError, TunnelId, What, Why};
 use super::legs::Leg;
 use super::tunnel::{Hello, Phase, Tunnel};
+use crate::transport::{MAX_FLIGHT, StreamEnd};
 
 impl Router {
     /// Opens a tunnel: `<open><start/></open>` to the peer's exact address.
@@ -58,7 +58,7 @@ impl Router {
         now: Instant,
         stream: Leg,
         from: Address,
-        start: Result<Option<xtls::Control>, PayloadError>,
+        hello: Result<Option<Bytes>, StanzaError>,
     ) {
         let ours = self.with_peer(&from).into_iter().find(|id| {
             self.tunnels
@@ -78,16 +78,10 @@ impl Router {
                 ErrorType::Cancel,
             );
         }
-        let hello = match start {
+        let hello = match hello {
             // One that is not taken later is not kept until then.
-            Ok(Some(xtls::Control::Start { hello })) => {
-                hello.filter(|hello| hello.len() <= MAX_EARLY)
-            }
-            // A plain bytestream: nobody here wants one.
-            Ok(_) => {
-                return self.decline(now, stream, Condition::NotAcceptable, ErrorType::Cancel);
-            }
-            Err(_) => return self.decline(now, stream, Condition::BadRequest, ErrorType::Modify),
+            Ok(hello) => hello.filter(|hello| hello.len() <= MAX_FLIGHT),
+            Err(refusal) => return self.legs.refuse(now, stream, refusal),
         };
         match (ours, glare(self.legs.own(), &from)) {
             (_, Glare::Same) => {
@@ -106,11 +100,11 @@ impl Router {
     }
 
     /// Our open has failed.
-    pub(super) fn open_failed(&mut self, now: Instant, id: TunnelId, why: xtls_ibb::Why) {
+    pub(super) fn open_failed(&mut self, now: Instant, id: TunnelId, end: StreamEnd) {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
-        if let xtls_ibb::Why::Refused { error, .. } = &why
+        if let StreamEnd::Refused(error) = &end
             && error.condition == Condition::Conflict
         {
             // The peer's own open won, and was sent before its refusal of ours.
@@ -121,7 +115,7 @@ impl Router {
             return;
         }
         // A strict reader may have stumbled over the early hello.
-        if let xtls_ibb::Why::Refused { error, .. } = &why
+        if let StreamEnd::Refused(error) = &end
             && error.condition == Condition::BadRequest
             && tunnel.hello == Hello::Open
             && self.ask_again(now, id)
@@ -131,9 +125,9 @@ impl Router {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
-        let refused = matches!(why, xtls_ibb::Why::Refused { .. });
+        let refused = matches!(end, StreamEnd::Refused(_));
         let by = if refused { By::Peer } else { By::Transport };
-        let closed = tunnel.closed(by, opening_failure(why));
+        let closed = tunnel.closed(by, opening_failure(end));
         self.finish_tunnel(id, closed);
     }
 
@@ -366,10 +360,8 @@ impl Router {
     }
 
     fn decline(&mut self, now: Instant, stream: Leg, condition: Condition, kind: ErrorType) {
-        // A stream that has gone meanwhile needs no refusal.
-        let _ = self
-            .legs
-            .refuse(now, stream, StanzaError::new(kind, condition));
+        let refusal = StanzaError::new(kind, condition);
+        self.legs.refuse(now, stream, refusal);
     }
 
     pub(super) fn adopt(&mut self, tunnel: Tunnel) -> TunnelId {
@@ -392,12 +384,12 @@ fn is_answer(stanza: &Stanza) -> bool {
 }
 
 /// What an error answer to `<open/>` means (docs/PROTOCOL.md, table of errors received).
-fn opening_failure(why: xtls_ibb::Why) -> Why {
-    if matches!(why, xtls_ibb::Why::TimedOut(_)) {
+fn opening_failure(end: StreamEnd) -> Why {
+    if matches!(end, StreamEnd::TimedOut(_)) {
         return Why::NoAnswer;
     }
-    let xtls_ibb::Why::Refused { error, .. } = why else {
-        return Why::Stream(why);
+    let StreamEnd::Refused(error) = end else {
+        return Why::Stream(end);
     };
     match error.condition {
         Condition::ServiceUnavailable

@@ -76,14 +76,6 @@ fn of_closed(closed: &Closed) -> usize {
         let app = error.app.as_ref().map_or(0, |app| app.weight());
         error.text.as_ref().map_or(0, String::capacity) + app
     };
-    let of_stream = |why: &xtls_ibb::Why| {
-        use xtls_ibb::Why::{Refused, Rejected};
-        if let Refused { error: said, .. } | Rejected(said) = why {
-            error(said)
-        } else {
-            0
-        }
-    };
     let of_session = |why: &xtls_session::Why| {
         if let xtls_session::Why::Routing(violation) = why {
             violation.weight()
@@ -93,9 +85,9 @@ fn of_closed(closed: &Closed) -> usize {
     };
     let why = match &closed.why {
         Why::Unavailable(said) | Why::Declined(said) | Why::Unreachable(said) => error(said),
-        Why::Stream(stream) => of_stream(stream),
+        Why::Stream(end) => end.weight(),
         Why::Session(session) => of_session(session),
-        Why::Cut { session, stream } => of_session(session) + of_stream(stream),
+        Why::Cut { session, stream } => of_session(session) + stream.weight(),
         Why::Setup(text) => text.capacity(),
         Why::NoAnswer
         | Why::HandshakeAborted
@@ -121,6 +113,7 @@ mod tests {
     use xtls_stanza::{Condition, ErrorType, Kind, Stanza};
 
     use super::*;
+    use crate::transport::StreamEnd;
 
     #[test]
     fn whatever_a_peer_can_make_long_weighs_at_least_its_bytes() {
@@ -137,7 +130,7 @@ mod tests {
                 receipt: xtls_session::Receipt::Unaccepted,
             })
         };
-        let rejected = || xtls_ibb::Why::Rejected(error());
+        let rejected = || StreamEnd::Rejected(error());
         let type_ = || Violation::Type {
             kind: "message",
             type_: long(),

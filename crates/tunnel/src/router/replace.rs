@@ -15,7 +15,6 @@ use xtls_tls::{Fingerprint, Role};
 
 use super::Router;
 use super::event::{Rival, TunnelId, What, Why};
-use super::legs::Leg;
 use super::tunnel::Tunnel;
 
 /// How long a byte tunnel lives while its peer neither takes what was sent nor shows that it lives.
@@ -97,7 +96,7 @@ impl Router {
             && peer.bound
             && peer.service.mode() == Mode::Bytes
         {
-            self.legs.set_ack_timeout(now, stream, SLOW_BYTES);
+            self.legs.set_patience(now, stream, SLOW_BYTES);
         }
         let Some(rival) = rival else {
             self.tell(id, What::Established(peer));
@@ -362,10 +361,12 @@ impl Router {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
-        // The original flow has room for one session only.
-        let bytestream = matches!(tunnel.stream, Some(Leg::Ibb(_)));
+        let legs = &self.legs;
+        let side_by_side = tunnel
+            .stream
+            .is_some_and(|stream| legs.side_by_side(stream));
         let ours = tunnel.role == Role::Client
-            && bytestream
+            && side_by_side
             && tunnel.bound
             && !tunnel.finished
             && !tunnel.hidden();

@@ -9,6 +9,7 @@ use xtls_tls::{Fingerprint, Role};
 
 use super::event::{Closed, TunnelId, Why};
 use super::legs::Leg;
+use crate::transport::StreamEnd;
 
 /// A tunnel's place in its life. What is in a phase exists in that phase only.
 #[derive(Debug)]
@@ -82,7 +83,7 @@ pub(super) struct Tunnel {
     /// The peer's xtls `<close/>` has come.
     pub(super) dismissed: bool,
     /// What the stream beneath ended with.
-    pub(super) cut: Option<Box<xtls_ibb::Why>>,
+    pub(super) cut: Option<Box<StreamEnd>>,
     /// The established tunnel that this one is about to replace: until then the owner hears nothing of it.
     pub(super) rival: Option<TunnelId>,
     /// The newer tunnel to which this one's conversation is moving, and when the rest has to have gone on.

@@ -6,6 +6,7 @@ use xtls_tls::Role;
 
 use super::super::OpenError;
 use super::*;
+use crate::transport;
 
 /// One tunnel, led by A, under the name that each application got; it works, and ends without leaving anything.
 fn assert_one(world: &mut World, ids: [TunnelId; 2]) {
@@ -256,7 +257,7 @@ fn what_cannot_be_opened_is_said_at_once() {
     assert_eq!(world.router(A).open(now, &own), Err(OpenError::Own(own)));
     let bare = address("b@east.example");
     let error = world.router(A).open(now, &bare);
-    assert_eq!(error, Err(OpenError::Stream(xtls_ibb::OpenError::NotFull)));
+    assert_eq!(error, Err(OpenError::Stream(transport::OpenError::NotFull)));
     let peer = address(NAMES[B]);
     world.open(A);
     assert_eq!(

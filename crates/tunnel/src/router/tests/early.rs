@@ -5,6 +5,7 @@ use xtls_session::By;
 use xtls_stanza::{Condition, ErrorType, StanzaError, ibb};
 
 use super::*;
+use crate::transport::StreamEnd;
 
 /// The ClientHello in an open.
 fn hello(envelope: &Envelope) -> Option<Bytes> {
@@ -421,7 +422,7 @@ fn a_prompt_ends_after_50_s() {
         panic!("{:?}", world.closed(A, a));
     };
     assert_eq!(error.condition, Condition::NotAcceptable);
-    assert_eq!(world.closed(B, b).why, Why::Stream(xtls_ibb::Why::Expired));
+    assert_eq!(world.closed(B, b).why, Why::Stream(StreamEnd::Expired));
     // Late words change nothing.
     let now = world.now;
     world.router(B).admit(now, b, true);

@@ -3,6 +3,7 @@
 use xtls_session::Why as Session;
 
 use super::*;
+use crate::transport::StreamEnd;
 
 /// An hour without the link, at one end.
 fn outage(world: &mut World, end: usize) {
@@ -99,7 +100,7 @@ fn a_new_address_ends_every_tunnel_once() {
         closed.why,
         Why::Cut {
             session: Session::Truncated,
-            stream: xtls_ibb::Why::LinkLost
+            stream: StreamEnd::LinkLost
         }
     ));
     assert_eq!(world.router(A).own().as_str(), "a@west.example/other");
