@@ -1,9 +1,9 @@
-//! Contenders against each other in one run, and the bars that their ratios must reach.
+//! Runs contenders against each other and checks the bars that their ratios must reach.
 //!
-//! Contenders take turns within each round, and each is timed by the CPU time of its thread, which
-//! leaves out what else runs on the machine. Its turn is a few runs in a row of which the fastest counts,
-//! because the first one finds the caches as the contender before left them. A figure is the median over
-//! the rounds, a ratio the median of the ratios of each round.
+//! Contenders take turns within each round, and each is timed by the CPU time of its thread, so that other load on the
+//! machine does not matter. A turn is a few consecutive runs, of which the fastest counts, because the first one finds
+//! the caches as the previous contender left them. A figure is the median over the rounds, a ratio the median of the
+//! ratios of each round.
 
 #![allow(
     clippy::print_stdout,
@@ -18,16 +18,16 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 const ROUNDS: usize = 75;
-/// Runs in a row of one contender.
+/// Consecutive runs of one contender.
 const TURN: usize = 3;
 
 /// A bar: `fast` must be at least `least` times as fast as `slow`.
 pub struct Bar {
-    /// Who must be fast.
+    /// The contender that must be fast.
     pub fast: &'static str,
-    /// Beside whom.
+    /// The contender it is compared with.
     pub slow: &'static str,
-    /// How much.
+    /// The least factor.
     pub least: f64,
 }
 
@@ -37,21 +37,21 @@ pub const fn bar(fast: &'static str, least: f64, slow: &'static str) -> Bar {
     Bar { fast, slow, least }
 }
 
-/// A contender: does its work once and says how long that took.
+/// A contender: does its work once and returns how long that took.
 pub type Contender<'a> = (&'static str, Box<dyn FnMut() -> Duration + 'a>);
 
 /// What the contenders of one table work on.
 pub struct Table<'a> {
     /// Its name.
     pub name: &'a str,
-    /// Items of work a turn.
+    /// Items of work per turn.
     pub items: usize,
-    /// Bytes a turn.
+    /// Bytes per turn.
     pub bytes: usize,
 }
 
 impl Table<'_> {
-    /// Runs the rounds and prints the outcome; whether all bars are met.
+    /// Runs the rounds and prints the results; returns whether all bars are met.
     #[must_use]
     pub fn run(&self, mut contenders: Vec<Contender<'_>>, bars: &[Bar]) -> bool {
         let (name, items, bytes) = (self.name, self.items, self.bytes);
@@ -103,7 +103,7 @@ pub fn timed<'a>(mut work: impl FnMut() -> usize + 'a) -> Box<dyn FnMut() -> Dur
     })
 }
 
-/// Says how it went, and ends a program that was to fail below a bar.
+/// Prints the result, and ends the program with a failure if it is checking and is below a bar.
 #[must_use]
 pub fn verdict(met: bool, check: bool) -> ExitCode {
     println!("\n{} bars are met", if met { "all" } else { "not all" });
@@ -114,7 +114,7 @@ pub fn verdict(met: bool, check: bool) -> ExitCode {
     }
 }
 
-/// The value in the middle.
+/// The median.
 #[must_use]
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -122,7 +122,7 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     values.get(middle).copied().unwrap_or_default()
 }
 
-/// How long this thread has computed.
+/// The CPU time of this thread.
 #[must_use]
 pub fn now() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);

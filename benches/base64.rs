@@ -1,5 +1,5 @@
-//! A chunk of an In-Band Bytestream from the text of its stanza to its payload and back, beside the
-//! bare base64 crate.
+//! A chunk of an In-Band Bytestream from the text of its stanza to its payload and back, compared with the bare base64
+//! crate.
 
 #![allow(missing_docs, reason = "criterion's macros document nothing")]
 

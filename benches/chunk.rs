@@ -1,4 +1,4 @@
-//! One In-Band Bytestream chunk both ways, beside the bare base64 crate on the same bytes.
+//! One In-Band Bytestream chunk in both directions, compared with the bare base64 crate on the same bytes.
 
 use base64::Engine as _;
 use base64::engine::Simd;
@@ -36,25 +36,25 @@ impl Chunk {
         }
     }
 
-    /// The text of the stanza to the payload; how many bytes that is.
+    /// From the text of the stanza to the payload; returns the payload's length.
     pub fn read(&self) -> usize {
         payload(&Envelope::read(&self.frame).expect("a good stanza")).len()
     }
 
-    /// The payload to the text of the stanza, into a buffer that is there already.
+    /// From the payload to the text of the stanza, into an existing buffer.
     pub fn write(&mut self) -> usize {
         self.wire.clear();
         self.envelope.write(&mut self.wire);
         self.wire.len()
     }
 
-    /// The base64 alone, into a buffer that is there already.
+    /// The base64 alone, into an existing buffer.
     pub fn bare_decode(&mut self) -> usize {
         let decoded = self.engine.decode_slice(&self.text, &mut self.bytes);
         decoded.expect("good base64")
     }
 
-    /// The base64 alone, into a buffer that is there already.
+    /// The base64 alone, into an existing buffer.
     pub fn bare_encode(&mut self) -> usize {
         let encoded = self.engine.encode_slice(&self.payload, &mut self.bytes);
         encoded.expect("enough room")

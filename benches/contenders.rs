@@ -40,7 +40,7 @@ pub trait Pair {
     /// A pair whose handshake is finished.
     fn connected(setup: &Setup) -> Self;
 
-    /// Carries `block`, `count` times, from the client to the server. How many bytes came out.
+    /// Transfers `block` bytes, `count` times, from the client to the server. Returns how many bytes came out.
     fn carry(&mut self, block: &[u8], count: usize) -> usize;
 
     /// The same in the other direction.
@@ -48,7 +48,7 @@ pub trait Pair {
 }
 
 impl Setup {
-    /// Two identities, and configurations from them for both contenders.
+    /// Two identities, and configurations made from them for both contenders.
     #[must_use]
     pub fn new() -> Self {
         let provider = default_provider();
@@ -191,7 +191,7 @@ pub struct Bare {
     server: Connection,
 }
 
-/// What has been decrypted is read into `plain`, as the adapter's is appended to a buffer.
+/// Decrypted data is read into `plain`, as the adapter appends it to a buffer.
 fn flush(
     from: &mut Connection,
     to: &mut Connection,
@@ -247,7 +247,7 @@ impl Pair for Bare {
     }
 }
 
-/// Accepts every certificate whose key made the signature, as an application that pins would.
+/// Accepts every certificate whose key made the signature, as an application that pins keys would.
 #[derive(Debug)]
 struct Anybody(Arc<CryptoProvider>);
 

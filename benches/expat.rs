@@ -1,4 +1,4 @@
-//! expat, in a process of its own that times itself. `cargo xtask bench` builds it.
+//! expat, in a separate process that times itself. `cargo xtask bench` builds it.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-/// The running program; it ends with this.
+/// The running program; dropping this ends it.
 pub struct Expat {
     child: Child,
     questions: Option<ChildStdin>,
@@ -14,7 +14,7 @@ pub struct Expat {
 }
 
 impl Expat {
-    /// Starts the program on the workloads, which it finds in files of this folder.
+    /// Starts the program on the workloads, which it reads from files in this folder.
     pub fn start(program: &OsStr, folder: &Path) -> Self {
         let files = crate::workloads().map(|(name, stream)| {
             let path = folder.join(name).with_extension("xml");
@@ -35,7 +35,7 @@ impl Expat {
         }
     }
 
-    /// CPU time to parse one of the workloads so many times.
+    /// CPU time to parse one of the workloads this many times.
     pub fn parse(&mut self, workload: usize, times: u64) -> Duration {
         let questions = self.questions.as_mut().expect("open until it is dropped");
         writeln!(questions, "{workload} {times}").expect("a living driver");

@@ -1,9 +1,10 @@
-//! First use by a crowd: `cargo xtask bench session` runs this too. With `--check` it fails below the bars; a number says how
-//! many peers there are.
+//! First use by a crowd: `cargo xtask bench session` runs this too. With `--check` it fails below the bars; a number
+//! sets the number of peers.
 //!
-//! Accounts that a listener has never met open tunnels to it over the relay, many at once, and each key is pinned in a file
-//! before its session opens. Beside it the same with all keys pinned before. Wall time, since waiting for the disk is a part
-//! of it; and what a tunnel adds at both ends, whose clients are there before.
+//! Accounts that a listener has never met open tunnels to it over the relay, many at once, and each key is pinned in a
+//! file before its session opens. For comparison, the same with all keys already pinned. Measured are the wall time,
+//! since waiting for the disk is part of it, and the memory that a tunnel adds at both ends, whose clients exist
+//! before.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -35,13 +36,13 @@ use zeroize::Zeroizing;
 
 const HUB: &str = "hub@west.example/one";
 
-/// Peers, unless told otherwise.
+/// Peers, unless an argument says otherwise.
 const CROWD: usize = 10_000;
 
 /// Opens that are under way at a time.
 const AT_ONCE: usize = 256;
 
-/// First use, as a share of the set-ups a second with all keys pinned.
+/// Set-ups per second on first use, as a share of those with all keys pinned.
 const LEAST: f64 = 0.6;
 
 /// What both ends of a tunnel may hold, in bytes.
@@ -102,7 +103,7 @@ fn config(identity: &Arc<Identity>) -> xtls_tls::Config {
 }
 
 struct Outcome {
-    /// Set-ups a second.
+    /// Set-ups per second.
     pace: f64,
     /// What both ends of a tunnel hold.
     bytes: usize,
@@ -207,7 +208,7 @@ async fn client(relay: &Relay, own: Address, identity: &Arc<Identity>, key: Fing
     Client::seeded(link, settings, pins, seed).0
 }
 
-/// Opens a tunnel, and waits until the listener has pinned our key and said so.
+/// Opens a tunnel, and waits until the listener has pinned our key and confirmed it.
 async fn open(client: &Client) -> Tunnel {
     let mut tunnel = client.open(&address(HUB)).await.expect("an open");
     loop {
@@ -229,7 +230,7 @@ fn private(folder: &Path) {
     builder.create(folder).expect("a folder of our own");
 }
 
-/// Resident memory of this process in bytes, as Linux tells it.
+/// Resident memory of this process in bytes, as Linux reports it.
 fn resident() -> usize {
     let status = fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -1,4 +1,4 @@
-//! Cutting stanzas out of a stream: the framer beside the parsers that could do it instead, on the same bytes.
+//! Cutting stanzas out of a stream: the framer, compared with parsers that could do it instead, on the same bytes.
 
 #![allow(
     clippy::expect_used,

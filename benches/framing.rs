@@ -1,4 +1,4 @@
-//! Who cuts stanzas out of a stream. Each takes the whole stream and counts what it found.
+//! The contenders that cut stanzas out of a stream. Each takes the whole stream and counts what it found.
 
 use std::hint::black_box;
 
@@ -6,10 +6,10 @@ use bytes::{BufMut, BytesMut};
 use rxml::Parse as _;
 use xtls_framer::{Cutter, Framer, Limits};
 
-/// How much arrives at once: what a client reads from its socket.
+/// How much arrives at once: one read from a client's socket.
 const PIECE: usize = 8192;
 
-/// The framer as a client drives it, with the copy of each piece into its buffer.
+/// The framer as a client uses it, including the copy of each piece into its buffer.
 pub fn framer(stream: &[u8]) -> usize {
     let mut framer = Framer::new(Limits::default());
     let mut stanzas = 0;
@@ -23,7 +23,7 @@ pub fn framer(stream: &[u8]) -> usize {
     stanzas
 }
 
-/// The same scanner over a buffer that is there already, as it is for a borrowed reader.
+/// The same scanner over an existing buffer, as for a borrowed reader.
 pub fn cutter(buffer: &mut BytesMut) -> usize {
     let mut cutter = Cutter::new(Limits::default());
     let mut stanzas = 0;
@@ -34,15 +34,15 @@ pub fn cutter(buffer: &mut BytesMut) -> usize {
     stanzas
 }
 
-/// The buffer that [`cutter`] uses up.
+/// The buffer that [`cutter`] consumes.
 pub fn buffer(stream: &[u8]) -> BytesMut {
     let mut buffer = BytesMut::with_capacity(stream.len());
     buffer.put_slice(stream);
     buffer
 }
 
-/// The borrowed reader: the fastest face of quick-xml, which checks end names and little else. That
-/// the stream is UTF-8 is given to it for free, while the framer finds it out.
+/// The borrowed reader: quick-xml's fastest interface, which checks end names and little else. It gets the knowledge
+/// that the stream is UTF-8 for free, while the framer checks it.
 pub fn quick_xml(stream: &str) -> usize {
     use quick_xml::events::Event;
     let mut reader = quick_xml::Reader::from_str(stream);
@@ -61,7 +61,7 @@ pub fn quick_xml(stream: &str) -> usize {
     }
 }
 
-/// The parser of XMPP in Rust, driven as xmpp-rs drives it. It wants one root.
+/// The XMPP parser of the Rust ecosystem, used as xmpp-rs uses it. It needs one root.
 pub fn rxml(stream: &[u8]) -> usize {
     let mut parser = rxml::Parser::default();
     let (mut depth, mut stanzas) = (0_u32, 0);

@@ -1,8 +1,8 @@
 //! Bytestreams through a real Prosody without limits: `cargo xtask bench ibb` runs this.
 //!
-//! First a sweep of bare iqs finds the best fixed pair of block and window. Then, in each round, that pair, our stream at
-//! its defaults, our stream with one chunk under way and slixmpp take turns. A ratio is the median of the ratios of each
-//! round, so that what else the machine does falls on both sides.
+//! First a sweep of bare iqs finds the best fixed pair of block and window. Then, in each round, that pair, our stream
+//! at its defaults, our stream with one chunk under way and slixmpp take turns. A ratio is the median of the ratios of
+//! each round, so that other load on the machine affects both sides.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -34,7 +34,7 @@ use slix::Slixmpp;
 
 /// Interleaved rounds.
 const ROUNDS: usize = 21;
-/// Times that each pair of the sweep is measured.
+/// How often each pair of the sweep is measured.
 const SWEEPS: usize = 3;
 const BLOCKS: [usize; 5] = [4096, 8192, 16_384, 32_768, 65_535];
 const WINDOWS: [usize; 5] = [1, 2, 4, 8, 16];
@@ -44,7 +44,7 @@ const BULK: usize = 4 << 20;
 const ONE_CHUNK: usize = 1 << 20;
 const SLIXMPP: usize = 512 << 10;
 
-/// The bars: what, beside whom, at least.
+/// The bars: who, compared with whom, at least how much.
 const BARS: [(&str, &str, f64); 3] = [
     ("default", "best fixed", 0.80),
     ("one chunk", "slixmpp", 2.2),
@@ -86,7 +86,7 @@ async fn main() -> ExitCode {
              {one_chunk:5.2}, slixmpp {theirs:5.2}",
             stats.window, stats.chunk
         );
-        // The first round warms everybody up.
+        // The first round warms up all contenders.
         if round > 0 {
             for (rates, figure) in rates.iter_mut().zip(figures) {
                 rates.push(figure);

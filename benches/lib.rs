@@ -1,4 +1,4 @@
-//! The bytes that the benchmarks share, made here and the same every time, and who is measured on
+//! The bytes that the benchmarks share, generated here and always the same, and the contenders that are measured on
 //! them.
 
 #![allow(
@@ -20,7 +20,7 @@ pub mod strict;
 #[path = "contenders.rs"]
 pub mod tls;
 
-/// A stream of chat messages, about 245 bytes each, `total` bytes or a little more.
+/// A stream of chat messages of about 245 bytes each, `total` bytes or slightly more.
 #[must_use]
 pub fn chat(total: usize) -> Vec<u8> {
     let mut stream = Vec::with_capacity(total + 512);
@@ -38,7 +38,7 @@ pub fn chat(total: usize) -> Vec<u8> {
     stream
 }
 
-/// A stream of In-Band Bytestream chunks of `block` bytes, `total` bytes or a little more.
+/// A stream of In-Band Bytestream chunks of `block` bytes, `total` bytes or slightly more.
 #[must_use]
 pub fn ibb(block: usize, total: usize) -> Vec<u8> {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -48,7 +48,7 @@ pub fn ibb(block: usize, total: usize) -> Vec<u8> {
         1 => "AA==",
         _ => "AAA=",
     };
-    // Chunks carry ciphertext: what repeats would spare parsers the branches that they mispredict.
+    // Chunks carry ciphertext: repetitive data would spare parsers the branches that they mispredict.
     let mut noise = 0x9E37_79B9_7F4A_7C15_u64;
     let mut letter = || {
         noise ^= noise << 13;
@@ -74,7 +74,7 @@ pub fn ibb(block: usize, total: usize) -> Vec<u8> {
     stream
 }
 
-/// Every workload by name. The order is the one in which [`expat::Expat`] numbers them.
+/// Every workload by name, in the order in which [`expat::Expat`] numbers them.
 #[must_use]
 pub fn workloads() -> [(&'static str, Vec<u8>); 3] {
     const TOTAL: usize = 440_000;

@@ -1,4 +1,5 @@
-//! What sessions hold: `cargo xtask bench session` runs this after `session.rs`. With `--check` it fails above the limits.
+//! The memory that sessions hold: `cargo xtask bench session` runs this after `session.rs`. With `--check` it fails
+//! above the limits.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -44,7 +45,7 @@ fn memory() -> bool {
     let each = (HEAP.current_usage() - before) / ENDS;
     drop(many);
 
-    // TLS alone, after the same.
+    // TLS alone, after the same traffic.
     let before = HEAP.current_usage();
     let pair = [Role::Client, Role::Server].map(|role| context(role, Mode::Stanzas));
     let ends: Vec<Tls> = (0..ENDS).map(|_| tls_alone(&pair)).collect();
@@ -94,7 +95,7 @@ fn idle() -> bool {
     );
     println!("  of it theirs {:>38} MiB", held >> 20);
     let start = now();
-    // Short of the first sign of life that is asked for.
+    // Just before the first sign of life is requested.
     let fired = many.wait(Duration::from_secs(290));
     let used = (now() - start).as_secs_f64() / 290.0 * 100.0;
     println!("  {fired} timers; {used:.4} % of a core while nothing happens");
@@ -110,7 +111,8 @@ fn idle() -> bool {
         "of a core, signs of life included",
         if hundredths < 100.0 { "met" } else { "MISSED" }
     );
-    // Ten times as many: the share of finding the next timer grows by a logarithm. By a search it would be ten times as much.
+    // Ten times as many: the cost of finding the next timer grows logarithmically. With a linear search it would be ten
+    // times as high.
     let (_, more) = probed(10 * PROBED);
     met &= limit(
         "an end's share among ten times as many ends",
@@ -121,8 +123,8 @@ fn idle() -> bool {
     met
 }
 
-/// How often the timers of so many ends fire in an hour, and the seconds that it takes each time for each end, with all that
-/// follows from it.
+/// How often the timers of this many ends fire in an hour, and the seconds that each firing takes per end, including
+/// all consequences.
 fn probed(ends: usize) -> (usize, f64) {
     let mut many = Many::connected(ends);
     let start = now();

@@ -1,8 +1,9 @@
 //! The whole stack in memory: `cargo xtask bench session` runs this. With `--check` it fails below the bars.
 //!
 //! One thread, both ends counted: bytes or stanzas → TLS → bytestream → carrying stanzas as text, and all the way back,
-//! acknowledgements too. Beside it tokio-rustls over `tokio::io::duplex`, with the same keys and provider. What sessions hold
-//! is measured in `memory.rs`, by a program of its own: counting what is allocated would slow down who allocates most.
+//! acknowledgements included. For comparison, tokio-rustls over `tokio::io::duplex`, with the same keys and provider.
+//! `memory.rs` measures the memory of sessions in a separate program: counting allocations would slow down the
+//! contender that allocates most.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -36,7 +37,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let check = args.iter().any(|arg| arg == "--check");
-    // Until something large was freed, glibc gives memory back to the system with nearly every buffer, and asks for it again.
+    // Until something large was freed, glibc returns memory to the system with nearly every buffer, and requests it
+    // again.
     drop(black_box(vec![1_u8; 16 << 20]));
     let mut met = true;
     for (block, least) in [(4096, 0.30), (65_535, 0.45)] {
@@ -45,7 +47,7 @@ fn main() -> ExitCode {
     verdict(met, check)
 }
 
-/// Turns before the first that is measured.
+/// Turns before the first one that is measured.
 const WARM: usize = 100;
 
 fn throughput(block: u16, least: f64) -> bool {
@@ -56,7 +58,7 @@ fn throughput(block: u16, least: f64) -> bool {
     let mut tokio = Tokio::connected();
     let mut in_bytes = Stack::connected(Mode::Bytes, block);
     let mut in_stanzas = Stack::connected(Mode::Stanzas, block);
-    // Streams find their pace first, which takes some milliseconds without a pause.
+    // Streams first adapt to the path, which takes some milliseconds without a pause.
     (0..WARM).for_each(|_| assert_eq!(in_bytes.carry_bytes(&bytes), TURN));
     (0..WARM).for_each(|_| assert_ne!(in_stanzas.carry_stanzas(&stanza, count), 0));
     let name = format!("block {block}");

@@ -1,5 +1,5 @@
-//! Reading chat stanzas strictly: framer and strict reader to a typed head and checked children,
-//! beside parsers that give events, on the same bytes.
+//! Reading chat stanzas strictly: framer and strict reader to a typed head and checked children, compared with
+//! event-based parsers on the same bytes.
 
 #![allow(missing_docs, reason = "criterion's macros document nothing")]
 

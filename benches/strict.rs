@@ -1,4 +1,4 @@
-//! Who reads stanzas strictly.
+//! The contenders that read stanzas strictly.
 
 use std::hint::black_box;
 
@@ -6,11 +6,10 @@ use bytes::{Bytes, BytesMut};
 use xtls_framer::{Cutter, Framer, Limits};
 use xtls_stanza::{Envelope, Stanza};
 
-/// How much arrives at once: what a client reads from its socket.
+/// How much arrives at once: one read from a client's socket.
 const PIECE: usize = 8192;
 
-/// Framer and strict reader as a client drives them: each stanza to a typed head and checked
-/// children, which stay raw.
+/// Framer and strict reader as a client uses them: each stanza to a typed head and checked children, which stay raw.
 pub fn framer(stream: &[u8]) -> usize {
     let mut framer = Framer::new(Limits::default());
     let mut stanzas = 0;
@@ -25,7 +24,7 @@ pub fn framer(stream: &[u8]) -> usize {
     stanzas
 }
 
-/// The same over a buffer that is there already, as it is for the parsers beside it.
+/// The same over an existing buffer, as for the parsers that it is compared with.
 pub fn cutter(buffer: &mut BytesMut) -> usize {
     let mut cutter = Cutter::new(Limits::default());
     let mut stanzas = 0;
@@ -37,7 +36,7 @@ pub fn cutter(buffer: &mut BytesMut) -> usize {
     stanzas
 }
 
-/// Whole stanzas to what they carry.
+/// Whole stanzas to their payloads.
 pub fn envelopes(frames: &[Bytes]) -> usize {
     let read = |frame| black_box(Envelope::read(frame)).is_ok();
     frames.iter().filter(|frame| read(frame)).count()

@@ -1,8 +1,8 @@
-//! The TLS adapter beside rustls alone: `cargo xtask bench tls` runs this. With `--check` it fails
-//! below the bars.
+//! The TLS adapter compared with rustls alone: `cargo xtask bench tls` runs this. With `--check` it fails below the
+//! bars.
 //!
-//! Both sides of every connection are counted, in one thread. rustls alone is its buffered
-//! interface driven directly, with the same provider, certificates and records.
+//! Both sides of every connection are counted, in one thread. "rustls alone" is its buffered interface driven directly,
+//! with the same provider, certificates and records.
 
 #![allow(
     clippy::expect_used,
@@ -19,10 +19,10 @@ use xtls_benches::tls::{Bare, Ours, Pair as _, Setup};
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
-/// What is written at a time.
+/// Bytes per write.
 const WRITES: [usize; 3] = [1024, 4096, 16_384];
 
-/// Connections that are held at once when memory is measured.
+/// How many connections are held at once when memory is measured.
 const HELD: usize = 200;
 
 fn main() -> ExitCode {
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     verdict(met, check)
 }
 
-/// One way, in writes of that many bytes.
+/// One direction, in writes of this many bytes.
 fn throughput(setup: &Setup, write: usize) -> bool {
     let block = vec![0x5a; write];
     let count = 262_144 / write;
@@ -60,7 +60,7 @@ fn throughput(setup: &Setup, write: usize) -> bool {
     table.run(contenders, bars)
 }
 
-/// Both ends of mutual handshakes, with everything that is made for one connection.
+/// Both ends of mutual handshakes, including everything that is made for one connection.
 fn handshakes(setup: &Setup) -> bool {
     const COUNT: usize = 4;
     let table = Table {
@@ -89,7 +89,7 @@ fn handshakes(setup: &Setup) -> bool {
     table.run(contenders, &[bar("adapter", 0.90, "rustls")])
 }
 
-/// Heap that one end holds on average, and what it may hold.
+/// The heap that one end holds on average, and the limit.
 fn memory(setup: &Setup) -> bool {
     println!(
         "\n{:<28} {:>12} {:>10}",
@@ -107,9 +107,9 @@ fn memory(setup: &Setup) -> bool {
         };
         println!("  {name:<26} {bytes:>12} {most:>10}  {verdict}");
     };
-    /// What each of `ends` ends holds that the function makes.
+    /// The heap per end, for `ends` ends made by the function.
     fn held<T>(ends: usize, mut make: impl FnMut() -> T) -> (usize, Vec<T>) {
-        // What is made once for all is made before.
+        // Things that are created once for all ends are created before measuring.
         drop(make());
         let mut all = Vec::with_capacity(HELD);
         let before = HEAP.current_usage();

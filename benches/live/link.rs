@@ -7,7 +7,7 @@ use xtls_client::uplink::normalise;
 use xtls_client::xmpp::{self, Options, XmppLink};
 use zeroize::Zeroizing;
 
-/// What xtask says of the server, one `key=value` a line.
+/// The description of the server that xtask wrote, one `key=value` per line.
 pub(crate) struct Server(BTreeMap<String, String>);
 
 impl Server {

@@ -37,7 +37,7 @@ impl Ours {
         }
     }
 
-    /// As the client sets it between ends that know XTLS: blocks up to 65535, the window found by trying.
+    /// As the client configures it between ends that support XTLS: blocks up to 65535, an adaptive window.
     pub(crate) async fn default(&mut self, size: usize) -> (Duration, Stats) {
         let options = OpenOptions::default().block_size(BlockSize::MAX);
         self.run(size, options).await
@@ -49,8 +49,8 @@ impl Ours {
             .await
     }
 
-    /// How long `size` bytes take through a new stream, from the first write until all were acknowledged, and how
-    /// the stream was set then.
+    /// How long `size` bytes take through a new stream, from the first write until all of them were acknowledged, and
+    /// the stream's window and chunk size at the end.
     async fn run(&mut self, size: usize, options: OpenOptions) -> (Duration, Stats) {
         let accepting = async {
             let incoming = self.listener.next().await.expect("the link holds");

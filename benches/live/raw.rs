@@ -1,4 +1,4 @@
-//! Chunks in bare iqs over the same link: no stream, a fixed window. What a stream can reach at best.
+//! Chunks in bare iqs over the same link: no stream, a fixed window. The upper bound for a stream.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use xtls_stanza::{Address, Content, Envelope, Payload};
 
 use crate::link::Server;
 
-/// Chunks of so many bytes, so many of them without an answer.
+/// Chunks of `block` bytes, up to `window` of them unanswered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fixed {
     pub(crate) block: usize,
@@ -49,7 +49,7 @@ impl Raw {
         }
     }
 
-    /// How long `size` bytes take, the last answer included.
+    /// How long `size` bytes take, including the last answer.
     pub(crate) async fn run(&mut self, size: usize, fixed: Fixed) -> Duration {
         let bytes = bytes::Bytes::from(vec![0x5a; fixed.block]);
         let chunks = size.div_ceil(fixed.block);

@@ -1,4 +1,4 @@
-//! slixmpp at both ends, each a process of its own: tests/interop/peer.py.
+//! slixmpp at both ends, each in its own process: tests/interop/peer.py.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -22,7 +22,7 @@ struct End {
 }
 
 impl Slixmpp {
-    /// A stream as `open_stream` opens it by default: iqs, blocks of 4096.
+    /// A stream as `open_stream` opens it by default: iqs, blocks of 4096 bytes.
     pub(crate) async fn start(server: &Server, python: &str) -> Self {
         let mut near = End::start(server, python, "romeo").await;
         let mut far = End::start(server, python, "juliet").await;
@@ -32,7 +32,7 @@ impl Slixmpp {
         Self { near, far }
     }
 
-    /// How long `sendall` takes, by the sender's own clock; it ends with the last answer.
+    /// How long `sendall` takes, by the sender's own clock; it returns with the last answer.
     pub(crate) async fn run(&mut self, size: usize) -> Duration {
         let (sent, taken) = tokio::join!(
             self.near.ask(json!({ "do": "send", "size": size })),

@@ -1,4 +1,4 @@
-//! Who talks: names, keys, and what each knows of the other.
+//! The participants: names, keys, and what each knows of the other.
 
 use std::sync::Arc;
 

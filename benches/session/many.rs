@@ -48,7 +48,7 @@ impl Many {
         Self::with(count, true)
     }
 
-    /// One end of each only: every other goes when it has done its part, as if it were on another machine.
+    /// One end of each only: the other end is dropped when it has done its part, as if it were on another machine.
     pub(crate) fn alone(count: usize) -> Self {
         Self::with(count, false)
     }
@@ -64,7 +64,7 @@ impl Many {
             let mut other = router(peer.clone(), "hub@west.example", 2, 4);
             let id = many.hub.open(many.now, &peer).expect("an open");
             many.settle(&mut other, &peer);
-            // Traffic both ways, in full records.
+            // Traffic in both directions, in full records.
             let body = Element::new("body", "jabber:client").with_text("x".repeat(20_000));
             let stanza = Stanza::new(Kind::Message).with_child(&body);
             let theirs = loop {
@@ -86,7 +86,7 @@ impl Many {
         many
     }
 
-    /// Carries between the hub and one spoke until nothing moves.
+    /// Passes stanzas between the hub and one spoke until nothing moves.
     fn settle(&mut self, other: &mut Router, name: &Address) {
         let hub = address(HUB);
         loop {
@@ -105,7 +105,7 @@ impl Many {
         }
     }
 
-    /// Lets time pass for all of them. How many timers went off.
+    /// Lets time pass for all of them. Returns how many timers fired.
     pub(crate) fn wait(&mut self, time: Duration) -> usize {
         let until = self.now + time;
         let mut fired = 0;

@@ -15,12 +15,12 @@ use xtls_tls::{Role, Tls};
 
 use crate::keys::{JULIET, ROMEO, address, context};
 
-/// Bytes that are carried in one turn.
+/// Bytes that are transferred in one turn.
 pub(crate) const TURN: usize = 1 << 20;
-/// Bytes that are written at a time.
+/// Bytes per write.
 pub(crate) const WRITE: usize = 16_384;
 
-/// Two sessions on a bytestream, whose stanzas are written and read again.
+/// Two sessions on a bytestream, whose stanzas are serialised and parsed again.
 pub(crate) struct Stack {
     sessions: [Session; 2],
     muxes: [Mux; 2],
@@ -61,7 +61,7 @@ impl Stack {
         stack
     }
 
-    /// Until nothing moves; how many plaintext bytes came out at the second end.
+    /// Runs until nothing moves; returns how many plaintext bytes came out at the second end.
     fn run(&mut self) -> usize {
         let mut out = 0;
         loop {
@@ -78,7 +78,7 @@ impl Stack {
                 }
                 while let Some(mut envelope) = self.muxes[end].poll_transmit(now) {
                     moved = true;
-                    // What a server adds, and what it carries.
+                    // What a server adds to stanzas, and what it passes on.
                     envelope.from = Some(self.names[end].clone());
                     let mut text = Vec::with_capacity(room_for(&envelope));
                     envelope.write(&mut text);
