@@ -1,4 +1,4 @@
-//! The picture of the layers, as a table that a machine holds against `cargo metadata`.
+//! The picture of the layers, as a table that is compared with `cargo metadata`.
 
 use serde_json::Value;
 
@@ -11,14 +11,14 @@ struct Layer {
     theirs: Theirs,
 }
 
-/// Which crates of others a layer may name.
+/// Which third-party crates a layer may name.
 enum Theirs {
     Only(&'static [&'static str]),
     /// What `deny.toml` lets through.
     Any,
 }
 
-/// All of the picture under the program.
+/// The layers below the program.
 const PICTURE: &[&str] = &[
     "xtls-client",
     "xtls-framer",
@@ -31,7 +31,7 @@ const PICTURE: &[&str] = &[
     "xtls-tunnel",
 ];
 
-/// Top-down. A layer names only what stands under it in the picture of `docs/ARCHITECTURE.md`.
+/// Top-down. A layer names only layers below it in the picture of `docs/ARCHITECTURE.md`.
 const LAYERS: &[Layer] = &[
     Layer {
         name: "xtls",
@@ -129,7 +129,7 @@ const LAYERS: &[Layer] = &[
         ours: &[],
         theirs: Theirs::Only(&["bytes", "memchr", "tokio-util"]),
     },
-    // Outside the picture: they may look at every layer, and no layer may look at them.
+    // Not part of the picture: they may depend on every layer, and no layer may depend on them.
     Layer {
         name: "xtls-tests",
         ours: PICTURE,
@@ -152,7 +152,7 @@ const LAYERS: &[Layer] = &[
     },
 ];
 
-/// The crates that build without an async runtime unless asked for one.
+/// The crates that build without an async runtime by default.
 pub(crate) const WITHOUT_RUNTIME: &[&str] = &[
     "xtls-framer",
     "xtls-stanza",
@@ -163,7 +163,7 @@ pub(crate) const WITHOUT_RUNTIME: &[&str] = &[
     "xtls-keys",
 ];
 
-/// Every arrow in `metadata` that the picture does not have.
+/// Every arrow in `metadata` that is not in the picture.
 pub(crate) fn faults(metadata: &Value) -> Vec<String> {
     let ours: Vec<&str> = packages(metadata)
         .map(|package| text(package, "name"))
@@ -194,7 +194,7 @@ pub(crate) fn faults(metadata: &Value) -> Vec<String> {
     faults
 }
 
-/// Async runtimes in what `cargo tree` printed for the crate `name`, one package a line.
+/// Async runtimes in the output of `cargo tree` for the crate `name`, one package per line.
 pub(crate) fn runtimes(name: &str, tree: &str) -> Vec<String> {
     let crates = tree
         .lines()
@@ -206,7 +206,7 @@ pub(crate) fn runtimes(name: &str, tree: &str) -> Vec<String> {
         .collect()
 }
 
-/// The randomness of tests in what `cargo tree` printed for the program, one package and its features a line.
+/// Test-only randomness in the output of `cargo tree` for the program, one package and its features per line.
 pub(crate) fn seeded(tree: &str) -> Option<String> {
     let mut tls = tree.lines().filter(|line| line.starts_with("xtls-tls "));
     let seeded = tls.any(|line| line.contains("seeded"));

@@ -12,7 +12,7 @@ use crate::python;
 use crate::server::{Kind, Server};
 use crate::workspace::Workspace;
 
-/// What of the benches package is built: nothing above stanzas.
+/// The features of the benches package that are built: nothing above stanzas.
 const FEATURES: [&str; 3] = ["--no-default-features", "--features", "stanza"];
 
 /// What to measure.
@@ -58,7 +58,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         Options::Check => check(workspace),
         Options::Tls { check } => layer(workspace, "tls", "tls", *check),
         Options::Session { check } => {
-            // All are to be seen, also if the first one fails.
+            // All results are shown, even if the first benchmark fails.
             let speed = layer(workspace, "session", "session", *check);
             let memory = layer(workspace, "memory", "session", *check);
             layer(workspace, "first_use", "session", *check)
@@ -132,7 +132,7 @@ fn folder(workspace: &Workspace) -> PathBuf {
     workspace.target.join("bench")
 }
 
-/// Builds the driver of expat.
+/// Builds the driver program for expat.
 fn expat(workspace: &Workspace) -> Result<PathBuf> {
     let sh = &workspace.sh;
     fs::create_dir_all(folder(workspace))?;

@@ -1,4 +1,4 @@
-//! A certification authority for tests, and one server certificate by it, made by the openssl command.
+//! A certification authority for tests, and one server certificate that it signed, made with the openssl command.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// Writes `ca.pem`, `server.pem` and `server.key` into `folder`; the authority's own key is forgotten.
+/// Writes `ca.pem`, `server.pem` and `server.key` into `folder`; the authority's own key is discarded.
 pub(crate) fn issue(folder: &Path, domain: &str) -> Result<()> {
     let config = include_str!("../prosody/certificate.cnf").replace("@DOMAIN@", domain);
     fs::write(folder.join("certificate.cnf"), config)?;
@@ -26,7 +26,7 @@ pub(crate) fn issue(folder: &Path, domain: &str) -> Result<()> {
     Ok(fs::remove_file(folder.join("ca.key"))?)
 }
 
-/// Runs `openssl` with `args`, cut at white space, in `folder`; returns what it printed.
+/// Runs `openssl` with `args`, split at white space, in `folder`; returns its output.
 pub(crate) fn openssl(folder: &Path, args: &str) -> Result<String> {
     let output = Command::new("openssl")
         .args(args.split_whitespace())

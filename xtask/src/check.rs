@@ -1,4 +1,4 @@
-//! What can be said of the code without running it.
+//! The checks that do not run the code.
 
 use anyhow::Result;
 use xshell::cmd;
@@ -7,14 +7,15 @@ use crate::steps::Steps;
 use crate::workspace::{Workspace, packages, text};
 use crate::{deny, tidy};
 
-/// Whether cargo-deny runs.
+/// Whether to run cargo-deny.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Deny {
     Run,
     Skip,
 }
 
-/// Each crate as its own users build it: in a build of the whole workspace the features unify and hide what is missing.
+/// Builds each crate as its own users do: in a build of the whole workspace features are unified, which hides missing
+/// ones.
 const ALONE: &[(&str, &[&str])] = &[
     ("xtls-framer", &[]),
     ("xtls-stanza", &[]),
@@ -69,8 +70,8 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, deny: Deny) -> Resul
     })
 }
 
-/// All optional features of the library crates, for builds of the whole workspace. Off stay `ring`, the other
-/// provider, and `seeded`, which the tests that need it ask for themselves.
+/// All optional features of the library crates, for builds of the whole workspace. Not included are `ring`, the other
+/// provider, and `seeded`, which the tests that need it enable themselves.
 pub(crate) fn features(workspace: &Workspace) -> String {
     let mut features = Vec::new();
     for package in packages(&workspace.metadata).filter(|package| package["publish"].is_null()) {

@@ -1,4 +1,4 @@
-//! cargo-deny: licences, bans and sources. Installed under the target folder where it is missing.
+//! cargo-deny: licences, bans and sources. Installed under the target folder if it is missing.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,7 +16,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     Ok(cmd!(sh, "{program} --locked check bans licenses sources").run()?)
 }
 
-/// The program of the pinned version: the one on the path, or one of our own.
+/// The program in the pinned version: the one on the path, or our own.
 fn program(workspace: &Workspace) -> Result<OsString> {
     let sh = &workspace.sh;
     let version = cmd!(sh, "cargo-deny --version")
@@ -40,7 +40,7 @@ fn program(workspace: &Workspace) -> Result<OsString> {
 fn install(workspace: &Workspace, home: OsString) -> Result<()> {
     let sh = &workspace.sh;
     let build = workspace.target.join("tools").join("build");
-    // It runs for a second: the quickest build is the best one.
+    // It runs for a second, so the fastest build is the best one.
     cmd!(sh, "cargo install --locked --debug --version ={VERSION} --root {home} --target-dir {build} --no-track cargo-deny")
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "0")

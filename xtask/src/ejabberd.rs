@@ -1,7 +1,7 @@
 //! ejabberd's configuration and accounts.
 //!
-//! It runs in a plain Erlang of ours: `ejabberdctl` insists on a user and on folders of the system, and on a daemon that
-//! tells Erlang nodes of each other.
+//! It runs in a plain Erlang of ours: `ejabberdctl` insists on a system user and system folders, and on a daemon that
+//! connects Erlang nodes.
 
 use std::fs;
 use std::path::Path;
@@ -12,10 +12,10 @@ use anyhow::{Context, Result};
 use crate::packages;
 use crate::server::{ACCOUNTS, DOMAIN, Ports, new_password};
 
-/// The file that says that the accounts are made.
+/// The file that marks that the accounts exist.
 pub(crate) const REGISTERED: &str = "registered";
 
-/// Makes the accounts from their password files.
+/// Creates the accounts from their password files.
 const REGISTER: &str = r#"
 Register = fun(Account) ->
     {ok, Password} = file:read_file(Account),
@@ -25,7 +25,7 @@ lists:foreach(Register, [@ACCOUNTS@]),
 ok = file:write_file("@REGISTERED@", <<>>).
 "#;
 
-/// Writes the configuration, and says what to run: the server, which then makes the accounts.
+/// Writes the configuration, and returns what to run: the server, which then creates the accounts.
 pub(crate) fn command(folder: &Path, ports: Ports) -> Result<Command> {
     let home = folder
         .to_str()
@@ -60,7 +60,7 @@ pub(crate) fn command(folder: &Path, ports: Ports) -> Result<Command> {
     Ok(command)
 }
 
-/// Where the distribution keeps ejabberd, as its own script says.
+/// Where the distribution keeps ejabberd, according to its own script.
 fn libraries() -> Result<Option<String>> {
     let script = packages::find("ejabberdctl").context("ejabberdctl is not installed")?;
     let script = fs::read_to_string(script)?;

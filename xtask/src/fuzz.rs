@@ -1,4 +1,4 @@
-//! The fuzz targets of `tests/fuzz`: under libFuzzer where a C++ compiler is, with the plain engine anywhere.
+//! The fuzz targets of `tests/fuzz`: under libFuzzer if there is a C++ compiler, with the plain engine anywhere.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -14,21 +14,21 @@ use xshell::cmd;
 use crate::packages;
 use crate::workspace::Workspace;
 
-/// What can be fuzzed; the names of `xtls_tests::fuzz::Target`.
+/// The targets; the names of `xtls_tests::fuzz::Target`.
 const TARGETS: &[&str] = &["framer", "stanza", "differential", "base64", "ibb"];
-/// How long a run takes where nothing is said.
+/// How long a run takes by default.
 const SECONDS: u64 = 60;
-/// Bytes of an input: more makes each slower and finds the same. base64 has a path for long texts.
+/// Bytes per input: more makes each slower and finds the same. base64 has a code path for long texts.
 const MAX_LEN: &str = "-max_len=512";
 
-/// What cargo-fuzz passes, less what needs a nightly compiler.
+/// The flags that cargo-fuzz passes, except those that need a nightly compiler.
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing";
-/// Finds what unsafe code of others does wrong. The flag is not stable, so the compiler is told to take it all the same.
+/// Finds errors in the unsafe code of dependencies. The flag is not stable, so the compiler is made to accept it.
 const ADDRESSES: &str = "-Zsanitizer=address";
 
-/// What `cargo xtask fuzz` was asked for.
+/// The options of `cargo xtask fuzz`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     target: String,
@@ -38,9 +38,9 @@ pub(crate) struct Options {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Work {
-    /// Until the seconds or the executions are over; 0 is without end.
+    /// Until the time or the executions are used up; 0 means no limit.
     Search { seconds: u64, runs: u64 },
-    /// Replaces the corpus by the smallest part of it, and of what was found, that reaches the same code.
+    /// Replaces the corpus with the smallest subset of it, and of what was found, that reaches the same code.
     Merge,
     /// One file.
     Check(PathBuf),
@@ -49,7 +49,7 @@ enum Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Engine {
     LibFuzzer,
-    /// With a watch on every access to memory, at about half the speed.
+    /// With a check on every memory access, at about half the speed.
     Addresses,
     Plain,
 }
@@ -87,7 +87,7 @@ impl Options {
         if other == Some(Work::Merge) && engine == Engine::Plain {
             bail!("the plain engine sees no coverage, and cannot merge");
         }
-        // Who counts executions does not mean a minute.
+        // A run limited by executions is not limited by the default time.
         let seconds = seconds.unwrap_or(if runs == 0 { SECONDS } else { 0 });
         Ok(Self {
             target: target.to_owned(),
@@ -124,15 +124,15 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     }
 }
 
-/// Where inputs come from and go to.
+/// Where inputs come from and where they are written.
 struct Folders {
     /// All corpora of the repository.
     corpora: PathBuf,
     /// That of the target.
     corpus: PathBuf,
-    /// What new code was reached with.
+    /// Inputs that reached new code.
     found: PathBuf,
-    /// What broke something.
+    /// Inputs that broke something.
     findings: PathBuf,
     words: PathBuf,
 }
@@ -179,8 +179,8 @@ fn has_cxx() -> bool {
     probe.is_ok_and(|status| status.success())
 }
 
-/// Builds the program of the target. With coverage the host is named as a target, so that what only runs while building is
-/// built without.
+/// Builds the program of the target. With coverage the host is named as a target, so that build scripts and macros are
+/// built without it.
 fn build(workspace: &Workspace, target: &str, engine: Engine) -> Result<PathBuf> {
     let sh = &workspace.sh;
     let manifest = workspace.root.join("tests").join("fuzz").join("Cargo.toml");
@@ -211,7 +211,7 @@ fn build(workspace: &Workspace, target: &str, engine: Engine) -> Result<PathBuf>
     Ok(folder.join(host).join("release").join(name))
 }
 
-/// What rustc calls this machine.
+/// rustc's name for this machine.
 fn host(workspace: &Workspace) -> Result<String> {
     let version = cmd!(workspace.sh, "rustc -vV").quiet().read()?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
@@ -331,7 +331,7 @@ fn merge(folders: &Folders, program: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Another one each time: the short version among the tests has a seed of its own.
+/// A different seed each time: the short version in the tests has a fixed one.
 fn seed() -> Result<u64> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())
 }

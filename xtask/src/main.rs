@@ -1,4 +1,4 @@
-//! Chores of the workspace: what CI runs, anyone can run.
+//! Chores of the workspace: anyone can run what CI runs.
 
 mod arrows;
 mod bench;
@@ -123,7 +123,7 @@ fn ejabberd_args(mut args: Vec<OsString>) -> Result<Vec<OsString>> {
     Ok(then)
 }
 
-/// The command after `--then`, taken off the end.
+/// The command after `--then`, removed from the end.
 fn split_then(args: &mut Vec<OsString>) -> Result<Vec<OsString>> {
     let then = match args.iter().position(|arg| arg == "--then") {
         None => Vec::new(),

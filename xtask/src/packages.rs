@@ -1,4 +1,4 @@
-//! Programs that are no Rust crates: found, installed where that is possible, asked for where it is not.
+//! Programs that are not Rust crates: looked up, installed where that is possible, requested where it is not.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use xshell::{Shell, cmd};
 
-/// A program, and who brings it.
+/// A program, and the package that provides it.
 pub(crate) struct Package {
     program: &'static str,
-    /// The name in Debian.
+    /// The package's name on Debian.
     debian: &'static str,
-    /// The name anywhere else.
+    /// The package's name anywhere else.
     elsewhere: &'static str,
 }
 
@@ -30,7 +30,7 @@ pub(crate) const SERVER: &[Package] = &[
         elsewhere: "prosodyctl, which comes with Prosody",
     },
     Package {
-        // A terminal that can be looked at.
+        // A terminal whose screen can be read.
         program: "tmux",
         debian: "tmux",
         elsewhere: "tmux 3.3 or later",
@@ -42,7 +42,7 @@ pub(crate) const SERVER: &[Package] = &[
     },
 ];
 
-/// What a throw-away server of the other kind needs.
+/// What the other kind of throw-away server needs.
 pub(crate) const EJABBERD: &[Package] = &[
     Package {
         program: "ejabberdctl",
@@ -61,22 +61,22 @@ pub(crate) const EJABBERD: &[Package] = &[
     },
 ];
 
-/// A Python that can make environments. Whether it can is found out by asking it.
+/// A Python that can create environments. The only way to find out is to try it.
 pub(crate) const PYTHON: &[&Package] = &[&Package {
     program: "python3",
     debian: "python3-venv",
     elsewhere: "Python 3.11 or later with its modules venv and ensurepip (https://www.python.org)",
 }];
 
-/// What the judge beside rxml is built of.
+/// What the reference parser expat is built from.
 const EXPAT: &[Package] = &[Package {
-    // No program, but found in the same way.
+    // Not a program, but looked up in the same way.
     program: "/usr/include/expat.h",
     debian: "libexpat1-dev",
     elsewhere: "a C compiler, and expat 2.5 or later with its headers (https://libexpat.github.io)",
 }];
 
-/// TLS stacks of others, for the other end.
+/// Third-party TLS stacks, for the other end.
 const STACKS: &[Package] = &[
     Package {
         program: "python3",
@@ -84,14 +84,14 @@ const STACKS: &[Package] = &[
         elsewhere: "Python 3.8 or later with its module ssl",
     },
     Package {
-        // No program, but found in the same way.
+        // Not a program, but looked up in the same way.
         program: "/usr/include/gnutls/gnutls.h",
         debian: "libgnutls28-dev",
         elsewhere: "GnuTLS 3.7.2 or later with its headers (https://gnutls.org)",
     },
 ];
 
-/// Sees to it that a program with expat can be built, wherever its headers lie.
+/// Makes sure that a program with expat can be built, wherever its headers are.
 pub(crate) fn ensure_expat(sh: &Shell) -> Result<()> {
     const PROBE: &str = "#include <expat.h>\nint main(void) { return !XML_ParserCreate(0); }\n";
     if builds(sh, PROBE, "-lexpat") {
@@ -100,7 +100,7 @@ pub(crate) fn ensure_expat(sh: &Shell) -> Result<()> {
     ensure(sh, EXPAT)
 }
 
-/// Sees to it that there is a Python, and that a program with GnuTLS can be built.
+/// Makes sure that there is a Python, and that a program with GnuTLS can be built.
 pub(crate) fn ensure_stacks(sh: &Shell) -> Result<()> {
     const PROBE: &str =
         "#include <gnutls/gnutls.h>\nint main(void) { return !gnutls_check_version(0); }\n";
@@ -110,14 +110,14 @@ pub(crate) fn ensure_stacks(sh: &Shell) -> Result<()> {
     ensure(sh, STACKS)
 }
 
-/// Whether the C program can be built with that library.
+/// Whether a C program can be built with that library.
 fn builds(sh: &Shell, program: &str, library: &str) -> bool {
     let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
     let build = cmd!(sh, "{compiler} -x c - -o /dev/null {library}");
     build.stdin(program).quiet().ignore_stderr().run().is_ok()
 }
 
-/// Sees to it that all of `packages` are there.
+/// Makes sure that all of `packages` are installed.
 pub(crate) fn ensure(sh: &Shell, packages: &[Package]) -> Result<()> {
     let missing: Vec<&Package> = packages
         .iter()
@@ -162,7 +162,7 @@ enum Means {
     Elsewhere,
 }
 
-/// What a person has to do; nothing where we can do it.
+/// What you have to do yourself; nothing if we can do it.
 fn request(means: Means, missing: &[&Package]) -> Option<String> {
     match means {
         Means::DebianRoot => None,
@@ -193,7 +193,7 @@ fn install(sh: &Shell, names: &[&str]) -> Result<()> {
     .env("DEBIAN_FRONTEND", "noninteractive")
     .run()?;
     drop(policy);
-    // Ours is started by hand; the one of the distribution stays down after a restart, too.
+    // We start our own server; the distribution's service stays disabled, also after a restart.
     for service in ["prosody", "ejabberd"] {
         if names.contains(&service) && Path::new("/run/systemd/system").exists() {
             cmd!(sh, "systemctl disable --now {service}").run()?;
@@ -202,7 +202,7 @@ fn install(sh: &Shell, names: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// A policy that lets no service start while packages are installed; gone when dropped, if it is ours.
+/// A policy that keeps services from starting while packages are installed; removed on drop, if it is ours.
 struct Policy {
     ours: Option<PathBuf>,
 }
@@ -223,7 +223,7 @@ impl Policy {
                 )?;
                 Ok(Self { ours })
             }
-            // The owner of this machine has a policy: it holds.
+            // The owner of this machine has a policy: it stays in force.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Self { ours: None }),
             Err(error) => Err(error).with_context(|| format!("cannot write {}", path.display())),
         }
@@ -240,7 +240,7 @@ impl Drop for Policy {
     }
 }
 
-/// Where `program` lies. System folders count even when they are not on the path of an ordinary user.
+/// The path of `program`. System folders count even if they are not on an ordinary user's path.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);

@@ -1,4 +1,4 @@
-//! Bugs that are planted for the simulated world: each is hunted, and none is in a program.
+//! Bugs that are planted for the simulated world: checks that each is hunted, and that no program contains one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,14 +8,14 @@ use anyhow::{Context, Result, bail};
 
 use crate::workspace::Workspace;
 
-/// Where the hunted ones are listed.
+/// Where the hunted bugs are listed.
 const HUNTED: &str = "tests/sim/planted.rs";
-/// What reads which bug is in.
+/// The variable that says which bug is active.
 const SWITCH: &str = concat!("XTLS_", "PLANTED");
-/// What any program of ours holds: if it is not found, the looking is at fault.
+/// A text that every program of ours contains: if it is not found, the search itself is broken.
 const OURS: &str = "urn:xmpp:tmp:xtls";
 
-/// Bugs that are planted and not hunted, or hunted and not planted.
+/// Bugs that are planted but not hunted, or hunted but not planted.
 pub(crate) fn faults<'a>(
     workspace: &Workspace,
     files: impl Iterator<Item = &'a str>,
@@ -36,7 +36,7 @@ pub(crate) fn faults<'a>(
     Ok(hidden.chain(gone).collect())
 }
 
-/// Fails if a program holds the name of a bug, or of what switches one on.
+/// Fails if a program contains the name of a bug, or of the variable that activates one.
 pub(crate) fn absent(workspace: &Workspace, program: &Path) -> Result<()> {
     let bytes = fs::read(program).with_context(|| program.display().to_string())?;
     let found = found(&bytes, &hunted(workspace)?)?;
@@ -76,7 +76,7 @@ fn hunted(workspace: &Workspace) -> Result<BTreeSet<String>> {
         .collect())
 }
 
-/// The bugs that a file of a crate plants.
+/// The bugs planted in one file of a crate.
 fn names(content: &str) -> BTreeSet<String> {
     let marks = [concat!("planted", "!(\""), concat!("planted::", "is(\"")];
     let places = marks.iter().flat_map(|mark| content.split(mark).skip(1));

@@ -1,7 +1,7 @@
-//! Every property test of the workspace, with cases that nobody has seen yet.
+//! Runs every property test of the workspace with new cases.
 //!
-//! How many cases a property has is said beside it, and cannot be said from outside; so they run in rounds, each with
-//! the next seed.
+//! The number of cases of a property is set beside it and cannot be set from outside, so the tests run in rounds, each
+//! with the next seed.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -15,19 +15,19 @@ use crate::check;
 use crate::test::Runner;
 use crate::workspace::Workspace;
 
-/// The variable by which proptest takes a seed; `.cargo/config.toml` gives the one of ordinary runs.
+/// The variable from which proptest takes a seed; `.cargo/config.toml` sets the one for ordinary runs.
 const SEED: &str = "PROPTEST_RNG_SEED";
 
 /// Ten times the cases of an ordinary run.
 const ROUNDS: u64 = 10;
 
-/// What begins a block of properties.
+/// The start of a block of properties.
 const BLOCKS: [&str; 2] = ["proptest! {", "prop_state_machine! {"];
 
-/// What `cargo xtask properties` was asked for.
+/// The options of `cargo xtask properties`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Options {
-    /// Drawn if it is not given.
+    /// Drawn at random if it is not given.
     seed: Option<u64>,
     rounds: u64,
 }
@@ -99,7 +99,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     );
 }
 
-/// The names of all properties, as the sources write them.
+/// The names of all properties, as written in the sources.
 fn properties(workspace: &Workspace) -> Result<Vec<String>> {
     let sh = &workspace.sh;
     let files = cmd!(
@@ -110,7 +110,7 @@ fn properties(workspace: &Workspace) -> Result<Vec<String>> {
     .read()?;
     let mut names = Vec::new();
     for file in files.lines().filter(|file| file.ends_with(".rs")) {
-        // Listed, and deleted since.
+        // Listed, but deleted since.
         if let Ok(source) = fs::read_to_string(workspace.root.join(file)) {
             names.extend(named_in(&source).with_context(|| file.to_owned())?);
         }
@@ -121,7 +121,8 @@ fn properties(workspace: &Workspace) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The tests in the blocks of a source. rustfmt sees to it that a block ends where it begins, one step to the left of them.
+/// The tests in the blocks of a source file. rustfmt guarantees that a block ends at its own indentation, one step to
+/// the left of the tests.
 fn named_in(source: &str) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let mut end = None;
@@ -148,7 +149,7 @@ fn named_in(source: &str) -> Result<Vec<String>> {
 fn drawn() -> Result<u64> {
     let mut bytes = [0; 8];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    // Short enough to be typed again.
+    // Short enough to be retyped.
     Ok(u64::from_le_bytes(bytes) >> 32)
 }
 
@@ -184,7 +185,7 @@ mod tests {
         assert_eq!(parse(&[]).unwrap().seed, None);
     }
 
-    /// A source; the names of macros in two parts, so that this file holds no block itself.
+    /// A source file; macro names are split in two, so that this file contains no block itself.
     fn source(body: &str) -> String {
         format!("fn helper() {{\n}}\n\nprop{}\n", body)
     }

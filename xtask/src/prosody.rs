@@ -11,7 +11,7 @@ use crate::packages;
 use crate::server::{ACCOUNTS, DOMAIN, Kind, Ports, new_password};
 use crate::workspace::Workspace;
 
-/// Writes the configuration, makes the accounts, and says what to run.
+/// Writes the configuration, creates the accounts, and returns what to run.
 pub(crate) fn command(
     workspace: &Workspace,
     folder: &Path,
@@ -50,7 +50,7 @@ fn config(folder: &Path, ports: Ports, kind: Kind) -> Result<String> {
         .replace("@MORE_SETTINGS@", settings))
 }
 
-/// Makes the accounts, each with a password of its own in a file named for it.
+/// Creates the accounts, each with its own password in a file named after it.
 fn register(workspace: &Workspace, folder: &Path) -> Result<()> {
     let sh = &workspace.sh;
     let prosodyctl = program("prosodyctl")?;

@@ -1,4 +1,4 @@
-//! Other people's XMPP libraries for the interoperability tests, in a Python environment of our own.
+//! Third-party XMPP libraries for the interoperability tests, in a Python environment of our own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use crate::workspace::Workspace;
 /// The variable that tells tests and benchmarks which Python has the libraries.
 pub(crate) const VARIABLE: &str = "XTLS_INTEROP_PYTHON";
 
-/// Prints the version; fails where an environment cannot be made, as with Debian's bare python3.
+/// Prints the version; fails if an environment cannot be created, as with Debian's bare python3.
 const PROBE: &str =
     "import ensurepip, sys, venv; assert sys.version_info >= (3, 11); print(sys.version)";
 
-/// The Python with the pinned libraries; made on the first call, and anew when pins or Python have changed.
+/// The Python with the pinned libraries; created on the first call, and again when the pins or the Python have changed.
 pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
     let sh = &workspace.sh;
     let version = version(sh)?;
@@ -24,7 +24,7 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
     let wanted = format!("{version}\n{}", fs::read_to_string(&pins)?);
     let home = workspace.target.join("interop");
     let python = home.join("bin").join("python");
-    // Written last: an installation that was interrupted is begun again.
+    // Written last: an interrupted installation starts again.
     let stamp = home.join("installed");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
@@ -45,7 +45,7 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
 
 fn install(sh: &Shell, python: &Path, pins: &Path) -> Result<()> {
     let pip = ["-m", "pip", "--disable-pip-version-check", "--quiet"];
-    // Everything is pinned, also what the libraries themselves leave open.
+    // Everything is pinned, including the dependencies of the libraries.
     cmd!(
         sh,
         "{python} {pip...} install --no-deps --requirement {pins}"
@@ -54,7 +54,8 @@ fn install(sh: &Shell, python: &Path, pins: &Path) -> Result<()> {
     Ok(cmd!(sh, "{python} -c 'import slixmpp, aioxmpp.ibb'").run()?)
 }
 
-/// The version of a Python that can make environments. Debian splits that off; elsewhere it is part of Python.
+/// The version of a Python that can create environments. Debian packages that separately; elsewhere it is part of
+/// Python.
 fn version(sh: &Shell) -> Result<String> {
     let probe = || {
         cmd!(sh, "python3 -c {PROBE}")

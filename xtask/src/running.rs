@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// How long a server may take to start, and then to stop.
+/// How long a server may take to start, and to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks at a server that starts or stops.
+/// Interval between two checks on a server that is starting or stopping.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A running server. It ends when this is dropped, and also when this program is killed.
@@ -19,15 +19,16 @@ pub(crate) struct Running {
     name: &'static str,
     folder: PathBuf,
     process: Child,
-    /// Waits for the end of its input, which comes when this program ends in whatever way; then ends the server.
+    /// Waits for the end of its input, which comes when this program ends in any way; then stops the server.
     guard: Child,
 }
 
 impl Running {
-    /// Runs the command in `folder`. What it prints is in `console.log` there.
+    /// Runs the command in `folder`, where its output goes to `console.log`.
     pub(crate) fn start(name: &'static str, mut command: Command, folder: &Path) -> Result<Self> {
         let console = File::create(folder.join("console.log"))?;
-        // In groups of their own: an interrupt from the keyboard reaches this program only, and the guard does the rest.
+        // In their own process groups: an interrupt from the keyboard reaches only this program, and the guard does the
+        // rest.
         let mut process = command
             .current_dir(folder)
             .stdin(Stdio::null())
@@ -59,7 +60,7 @@ impl Running {
         })
     }
 
-    /// Waits until somebody answers on the port.
+    /// Waits until something answers on the port.
     pub(crate) fn wait_for(&mut self, port: u16) -> Result<()> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         self.wait_until(&format!("does not answer on port {port}"), || {
@@ -68,7 +69,7 @@ impl Running {
         Ok(())
     }
 
-    /// Looks until there is what is looked for; `else_says` what is wrong when it does not come.
+    /// Polls until the condition holds; `else_says` is the error if it does not.
     pub(crate) fn wait_until<T>(
         &mut self,
         else_says: &str,
@@ -90,7 +91,7 @@ impl Running {
         }
     }
 
-    /// Waits for its end.
+    /// Waits until it has ended.
     pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
         Ok(self.process.wait()?)
     }
@@ -120,7 +121,7 @@ impl Drop for Running {
     }
 }
 
-/// The end of what the server in this folder wrote.
+/// The end of the output of the server in this folder.
 pub(crate) fn last_words(folder: &Path) -> String {
     let mut words = String::new();
     for name in ["console.log", "prosody.log", "ejabberd.log"] {

@@ -1,4 +1,4 @@
-//! A throw-away server on loopback: own ports, own data folder, own certification authority, two accounts.
+//! A throw-away server on loopback: its own ports, data folder and certification authority, and two accounts.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -16,24 +16,24 @@ use crate::{certificate, ejabberd, packages, prosody};
 
 pub(crate) const DOMAIN: &str = "localhost";
 pub(crate) const ACCOUNTS: [&str; 3] = ["romeo", "juliet", "mercutio"];
-/// How often other ports are tried when somebody took the chosen ones in between.
+/// How often to try other ports if the chosen ones were taken in the meantime.
 pub(crate) const ATTEMPTS: u32 = 3;
 
-/// Which server, and how fast it reads.
+/// Which server, and at what rate it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Prosody, as fast as it can.
+    /// Prosody, without rate limits.
     Free,
     /// The same, without a log of every stanza.
     Quiet,
     /// Prosody as Debian ships it: 10 kB/s from each client.
     Stock,
-    /// ejabberd, as fast as it can.
+    /// ejabberd, without rate limits.
     Ejabberd,
 }
 
 impl Kind {
-    /// The variable that tells a test where the server's facts are.
+    /// The variable that tells a test where the server's description is.
     pub(crate) fn variable(self) -> &'static str {
         match self {
             Self::Free => "XTLS_PROSODY_FREE",
@@ -81,7 +81,7 @@ pub(crate) struct Ports {
     pub(crate) tls: u16,
 }
 
-/// `cargo xtask prosody` and `ejabberd`: runs the server until it is interrupted, or as long as `then` runs.
+/// `cargo xtask prosody` and `ejabberd`: runs the server until it is interrupted, or for as long as `then` runs.
 pub(crate) fn run(workspace: &Workspace, kind: Kind, then: &[OsString]) -> Result<ExitCode> {
     let mut server = Server::start(workspace, kind)?;
     let Some((program, args)) = then.split_first() else {
@@ -151,7 +151,7 @@ impl Server {
         Ok(server)
     }
 
-    /// The file that tells a test all it needs, one `key=value` a line.
+    /// The file that describes the server to a test, one `key=value` per line.
     pub(crate) fn facts(&self) -> PathBuf {
         self.file("facts")
     }
@@ -176,7 +176,7 @@ impl Server {
             self.running
                 .wait_until("makes no accounts", || accounts.exists().then_some(()))?;
         }
-        // A port that answers may be somebody else's: only this server has this certificate.
+        // Another program's port may answer: only this server has this certificate.
         let check = format!("-brief -CAfile ca.pem -verify_return_error -verify_hostname {DOMAIN}");
         let Ports { starttls, tls } = self.ports;
         certificate::openssl(
@@ -240,7 +240,7 @@ impl Server {
 }
 
 impl Ports {
-    /// Two ports that are free now.
+    /// Two ports that are currently free.
     pub(crate) fn choose() -> Result<Self> {
         let any = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let (starttls, tls) = (any()?, any()?);
@@ -251,7 +251,7 @@ impl Ports {
     }
 }
 
-/// An empty folder under `home` that no other run uses, for this user's eyes only, and the lock that says so.
+/// An empty folder under `home` that no other run uses, readable by this user only, and the lock that marks it as used.
 pub(crate) fn own_folder(home: &Path) -> Result<(PathBuf, File)> {
     fs::create_dir_all(home)?;
     for number in 1..=64 {
@@ -270,7 +270,7 @@ pub(crate) fn own_folder(home: &Path) -> Result<(PathBuf, File)> {
     bail!("64 servers run already, says {}", home.display())
 }
 
-/// A password for the account, also in a file named for it.
+/// A password for the account, also written to a file named after it.
 pub(crate) fn new_password(folder: &Path, account: &str) -> Result<String> {
     let password = certificate::openssl(folder, "rand -hex 16")?;
     let password = password.trim();

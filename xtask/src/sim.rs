@@ -10,7 +10,7 @@ use crate::workspace::Workspace;
 /// What to simulate.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Options {
-    /// The world as it is, with these words for the program.
+    /// The world as it is, with these arguments for the program.
     World(Vec<OsString>),
     /// The same with bugs planted in it: all of them, or one.
     Planted(Vec<OsString>),
@@ -51,7 +51,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         )
         .run()?,
         Options::Planted(args) => {
-            // Everything is built anew with the flag, so it has a folder of its own.
+            // Everything is rebuilt with the flag, so it has its own target folder.
             let target = workspace.target.join("planted");
             cmd!(sh, "cargo run --quiet --locked --profile sim -p xtls-sim --bin sim --target-dir {target} -- {args...}")
                 .env("RUSTFLAGS", "--cfg planted")

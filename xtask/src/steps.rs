@@ -1,4 +1,4 @@
-//! Named steps: the first that fails stops the run and gives its name.
+//! Named steps: the first that fails stops the run and reports its name.
 
 use std::time::{Duration, Instant};
 

@@ -16,12 +16,12 @@ use crate::workspace::{Workspace, list, text};
 /// The package whose tests need real servers, behind its feature `live`.
 const LIVE: &str = "xtls-tests";
 
-/// What `cargo xtask test` was asked for.
+/// The options of `cargo xtask test`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     /// Without the real servers and cargo-deny.
     quick: bool,
-    /// Only tests whose name contains this.
+    /// Only tests whose names contain this string.
     filter: Option<String>,
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, options: &Options) -
             python::ensure(workspace).map(drop)
         })?;
     }
-    // Who looks for one test is still at work on it.
+    // If you run a single test you are still working on it, so the checks are skipped.
     if options.filter.is_none() {
         check::run(
             workspace,
@@ -97,7 +97,7 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, options: &Options) -
     })
 }
 
-/// The tests that need real servers, with the program as it was built last.
+/// The tests that need real servers, with the most recently built program.
 fn live(
     workspace: &Workspace,
     runner: &Runner,
@@ -126,7 +126,7 @@ fn live(
     ejabberd.discard()
 }
 
-/// Names of the test targets that `cargo metadata` says require the feature `live`.
+/// Names of the test targets that require the feature `live`, according to `cargo metadata`.
 fn live_targets(metadata: &serde_json::Value) -> Vec<String> {
     let package = list(metadata, "packages").find(|package| text(package, "name") == LIVE);
     let targets = package
@@ -137,7 +137,7 @@ fn live_targets(metadata: &serde_json::Value) -> Vec<String> {
     live.map(|target| text(target, "name").to_owned()).collect()
 }
 
-/// What runs the tests.
+/// The test runner.
 pub(crate) enum Runner {
     Nextest,
     Cargo,
@@ -157,8 +157,8 @@ impl Runner {
         }
     }
 
-    /// Runs the live test targets, or where none is named all that is no doc test. Always in the whole workspace,
-    /// so that nothing is built twice with other features.
+    /// Runs the live test targets, or, if none is named, everything but doc tests. Always in the whole workspace, so
+    /// that nothing is built twice with different features.
     fn command<'a>(
         &self,
         workspace: &'a Workspace,
@@ -202,7 +202,7 @@ impl Runner {
 }
 
 impl Runner {
-    /// Runs the tests of exactly these names in any module, all of them even if some fail.
+    /// Runs the tests with exactly these names in any module, all of them even if some fail.
     pub(crate) fn only<'a>(
         &self,
         workspace: &'a Workspace,
@@ -219,7 +219,7 @@ impl Runner {
                     "cargo nextest run {common...} --no-fail-fast --status-level fail --final-status-level slow -E {named}"
                 )
             }
-            // By parts of names: it may run some more.
+            // Matches parts of names, so it may run some others too.
             Self::Cargo => cmd!(sh, "cargo test {common...} --no-fail-fast -- {names...}"),
         }
     }

@@ -1,4 +1,4 @@
-//! House rules that a machine can see.
+//! House rules that a program can check.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -41,7 +41,7 @@ const TOP: &[&str] = &[
     "xtask",
 ];
 
-/// What no Rust file says. Each is written in two parts, so that this file does not say it either.
+/// Words that no Rust file may contain. Each is written in two parts, so that this file does not contain it either.
 const MARKS: &[&str] = &[
     concat!("to", "do!("),
     concat!("unimple", "mented!("),
@@ -52,7 +52,7 @@ const MARKS: &[&str] = &[
     concat!("uns", "afe {"),
     concat!("uns", "afe fn"),
     concat!("uns", "afe impl"),
-    // Of rustls: it would do I/O within a core, and spin where it cannot.
+    // From rustls: it would do I/O within a core, and spin where it cannot.
     concat!("complete", "_io("),
 ];
 
@@ -62,7 +62,7 @@ const FORMAT: &str = "{p} {f}";
 /// First folders of paths that exist on one machine only.
 const MACHINE_ROOTS: &[&str] = &["Users", "farm", "home", "root", "work"];
 
-/// Prints every broken rule; fails when there is one.
+/// Prints every broken rule; fails if there is one.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let faults = faults(workspace)?;
     for fault in &faults {
@@ -103,7 +103,7 @@ fn faults(workspace: &Workspace) -> Result<Vec<String>> {
     faults.extend(top_faults(files.lines()));
     faults.extend(planted::faults(workspace, files.lines())?);
     for path in files.lines() {
-        // A file deleted but not yet committed is still listed; one that is not text has no lines to judge.
+        // A file that was deleted but not committed is still listed; one that is not text has no lines to check.
         if let Ok(content) = fs::read_to_string(workspace.root.join(path)) {
             faults.extend(text_faults(path, &content));
         }
@@ -125,7 +125,7 @@ fn faults(workspace: &Workspace) -> Result<Vec<String>> {
         if text(package, "license") != "MIT OR Apache-2.0" {
             faults.push(format!("{name}: does not take the workspace's licence"));
         }
-        // What is published is read on its own page.
+        // A published crate is read on its own page.
         if package["publish"].is_null() && !text(package, "readme").ends_with("README.md") {
             faults.push(format!("{name}: has no README.md"));
         }
@@ -133,7 +133,7 @@ fn faults(workspace: &Workspace) -> Result<Vec<String>> {
     Ok(faults)
 }
 
-/// What is wrong with the lock file beside `manifest`: absent, or behind it.
+/// What is wrong with the lock file beside `manifest`: missing, or out of date.
 fn lock_fault(sh: &Shell, manifest: &Path) -> Result<Option<String>> {
     let output = cmd!(
         sh,
@@ -186,7 +186,7 @@ fn text_faults(path: &str, content: &str) -> Vec<String> {
     faults
 }
 
-/// Whether `line` has an absolute path that begins with the folder `root`. After a small letter the same
+/// Whether `line` has an absolute path that begins with the folder `root`. After a lower-case letter the same
 /// characters are the middle of a relative path or of a URL.
 fn names_machine(line: &str, root: &str) -> bool {
     let needle = format!("/{root}/");

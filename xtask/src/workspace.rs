@@ -1,4 +1,4 @@
-//! Where the workspace lies, and what cargo says about it.
+//! Where the workspace is, and what cargo reports about it.
 
 use std::path::{Path, PathBuf};
 
@@ -8,18 +8,18 @@ use xshell::{Shell, cmd};
 
 /// The workspace this program belongs to.
 pub(crate) struct Workspace {
-    /// A shell that stands at the root.
+    /// A shell whose working directory is the root.
     pub(crate) sh: Shell,
     pub(crate) root: PathBuf,
     /// The one target folder that every command shares.
     pub(crate) target: PathBuf,
-    /// `cargo metadata --no-deps`: our packages, and what each names.
+    /// `cargo metadata --no-deps`: our packages, and the dependencies of each.
     pub(crate) metadata: Value,
 }
 
 impl Workspace {
     pub(crate) fn open() -> Result<Self> {
-        // Read while it runs: cargo may take what it built in another checkout that shares the target folder.
+        // Read at run time: cargo may reuse a build from another checkout that shares the target folder.
         let own = std::env::var("CARGO_MANIFEST_DIR").context("please run it as `cargo xtask`")?;
         let root = Path::new(&own)
             .parent()
@@ -41,17 +41,17 @@ impl Workspace {
     }
 }
 
-/// The packages in what `cargo metadata` printed.
+/// The packages in the output of `cargo metadata`.
 pub(crate) fn packages(metadata: &Value) -> impl Iterator<Item = &Value> {
     list(metadata, "packages")
 }
 
-/// The array under `key`; no array is an empty one.
+/// The array under `key`; if there is none, an empty one.
 pub(crate) fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     value[key].as_array().into_iter().flatten()
 }
 
-/// The string under `key`; no string is an empty one.
+/// The string under `key`; if there is none, an empty one.
 pub(crate) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
