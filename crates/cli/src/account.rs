@@ -1,4 +1,4 @@
-//! Whose key, whose pins, which password.
+//! Finds the account, its key and pins, and its password.
 
 use etcetera::BaseStrategy as _;
 use xtls_client::Home;
@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::secret;
 use crate::suggest::Suggest;
 
-/// The folder of keys and pins: `--home`, `XTLS_HOME`, or where the platform keeps an application's data.
+/// The folder for keys and pins: `--home`, `XTLS_HOME`, or the platform's folder for application data.
 pub(crate) fn home(account: &Account) -> Result<Home, Failure> {
     if let Some(home) = &account.home {
         return Ok(Home::at(home));
@@ -22,7 +22,7 @@ pub(crate) fn home(account: &Account) -> Result<Home, Failure> {
     Ok(Home::at(folders.data_dir().join("xtls")))
 }
 
-/// The account that was named, or the only one that has a key here.
+/// The account given on the command line, or the only one with a key here.
 pub(crate) fn account(account: &Account, home: &Home) -> Result<Address, Failure> {
     if let Some(account) = &account.account {
         return Ok(account.clone());
@@ -40,8 +40,8 @@ pub(crate) fn account(account: &Account, home: &Home) -> Result<Address, Failure
     }
 }
 
-/// The same, for what reads and changes pins: an account that has neither a key nor pins here is most likely mistyped, and
-/// nothing is made for it.
+/// The same for verbs that read or change pins: an account with neither a key nor pins here is most likely mistyped, so
+/// nothing is created for it.
 pub(crate) fn known(args: &Account, home: &Home) -> Result<Address, Failure> {
     let account = account(args, home)?;
     if home.has(&account)? {
@@ -66,7 +66,7 @@ fn names(accounts: &[Address]) -> String {
     names.join(", ")
 }
 
-/// The password: from a file, the environment or a prompt.
+/// Reads the password from a file, the environment or a prompt.
 pub(crate) async fn password(
     server: &Server,
     account: &Address,

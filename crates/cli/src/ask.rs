@@ -1,5 +1,5 @@
-//! Questions to the person at the terminal. Nothing here is ever answered by the program itself, and every answer says what
-//! it is about: it repeats a part of what was shown, so it cannot be taken for the answer to anything else.
+//! Questions to the user at the terminal. The program never answers one itself, and every answer repeats a part of what was
+//! shown, so that it cannot be mistaken for the answer to another question.
 
 use xtls_client::session::{Compare, Introduction};
 use xtls_client::tls::Fingerprint;
@@ -11,22 +11,22 @@ use crate::failure::Failure;
 use crate::terminal::{Question, Terminal};
 use crate::words;
 
-/// The person at this process's terminal, if there is one.
+/// The user at this process's terminal, if there is one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Person {
     terminal: Option<Terminal>,
 }
 
-/// What a person says about a key that is not pinned.
+/// The decision on a key that is not pinned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     Accept,
     Refuse,
-    /// Not before it is verified.
+    /// Decide once it is verified.
     Verify,
 }
 
-/// What a person says about words.
+/// The result of comparing words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Compared {
     Same,
@@ -34,21 +34,21 @@ pub(crate) enum Compared {
 }
 
 impl Person {
-    /// The one at the terminal of this process.
+    /// The user at the terminal of this process.
     pub(crate) fn at_the_terminal() -> Self {
         Self {
             terminal: Terminal::open(),
         }
     }
 
-    /// The one at this terminal.
+    /// The user at the given terminal.
     pub(crate) fn at(terminal: Terminal) -> Self {
         Self {
             terminal: Some(terminal),
         }
     }
 
-    /// Whether there is one.
+    /// Whether there is a terminal to ask on.
     pub(crate) fn is_there(&self) -> bool {
         self.terminal.is_some()
     }
@@ -62,7 +62,7 @@ impl Person {
         self.terminal.as_ref()?.ask(question).await
     }
 
-    /// What to do with a key of a first contact. `None`: nobody has said anything.
+    /// Asks what to do with the key of a first contact. `None` if there was no answer.
     pub(crate) async fn verdict(&self, introduction: &Introduction) -> Option<Answer> {
         let peer = introduction.peer.bare();
         let [first, second] = words::rows(&introduction.fingerprint);
@@ -91,7 +91,7 @@ impl Person {
         Some(Answer::Refuse)
     }
 
-    /// Whether the person wants the verification that a peer asks for, and with which code.
+    /// Asks whether to take part in the verification that a peer requests, and for the code if it needs one.
     pub(crate) async fn wanted(&self, peer: &Address, method: Method) -> Option<Compare> {
         let bare = peer.bare();
         match method {
@@ -138,7 +138,7 @@ impl Person {
         }
     }
 
-    /// Whether the words are the same at the other end. `None`: nobody has said so.
+    /// Asks whether the words match at the other end. `None` if there was no answer.
     pub(crate) async fn same(&self, peer: &Address, shown: ShortWords) -> Option<Compared> {
         let bare = peer.bare();
         let words = words::list(shown);
@@ -180,7 +180,7 @@ impl Person {
         }
     }
 
-    /// The code of `xtls verify --code`, or a new one.
+    /// Asks for the code of `xtls verify --code`, or creates one.
     pub(crate) async fn code(&self) -> Result<Code, Failure> {
         let typed = self
             .ask(Question {
@@ -209,7 +209,7 @@ impl Person {
         Code::new(&made).map_err(|error| Failure::usage(error.to_string()))
     }
 
-    /// A password, which is not shown.
+    /// Asks for a password without echoing it.
     pub(crate) async fn password(&self, account: &Address) -> Option<Zeroizing<String>> {
         self.ask(Question {
             prompt: format!("Password of {account}: "),
@@ -219,7 +219,7 @@ impl Person {
         .await
     }
 
-    /// Whether to wait for another try. `None`: nobody has said anything.
+    /// Asks whether to wait for another try. `None` if there was no answer.
     pub(crate) async fn again(&self) -> Option<()> {
         loop {
             let typed = self
@@ -228,7 +228,7 @@ impl Person {
                     ..Question::default()
                 })
                 .await?;
-            // Anything else was meant for what has ended.
+            // Anything else was meant for the attempt that has ended.
             if typed.trim().is_empty() {
                 return Some(());
             }
@@ -236,7 +236,7 @@ impl Person {
     }
 }
 
-/// Which of the words is to be typed, counted from 0: another one from run to run.
+/// Which word the user has to type, counted from 0. It varies from run to run.
 pub(crate) fn asked_for(shown: ShortWords) -> usize {
     let numbers = shown.numbers();
     let mixed = numbers
@@ -245,7 +245,7 @@ pub(crate) fn asked_for(shown: ShortWords) -> usize {
     mixed % numbers.len()
 }
 
-/// What the answer to the question of a first contact says; why it says nothing.
+/// Interprets the answer at a first contact; the error says why it decides nothing.
 fn verdict_of(typed: &str, key: &Fingerprint) -> Result<Answer, &'static str> {
     let typed = typed.trim().to_lowercase();
     match typed.as_str() {
@@ -282,7 +282,7 @@ fn withdrawn(bare: &str) -> String {
     format!("(The tunnel with {bare} has ended: nothing was accepted.)")
 }
 
-/// How often a question is asked whose answer says nothing.
+/// How often to repeat a question whose answer decides nothing.
 const TRIES: usize = 5;
 
 /// Digits in a group of a fingerprint.
@@ -293,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_accepted_by_its_first_group_or_its_whole_fingerprint_and_by_nothing_else() {
+    fn only_the_first_group_or_the_whole_fingerprint_accepts_a_key() {
         let key = Fingerprint::of_spki(b"some key");
         let hex = key.hex();
         let group = &hex[..8];

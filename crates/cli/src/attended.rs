@@ -1,5 +1,5 @@
-//! A tunnel with a person beside it: the questions that its key and its verifications raise are asked, answered and
-//! withdrawn here, so that the verbs see a conversation and nothing else.
+//! A tunnel whose questions to the user are handled here: those about its key and its verifications are asked, answered and
+//! withdrawn in this file, so that the verbs see nothing but a conversation.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,42 +21,42 @@ use crate::suggest::Suggest;
 use crate::verify;
 use crate::words;
 
-/// What a verb sees of a tunnel.
+/// The events of a tunnel that a verb sees.
 #[derive(Debug)]
 pub(crate) enum Seen {
-    /// Stanzas may be sent; the peer has not accepted us yet.
+    /// Stanzas may be sent; the peer has not accepted our key yet.
     Ready,
     /// Both ends have accepted each other.
     Established,
-    /// A stanza of the peer.
+    /// A stanza from the peer.
     Stanza(Stanza),
-    /// A stanza of the peer was dropped, because it had no authority to send it.
+    /// A stanza from the peer was dropped, because the peer had no authority to send it.
     Refused(Violation),
-    /// A request of ours gets no answer any more.
+    /// One of our requests will not be answered any more.
     Unanswered(Stanza),
-    /// The peer has said everything. Asking for what comes next says that all of it was taken.
+    /// The peer has finished. Asking for the next event confirms that everything was taken.
     PeerFinished,
-    /// What was compared is not the same: the tunnel ends for this.
+    /// The comparison failed, which ends the tunnel.
     Mismatch(Failure),
     /// The end.
     Closed(Closed),
 }
 
-/// A tunnel whose questions are taken care of.
+/// A tunnel whose questions to the user are handled.
 pub(crate) struct Attended {
     tunnel: Tunnel,
     person: Person,
     say: Say,
     suggest: Suggest,
-    /// The question that stands or waits, and what is done with its answer.
+    /// The question that is shown or queued, and what happens with its answer.
     question: Option<(About, Question)>,
-    /// The key that is not judged yet.
+    /// The key that awaits a decision.
     judging: Option<Introduction>,
-    /// A verification that the peer has asked for while something else was being asked.
+    /// A verification that the peer requested while another question was open.
     wanted: Option<(Run, Method)>,
-    /// The peer has asked for a verification.
+    /// The peer has requested a verification.
     tried: bool,
-    /// Stanzas have come.
+    /// Stanzas have arrived.
     talked: bool,
     verified: bool,
     /// What is known of the peer.
@@ -71,11 +71,11 @@ enum About {
 
 type Question = Pin<Box<dyn Future<Output = Answered> + Send>>;
 
-/// What has come of a question.
+/// The outcome of a question.
 #[derive(Debug)]
 enum Answered {
     Judged(Option<Answer>, Result<(), JudgeError>),
-    /// A verification was begun, joined or declined, or words were compared; why it had no effect.
+    /// A verification was started, joined or declined, or words were compared; the error says why it had no effect.
     Verification(Result<(), xtls_client::session::VerifyError>),
 }
 
@@ -96,7 +96,7 @@ impl Attended {
         }
     }
 
-    /// Who is at the other end, and how sure that is.
+    /// Who is at the other end, and how certain that is.
     pub(crate) fn standing(&self) -> String {
         format!("{}: {}", self.tunnel.peer(), self.standing)
     }
@@ -119,7 +119,7 @@ impl Attended {
         self.tried && !self.talked
     }
 
-    /// What happens next; `None` after the end. Cancel-safe.
+    /// The next event; `None` after the end. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Option<Seen> {
         loop {
             let answered = async {
@@ -162,7 +162,7 @@ impl Attended {
             What::Unanswered(request) => return Some(Seen::Unanswered(request)),
             What::PeerFinished => return Some(Seen::PeerFinished),
             What::Closed(closed) => {
-                // What was asked about is no more.
+                // The subject of the question is gone.
                 self.question = None;
                 return Some(Seen::Closed(closed));
             }
@@ -171,7 +171,7 @@ impl Attended {
         None
     }
 
-    /// Somebody else calls in the peer's name: another device of theirs, or an attack.
+    /// Someone else called in the peer's name: another device of theirs, or an attacker.
     fn rival(&self, rival: &Rival) {
         let peer = self.tunnel.peer();
         let key = rival.key.map(|key| key.hex());
@@ -242,7 +242,7 @@ impl Attended {
                     return;
                 }
                 match answer {
-                    // The key waits for its verdict.
+                    // The key still awaits a verdict.
                     Some(Answer::Verify) => return self.verify(true),
                     Some(Answer::Accept) if self.wanted.is_some() => self.verify(false),
                     Some(Answer::Accept | Answer::Refuse) | None => {}
@@ -258,12 +258,12 @@ impl Attended {
         }
     }
 
-    /// Begins to verify the peer by words, because the person wants it.
+    /// Starts to verify the peer by words, at the user's request.
     pub(crate) fn verify_by_words(&mut self) {
         self.verify(true);
     }
 
-    /// Takes part in the verification that the peer has asked for, or begins one. `agreed`: the person wants to, by words.
+    /// Joins the verification that the peer requested, or starts one. `agreed`: the user has already agreed to compare words.
     fn verify(&mut self, agreed: bool) {
         let wanted = self.wanted.take();
         let (person, sender) = (self.person.clone(), self.sender());
@@ -300,7 +300,7 @@ impl Attended {
                 self.say.event("verification_asked", &fields, text);
                 self.wanted = Some((*run, *method));
                 if !self.person.is_there() {
-                    // Declined before it is counted as an attempt.
+                    // Declining now does not count as an attempt.
                     self.say.warn(
                         "nobody_to_ask",
                         &[],
@@ -330,7 +330,7 @@ impl Attended {
             Verify::Done { method, key, .. } => {
                 self.verified = true;
                 "their key is verified".clone_into(&mut self.standing);
-                // It is pinned with that.
+                // The verification has pinned it.
                 self.judging = None;
                 self.question = None;
                 verify::say_verified(&peer, *method, &key.hex(), self.say);
@@ -347,7 +347,7 @@ impl Attended {
                     return Some(Seen::Mismatch(failure));
                 }
                 self.say.warn("verification_failed", &fields, &failure.what);
-                // The key still waits for a verdict.
+                // The key still awaits a verdict, so ask again.
                 if self.question.is_none()
                     && let Some(introduction) = self.judging.take()
                 {

@@ -1,9 +1,9 @@
-//! Core dumps, which would bring keys and plaintext from memory to the disk.
+//! Core dumps, which would write keys and plaintext from memory to disk.
 
 use crate::say::Say;
 
-/// Switches them off for this process: the kernel's, by their size limit and on Linux by the mark that also keeps
-/// helpers such as systemd-coredump and debuggers of the same user away.
+/// Disables them for this process: with a size limit of 0 and, on Linux, with the flag that also keeps away helpers such as
+/// systemd-coredump and debuggers of the same user.
 pub(crate) fn off(say: Say) {
     if let Err(error) = switch_off() {
         say.warn(

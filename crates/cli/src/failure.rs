@@ -8,19 +8,19 @@ use xtls_client::{HomeError, JudgeError, LinkError, PinsError};
 use crate::mend;
 use crate::suggest::{Suggest, THEIR_FINGERPRINT};
 
-/// The program's end when it is not a good one.
+/// Why the program ends with an exit code other than 0.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) code: Code,
-    /// What happened, to whom: lower case, no full stop.
+    /// What happened, and to which peer: lower case, no full stop.
     pub(crate) what: String,
     /// What to do next.
     pub(crate) hint: Option<String>,
-    /// It has been said already.
+    /// It has already been reported.
     pub(crate) told: bool,
 }
 
-/// The exit codes of the contract.
+/// The documented exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Code {
     Failed = 1,
@@ -55,13 +55,13 @@ impl Failure {
         }
     }
 
-    /// It has been said already, and is only the reason for the exit code.
+    /// Marks it as already reported, so that it only determines the exit code.
     pub(crate) fn told(mut self) -> Self {
         self.told = true;
         self
     }
 
-    /// Standard output does not take an answer. Whoever has read as much of it as they wanted knows that they have gone.
+    /// Standard output failed. A reader that has gone has read as much as it wanted, and needs no message.
     pub(crate) fn of_output(error: &std::io::Error) -> Self {
         let failure = Self::failed(format!("standard output: {error}"));
         if error.kind() == std::io::ErrorKind::BrokenPipe {
@@ -83,7 +83,7 @@ impl Failure {
         Self::new(Code::Interrupted, "interrupted")
     }
 
-    /// How a tunnel ended, if that was not in order.
+    /// How a tunnel ended, unless it ended in order.
     pub(crate) fn of_close(closed: &Closed, suggest: &Suggest) -> Option<Self> {
         let peer = &closed.peer;
         let (code, hint): (Code, Option<String>) = match &closed.why {
@@ -98,7 +98,7 @@ impl Failure {
                 },
                 Some("try again: the peer, or a server in its name, has started over".to_owned()),
             ),
-            // One that was drained goes on under its old name, and has no end.
+            // A drained tunnel continues under its old name, and has no end.
             Why::Replaced => (
                 Code::Corrupt,
                 Some(
@@ -158,7 +158,7 @@ impl Failure {
                 }
             });
         }
-        // What was established and is cut was no refusal.
+        // A cut after the tunnel was established is not a refusal.
         let code = if code == Code::Peer && closed.is_cut() {
             Code::Corrupt
         } else {
@@ -173,7 +173,7 @@ impl Failure {
     }
 }
 
-/// Whether the reason itself says that something is missing.
+/// Whether the reason itself reports that something is missing.
 fn says_that_it_is_cut(why: &Why) -> bool {
     matches!(
         why,
@@ -217,7 +217,7 @@ fn of_session(why: &Session, peer: &str, suggest: &Suggest) -> (Code, Option<Str
     }
 }
 
-/// What to do about a key. The commands leave out the fingerprint that was presented: it is what has to be compared.
+/// What to do about a key. The commands leave out the presented fingerprint, because the user has to compare it first.
 fn trust_hint(
     error: &xtls_client::tls::trust::TrustError,
     peer: &str,

@@ -1,4 +1,4 @@
-//! What is told of each end, and with which code.
+//! The message and exit code of each way to end.
 
 use xtls_client::session::By;
 use xtls_client::tls::Fingerprint;
@@ -26,7 +26,7 @@ fn code(why: Why) -> Option<Code> {
     failure(&closed(why)).map(|failure| failure.code)
 }
 
-/// What is told of a tunnel that was established.
+/// The message and code for a tunnel that was established.
 fn told(why: Session, clean: bool, unconfirmed: u64, receipt: Receipt) -> Option<(Code, String)> {
     let closed = Closed {
         clean,
@@ -40,7 +40,7 @@ fn told(why: Session, clean: bool, unconfirmed: u64, receipt: Receipt) -> Option
 }
 
 #[test]
-fn an_end_in_order_is_good_only_if_everything_was_taken() {
+fn an_orderly_end_succeeds_only_if_everything_was_delivered() {
     let finished = |unconfirmed, receipt| told(Session::Finished, true, unconfirmed, receipt);
     assert_eq!(finished(0, Receipt::Taken), None);
     assert_eq!(finished(0, Receipt::Accepted), None, "nothing was sent");
@@ -54,7 +54,7 @@ fn an_end_in_order_is_good_only_if_everything_was_taken() {
 }
 
 #[test]
-fn every_end_but_a_clean_one_says_that_something_may_be_missing() {
+fn every_unclean_end_warns_that_something_may_be_missing() {
     let missing = "the end of the conversation may be missing";
     for why in [
         Session::Silent,
@@ -68,7 +68,7 @@ fn every_end_but_a_clean_one_says_that_something_may_be_missing() {
         let (code, what) = told(why.clone(), false, 0, Receipt::Accepted).unwrap();
         assert_eq!(what.matches(missing).count(), 1, "{what}");
         assert!(matches!(code, Code::Corrupt | Code::Timeout), "{what}");
-        // What has never been established has no end that could be missing.
+        // A tunnel that was never established has no end that could be missing.
         if why != Session::Truncated {
             let (_, what) = told(why, false, 0, Receipt::Unaccepted).unwrap();
             assert!(!what.contains(missing), "{what}");
@@ -210,14 +210,14 @@ fn a_tunnel_that_was_superseded_has_delivered_nothing() {
 }
 
 #[test]
-fn a_reader_of_an_answer_that_has_gone_needs_no_word() {
+fn a_reader_of_an_answer_that_has_gone_needs_no_message() {
     use std::io::{Error, ErrorKind};
     assert!(Failure::of_output(&Error::from(ErrorKind::BrokenPipe)).told);
     assert!(!Failure::of_output(&Error::from(ErrorKind::StorageFull)).told);
 }
 
 #[test]
-fn a_key_that_the_pins_speak_against_is_a_matter_of_identity() {
+fn a_key_that_contradicts_the_pins_is_an_identity_mismatch() {
     let (first, second) = (Fingerprint::of_spki(b"1"), Fingerprint::of_spki(b"2"));
     let peer = "juliet@capulet.example".to_owned();
     let two = TrustError::TwoKeys {

@@ -1,11 +1,11 @@
-//! Standard input where it is no line editor: bytes, as far as they are wanted.
+//! Standard input without a line editor: bytes, read on demand.
 
 use std::io::{self, Read as _};
 
 use tokio::sync::mpsc;
 
-/// Pieces of standard input, read by a thread of its own, because a pipe can only be waited for. It reads one piece ahead
-/// of what is taken and begins when the first is asked for.
+/// Chunks of standard input, read by a separate thread because reads from a pipe block. It starts with the first request,
+/// and reads one chunk ahead.
 #[derive(Debug, Default)]
 pub(crate) struct Pieces {
     receiver: Option<mpsc::Receiver<io::Result<Vec<u8>>>>,
@@ -13,11 +13,11 @@ pub(crate) struct Pieces {
 }
 
 impl Pieces {
-    /// The next piece; `None` at the end. Cancel-safe.
+    /// The next chunk; `None` at the end. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Option<io::Result<Vec<u8>>> {
         let receiver = self.receiver.get_or_insert_with(read);
         let mut piece = receiver.recv().await?;
-        // Windows begins text with a byte-order mark. It is no part of the text.
+        // Windows starts text with a byte-order mark, which is not part of the text.
         if !std::mem::replace(&mut self.begun, true)
             && let Ok(bytes) = &mut piece
             && bytes.starts_with(BYTE_ORDER_MARK)
@@ -53,26 +53,26 @@ fn read() -> mpsc::Receiver<io::Result<Vec<u8>>> {
     receiver
 }
 
-/// Lines of pieces, whatever the pieces are.
+/// Splits chunks into lines, wherever the chunk borders are.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     rest: Vec<u8>,
-    /// How much of `rest` is known to hold no line end.
+    /// The length of the prefix of `rest` that contains no line end.
     searched: usize,
     taken: usize,
     number: u64,
 }
 
-/// A line without its end, and which one it is, counted from 1.
+/// A line without its line end, and its number, counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) number: u64,
-    /// The text, or nothing if the bytes are not UTF-8.
+    /// The text; `None` if the bytes are not UTF-8.
     pub(crate) text: Option<String>,
 }
 
 impl Lines {
-    /// Takes a piece.
+    /// Appends a chunk.
     pub(crate) fn push(&mut self, piece: &[u8]) {
         self.rest.drain(..self.taken);
         self.searched = self.searched.saturating_sub(self.taken);
@@ -80,7 +80,7 @@ impl Lines {
         self.rest.extend_from_slice(piece);
     }
 
-    /// A whole line, if there is one.
+    /// The next complete line, if there is one.
     pub(crate) fn next(&mut self) -> Option<Line> {
         let from = self.searched.max(self.taken);
         let rest = self.rest.get(from..)?;
@@ -95,7 +95,7 @@ impl Lines {
         Some(line)
     }
 
-    /// The last line, if it has no end.
+    /// The last line, if it has no line end.
     pub(crate) fn finish(&mut self) -> Option<Line> {
         let rest = self.rest.split_off(self.taken.min(self.rest.len()));
         *self = Self {
@@ -105,7 +105,7 @@ impl Lines {
         (!rest.is_empty()).then(|| Self::line(&mut self.number, &rest))
     }
 
-    /// Bytes of a line that has not ended.
+    /// The length of the incomplete line, in bytes.
     pub(crate) fn unfinished(&self) -> usize {
         self.rest.len().saturating_sub(self.taken)
     }
@@ -114,8 +114,7 @@ impl Lines {
         *number += 1;
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         let mut text = std::str::from_utf8(bytes).ok();
-        // The mark may come in the middle of the first piece only if pieces are tiny; a line that begins with one is the
-        // same text without it.
+        // Tiny chunks can split the mark, so the first line may still start with one. The text is the same without it.
         if *number == 1 {
             text = text.map(|text| text.strip_prefix('\u{FEFF}').unwrap_or(text));
         }
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_in_front_is_no_text() {
+    fn a_leading_byte_order_mark_is_not_text() {
         assert_eq!(texts(&[b"\xEF\xBB\xBFhello\n"]), [some("hello")]);
         assert_eq!(
             texts(&[b"\xEF", b"\xBB\xBFhello\n\xEF\xBB\xBFkept"]),

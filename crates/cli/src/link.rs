@@ -24,7 +24,7 @@ use crate::record::{Recorded, Recorder};
 use crate::say::Say;
 use crate::suggest::Suggest;
 
-/// A client at work, and what its user will want to be told of it.
+/// A running client, and what its user wants to know about it.
 pub(crate) struct Link {
     pub(crate) client: Client,
     pub(crate) incoming: Incoming,
@@ -34,8 +34,8 @@ pub(crate) struct Link {
     pub(crate) recorder: Option<Recorder>,
 }
 
-/// Logs in and starts the client. A key that is not there yet is made after the login, so that an account that does not
-/// exist, or is mistyped, gets none. What is wrong with one that is there is said before.
+/// Logs in and starts the client. A missing key is created only after the login, so that a nonexistent or mistyped account
+/// gets none. Problems with an existing key are reported before the login.
 pub(crate) async fn connect(talk: &Talk, person: &Person) -> Result<Link, Failure> {
     let home = account::home(&talk.account)?;
     let account = account::account(&talk.account, &home)?;
@@ -62,7 +62,7 @@ pub(crate) async fn connect(talk: &Talk, person: &Person) -> Result<Link, Failur
     let (identity, pins) = match made {
         Ok(made) => made,
         Err(error) => {
-            // The server is left in order; what it makes of that changes nothing.
+            // Log out in order; the result no longer matters.
             let _ = tokio::time::timeout(GOODBYE, uplink.close()).await;
             return Err(error.into());
         }
@@ -87,7 +87,7 @@ fn first_key(home: &Home, account: &Address) -> Result<(Identity, Pins), HomeErr
     Ok((home.identity(account)?, home.pins(account)?))
 }
 
-/// Who opens a tunnel by a URI means the key in it, and gets no other one by first use.
+/// Requires the key in a URI to be pinned, so that first use cannot substitute another key.
 fn pinned(peer: &Peer, store: Option<&Store>, suggest: &Suggest) -> Result<(), Failure> {
     let Some(key) = peer.key() else {
         return Ok(());
@@ -109,7 +109,7 @@ fn pinned(peer: &Peer, store: Option<&Store>, suggest: &Suggest) -> Result<(), F
     .hint(hint))
 }
 
-/// Says who we are.
+/// Reports the address and key in use.
 pub(crate) fn greet(talk: &Talk, link: &Link, say: Say) {
     let fields = [
         ("address", Value::from(link.own.as_str())),
@@ -134,13 +134,13 @@ pub(crate) fn closed_fields(closed: &Closed) -> [(&'static str, Value); 5] {
     ]
 }
 
-/// Says what of a peer was dropped, because it had no authority for it.
+/// Warns about a stanza that was dropped because the peer had no authority to send it.
 pub(crate) fn say_refused(peer: &Address, violation: &Violation, say: Say) {
     let fields = [("peer", peer.as_str().into())];
     say.warn("refused", &fields, format_args!("{peer}: {violation}"));
 }
 
-/// Says whom a limit has turned away.
+/// Reports a caller that a limit has turned away.
 pub(crate) fn say_turned_away(away: &TurnedAway, say: Say) {
     let fields = [
         ("peer", Value::from(away.peer.as_str())),
@@ -153,7 +153,7 @@ pub(crate) fn say_turned_away(away: &TurnedAway, say: Say) {
     say.event("turned_away", &fields, text);
 }
 
-/// Why the link ended by itself.
+/// Why the link ended of its own accord.
 pub(crate) fn ended(ended: Result<Result<(), LinkError>, tokio::task::JoinError>) -> Failure {
     match ended {
         Ok(Ok(())) => Failure::new(Code::Server, "the connection to the server has ended"),
@@ -162,7 +162,7 @@ pub(crate) fn ended(ended: Result<Result<(), LinkError>, tokio::task::JoinError>
     }
 }
 
-/// A peer without a resource is its listener.
+/// Completes an address without a resource to that of its listener.
 pub(crate) fn exact(peer: &Address) -> Result<Address, Failure> {
     if peer.is_full() || peer.local().is_none() {
         return Ok(peer.clone());
@@ -172,11 +172,11 @@ pub(crate) fn exact(peer: &Address) -> Result<Address, Failure> {
         .map_err(|error| Failure::usage(error.to_string()))
 }
 
-/// Says good-bye to the tunnels and the server.
+/// Closes the tunnels and logs out.
 pub(crate) async fn leave(mut link: Link) -> Result<(), Failure> {
     link.client.stop().await;
     drop(link.client);
-    // The link's own end says nothing that the conversation's has not said, unless that was a good one.
+    // The end of the link only adds information if the conversation itself ended well.
     let ended = tokio::time::timeout(GOODBYE, &mut link.task).await;
     match ended {
         Ok(Ok(Err(error))) => Err(Failure::from(error)),
@@ -204,7 +204,7 @@ pub(crate) fn config(
     }
     let mut ibb =
         xtls_client::ibb::Config::default().messages(tunnel.transport == Transport::Message);
-    // Two ends that speak XTLS agree on the largest block and fill it as the path allows.
+    // Two XTLS implementations agree on the largest block, and fill it as far as the path allows.
     let block = tunnel.block_size.unwrap_or(u16::MAX);
     if let Some(block) = BlockSize::new(block) {
         ibb = ibb.block_size(block).max_block(block);
@@ -240,7 +240,7 @@ fn accept(listed: &[Acceptable]) -> Accept {
     Accept::Only(bare.collect())
 }
 
-/// Asking needs somebody to ask.
+/// Asks by default only if there is a terminal.
 fn policy(tunnel: &Tunnel) -> Policy {
     match tunnel.trust {
         Some(policy) => policy.into(),
@@ -262,7 +262,7 @@ async fn options(
         None if listen => LISTENER.to_owned(),
         None => random_resource()?,
     };
-    // Checked here, where it can be called a usage error.
+    // Checked here so that it is reported as a usage error.
     account
         .with_resource(&resource)
         .map_err(|error| Failure::usage(error.to_string()))?;
@@ -286,8 +286,8 @@ fn random_resource() -> Result<String, Failure> {
     Ok(format!("xtls-{hex}"))
 }
 
-/// The resource of listeners, and of a PEER that names none.
+/// The default resource of listeners, and of a PEER without one.
 pub(crate) const LISTENER: &str = "xtls";
 
-/// How long the program waits for its tunnels and its server to say good-bye.
+/// How long to wait for the tunnels and the server to close.
 const GOODBYE: std::time::Duration = std::time::Duration::from_secs(15);

@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     let say = Say::new(&cli.output);
     dumps::off(say);
     let result = run(&cli, say);
-    // Whatever is said now is said on a terminal as it was before.
+    // Anything printed from here on goes to a restored terminal.
     terminal::leave();
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -86,12 +86,12 @@ fn block_on<F: Future<Output = Result<(), Failure>>>(
         .map_err(failed)?;
     let result = runtime.block_on(async { begin(Stop::listen(say).map_err(failed)?).await });
     terminal::leave();
-    // A thread that waits for standard input cannot be ended; the process can.
+    // A thread blocked on standard input cannot be stopped; the process can.
     runtime.shutdown_background();
     result
 }
 
-/// Our own crates only: what others log at `trace` holds whole stanzas.
+/// Enables our own crates only: at `trace`, dependencies log whole stanzas.
 fn log(output: &Output) {
     let level = match output.verbose {
         0 => "off",

@@ -1,4 +1,4 @@
-//! Standard output, written by a task of its own: whoever waits for it can do something else.
+//! Standard output, written by a separate task so that callers can do other work while it blocks.
 
 use std::io;
 
@@ -20,17 +20,17 @@ struct Piece {
 }
 
 impl Output {
-    /// Begins to write.
+    /// Starts the task.
     pub(crate) fn open() -> Self {
         let (pieces, receiver) = mpsc::channel(1);
         tokio::spawn(write(receiver));
         Self { pieces }
     }
 
-    /// Writes bytes; done when whoever reads standard output has room for them.
+    /// Writes bytes, and returns once the reader of standard output has accepted them.
     ///
     /// # Errors
-    /// Nobody reads it any more, or it cannot be written.
+    /// The reader has gone, or the write failed.
     pub(crate) async fn write(&self, bytes: Vec<u8>) -> Result<(), Failure> {
         let (written, result) = oneshot::channel();
         let gone = || io::Error::from(io::ErrorKind::BrokenPipe);

@@ -1,4 +1,4 @@
-//! Addresses as people give them: `name@domain`, or the `xmpp:` URI that `xtls id` prints.
+//! Addresses as users write them: `name@domain`, or the `xmpp:` URI that `xtls id` prints.
 
 use std::ops::Deref;
 
@@ -7,7 +7,7 @@ use xtls_client::uplink::normalise;
 use xtls_stanza::Address;
 use xtls_stanza::uri::XmppUri;
 
-/// An address, and the key that a URI names with it.
+/// An address, and its key if it was given as a URI that names one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Peer {
     address: Address,
@@ -15,8 +15,8 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Reads an address or a URI. The address of a service may be a domain with a resource; a domain alone is most likely
-    /// half of what was meant.
+    /// Parses an address or a URI. A service may have a domain with a resource as its address; a domain alone is most likely
+    /// an incomplete account.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let peer = if XmppUri::is(text) {
             Self::of_uri(text)?
@@ -30,7 +30,7 @@ impl Peer {
         Ok(peer)
     }
 
-    /// The same for an account: without a resource.
+    /// The same for an account, which has no resource.
     pub(crate) fn parse_bare(text: &str) -> Result<Self, String> {
         let peer = Self::parse(text)?;
         if peer.local().is_none() {
@@ -61,13 +61,13 @@ impl Peer {
         self.key
     }
 
-    /// The address alone.
+    /// The address without the key.
     pub(crate) fn address(&self) -> &Address {
         &self.address
     }
 }
 
-/// For whom it makes no difference how the address was given.
+/// For callers that only need the address.
 impl Deref for Peer {
     type Target = Address;
 
@@ -76,8 +76,8 @@ impl Deref for Peer {
     }
 }
 
-/// The URI by which others can pin a key (RFC 5122): what is no letter, digit or `-._~` is encoded, so that it stays
-/// whole in links and QR codes.
+/// The URI with which others can pin a key (RFC 5122). Everything but letters, digits and `-._~@` is percent-encoded, so
+/// that the URI survives in links and QR codes.
 pub(crate) fn uri(account: &Address, key: &Fingerprint) -> String {
     let mut uri = "xmpp:".to_owned();
     for octet in account.bare().bytes() {
@@ -97,7 +97,7 @@ fn address(text: &str) -> Result<Address, String> {
 
 const WANTED: &str = "expected name@domain";
 
-/// What a URI of ours says is to be done with the address, and how the fingerprint is called.
+/// The query type of our URIs, and the key of the fingerprint in them.
 const ACTION: &str = "xtls";
 const FIELD: &str = "fp";
 
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_with_what_is_wanted() {
+    fn a_malformed_address_is_refused_with_what_was_expected() {
         for wrong in [
             "juliet",
             "capulet.example",
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_uri_that_is_none_is_refused() {
+    fn a_malformed_uri_is_refused() {
         for wrong in [
             "xmpp:".to_owned(),
             "xmpp://juliet@capulet.example".to_owned(),
@@ -162,7 +162,7 @@ mod tests {
         ] {
             assert_eq!(parsed(&uri), (juliet.clone(), Some(KEY.to_owned())));
         }
-        // What others mean by a field of this name is no key.
+        // Under another query type, a field of this name is not a key.
         let other = format!("xmpp:juliet@capulet.example?message;fp={KEY}");
         assert_eq!(parsed(&other), (juliet, None));
         let service = "xmpp:echo.example/a%20b";
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_uri_that_is_printed_is_read_again_whatever_the_account_is_called() {
+    fn a_printed_uri_parses_again_for_any_account() {
         let key = Fingerprint::parse(KEY).unwrap();
         for account in [
             "juliet@capulet.example",

@@ -1,4 +1,4 @@
-//! Standard error: sentences for people, or one JSON event a line for programs.
+//! Standard error: sentences for people, or one JSON event per line for programs.
 
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
@@ -11,7 +11,7 @@ use crate::args::Output;
 use crate::failure::Failure;
 use crate::terminal;
 
-/// How this run speaks.
+/// Reports events, in the form this run was asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Say {
     json: bool,
@@ -26,12 +26,12 @@ impl Say {
         }
     }
 
-    /// Whether a program reads what is said.
+    /// Whether the reader is a program.
     pub(crate) fn is_json(self) -> bool {
         self.json
     }
 
-    /// Something happened. `fields` are for programs, `text` is for people.
+    /// Reports an event: `fields` for programs, `text` for people.
     pub(crate) fn event(self, name: &str, fields: &[(&str, Value)], text: impl Display) {
         if self.json {
             self.line(name, fields);
@@ -40,14 +40,14 @@ impl Say {
         }
     }
 
-    /// Data for programs; people read it on standard output.
+    /// Reports data to programs; people get it on standard output.
     pub(crate) fn data(self, name: &str, fields: &[(&str, Value)]) {
         if self.json {
             self.line(name, fields);
         }
     }
 
-    /// Something that must not be overlooked.
+    /// Reports something that must not be overlooked, even with `--quiet`.
     pub(crate) fn warn(self, name: &str, fields: &[(&str, Value)], text: impl Display) {
         if self.json {
             self.line(name, fields);
@@ -57,7 +57,7 @@ impl Say {
         }
     }
 
-    /// The end, when it is not a good one.
+    /// Reports a failure and its hint.
     pub(crate) fn failure(self, failure: &Failure) {
         if self.json {
             let mut fields = vec![
@@ -84,7 +84,7 @@ impl Say {
     }
 }
 
-/// An event, or an answer, as programs read it.
+/// An event or an answer as a JSON object.
 pub(crate) fn object(name: &str, fields: &[(&str, Value)]) -> Value {
     let mut object = Map::new();
     object.insert("event".to_owned(), Value::from(name));
@@ -94,8 +94,8 @@ pub(crate) fn object(name: &str, fields: &[(&str, Value)]) -> Value {
     Value::Object(object)
 }
 
-/// A sentence of the program. Its further lines, and what does not fit into one, are indented: only the program begins a
-/// line with its name.
+/// Writes a sentence of the program. Continuation lines are indented, so that only the program itself starts a line with
+/// its name.
 fn sentence(style: Style, name: &str, text: &str) {
     let text = format!("{name} {}", visible(text));
     let text = wrapped(&text, columns().unwrap_or(usize::MAX), INDENT);
@@ -107,12 +107,12 @@ fn sentence(style: Style, name: &str, text: &str) {
     }
 }
 
-/// What somebody has said, under their name, on the terminal.
+/// Prints a message under the name of its author.
 pub(crate) fn said(name: &str, text: &str) {
     write(&quoted(name, text));
 }
 
-/// What somebody has said, under their name. No further line of it begins where a line of the program could begin.
+/// A message under the name of its author. Its continuation lines cannot be mistaken for lines of the program.
 pub(crate) fn quoted(name: &str, text: &str) -> String {
     let text = format!("{name}: {}", visible(text));
     let text = wrapped(&text, columns().unwrap_or(usize::MAX), QUOTED);
@@ -125,7 +125,7 @@ pub(crate) fn quoted(name: &str, text: &str) -> String {
     }
 }
 
-/// Whole lines, to the terminal's owner or to standard error, which may be closed: there is nobody left to tell then.
+/// Writes whole lines to the terminal's owner, or to standard error. If that is closed, no one is left to inform.
 fn write(text: &str) {
     if std::io::stderr().is_terminal() && terminal::print(text) {
         return;
@@ -134,7 +134,7 @@ fn write(text: &str) {
     let _ = error.write_all(format!("{text}\n").as_bytes());
 }
 
-/// Whether standard error takes colours: a terminal, and neither `NO_COLOR` nor `TERM=dumb`.
+/// Whether to use colours: standard error is a terminal, and neither `NO_COLOR` nor `TERM=dumb` is set.
 pub(crate) fn colours() -> bool {
     anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
 }
@@ -145,8 +145,8 @@ fn columns() -> Option<usize> {
     Some(usize::from(width.0).max(20))
 }
 
-/// Broken at words, or within one that is longer than a row. Every row but the first begins with `indent`, but for commands,
-/// which are whole lines as they are pasted into a shell.
+/// Wraps text at word boundaries, or within a word that is longer than a row. Every row but the first starts with `indent`,
+/// except commands, which stay whole so that they can be pasted into a shell.
 fn wrapped(text: &str, columns: usize, indent: &str) -> String {
     let mut rows: Vec<String> = Vec::new();
     for line in text.split('\n') {
@@ -154,9 +154,9 @@ fn wrapped(text: &str, columns: usize, indent: &str) -> String {
             rows.push(line.to_owned());
             continue;
         }
-        // Leading white space would be taken for an indentation of its own.
+        // Otherwise, leading white space would count as indentation.
         let first = if rows.is_empty() { "" } else { indent };
-        // A row that is full to its last column makes some terminals show an empty one.
+        // Some terminals show an empty row after one that is full to the last column.
         let options = textwrap::Options::new(columns.saturating_sub(1))
             .initial_indent(first)
             .subsequent_indent(indent)
@@ -174,15 +174,15 @@ fn wrapped(text: &str, columns: usize, indent: &str) -> String {
     rows.join("\n")
 }
 
-/// Text from others, as it can be shown on a terminal: characters that control one, or that make what follows read in
-/// another order, appear by their number. Marks of direction stay: they reorder nothing by force.
+/// Makes text from others safe to show on a terminal: control characters, and characters that reorder the text after them,
+/// appear as code points. Directional marks stay, because they override nothing.
 pub(crate) fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
             '\n' => out.push(c),
             '\t' => out.push_str("    "),
-            // Lines by other names.
+            // Other characters that end a line.
             '\u{0B}' | '\u{0C}' | '\u{85}' | '\u{2028}' | '\u{2029}' => out.push('\n'),
             c if c.is_control() || is_override(c) => {
                 out.push_str(&format!("<U+{:04X}>", u32::from(c)));
@@ -193,12 +193,12 @@ pub(crate) fn visible(text: &str) -> String {
     out
 }
 
-/// Text from others within one line.
+/// Text from others, on one line.
 pub(crate) fn shown(text: &str) -> String {
     cut(&visible(text).replace('\n', " ⏎ "), SHOWN)
 }
 
-/// As much of a line as has room in so many columns.
+/// Truncates a line to so many columns.
 pub(crate) fn cut(line: &str, columns: usize) -> String {
     if line.width() <= columns {
         return line.to_owned();
@@ -216,21 +216,21 @@ pub(crate) fn cut(line: &str, columns: usize) -> String {
     out
 }
 
-/// Embeddings, overrides and isolates: they reorder what stands behind them.
+/// Embeddings, overrides and isolates, which reorder the text that follows.
 fn is_override(c: char) -> bool {
     matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Before the further lines of a sentence of the program.
+/// Starts the continuation lines of a sentence of the program.
 const INDENT: &str = "      ";
 
-/// Before a command that is suggested (`Suggest::block`).
+/// Starts a suggested command (`Suggest::block`).
 const COMMAND: &str = "        ";
 
-/// Before the further lines of what somebody has said.
+/// Starts the continuation lines of a message.
 const QUOTED: &str = "    | ";
 
-/// Columns of a text that is quoted within a sentence.
+/// Columns of a text quoted within a sentence.
 const SHOWN: usize = 60;
 
 #[cfg(test)]

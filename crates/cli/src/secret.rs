@@ -1,4 +1,4 @@
-//! Passwords and codes, from where other users of this machine cannot read them.
+//! Passwords and codes, from places where other users of this machine cannot read them.
 
 use std::fs::{self, Metadata};
 use std::io::{BufRead as _, Read as _};
@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::failure::Failure;
 use crate::suggest::{Suggest, on_paths};
 
-/// The first line of a variable that holds a secret; `None` where it is not set.
+/// The first line of an environment variable that holds a secret; `None` if it is not set.
 pub(crate) fn in_variable(secret: &str, name: &str) -> Result<Option<Zeroizing<String>>, Failure> {
     let Some(text) = std::env::var_os(name) else {
         return Ok(None);
@@ -22,7 +22,7 @@ pub(crate) fn in_variable(secret: &str, name: &str) -> Result<Option<Zeroizing<S
     first_line(&Zeroizing::new(text)).map(Some).map_err(wrong)
 }
 
-/// The first line of a file that holds a secret and that others cannot read.
+/// The first line of a file that holds a secret, which others must not be able to read.
 pub(crate) fn in_file(secret: &str, path: &Path) -> Result<Zeroizing<String>, Failure> {
     let wrong =
         |why: String| Failure::usage(format!("the {secret} file {}: {why}", path.display()));
@@ -31,7 +31,7 @@ pub(crate) fn in_file(secret: &str, path: &Path) -> Result<Zeroizing<String>, Fa
     if let Err((why, hint)) = check(path, &metadata) {
         return Err(wrong(why).hint(hint));
     }
-    // With room for the longest, so that the text is never copied to a place that is not wiped.
+    // Large enough for the longest line, so that the text is never moved to memory that is not wiped.
     let mut line = Zeroizing::new(String::with_capacity(SECRET_LIMIT + LINE_END + 1));
     let most = u64::try_from(SECRET_LIMIT + LINE_END + 1).unwrap_or(u64::MAX);
     std::io::BufReader::new(file.take(most))
@@ -40,7 +40,7 @@ pub(crate) fn in_file(secret: &str, path: &Path) -> Result<Zeroizing<String>, Fa
     first_line(&line).map_err(|why| wrong(why.to_owned()))
 }
 
-/// Text up to its first line end, which editors, `echo` and the makers of container secrets add.
+/// The text before the first line end, which editors, `echo` and tools for container secrets append.
 fn first_line(text: &str) -> Result<Zeroizing<String>, &'static str> {
     let line = text.split('\n').next().unwrap_or_default();
     let line = line.strip_suffix('\r').unwrap_or(line);
@@ -53,12 +53,12 @@ fn first_line(text: &str) -> Result<Zeroizing<String>, &'static str> {
     Ok(Zeroizing::new(line.to_owned()))
 }
 
-/// Gives what is wrong with the file of a secret, and what to do about it.
+/// Checks the file of a secret; the error is what is wrong with it and what to do about it.
 #[cfg(unix)]
 fn check(path: &Path, metadata: &Metadata) -> Result<(), (String, String)> {
     use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 
-    // A terminal cannot be read by others, whatever its mode says of writing to it.
+    // Others cannot read a terminal, even if its mode lets them write to it.
     if metadata.file_type().is_char_device() {
         return Ok(());
     }
@@ -79,7 +79,7 @@ fn check(path: &Path, metadata: &Metadata) -> Result<(), (String, String)> {
     }
 }
 
-/// Whether a secret may lie in a file.
+/// Whether a file is suitable for a secret.
 #[cfg(unix)]
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
@@ -88,9 +88,9 @@ enum Verdict {
     Foreign,
 }
 
-/// OpenSSH's rule for private keys (`sshkey_perm_ok`): others must not be able to read what is the user's own. A file of
-/// root's (as containers mount secrets) is root's to judge, as long as others cannot change it. Root may be given
-/// anybody's file (as a container is by its host), and otherwise nobody is given another one's.
+/// OpenSSH's rule for private keys (`sshkey_perm_ok`): others must not be able to read the user's own file. Who may read a
+/// file that belongs to root (containers mount secrets that way) is up to root, as long as others cannot change it. Root may
+/// use anyone's file (a container may get one from its host); other users may not use another user's.
 #[cfg(unix)]
 fn judge(user: u32, owner: u32, mode: u32) -> Verdict {
     let forbidden = match (user, owner) {
@@ -111,10 +111,10 @@ fn check(_: &Path, _: &Metadata) -> Result<(), (String, String)> {
     Ok(())
 }
 
-/// RFC 8265 has no limit; nobody's password is longer, and no code is.
+/// RFC 8265 sets no limit, but no real password or code is longer.
 const SECRET_LIMIT: usize = 4096;
 
-/// Bytes of a line end.
+/// The longest line end, in bytes.
 const LINE_END: usize = 2;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How the program is asked to end: once in order, twice at once.
+//! Signals: the first ends the program in order, the second immediately.
 
 use std::process;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::failure::{Code, Failure};
 use crate::say::Say;
 use crate::terminal;
 
-/// Whether the program shall end.
+/// A request to end the program, shared by everything that has to react to it.
 #[derive(Debug, Clone)]
 pub(crate) struct Stop {
     asked: Arc<watch::Sender<bool>>,
@@ -21,10 +21,10 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Listens to Ctrl-C (SIGINT), SIGTERM, SIGHUP and SIGQUIT.
+    /// Listens for Ctrl-C (SIGINT), SIGTERM, SIGHUP and SIGQUIT.
     ///
     /// # Errors
-    /// The system does not let it.
+    /// The operating system refuses a signal handler.
     pub(crate) fn listen(say: Say) -> std::io::Result<Self> {
         let stop = Self {
             asked: Arc::new(watch::channel(false).0),
@@ -54,14 +54,14 @@ impl Stop {
         });
     }
 
-    /// Ctrl-C: the first one ends everything in order, the second one at once.
+    /// Ctrl-C: the first one ends everything in order, the second one immediately.
     pub(crate) fn interrupt(&self) {
         if self.asked.send_replace(true) {
             self.now();
         }
     }
 
-    /// Whoever sends SIGTERM or SIGHUP sends SIGKILL soon.
+    /// SIGTERM or SIGHUP: SIGKILL is likely to follow soon, so the orderly end has a deadline.
     fn terminate(&self) {
         self.asked.send_replace(true);
         if self.hurry.swap(true, Ordering::AcqRel) {
@@ -74,11 +74,11 @@ impl Stop {
         });
     }
 
-    /// Ends the process, whatever else it is waiting for.
+    /// Exits immediately, whatever the process is waiting for.
     fn now(&self) {
         terminal::modes::restore();
         let failure = Failure::interrupted();
-        // Standard error may be what everything is waiting for.
+        // Everything may be blocked on standard error.
         let say = self.say;
         let (done, said) = std::sync::mpsc::sync_channel(1);
         std::thread::spawn(move || {
@@ -90,14 +90,14 @@ impl Stop {
         process::exit(Code::Interrupted as i32);
     }
 
-    /// Waits until the program shall end.
+    /// Waits for a request to end.
     pub(crate) async fn asked(&self) {
         let mut asked = self.asked.subscribe();
         // The sender lives as long as `self`.
         let _ = asked.wait_for(|asked| *asked).await;
     }
 
-    /// An outcome that is good only if nobody has asked for the end before.
+    /// Turns a success into an interruption if the program was asked to end.
     pub(crate) fn or_interrupted(&self, outcome: Result<(), Failure>) -> Result<(), Failure> {
         outcome.and_then(|()| match self.is_asked() {
             true => Err(Failure::interrupted()),
@@ -105,14 +105,14 @@ impl Stop {
         })
     }
 
-    /// Whether the program shall end.
+    /// Whether the program was asked to end.
     pub(crate) fn is_asked(&self) -> bool {
         *self.asked.borrow()
     }
 }
 
-/// From SIGTERM to the end, at most.
+/// The longest time from SIGTERM to the end.
 const ORDERLY: Duration = Duration::from_millis(1_800);
 
-/// For the last line, if standard error takes it.
+/// How long to wait for standard error to take the last line.
 const SAYING: Duration = Duration::from_millis(100);

@@ -14,7 +14,7 @@ use crate::say::{self, Say};
 use crate::suggest::Suggest;
 use crate::{peer, qr, words};
 
-/// Shows one's own address and key.
+/// Shows your address and key.
 pub(crate) fn id(args: &Id, say: Say) -> Result<(), Failure> {
     let home = home(&args.account)?;
     let account = account(&args.account, &home)?;
@@ -49,7 +49,7 @@ pub(crate) fn id(args: &Id, say: Say) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A name, and what it stands for in lines below each other.
+/// A label and its value, one line below the other.
 fn row(name: &str, lines: &[String]) -> String {
     let mut text = String::new();
     for (at, line) in lines.iter().enumerate() {
@@ -59,8 +59,8 @@ fn row(name: &str, lines: &[String]) -> String {
     text
 }
 
-/// The code alone, so that it stays on a small screen. Its colours are no decoration: without them it is inverted on dark
-/// terminals.
+/// Shows the code alone, so that it fits on a small screen. The colours are necessary: without them, the code is inverted
+/// on dark terminals.
 fn show_code(uri: &str) -> Result<(), Failure> {
     let lines =
         qr::lines(uri).ok_or_else(|| Failure::failed("the address is too long for a QR code"))?;
@@ -75,7 +75,7 @@ fn show_code(uri: &str) -> Result<(), Failure> {
     print_all(&text)
 }
 
-/// The answer to a query, on standard output: an object on one line for programs, text for people.
+/// Prints the answer to a query on standard output: a JSON object on one line for programs, text for people.
 fn answer(
     name: &str,
     fields: &[(&str, serde_json::Value)],
@@ -157,7 +157,7 @@ fn show(args: &TrustPeer, say: Say) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A URI means the one key that it names.
+/// Whether the pin is meant: a URI selects the one key that it names.
 fn meant(peer: &Peer, pin: &Pin) -> bool {
     peer.key().is_none_or(|key| key == pin.fingerprint)
 }
@@ -198,7 +198,7 @@ fn pin(args: &TrustPin, say: Say) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What to do when the store refuses a key that the user has typed.
+/// What to do when the store refuses a key that the user gave.
 fn not_pinned(error: PinsError, suggest: &Suggest, peer: &str, key: Fingerprint) -> Failure {
     let hint = match &error {
         PinsError::Pin(PinError::KnownJid { .. }) => {
@@ -294,7 +294,7 @@ fn revoke(args: &TrustRevoke, say: Say) -> Result<(), Failure> {
         return Err(Failure::failed(format!("no key is pinned for {peer}"))
             .hint("to revoke a key that is not pinned, give its fingerprint"));
     }
-    // All of them or none.
+    // All or none.
     pins.change(|store, now| {
         keys.iter()
             .try_for_each(|key| store.revoke(peer, *key, now))
@@ -319,7 +319,7 @@ fn not_own(key: Fingerprint, own: Option<&Identity>) -> Result<(), Failure> {
     Err(Failure::new(Code::Identity, what))
 }
 
-/// As `xtls id` prints it, in one argument or several, or in the URI of the peer; the two may not differ.
+/// Reads the fingerprint as `xtls id` prints it, in one argument or several, or in the URI of the peer. The two must match.
 fn fingerprint(words: &[String], peer: &Peer) -> Result<Option<Fingerprint>, Failure> {
     if words.is_empty() {
         return Ok(peer.key());
@@ -344,7 +344,7 @@ fn print(peer: &str, pin: &Pin, say: Say) -> Result<(), Failure> {
         ("last_seen", pin.last_seen.into()),
     ];
     let [first, second] = words::rows(&pin.fingerprint);
-    // A pin's own text is its fingerprint, and in parentheses what is known about it.
+    // A pin displays as its fingerprint, followed by what is known about it in parentheses.
     let pin = pin.to_string();
     let known = pin.split_once(" (").map_or("", |(_, known)| known);
     let known = known.strip_suffix(')').unwrap_or(known);

@@ -1,20 +1,20 @@
-//! Lines that are on their way: sent, and not yet known to have arrived (XEP-0184, inside the tunnel).
+//! Undelivered lines: sent, but not yet acknowledged by a receipt (XEP-0184, inside the tunnel).
 
 use std::collections::VecDeque;
 
 use crate::say;
 
-/// The lines of one conversation that its peer has not confirmed.
+/// The lines of one conversation for which no receipt has arrived.
 #[derive(Debug, Default)]
 pub(crate) struct Undelivered {
     lines: VecDeque<(u64, String)>,
-    /// Lines that are counted only, because there were too many.
+    /// Lines that are only counted, because there were too many.
     more: u64,
     sent: u64,
 }
 
 impl Undelivered {
-    /// A line is sent; gives the id of its message.
+    /// Records a line that is being sent, and returns the id for its message.
     pub(crate) fn sent(&mut self, text: &str) -> String {
         self.sent += 1;
         if self.lines.len() == REMEMBERED && self.lines.pop_front().is_some() {
@@ -24,27 +24,27 @@ impl Undelivered {
         format!("{PREFIX}{}", self.sent)
     }
 
-    /// The peer confirms a message: gives its text, if it is one of those that are remembered.
+    /// Records a receipt, and returns the text of the message if it is still remembered.
     pub(crate) fn confirmed(&mut self, id: &str) -> Option<String> {
         let number = id.strip_prefix(PREFIX)?.parse::<u64>().ok()?;
         if let Some(at) = self.lines.iter().position(|(n, _)| *n == number) {
             return self.lines.remove(at).map(|(_, text)| text);
         }
         let first = self.lines.front().map_or(self.sent + 1, |(n, _)| *n);
-        // One of those that are counted only.
+        // One of those that are only counted.
         if (1..first).contains(&number) {
             self.more = self.more.saturating_sub(1);
         }
         None
     }
 
-    /// The peer has confirmed all of them: gives those that are remembered.
+    /// Records that everything was delivered, and returns the lines that are remembered.
     pub(crate) fn all_confirmed(&mut self) -> Vec<String> {
         self.more = 0;
         self.lines.drain(..).map(|(_, text)| text).collect()
     }
 
-    /// A line was not sent after all.
+    /// Forgets a line that was not sent after all.
     pub(crate) fn unsent(&mut self, id: &str) {
         self.confirmed(id);
     }
@@ -53,19 +53,19 @@ impl Undelivered {
         self.lines.is_empty() && self.more == 0
     }
 
-    /// How many there are.
+    /// The number of undelivered lines.
     pub(crate) fn count(&self) -> u64 {
         self.more
             .saturating_add(u64::try_from(self.lines.len()).unwrap_or(u64::MAX))
     }
 
-    /// Those that are remembered, each as one line that can be shown, oldest first.
+    /// The remembered lines, oldest first, each made safe to show on one line.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
         self.lines.iter().map(|(_, line)| say::shown(line))
     }
 }
 
-/// As much of a text as is shown of it once it has arrived.
+/// The part of a text that will be shown once it is delivered.
 fn kept(text: &str) -> String {
     let lines: Vec<_> = text.lines().take(KEPT_LINES + 1).collect();
     let mut kept: String = match lines.get(..KEPT_LINES) {
@@ -81,13 +81,13 @@ fn kept(text: &str) -> String {
     kept
 }
 
-/// Lines that are named one by one; of more than these the number is known.
+/// Lines that are remembered with their text; beyond these, only the number is known.
 const REMEMBERED: usize = 200;
 
-/// Characters of a line that are kept until it has arrived.
+/// Characters of a line that are kept until it is delivered.
 const KEPT: usize = 1000;
 
-/// Lines of a longer text that are.
+/// Lines of a longer text that are kept.
 const KEPT_LINES: usize = 4;
 
 const PREFIX: &str = "line-";

@@ -1,4 +1,4 @@
-//! Wrong command lines, told as everything else is.
+//! Reports wrong command lines in the same way as every other failure.
 
 use clap::Parser as _;
 use clap::error::Error;
@@ -7,7 +7,7 @@ use crate::args::{Cli, Output};
 use crate::failure::Failure;
 use crate::say::Say;
 
-/// The command line. With `--json`, what is wrong with it is an event as well.
+/// Parses the command line. With `--json`, an error in it is an event too.
 pub(crate) fn parse() -> Result<Cli, Failure> {
     match Cli::try_parse() {
         Ok(cli) => Ok(cli),
@@ -21,12 +21,12 @@ pub(crate) fn parse() -> Result<Cli, Failure> {
             Say::new(&output).failure(&failure);
             Err(failure)
         }
-        // clap tells people itself, and ends the program with code 2, or with 0 after `--help`.
+        // clap prints the message itself, and exits with code 2, or with 0 after `--help`.
         Err(error) => error.exit(),
     }
 }
 
-/// What could not be read as a whole may still say that a program reads the answer.
+/// Even a command line that does not parse may ask for JSON.
 fn wants_json() -> bool {
     std::env::args_os()
         .skip(1)
@@ -34,7 +34,7 @@ fn wants_json() -> bool {
         .any(|arg| arg == "--json")
 }
 
-/// clap's text: what is wrong, then how it is meant.
+/// Splits clap's text into what is wrong and how to use the command.
 fn failure(error: &Error) -> Failure {
     let text = error.render().to_string();
     let (what, how) = text.split_once("\n\n").unwrap_or((&text, ""));

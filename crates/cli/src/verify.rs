@@ -1,4 +1,4 @@
-//! `xtls verify`, and what is said of verifications everywhere.
+//! `xtls verify`, and the messages about verifications for all verbs.
 
 use serde_json::Value;
 use xtls_client::router::What;
@@ -19,7 +19,7 @@ use crate::stop::Stop;
 use crate::suggest::Suggest;
 use crate::{account, secret, words};
 
-/// Compares with one peer, or with those who come.
+/// Verifies one peer, or whoever calls.
 pub(crate) async fn run(args: &Verify, say: Say, stop: Stop) -> Result<(), Failure> {
     let person = Person::at_the_terminal();
     tokio::select! {
@@ -46,7 +46,7 @@ async fn verify(args: &Verify, person: &Person, say: Say) -> Result<(), Failure>
         None => Compare::Words,
     };
     let mut talk = args.talk.clone();
-    // The comparison is the question, so none is asked before.
+    // The comparison decides about the key, so no other question comes first.
     talk.tunnel.trust.get_or_insert(TrustPolicy::Ask);
     let mut link = link::connect(&talk, person).await?;
     link::greet(&talk, &link, say);
@@ -66,14 +66,14 @@ async fn verify(args: &Verify, person: &Person, say: Say) -> Result<(), Failure>
         }
         while let Some(mut tunnel) = link.incoming.next().await {
             let outcome = runs.beside(&mut tunnel, &compare, &mut link.incoming).await;
-            // A code serves once.
+            // A code works only once.
             if talk.tunnel.once || compare.method() == Method::Code || outcome.is_ok() {
                 return outcome;
             }
             if let Err(failure) = outcome {
                 say.failure(&failure);
             }
-            // What comes next may be somebody else in the name of the same person. It begins when it is wanted.
+            // The next caller may be someone else under the same name, so it waits until the user is ready.
             tokio::select! {
                 again = person.again() => {
                     if again.is_none() {
@@ -97,7 +97,7 @@ fn code_in(path: &std::path::Path) -> Result<Code, Failure> {
     Code::new(&line).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }
 
-/// Everybody who comes is told that it does not suit now.
+/// Declines all callers.
 async fn decline_all(incoming: &mut xtls_client::Incoming, say: Say) {
     while let Some(tunnel) = incoming.next().await {
         let peer = tunnel.peer();
@@ -110,9 +110,9 @@ async fn decline_all(incoming: &mut xtls_client::Incoming, say: Say) {
     }
 }
 
-/// What every run of a verification needs.
+/// The context that every run of a verification needs.
 struct Runs {
-    /// Where failed attempts are told from.
+    /// Where the number of failed attempts is read from.
     home: Home,
     account: Address,
     suggest: Suggest,
@@ -126,7 +126,7 @@ impl Runs {
         pins.map_or(0, |pins| pins.store().failed(peer.bare()))
     }
 
-    /// One verification, while everybody else is declined.
+    /// One verification, while all other callers are declined.
     async fn beside(
         &self,
         tunnel: &mut Tunnel,
@@ -142,7 +142,7 @@ impl Runs {
         }
     }
 
-    /// One verification over one tunnel, to the tunnel's end.
+    /// One verification over one tunnel, until the tunnel ends.
     async fn one(&self, tunnel: &mut Tunnel, compare: &Compare) -> Result<(), Failure> {
         let sender = tunnel.sender();
         let peer = sender.peer().clone();
@@ -178,7 +178,7 @@ impl Runs {
     }
 }
 
-/// The person compares words.
+/// The user is comparing words.
 type Comparing = std::pin::Pin<Box<dyn Future<Output = Option<Compared>> + Send>>;
 
 /// One run.
@@ -187,13 +187,13 @@ struct One<'a> {
     sender: Sender,
     peer: Address,
     compare: &'a Compare,
-    /// We have said that we want to compare.
+    /// We have requested the comparison.
     begun: bool,
-    /// The run that the peer asks for.
+    /// The run that the peer requested.
     asked: Option<Run>,
-    /// The peer asks for the other method, and this is the end of it.
+    /// The peer wants the other method, and this failure will end the run.
     other_method: Option<Failure>,
-    /// The key that waits for a verdict.
+    /// The key that awaits a verdict.
     key: Option<Fingerprint>,
     comparing: Option<(Run, Comparing)>,
     outcome: Option<Result<(), Failure>>,
@@ -243,7 +243,7 @@ impl One<'_> {
                     .get_or_insert_with(|| Err(Failure::failed(why).hint(hint)));
             }
             What::Closed(closed) => {
-                // What was being compared is no more.
+                // There is nothing left to compare.
                 self.comparing = None;
                 let suggest = &self.runs.suggest;
                 let early = || {
@@ -252,7 +252,7 @@ impl One<'_> {
                 };
                 self.outcome.get_or_insert_with(|| Err(early()));
             }
-            // What the peer says is no part of this.
+            // Anything else from the peer is irrelevant here.
             What::Incoming(_)
             | What::Stanza(_)
             | What::Refused(_)
@@ -264,7 +264,7 @@ impl One<'_> {
         }
     }
 
-    /// Says that we want to compare, once.
+    /// Requests the comparison, once.
     async fn begin(&mut self) {
         if std::mem::replace(&mut self.begun, true) || self.outcome.is_some() {
             return;
@@ -282,7 +282,7 @@ impl One<'_> {
         let failure = not_begun(&self.peer, error);
         match self.asked {
             Some(run) => self.decline(run, failure).await,
-            // That the peer asks is about to be told.
+            // The peer's request is about to arrive.
             None if other_method => self.other_method = Some(failure),
             None => self.end(failure).await,
         }
@@ -290,7 +290,7 @@ impl One<'_> {
 
     /// The peer wants to compare something else.
     async fn decline(&mut self, run: Run, failure: Failure) {
-        // The tunnel ends for it in any case.
+        // The tunnel ends in any case.
         let _ = self.sender.verify_cancel(run, Reason::Method).await;
         self.end(failure).await;
     }
@@ -313,18 +313,18 @@ impl One<'_> {
         }
     }
 
-    /// It has come to nothing: a key that waits for a verdict is refused.
+    /// Ends an unsuccessful run, and refuses a key that awaits a verdict.
     async fn end(&mut self, failure: Failure) {
         self.outcome.get_or_insert(Err(failure));
         if let Some(key) = self.key.take() {
-            // A tunnel that has ended refuses it too.
+            // If the tunnel has ended, the key is refused as well.
             let _ = self.sender.judge(key, Verdict::Refuse).await;
         }
         self.sender.close().await;
     }
 }
 
-/// Says that a key is verified.
+/// Reports that a key is verified.
 pub(crate) fn say_verified(peer: &Address, method: Method, key: &str, say: Say) {
     let fields = [
         ("peer", Value::from(peer.as_str())),
@@ -339,7 +339,7 @@ pub(crate) fn say_verified(peer: &Address, method: Method, key: &str, say: Say) 
     say.event("verified", &fields, text);
 }
 
-/// Says which words are compared, and which of them (counted from 1) says that they are the same.
+/// Reports which words to compare, and which of them (counted from 1) confirms that they match.
 pub(crate) fn say_compare(peer: &Address, shown: ShortWords, say: Say) {
     let fields = [
         ("peer", Value::from(peer.as_str())),
@@ -373,7 +373,7 @@ fn not_begun(peer: &Address, error: VerifyError) -> Failure {
     }
 }
 
-/// A verification that came to nothing: what to do about it, and how many attempts are gone.
+/// A failed verification: what to do about it, and how many attempts were used up.
 pub(crate) fn failure(
     peer: &Address,
     why: &Broken,
@@ -399,7 +399,7 @@ pub(crate) fn failure(
     }
     let by_hand = by_hand(peer, suggest);
     let hint = match why {
-        // A person has said that words differ: there is no slip of the hand in that.
+        // The user has declared that the words differ, which is no typing error.
         Broken::Here(Reason::Mismatch) | Broken::There(Reason::Mismatch) => format!(
             "someone may be intercepting you: send nothing confidential over this connection, and compare the fingerprints \
              that `xtls id` shows over another channel:{by_hand}"
@@ -428,7 +428,7 @@ pub(crate) fn failure(
     Failure::new(code, what).hint(hint)
 }
 
-/// What works without a verification.
+/// The way to pin a key without a verification.
 fn by_hand(peer: &Address, suggest: &Suggest) -> String {
     Suggest::block(&[suggest.line(
         &["trust", "pin"],

@@ -1,4 +1,4 @@
-//! Numbers as words of the English list of BIP 39: fingerprints, short words, and codes that are made here.
+//! Numbers as words from the English word list of BIP 39: fingerprints, short words, and generated codes.
 
 use bip0039::English;
 use xtls_client::tls::Fingerprint;
@@ -7,11 +7,11 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
-/// The 256 bits as 24 words (the last carries a checksum of 8 bits), eight a line.
+/// The 256 bits as 24 words, the last of which includes a checksum of 8 bits; eight per line.
 pub(crate) fn of_fingerprint(fingerprint: &Fingerprint) -> Vec<String> {
     let mnemonic: Result<bip0039::Mnemonic<English>, _> =
         bip0039::Mnemonic::from_entropy(fingerprint.as_bytes().to_vec());
-    // 32 bytes are one of the five lengths that BIP 39 knows, so there is always a phrase.
+    // 32 bytes is one of the five lengths that BIP 39 allows, so this always succeeds.
     let Ok(mnemonic) = mnemonic else {
         return Vec::new();
     };
@@ -32,12 +32,12 @@ pub(crate) fn list(words: ShortWords) -> Vec<&'static str> {
     words.numbers().map(word).to_vec()
 }
 
-/// The same as text.
+/// The same as one string.
 pub(crate) fn shown(words: ShortWords) -> String {
     list(words).join(" ")
 }
 
-/// A new code: three words, 33 random bits.
+/// Generates a code of three words (33 random bits).
 pub(crate) fn code() -> Result<Zeroizing<String>, Failure> {
     let mut random = Zeroizing::new([0; 6]);
     xtls_client::random(random.as_mut_slice())?;
