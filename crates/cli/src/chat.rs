@@ -1,4 +1,4 @@
-//! `xtls chat`: a conversation with one peer at a time, lines in and lines out.
+//! `xtls chat`: a text conversation with one peer at a time.
 
 mod commands;
 mod conversation;
@@ -46,17 +46,17 @@ struct Chat {
     suggest: Suggest,
     person: Person,
     input: Input,
-    /// Nothing is said any more.
+    /// The input has ended.
     input_ended: bool,
     output: Output,
-    /// The conversation that there is, or is to be.
+    /// The current conversation, which may not be established yet.
     current: Option<Current>,
-    /// A tunnel of the same peer, which waits for the end of the one before.
+    /// A new tunnel with the same peer, which waits for the previous one to end.
     next: Option<Tunnel>,
-    /// How many conversations there have been.
+    /// The number of conversations so far.
     number: u64,
     outcome: Result<(), Failure>,
-    /// The last conversation that there is to be has ended.
+    /// The last conversation has ended.
     over: bool,
 }
 
@@ -94,7 +94,7 @@ impl Chat {
         let mut stopping = false;
         while !self.over {
             self.prompt();
-            // One conversation at a time: whoever else calls is told to try again later.
+            // One conversation at a time: other callers are asked to try again later.
             link.incoming.pause(self.current.is_some());
             let wanted = self.wants_input();
             tokio::select! {
@@ -120,14 +120,14 @@ impl Chat {
         outcome.and(link::leave(link).await)
     }
 
-    /// A tunnel is to become the conversation.
+    /// Makes a tunnel the current conversation.
     fn begin(&mut self, tunnel: Tunnel) {
         self.number += 1;
         let attended = Attended::new(tunnel, self.person.clone(), self.say, self.suggest.clone());
         self.current = Some(Current::new(attended));
     }
 
-    /// Whom lines go to, for the person who types them.
+    /// Shows the user where typed lines go.
     fn prompt(&self) {
         let Some(terminal) = self.person.terminal().filter(|_| self.input.is_screen()) else {
             return;
@@ -139,7 +139,7 @@ impl Chat {
         terminal.prompt(prompt);
     }
 
-    /// A person may type at any time. Other input is read when it can be sent.
+    /// A user may type at any time. Other input is read only when it can be sent.
     fn wants_input(&self) -> bool {
         if self.input_ended {
             return false;
@@ -155,7 +155,7 @@ impl Chat {
         match said {
             Some(Said::Line { text, .. }) if self.command(&text).await => {}
             Some(Said::Line { conversation, text }) => {
-                // Two slashes make text of a command.
+                // A second slash turns a command into text.
                 let said = commands::text(&text).filter(|_| self.input.is_screen());
                 let text = said.map_or_else(|| text.clone(), str::to_owned);
                 let current = self.current.as_mut();
@@ -164,7 +164,7 @@ impl Chat {
                     Some(current) => current.say(&text, self.say),
                     None => {
                         conversation::say_not_sent(&text, "its recipient has left", self.say);
-                        // A person is told; whoever feeds a pipe goes by the exit code.
+                        // A user sees the warning; a pipe relies on the exit code.
                         if !self.input.is_screen() && self.outcome.is_ok() {
                             self.outcome = Err(Failure::new(Code::Peer, "not everything was sent"));
                         }
@@ -188,12 +188,12 @@ impl Chat {
         self.input_ended = true;
         match &mut self.current {
             Some(current) => current.end_of_input().await,
-            // A listener at a terminal that nobody talks to has nothing to wait for any more.
+            // A listener on a terminal without a conversation has nothing left to wait for.
             None => self.over = self.input.is_screen(),
         }
     }
 
-    /// Does what a person tells the program. Says whether the line was for it; what comes through a pipe never is.
+    /// Runs a command typed by the user. Returns whether the line was one; input from a pipe never is.
     async fn command(&mut self, line: &str) -> bool {
         if !self.input.is_screen() {
             return false;
@@ -208,7 +208,7 @@ impl Chat {
         true
     }
 
-    /// Sends what waits.
+    /// Sends what is queued.
     fn pump(&mut self) {
         if let Some(current) = &mut self.current {
             current.pump();
@@ -258,11 +258,11 @@ impl Chat {
                 if !current.attended.came_to_verify() {
                     self.say.event("peer_finished", &fields, text);
                 }
-                // A conversation between people ends for both.
+                // When one side leaves a chat, it is over for both.
                 current.finishing = true;
             }
             Some(Seen::Mismatch(failure)) => {
-                // Whoever may be in between gets nothing more to read.
+                // A possible interceptor gets nothing more to read.
                 current.attended.sender().abort().await;
                 self.fail(failure);
             }
@@ -273,7 +273,7 @@ impl Chat {
         self.pump();
     }
 
-    /// Shows what the peer says. While it is not taken, nothing more is read of the peer.
+    /// Shows a message of the peer. Until the output has accepted it, nothing more is read from the peer.
     fn show(&mut self, text: String, confirm: Option<String>) {
         let Some(current) = &mut self.current else {
             return;
@@ -286,7 +286,7 @@ impl Chat {
         let bytes = if std::io::stdout().is_terminal() {
             say::quoted(&current.name, &text)
         } else {
-            // Between pipes text passes unchanged.
+            // Between pipes, text passes unchanged.
             text
         };
         let output = self.output.clone();
@@ -304,7 +304,7 @@ impl Chat {
         match shown {
             Ok(()) => current.confirm(confirm),
             Err(failure) => {
-                // The peer must not take it for delivered.
+                // The peer must not believe that it was delivered.
                 current.attended.sender().abort().await;
                 self.outcome = Err(failure);
                 self.input_ended = true;
@@ -327,7 +327,7 @@ impl Chat {
                     recorder.inner("out", &outgoing.stanza);
                 }
             }
-            // The tunnel's own end says why, and names the line.
+            // The end of the tunnel is reported with its reason and the lost line.
             Err(
                 SendError::Gone(_) | SendError::Session(xtls_client::session::SendError::Finished),
             ) => {}
@@ -356,7 +356,7 @@ impl Chat {
                     .event("incoming", &fields, format_args!("{peer} is calling"));
                 self.begin(tunnel);
             }
-            // The end of the one before has not been told yet.
+            // The end of the previous tunnel has not been reported yet.
             Some(current) if !current.established && *current.attended.peer() == peer => {
                 self.next = Some(tunnel);
             }
@@ -453,7 +453,7 @@ impl Chat {
         }
     }
 
-    /// The link to the server is gone: what was said last is named, and the reason is the program's.
+    /// The connection to the server is lost: names the undelivered lines, and returns the reason to exit with.
     fn lost(&self, failure: Failure) -> Failure {
         if let Some(current) = &self.current
             && !current.undelivered.is_empty()
@@ -466,7 +466,7 @@ impl Chat {
         }
     }
 
-    /// A conversation has failed: a listener goes on, everybody else ends with the first failure.
+    /// Handles a failed conversation: a listener continues, other modes end with the first failure.
     fn fail(&mut self, failure: Failure) {
         if self.talk.listen && !self.talk.tunnel.once && failure.code != Code::Usage {
             self.say.failure(&failure);
@@ -476,7 +476,7 @@ impl Chat {
     }
 }
 
-/// The prompt while nobody is there.
+/// The prompt while no one is connected.
 fn nobody() -> Prompt {
     Prompt {
         conversation: 0,
@@ -486,11 +486,11 @@ fn nobody() -> Prompt {
     }
 }
 
-/// What stands in the place of a name.
+/// Shown in place of a name.
 const NOBODY: &str = "(no one)";
 
-/// Who has said what has arrived at the other end.
+/// The author shown for our lines once they are delivered.
 const YOU: &str = "you";
 
-/// Why nothing can be sent then.
+/// Why nothing can be sent without a conversation.
 const NO_ONE: &str = "no one is connected";

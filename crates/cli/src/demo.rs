@@ -1,4 +1,4 @@
-//! `xtls demo`: two peers, one relay, both sides of the glass.
+//! `xtls demo`: two peers and a relay, seen from inside and from outside.
 
 mod columns;
 mod records;
@@ -28,7 +28,7 @@ use columns::{Columns, Row};
 const ROMEO: &str = "romeo@montague.example/orchard";
 const JULIET: &str = "juliet@capulet.example/balcony";
 
-/// What Romeo says, and what Juliet answers.
+/// Romeo's lines, and Juliet's answers.
 const LINES: [(&str, &str); 3] = [
     (
         "Call me but love, and I'll be new baptized.",
@@ -108,7 +108,7 @@ pub(crate) async fn run(args: &Demo, say: Say) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One peer with a fresh key that pins what it meets first.
+/// A peer with a fresh key, which pins the other's key on first use.
 async fn peer(relay: &Relay, own: &str, other: &str) -> Result<(Client, Incoming), Failure> {
     let wrong = |error: &dyn std::fmt::Display| Failure::failed(error.to_string());
     let own = Address::new(own).map_err(|error| wrong(&error))?;
@@ -133,7 +133,7 @@ async fn peer(relay: &Relay, own: &str, other: &str) -> Result<(Client, Incoming
     Ok((client, incoming))
 }
 
-/// Where the actors' words go.
+/// Collects what the actors do.
 #[derive(Clone)]
 struct Stage {
     told: mpsc::UnboundedSender<Row>,
@@ -151,7 +151,7 @@ impl Stage {
     }
 
     fn said(&self, who: &str, stanza: &Stanza) {
-        // As it went through the tunnel: the addresses were put back at this end.
+        // As it passed through the tunnel: this end has restored the addresses.
         let mut inner = stanza.clone();
         (inner.from, inner.to) = (None, None);
         let mut xml = Vec::new();
@@ -164,7 +164,7 @@ impl Stage {
         let _ = self.told.send(row);
     }
 
-    /// What both actors do with everything but stanzas. Says whether the tunnel is over.
+    /// Handles all events except stanzas, for both actors. Returns whether the tunnel has ended.
     fn follow(&self, who: &str, what: &What) -> Result<bool, Failure> {
         match what {
             What::Ready => {
@@ -219,10 +219,10 @@ impl Stage {
     }
 }
 
-/// Romeo: says his lines one by one, asks a question, reads a long letter out, and closes.
+/// Romeo: sends his lines one by one, a query and a long letter, and finishes.
 async fn talk(mut tunnel: Tunnel, stage: Stage) -> Result<(), Failure> {
     let mut lines = LINES.iter().enumerate();
-    // Said before the tunnel is open: it leaves with the last flight of the handshake.
+    // Sent before the tunnel is open, it leaves with the last flight of the handshake.
     if let Some((at, (line, _))) = lines.next() {
         let (sender, first) = (tunnel.sender(), message(at, line));
         tokio::spawn(async move { sender.send(first).await });
@@ -253,7 +253,7 @@ async fn talk(mut tunnel: Tunnel, stage: Stage) -> Result<(), Failure> {
     Err(Failure::failed("romeo's tunnel ended without a reason"))
 }
 
-/// Juliet: answers, and closes when he has.
+/// Juliet: answers, and finishes when Romeo has finished.
 async fn answer(mut incoming: Incoming, stage: Stage) -> Result<(), Failure> {
     let Some(mut tunnel) = incoming.next().await else {
         return Err(Failure::failed("no one called juliet"));
@@ -310,7 +310,7 @@ fn version(request: &Stanza) -> Stanza {
         .with_child(&query)
 }
 
-/// The time of a row, for the margin.
+/// The time of a row.
 fn at(row: &Row) -> Duration {
     match row {
         Row::Carrying(Seen { at, .. })

@@ -1,4 +1,4 @@
-//! What to do about a file or folder that cannot be used.
+//! Hints on how to fix a file or folder that cannot be used.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -7,7 +7,7 @@ use xtls_client::{Exposed, HomeError, LockError, PinsError};
 
 use crate::suggest::{Suggest, on_paths};
 
-/// What mends what is wrong with a home.
+/// How to fix a home.
 pub(crate) fn home(error: &HomeError) -> Option<String> {
     match error {
         HomeError::File { path, source } => system(path, source),
@@ -28,7 +28,7 @@ pub(crate) fn home(error: &HomeError) -> Option<String> {
     }
 }
 
-/// What mends what is wrong with a pin store.
+/// How to fix a pin store.
 pub(crate) fn pins(error: &PinsError) -> Option<String> {
     match error {
         PinsError::File { path, source } => system(path, source),
@@ -110,7 +110,7 @@ fn system(path: &Path, error: &io::Error) -> Option<String> {
     None
 }
 
-/// Ends with the command that moves a file out of the way.
+/// A hint that ends with the command to move a file out of the way.
 fn away(what: &str, path: &Path) -> String {
     let mut name = path.as_os_str().to_owned();
     name.push(".damaged");

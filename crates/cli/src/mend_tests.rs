@@ -14,7 +14,7 @@ fn juliet() -> Address {
     normalise("juliet@capulet.example").unwrap()
 }
 
-/// A home with a name that a shell would split, its key made.
+/// A home with a key, in a folder whose name a shell would split.
 fn settled() -> (tempfile::TempDir, Home, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::at(folder.path().join("a b/home"));
@@ -23,7 +23,7 @@ fn settled() -> (tempfile::TempDir, Home, PathBuf) {
     (folder, home, path)
 }
 
-/// The failure, after its suggested command was run.
+/// Runs the suggested command, and returns the failure.
 fn mended(home: &Home) -> Failure {
     let failure = Failure::from(home.identity(&juliet()).unwrap_err());
     assert_eq!(failure.code, Code::Failed);
@@ -38,7 +38,7 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 #[test]
-fn what_others_can_use_is_named_and_the_command_mends_it() {
+fn a_path_that_others_can_use_is_named_and_the_command_fixes_it() {
     let (folder, home, path) = settled();
     let key = home.identity(&juliet()).unwrap().fingerprint();
     let above = folder.path().join("a b");
@@ -61,7 +61,7 @@ fn what_others_can_use_is_named_and_the_command_mends_it() {
 }
 
 #[test]
-fn a_damaged_key_is_moved_away_by_the_command_and_not_lost() {
+fn the_command_moves_a_damaged_key_away_without_losing_it() {
     for damage in ["", "garbage", "-----BEGIN PRIVATE KEY-----\n"] {
         let (_folder, home, path) = settled();
         fs::write(&path, damage).unwrap();
@@ -75,7 +75,7 @@ fn a_damaged_key_is_moved_away_by_the_command_and_not_lost() {
 }
 
 #[test]
-fn what_the_system_refuses_has_a_next_step() {
+fn every_system_error_has_a_next_step() {
     let path = Path::new("/a b/key.pem");
     for (kind, step) in [
         (ErrorKind::PermissionDenied, "chmod u+rwX '/a b/key.pem'"),

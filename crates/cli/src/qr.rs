@@ -3,11 +3,11 @@
 use anstyle::AnsiColor;
 use qrcode::{Color, EcLevel, QrCode};
 
-/// A QR code as lines of half blocks, two modules above each other; `None` if the text is too long for one.
+/// Draws a QR code in lines of half blocks, two modules above each other; `None` if the text is too long.
 ///
-/// It is as small as it can be, so that one with an address of up to 56 bytes fits into 24 rows beside the prompt: the
-/// lowest level of correction, because a screen has no stains, and less of a margin than the standard's four modules where
-/// these would not fit.
+/// It is as small as possible, so that a URI with an address of up to 56 bytes fits into 24 rows along with the prompt: it
+/// uses the lowest level of error correction, because screens have no stains, and a smaller margin than the standard's four
+/// modules if those would not fit.
 pub(crate) fn lines(text: &str) -> Option<Vec<String>> {
     let code = QrCode::with_error_correction_level(text, EcLevel::L).ok()?;
     let width = code.width();
@@ -33,7 +33,7 @@ pub(crate) fn lines(text: &str) -> Option<Vec<String>> {
     Some((0..size.div_ceil(2)).map(line).collect())
 }
 
-/// A line in black on white, whatever the colours of the terminal are: most scanners want it so.
+/// A line in black on white, whatever the colours of the terminal: most scanners require that.
 pub(crate) fn coloured(line: &str) -> String {
     let style = AnsiColor::Black.on(AnsiColor::BrightWhite);
     format!("{style}{line}{style:#}")
@@ -42,10 +42,10 @@ pub(crate) fn coloured(line: &str) -> String {
 /// Modules around the code (ISO/IEC 18004).
 const MARGIN: usize = 4;
 
-/// Fewer, which scanners take as well.
+/// Fewer, which scanners accept as well.
 const SMALL_MARGIN: usize = 2;
 
-/// Rows of a small terminal, without the one of the prompt.
+/// Rows of a small terminal, without the row of the prompt.
 const ROWS: usize = 23;
 
 #[cfg(test)]
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_drawn_is_the_code_with_a_light_margin() {
+    fn the_drawing_is_the_code_with_a_light_margin() {
         for (account, margin) in [(28, 4), (56, 2)] {
             let code = QrCode::with_error_correction_level(uri(account), EcLevel::L).unwrap();
             let drawn = drawn(&lines(&uri(account)).unwrap());

@@ -1,8 +1,8 @@
-//! `--record`: a session as JSON lines, for drawing it later.
+//! `--record`: a session as JSON lines, for later analysis.
 //!
-//! Every carrying stanza is written as the server sees it, with its base64 text replaced by its length; inner stanzas by
-//! name, id and length, and whole only with `--record-plaintext`. Stanzas that are no part of a tunnel, which other clients
-//! exchange with the account, are nobody's to show: of them kind, names of elements and lengths are written.
+//! Every carrying stanza is written as the server sees it, with its base64 text replaced by its length; inner stanzas with
+//! name, id and length, and in full only with `--record-plaintext`. Stanzas that other clients exchange with the account, and
+//! that are not part of a tunnel, are private: only their kind, element names and lengths are written.
 
 use std::fs::OpenOptions;
 use std::io::{BufWriter, Write as _};
@@ -17,7 +17,7 @@ use xtls_stanza::{Address, Content, Element, Envelope, Payload, Stanza, StanzaEr
 
 use crate::failure::Failure;
 
-/// A handle on the file's writer.
+/// A handle to the writer of the file.
 #[derive(Debug, Clone)]
 pub(crate) struct Recorder {
     lines: mpsc::Sender<Value>,
@@ -26,7 +26,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Creates the file; one that exists is not overwritten.
+    /// Creates the file. An existing file is not overwritten.
     pub(crate) fn create(path: &Path, plaintext: bool) -> Result<Self, Failure> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
@@ -39,7 +39,7 @@ impl Recorder {
         std::thread::spawn(move || {
             let mut file = BufWriter::new(file);
             while let Ok(line) = receiver.recv() {
-                // A full disk ends the recording and not the conversation.
+                // A full disk ends the recording, but not the conversation.
                 if writeln!(file, "{line}")
                     .and_then(|()| file.flush())
                     .is_err()
@@ -63,7 +63,7 @@ impl Recorder {
                 Value::from(u64::try_from(at).unwrap_or(u64::MAX)),
             );
         }
-        // The writer has ended: there is nowhere to record to.
+        // If the writer has ended, there is nowhere to record to.
         let _ = self.lines.send(line);
     }
 
@@ -82,7 +82,7 @@ impl Recorder {
         }));
     }
 
-    /// An inner stanza.
+    /// Records an inner stanza.
     pub(crate) fn inner(&self, direction: &str, stanza: &Stanza) {
         let mut xml = Vec::new();
         stanza.write(&mut xml);
@@ -102,7 +102,7 @@ impl Recorder {
     }
 }
 
-/// What of a stanza is written, and how many bytes of a tunnel it carries.
+/// The part of a stanza that is written, and how many bytes of a tunnel it carries.
 fn shown(envelope: &Envelope) -> (Envelope, usize) {
     let mut shown = envelope.clone();
     let (bytes, ours) = match &mut shown.content {
@@ -137,8 +137,8 @@ fn redact_all(payloads: &mut [Payload]) -> (usize, bool) {
     })
 }
 
-/// Takes out what must not be written. Says how many bytes of a tunnel that were, and whether the payload is one of those
-/// that tunnels are made of.
+/// Removes what must not be written. Returns how many bytes of a tunnel were removed, and whether the payload belongs to a
+/// tunnel.
 fn redact(payload: &mut Payload) -> (usize, bool) {
     match payload {
         Payload::Data(data) => (std::mem::take(&mut data.bytes).len(), true),
@@ -165,18 +165,18 @@ fn redact(payload: &mut Payload) -> (usize, bool) {
     }
 }
 
-/// The words of an error may repeat those that it answers.
+/// The text of an error may quote the stanza that it answers.
 fn redact_error(error: &mut StanzaError) {
     error.text = None;
     error.app = error.app.as_ref().map(bare);
 }
 
-/// An element's name alone.
+/// An element reduced to its name.
 fn bare(element: &Element) -> Element {
     Element::new(&element.name, &element.ns)
 }
 
-/// A link whose stanzas are recorded as they pass.
+/// A link that records the stanzas passing through it.
 #[derive(Debug)]
 pub(crate) struct Recorded<U> {
     inner: U,

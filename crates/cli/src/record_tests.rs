@@ -2,7 +2,7 @@ use bytes::Bytes;
 
 use super::*;
 
-/// How a recording shows a stanza, and how many bytes of a tunnel it says are in it.
+/// A stanza as it is recorded, and the number of tunnel bytes recorded with it.
 fn recorded(xml: &str) -> (String, usize) {
     let envelope = Envelope::read(&Bytes::from(xml.to_owned())).unwrap();
     let (shown, bytes) = shown(&envelope);
@@ -12,7 +12,7 @@ fn recorded(xml: &str) -> (String, usize) {
 }
 
 #[test]
-fn stanzas_of_other_clients_are_recorded_without_what_they_say_and_to_whom() {
+fn stanzas_of_other_clients_are_recorded_without_content_and_addresses() {
     let cases = [
         (
             "<message from='secret@x/secret' to='y@secret' id='secret' type='chat'><body xml:lang='secret'>secret\
@@ -56,7 +56,7 @@ fn stanzas_of_other_clients_are_recorded_without_what_they_say_and_to_whom() {
 }
 
 #[test]
-fn what_carries_a_tunnel_is_recorded_without_its_bytes() {
+fn carrying_stanzas_are_recorded_without_their_bytes() {
     for (xml, bytes) in [
         (
             "<iq from='a@b/c' id='1' type='set'><data xmlns='http://jabber.org/protocol/ibb' sid='s' seq='0'>c2VjcmV0</data></iq>",
@@ -84,7 +84,7 @@ fn what_carries_a_tunnel_is_recorded_without_its_bytes() {
 }
 
 #[test]
-fn an_error_that_answers_us_is_recorded_without_its_words() {
+fn an_error_that_answers_us_is_recorded_without_its_text() {
     let (shown, _) = recorded(
         "<iq from='a@b/c' id='1' type='error'><error type='wait'><resource-constraint \
          xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/><text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>secret</text>\

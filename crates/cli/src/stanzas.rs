@@ -64,39 +64,39 @@ struct Stanzas {
     tunnels: BTreeMap<TunnelId, End>,
     sending: Option<Sending>,
     outcome: Result<(), Failure>,
-    /// The first stanza that was not sent. Where a tunnel has failed, that is the reason.
+    /// The first stanza that was not sent. If a tunnel has failed as well, its failure takes precedence.
     unsent: Option<Failure>,
     /// Tunnels that have ended.
     ended: usize,
 }
 
-/// Standard input, which is read while there is somebody to send it to.
+/// Standard input, which is read while there is a peer to send it to.
 enum Input {
     Pipe(Pieces),
-    /// A terminal has one reader, which asks questions too.
+    /// A terminal has one reader, which also asks questions.
     Terminal(mpsc::Receiver<Vec<u8>>),
 }
 
-/// One tunnel as the verb sees it.
+/// One tunnel from the point of view of the verb.
 struct End {
     sender: Sender,
     /// Stanzas can be sent.
     open: bool,
-    /// The peer has said everything.
+    /// The peer has finished.
     peer_finished: bool,
 }
 
-/// A stanza on its way into a tunnel that may have no room, and what became of it.
+/// A stanza on its way into a tunnel, which may have to wait for room, and the result.
 type Sending = Pin<Box<dyn Future<Output = (Stanza, Result<(), SendError>)> + Send>>;
 
-/// What the task of a tunnel tells.
+/// What the task of a tunnel reports.
 #[expect(
     clippy::large_enum_variant,
-    reason = "one at a time, and seldom the smaller one"
+    reason = "there is one at a time, and rarely the smaller one"
 )]
 enum News {
     Seen(Seen),
-    /// Standard output does not take what the peer has said.
+    /// Standard output did not accept a stanza from the peer.
     NotTaken(Failure),
 }
 
@@ -108,7 +108,7 @@ impl Input {
         }
     }
 
-    /// The next piece; `None` at the end. Cancel-safe.
+    /// The next chunk; `None` at the end. Cancel-safe.
     async fn next(&mut self) -> Option<std::io::Result<Vec<u8>>> {
         match self {
             Self::Pipe(pieces) => pieces.next().await,
@@ -128,7 +128,7 @@ impl Stanzas {
                 format_args!("calling {peer}"),
             );
             let tunnel = link.client.open(&peer).await?;
-            // What is said before the tunnel is open leaves with the last flight of its handshake.
+            // What is sent before the tunnel is open leaves with the last flight of its handshake.
             let id = tunnel.id();
             self.follow(&link, tunnel, &told);
             if let Some(end) = self.tunnels.get_mut(&id) {
@@ -166,8 +166,8 @@ impl Stanzas {
         outcome.and(link::leave(link).await)
     }
 
-    /// Passes a tunnel's events on, one at a time: whoever does not take them slows that tunnel down and no other. What
-    /// the peer says is written before more of it is read.
+    /// Forwards a tunnel's events, one at a time, so that backpressure slows down this tunnel and no other. A stanza is
+    /// written before the next one is read.
     fn follow(&mut self, link: &Link, tunnel: Tunnel, told: &mpsc::Sender<(TunnelId, News)>) {
         let mut attended =
             Attended::new(tunnel, self.person.clone(), self.say, self.suggest.clone());
@@ -189,7 +189,7 @@ impl Stanzas {
                             recorder.inner("in", &stanza);
                         }
                         let mut line = Vec::new();
-                        // What came through a session has been read, so it reads.
+                        // It has passed the parser of the session, so it can be written.
                         if stanza.write_line(&mut line).is_err() {
                             continue;
                         }
@@ -197,14 +197,14 @@ impl Stanzas {
                         match output.write(line).await {
                             Ok(()) => continue,
                             Err(failure) => {
-                                // The peer must not take it for delivered.
+                                // The peer must not believe that it was delivered.
                                 sender.abort().await;
                                 News::NotTaken(failure)
                             }
                         }
                     }
                     Seen::PeerFinished if attended.came_to_verify() => {
-                        // It has what it came for.
+                        // The peer has what it came for.
                         sender.finish().await;
                         News::Seen(Seen::PeerFinished)
                     }
@@ -223,7 +223,7 @@ impl Stanzas {
         });
     }
 
-    /// An initiator's conversation is over with its tunnel, a listener's with `--once`.
+    /// An initiator is done when its tunnel has ended; a listener only with `--once`, or when asked to stop.
     fn is_over(&self) -> bool {
         let last = self.tunnels.is_empty() && (self.ended > 0 || self.stop.is_asked());
         last && (!self.args.talk.listen || self.args.talk.tunnel.once || self.stop.is_asked())
@@ -255,7 +255,7 @@ impl Stanzas {
         }
     }
 
-    /// Sends the next stanza that is there whole.
+    /// Sends the next complete stanza.
     async fn send_next(&mut self) {
         while self.sending.is_none() && !self.input_ended {
             let stanza = match self.framer.next() {
@@ -276,7 +276,7 @@ impl Stanzas {
         }
     }
 
-    /// Input that is none is said at once; what came before it is sent, and nothing behind it.
+    /// Reports invalid input immediately. What came before it is still sent, what follows is not.
     async fn wrong_input(&mut self, failure: Failure) {
         self.say.failure(&failure);
         self.outcome = Err(failure.told());
@@ -302,7 +302,7 @@ impl Stanzas {
         }
     }
 
-    /// Sends a stanza to whom it is addressed, or to the only one there is.
+    /// Sends a stanza to the peer it is addressed to, or to the only peer.
     fn dispatch(&mut self, stanza: Stanza) {
         let fits = |to: &Address, sender: &Sender| {
             sender.peer() == to || (!to.is_full() && sender.peer().bare() == to.bare())
@@ -311,7 +311,7 @@ impl Stanzas {
         let sender = match &stanza.to {
             Some(to) => match open.find(|end| fits(to, &end.sender)) {
                 Some(end) => Ok(&end.sender),
-                // The tunnel refuses it by name, where there is but one.
+                // If there is only one tunnel, that one refuses the stanza with a precise reason.
                 None => only(&mut self.tunnels.values().filter(|end| end.open))
                     .map_err(|_| format!("no one is connected as {to}")),
             },
@@ -391,7 +391,7 @@ impl Stanzas {
                 self.say.warn("unanswered", &fields, text);
             }
             News::Seen(Seen::Mismatch(failure)) => {
-                // Whoever may be in between gets nothing more to read.
+                // A possible interceptor gets nothing more to read.
                 end.sender.abort().await;
                 self.fail(failure);
             }
@@ -410,7 +410,7 @@ impl Stanzas {
     fn closed(&mut self, id: TunnelId, closed: &Closed) {
         self.tunnels.remove(&id);
         let fields = link::closed_fields(closed);
-        // The newcomer has a tunnel of its own.
+        // The conversation continues in the tunnel that superseded this one.
         let goes_on = closed.why == Why::Superseded && self.args.talk.listen;
         let failure = Failure::of_close(closed, &self.suggest).filter(|_| !goes_on);
         self.ended += usize::from(!goes_on);
@@ -427,7 +427,7 @@ impl Stanzas {
         }
     }
 
-    /// A tunnel has failed: a listener goes on, everybody else ends with the first failure.
+    /// Handles a failed tunnel: a listener continues, other modes end with the first failure.
     fn fail(&mut self, failure: Failure) {
         if self.args.talk.listen && !self.args.talk.tunnel.once {
             self.say.failure(&failure);
@@ -452,7 +452,7 @@ impl Stanzas {
     }
 }
 
-/// The only one there is; why there is none.
+/// The only open tunnel; the error says why there is none.
 fn only<'a>(open: &mut dyn Iterator<Item = &'a End>) -> Result<&'a Sender, &'static str> {
     match (open.next(), open.next()) {
         (Some(only), None) => Ok(&only.sender),

@@ -1,7 +1,7 @@
-//! Commands for people to paste into a shell: what they run is what is printed.
+//! Commands to paste into a shell, which run exactly what they show.
 //!
-//! A peer chooses its own address, and the local part may hold almost anything that a shell acts on (`;|{}$()` and back
-//! quotes), so every word is quoted. A fingerprint that a peer has merely shown is never part of a command: pasting it
+//! Peers choose their own addresses, and the local part may contain almost any shell metacharacter (`;|{}$()` and back
+//! quotes), so every word is quoted. A fingerprint that a peer has merely presented is never part of a command: pasting it
 //! would be easier than comparing it.
 
 use std::ffi::OsStr;
@@ -12,10 +12,10 @@ use xtls_stanza::Address;
 use crate::args::Account;
 use crate::say::visible;
 
-/// What stands in a command for a fingerprint that has to be compared first.
+/// The placeholder in a command for a fingerprint that has to be compared first.
 pub(crate) const THEIR_FINGERPRINT: &str = "<the fingerprint they give you>";
 
-/// Makes commands for the account and the folder that this run was told to use.
+/// Builds commands for the account and the folder of this run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Suggest {
     account: Option<Address>,
@@ -23,7 +23,7 @@ pub(crate) struct Suggest {
 }
 
 impl Suggest {
-    /// Commands that repeat the `--account` and the `--home` of this run, also where they came from the environment.
+    /// Builds commands that repeat the `--account` and `--home` of this run, even if they came from the environment.
     pub(crate) fn new(account: &Account) -> Self {
         Self {
             account: account.account.clone(),
@@ -31,8 +31,8 @@ impl Suggest {
         }
     }
 
-    /// One command: `xtls`, our own words (a verb and options without a stranger's text), the account and the folder,
-    /// then the operands.
+    /// One command: `xtls`, our own words (a verb and options, without text from others), the account and the folder, then the
+    /// operands.
     pub(crate) fn line(&self, words: &[&str], operands: &[&str]) -> String {
         let mut line = "xtls".to_owned();
         for word in words {
@@ -44,7 +44,7 @@ impl Suggest {
         if let Some(home) = &self.home {
             push_option(&mut line, "--home", home.as_os_str());
         }
-        // A local part may begin with a hyphen, and must not be taken for an option.
+        // A local part may start with a hyphen, and must not be mistaken for an option.
         if operands.iter().any(|operand| operand.starts_with('-')) {
             push(&mut line, "--".to_owned());
         }
@@ -54,7 +54,7 @@ impl Suggest {
         line
     }
 
-    /// Several commands, each on a line of its own and indented, to end a hint.
+    /// Several commands, each on its own indented line, for the end of a hint.
     pub(crate) fn block(lines: &[String]) -> String {
         lines
             .iter()
@@ -63,7 +63,7 @@ impl Suggest {
     }
 }
 
-/// A command of the system on paths, such as the one that makes a file private.
+/// A system command on paths, such as the one that makes a file private.
 pub(crate) fn on_paths(words: &str, paths: &[&Path]) -> String {
     let mut line = words.to_owned();
     if paths
@@ -94,8 +94,8 @@ fn push_option(line: &mut String, name: &str, value: &OsStr) {
     line.push_str(&quote(value));
 }
 
-/// One word for a POSIX shell (Shell Command Language §2.2). Harmless words stay as they are. What a terminal would not
-/// show as it is, control characters and octets that are no UTF-8, is written in octal for `printf`.
+/// Quotes a word for a POSIX shell (Shell Command Language §2.2). Harmless words stay as they are. What a terminal would not
+/// show literally, control characters and octets that are not UTF-8, is written in octal for `printf`.
 fn quote(word: &OsStr) -> String {
     let octets = word.as_encoded_bytes();
     let plain = |octet: &u8| octet.is_ascii_alphanumeric() || b"@%+:,./_-".contains(octet);
@@ -120,7 +120,7 @@ fn quote(word: &OsStr) -> String {
     quoted
 }
 
-/// Leaves the single quotes for a command substitution, and enters them again.
+/// Closes the single quotes, writes the octets as a command substitution, and reopens the quotes.
 fn octal(quoted: &mut String, octets: &[u8]) {
     if octets.is_empty() {
         return;

@@ -5,8 +5,8 @@ use xtls_client::uplink::normalise;
 
 use super::*;
 
-/// What the program is given when a shell runs the line. The shell has a function in the program's place that records
-/// its arguments.
+/// The arguments that the program receives when a shell runs the line. A shell function in place of the program records
+/// them.
 fn run(line: &str) -> Vec<Vec<u8>> {
     let script = format!("xtls() {{ printf '%s\\0' \"$@\"; }}\n{line}\n");
     let folder = tempfile::tempdir().unwrap();
@@ -35,7 +35,7 @@ fn suggest(account: Option<&str>, home: Option<&OsStr>) -> Suggest {
     })
 }
 
-/// Addresses that a stranger may have, each accepted by the rules for local parts.
+/// Addresses that a stranger may choose, all valid under the rules for local parts.
 const HOSTILE: [&str; 9] = [
     "x;{echo,peers,command,ran}|cat;@evil.example",
     "`{touch,ran}`@evil.example",
@@ -65,7 +65,7 @@ fn a_peers_address_never_runs_as_a_command() {
 }
 
 #[test]
-fn every_octet_of_a_word_reaches_the_program_as_it_is() {
+fn every_octet_of_a_word_reaches_the_program_unchanged() {
     let every: Vec<u8> = (1..=u8::MAX).collect();
     let mixed = "a'b\"c\u{1b}[31m\u{202E}ü漢\u{9b}\n'";
     for word in [
@@ -83,7 +83,7 @@ fn every_octet_of_a_word_reaches_the_program_as_it_is() {
 }
 
 #[test]
-fn what_this_run_was_told_is_part_of_the_command() {
+fn the_options_of_this_run_are_part_of_the_command() {
     let home = std::ffi::OsString::from_vec(b"-odd folder".to_vec());
     let line = suggest(Some("-j@capulet.example"), Some(&home)).line(
         &["trust", "pin", "--another"],

@@ -1,8 +1,8 @@
-//! The one owner of the terminal: what a person types, and what a person is asked.
+//! The single owner of the terminal, for typed input and for questions.
 //!
-//! Two parts of a program that read one terminal each get half of what is typed. So everything that reads it is here, in
-//! one place that can be cancelled at any time: [`lines`] in a terminal's own line mode, [`screen`] with a line editor that
-//! keeps what is being typed below what arrives.
+//! If two parts of a program read the same terminal, each gets half of what is typed. So only this module reads it, and every
+//! read can be cancelled at any time: [`lines`] uses the terminal's own line mode, [`screen`] a line editor that keeps the
+//! line being typed below what arrives.
 
 mod lines;
 pub(crate) mod modes;
@@ -27,45 +27,45 @@ pub(crate) struct Terminal {
     owner: Owner,
 }
 
-/// Who reads it.
+/// The thread that reads it.
 #[derive(Debug, Clone)]
 enum Owner {
     Lines {
         requests: std::sync::mpsc::Sender<Request>,
-        /// Ends its wait for a line.
+        /// Interrupts its wait for a line.
         wake: Arc<PipeWriter>,
     },
     Screen {
         requests: std::sync::mpsc::Sender<Request>,
-        /// Ends the line editor's wait for a key.
+        /// Interrupts the line editor's wait for a key.
         wake: Arc<AtomicBool>,
     },
 }
 
-/// What the owner of the terminal is asked to do.
+/// A request to the owner of the terminal.
 #[derive(Debug)]
 enum Request {
     Ask(Asked),
     Withdraw(u64),
     Print(String),
-    /// Whom typed lines go to from now on.
+    /// Where typed lines go from now on.
     Prompt(Prompt),
-    /// Who takes what is typed while no question stands.
+    /// Where to send typed input while no question is open.
     Read(mpsc::Sender<Vec<u8>>),
-    /// Put the terminal back and read no more.
+    /// Restore the terminal and stop reading.
     Leave(std::sync::mpsc::SyncSender<()>),
 }
 
-/// A question to the person.
+/// A question to the user.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Question {
-    /// What it is about, in whole lines. Shown when it is asked.
+    /// The explanation, in whole lines, shown above the question.
     pub(crate) about: String,
-    /// The question itself, at the end of which the answer is typed.
+    /// The question itself; the answer is typed behind it.
     pub(crate) prompt: String,
-    /// The answer is not shown.
+    /// The answer is not echoed.
     pub(crate) secret: bool,
-    /// What is said when the question is withdrawn while it stands on the screen.
+    /// Shown if the question is withdrawn while it is on the screen.
     pub(crate) withdrawn: String,
 }
 
@@ -76,20 +76,20 @@ struct Asked {
     answer: oneshot::Sender<Option<Zeroizing<String>>>,
 }
 
-/// Whom a typed line goes to.
+/// The prompt, which shows where a typed line goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Prompt {
-    /// Which conversation: every line is returned with the number that stood here when Enter was pressed.
+    /// The number of the conversation. Every line is returned with the number that was current when Enter was pressed.
     pub(crate) conversation: u64,
-    /// The peer's address, as shown.
+    /// The peer's address, as shown to the user.
     pub(crate) name: String,
-    /// Lines on their way, oldest first.
+    /// Undelivered lines, oldest first.
     pub(crate) undelivered: Vec<String>,
-    /// Why nothing can be sent now.
+    /// Why nothing can be sent at the moment.
     pub(crate) closed: Option<String>,
 }
 
-/// What a person has typed.
+/// Typed input.
 #[derive(Debug)]
 pub(crate) enum Typed {
     Line {
@@ -101,7 +101,7 @@ pub(crate) enum Typed {
 }
 
 impl Terminal {
-    /// The terminal of this process in its line mode; `None` if there is none.
+    /// Opens the terminal of this process in its line mode; `None` if there is none.
     pub(crate) fn open() -> Option<Self> {
         let terminal = modes::open().ok()?;
         let (woken, wake) = std::io::pipe().ok()?;
@@ -117,8 +117,8 @@ impl Terminal {
         Some(terminal)
     }
 
-    /// The terminal of this process with a line editor, and what is typed into it. `None` if it is not for a person at both
-    /// ends, or too simple for an editor.
+    /// Opens the terminal of this process with a line editor, and returns what is typed into it. `None` if a standard stream is
+    /// not a terminal, or if the terminal is too simple for an editor.
     pub(crate) fn screen(stop: Stop, prompt: Prompt) -> Option<(Self, mpsc::Receiver<Typed>)> {
         let person = std::io::stdin().is_terminal()
             && std::io::stdout().is_terminal()
@@ -144,7 +144,7 @@ impl Terminal {
         }
     }
 
-    /// Asks the person. `None`: the end of the input, or no terminal any more. Dropping the answer withdraws the question.
+    /// Asks the user. `None`: the input has ended, or the terminal is gone. Dropping the answer withdraws the question.
     pub(crate) fn ask(&self, question: Question) -> Answer {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
@@ -160,14 +160,14 @@ impl Terminal {
         }
     }
 
-    /// What is typed from now on, while no question stands. The terminal must be in its line mode.
+    /// Returns what is typed from now on while no question is open. The terminal must be in its line mode.
     pub(crate) fn read(&self) -> mpsc::Receiver<Vec<u8>> {
         let (input, receiver) = mpsc::channel(1);
         self.request(Request::Read(input));
         receiver
     }
 
-    /// Says whom typed lines go to.
+    /// Changes the prompt.
     pub(crate) fn prompt(&self, prompt: Prompt) {
         self.request(Request::Prompt(prompt));
     }
@@ -188,26 +188,26 @@ impl Terminal {
     }
 }
 
-/// Prints whole lines where they disturb neither a question nor what is being typed. `false`: no terminal is owned, so the
-/// caller may write to standard error itself.
+/// Prints whole lines without disturbing a question or the line being typed. `false`: no terminal is open here, so the caller
+/// may write to standard error itself.
 pub(crate) fn print(text: &str) -> bool {
     let Some(terminal) = current().clone() else {
         return false;
     };
     if WAITING.fetch_add(text.len() + 1, Ordering::AcqRel) > UNPRINTED {
         WAITING.fetch_sub(text.len() + 1, Ordering::AcqRel);
-        // A terminal that shows nothing is behind by a mebibyte.
+        // The terminal is blocked, and a mebibyte behind: drop the text.
         return true;
     }
     terminal.request(Request::Print(text.to_owned()))
 }
 
-/// What has been printed waits no more.
+/// Accounts for text that has been printed.
 fn printed(text: &str) {
     WAITING.fetch_sub(text.len() + 1, Ordering::AcqRel);
 }
 
-/// Prints what is waiting, puts the terminal back, and lets it go. What is said afterwards goes to standard error.
+/// Prints what is queued, restores the terminal and releases it. Later messages go to standard error.
 pub(crate) fn leave() {
     if let Some(terminal) = current().take() {
         let (done, left) = std::sync::mpsc::sync_channel(1);
@@ -218,11 +218,11 @@ pub(crate) fn leave() {
     modes::restore();
 }
 
-/// An answer that is waited for.
+/// A pending answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     number: u64,
-    /// `None` once the answer is there.
+    /// `None` once the answer has arrived.
     terminal: Option<Terminal>,
     answer: oneshot::Receiver<Option<Zeroizing<String>>>,
 }
@@ -256,11 +256,11 @@ fn current() -> std::sync::MutexGuard<'static, Option<Terminal>> {
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// Bytes that wait to be printed.
+/// Bytes that are queued for printing.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
-/// Bytes that may wait for a terminal that shows nothing (Ctrl-S); what comes after them is not shown.
+/// Bytes that may be queued for a blocked terminal (Ctrl-S); further text is dropped.
 const UNPRINTED: usize = 1_048_576;
 
-/// How long the end waits for what is still to be printed.
+/// How long to wait for queued text at the end.
 const LEAVING: std::time::Duration = std::time::Duration::from_millis(150);

@@ -1,10 +1,10 @@
-//! Lines of a person that are for the program and not for the peer.
+//! Lines typed for the program and not for the peer.
 
 use super::NO_ONE;
 use super::conversation::Current;
 use crate::say::Say;
 
-/// What a typed line is.
+/// A typed line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Command<'a> {
     /// Text for the peer.
@@ -16,7 +16,7 @@ pub(super) enum Command<'a> {
     Unknown(&'a str),
 }
 
-/// Reads a typed line: one that begins with a slash is a command, with two it is text that begins with one.
+/// Parses a typed line: one slash starts a command, two start text that begins with a slash.
 pub(super) fn read(line: &str) -> Command<'_> {
     let Some(command) = line.strip_prefix('/') else {
         return Command::Say(line);
@@ -37,7 +37,7 @@ pub(super) fn read(line: &str) -> Command<'_> {
     }
 }
 
-/// The text of a line that is for the peer.
+/// The text of a line meant for the peer.
 pub(super) fn text(line: &str) -> Option<&str> {
     match read(line) {
         Command::Say(text) => Some(text),
@@ -47,7 +47,7 @@ pub(super) fn text(line: &str) -> Option<&str> {
     }
 }
 
-/// Does what is neither text nor the end.
+/// Runs a command that neither sends text nor ends the conversation.
 pub(super) fn run(command: &Command<'_>, current: Option<&mut Current>, say: Say) {
     match command {
         Command::Say(_) | Command::Quit => {}
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_begin_with_a_slash_and_two_make_text_of_it() {
+    fn one_slash_starts_a_command_and_two_start_text() {
         assert_eq!(read("hello /who"), Command::Say("hello /who"));
         assert_eq!(read("/who"), Command::Who);
         assert_eq!(read("/verify "), Command::Verify);

@@ -1,4 +1,4 @@
-//! One conversation: what waits to be said, what is under way, and what is not known to have arrived.
+//! One conversation: what is queued, what is being sent, and what is not yet known to have arrived.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -15,25 +15,25 @@ use crate::say::{self, Say};
 use crate::terminal::Prompt;
 use crate::undelivered::Undelivered;
 
-/// Something that is under way, and what it gives.
+/// An operation in progress, and its result.
 pub(super) type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The conversation with one peer.
 pub(super) struct Current {
     pub(super) attended: Attended,
-    /// The bare address, as it is shown.
+    /// The bare address, as shown to the user.
     pub(super) name: String,
     /// Lines can be sent.
     pub(super) open: bool,
     pub(super) established: bool,
-    /// What waits is the last that we say.
+    /// What is queued is the last that we send.
     pub(super) finishing: bool,
-    /// We have said so.
+    /// We have announced that we have finished.
     pub(super) finished: bool,
-    /// What waits to be sent, oldest first.
+    /// Stanzas to be sent, oldest first.
     pub(super) outbox: VecDeque<Outgoing>,
     pub(super) sending: Option<Pending<Sent>>,
-    /// What the peer has said is being written to standard output.
+    /// A message of the peer that is being written to standard output.
     pub(super) showing: Option<Pending<Shown>>,
     pub(super) undelivered: Undelivered,
 }
@@ -46,13 +46,13 @@ pub(super) struct Outgoing {
     pub(super) stanza: Stanza,
 }
 
-/// What was sent, and what became of it; `None`: that we have finished.
+/// What was sent, and the result. `None` stands for the announcement that we have finished.
 pub(super) type Sent = Option<(Outgoing, Result<(), SendError>)>;
 
-/// What was written: the id that is confirmed with that, and whether it was taken.
+/// The id to confirm for a message that was written, and whether the output accepted it.
 pub(super) type Shown = (Option<String>, Result<(), Failure>);
 
-/// What happens in a conversation.
+/// An event in a conversation.
 pub(super) enum Step {
     Seen(Option<Seen>),
     Sent(Sent),
@@ -75,7 +75,7 @@ impl Current {
         }
     }
 
-    /// Whom lines go to, for the person who types them.
+    /// The prompt, which shows the user where typed lines go.
     pub(super) fn prompt(&self, conversation: u64, ended: bool) -> Prompt {
         Prompt {
             conversation,
@@ -91,7 +91,7 @@ impl Current {
         }
     }
 
-    /// What was said and is not known to have arrived is named.
+    /// Warns about the lines that may not have arrived.
     pub(super) fn name_undelivered(&self, say: Say) {
         let lines: Vec<_> = self.undelivered.lines().collect();
         let count = self.undelivered.count();
@@ -130,9 +130,9 @@ impl Current {
         }
     }
 
-    /// Tells the peer that a line of theirs was shown.
+    /// Queues a receipt for a line of the peer that was shown.
     pub(super) fn confirm(&mut self, id: Option<String>) {
-        // A peer that takes nothing gets fewer receipts, and at the end one for everything.
+        // A peer that reads nothing gets fewer receipts, and at the end the one for everything (`<finish/>`).
         let waiting = self
             .outbox
             .iter()
@@ -166,7 +166,7 @@ impl Current {
         }
     }
 
-    /// Our side has said everything.
+    /// The input has ended: finishes our side.
     pub(super) async fn end_of_input(&mut self) {
         self.finishing = true;
         if !self.open {
@@ -175,10 +175,10 @@ impl Current {
         }
     }
 
-    /// What happens next. Cancel-safe.
+    /// The next event. Cancel-safe.
     pub(super) async fn step(&mut self) -> Step {
         tokio::select! {
-            // What came before must have been shown before more is read.
+            // The previous message must have been shown before more is read.
             seen = self.attended.next(), if self.showing.is_none() => Step::Seen(seen),
             sent = pending(&mut self.sending) => Step::Sent(sent),
             shown = pending(&mut self.showing) => Step::Shown(shown),
@@ -186,7 +186,7 @@ impl Current {
     }
 }
 
-/// Says that a line was not sent.
+/// Warns that a line was not sent.
 pub(super) fn say_not_sent(text: &str, why: &str, say: Say) {
     let line = say::shown(text);
     let fields = [("line", line.as_str().into()), ("why", why.into())];
@@ -208,11 +208,11 @@ async fn pending<T>(pending: &mut Option<Pending<T>>) -> T {
     }
 }
 
-/// Receipts that wait to be sent.
+/// Receipts that may be queued.
 const RECEIPTS: usize = 64;
 
-/// Bytes of an id that is confirmed.
+/// The longest id to confirm, in bytes.
 const LONGEST_ID: usize = 256;
 
-/// Undelivered lines that are named at the end.
+/// Undelivered lines to name at the end.
 const NAMED: usize = 10;

@@ -1,4 +1,4 @@
-//! What a person or another program says in a chat.
+//! The input of a chat, from a user or from another program.
 
 use std::io::IsTerminal as _;
 
@@ -10,24 +10,24 @@ use crate::input::{Line, Lines, Pieces};
 use crate::stop::Stop;
 use crate::terminal::{Prompt, Terminal, Typed};
 
-/// Where it comes from.
+/// Where lines come from.
 pub(super) enum Input {
-    /// A person at a line editor.
+    /// A user at a line editor.
     Screen(mpsc::Receiver<Typed>),
-    /// Lines of standard input, which is read while there is somebody to say them to.
+    /// Lines of standard input, which is read while there is a peer to send them to.
     Pipe { pieces: Pieces, lines: Lines },
-    /// Lines of a terminal without an editor.
+    /// Lines from a terminal without an editor.
     Terminal {
         typed: mpsc::Receiver<Vec<u8>>,
         lines: Lines,
     },
 }
 
-/// A line, or why it is none.
+/// A line, or what is wrong with it.
 #[derive(Debug)]
 pub(super) enum Said {
     Line {
-        /// The conversation that it was typed for, if it was typed for one.
+        /// The conversation that was shown when it was typed, if there was a prompt.
         conversation: Option<u64>,
         text: String,
     },
@@ -35,12 +35,12 @@ pub(super) enum Said {
 }
 
 impl Input {
-    /// A line editor where both ends are a terminal, with that as the place of questions; otherwise standard input.
+    /// Opens a line editor if input and output are a terminal, and moves questions there; otherwise standard input.
     pub(super) fn open(stop: &Stop, person: Person, prompt: Prompt) -> (Person, Self) {
         if let Some((terminal, typed)) = Terminal::screen(stop.clone(), prompt) {
             return (Person::at(terminal), Self::Screen(typed));
         }
-        // One reader for one terminal: questions go before lines.
+        // A terminal has one reader: questions come before lines.
         let terminal = person.terminal().filter(|_| std::io::stdin().is_terminal());
         let lines = Lines::default();
         let input = match terminal.map(Terminal::read) {
@@ -53,12 +53,12 @@ impl Input {
         (person, input)
     }
 
-    /// Whether a line editor shows whom lines go to.
+    /// Whether a line editor shows where lines go.
     pub(super) fn is_screen(&self) -> bool {
         matches!(self, Self::Screen(_))
     }
 
-    /// What is said next; `None` at the end. Cancel-safe.
+    /// The next line; `None` at the end. Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<Said> {
         match self {
             Self::Screen(typed) => match typed.recv().await? {
@@ -102,7 +102,7 @@ fn take(lines: &mut Lines) -> Option<Said> {
     if lines.unfinished() <= LONGEST {
         return None;
     }
-    // A line without an end is not held whole: it goes as lines of this length.
+    // A line that does not end is not buffered: it is sent as lines of this length.
     lines.finish().map(said)
 }
 
@@ -119,5 +119,5 @@ fn said(line: Line) -> Said {
     }
 }
 
-/// Bytes of a line that are held until its end comes.
+/// Bytes of a line that are buffered until its end arrives.
 const LONGEST: usize = 16_777_216;

@@ -1,20 +1,20 @@
-//! A line of a chat as a stanza: its text, the wish for a receipt, and the receipt (XEP-0184).
+//! A line of a chat as a stanza: its text, the request for a receipt, and the receipt (XEP-0184).
 
 use xtls_stanza::{Element, Kind, Stanza};
 
-/// What a stanza is to a chat.
+/// The meaning of a stanza in a chat.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Message {
-    /// Somebody says something; the id that they want confirmed, if they do.
+    /// A text, and the id to confirm if its author requests a receipt.
     Text {
         text: String,
         confirm: Option<String>,
     },
-    /// The peer has got a message of ours.
+    /// The peer has received one of our messages.
     Receipt(String),
 }
 
-/// What a stanza says in a chat, if anything.
+/// Interprets a stanza; `None` if it means nothing in a chat.
 pub(super) fn read(stanza: &Stanza) -> Option<Message> {
     if stanza.kind != Kind::Message || stanza.type_.as_deref() == Some("error") {
         return None;
@@ -32,7 +32,7 @@ pub(super) fn read(stanza: &Stanza) -> Option<Message> {
     Some(Message::Receipt(received.attr("id")?.to_owned()))
 }
 
-/// A line that asks for a receipt.
+/// A line that requests a receipt.
 pub(super) fn text(id: &str, text: &str) -> Stanza {
     let body = Element::new("body", "jabber:client").with_text(text);
     Stanza::new(Kind::Message)
@@ -50,14 +50,14 @@ pub(super) fn receipt(id: &str) -> Stanza {
         .with_child(&received)
 }
 
-/// A text in pieces that each fit into a stanza, cut at line ends where there are any.
+/// Splits a text into pieces that each fit into a stanza, at line ends where possible.
 pub(super) fn pieces(text: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while !rest.is_empty() || pieces.is_empty() {
         let end = fitting(rest);
         let (piece, more) = rest.split_at(end);
-        // The line end at the cut is where the next message begins.
+        // The next message stands for the line end at the split.
         pieces.push(if more.is_empty() {
             piece
         } else {
@@ -83,7 +83,7 @@ fn fitting(text: &str) -> usize {
     text.len()
 }
 
-/// Bytes that a character takes in XML, at most.
+/// The most bytes that a character takes in XML.
 fn written_length(c: char) -> usize {
     match c {
         '&' | '<' | '>' | '"' | '\'' | '\r' => 6,
@@ -98,7 +98,7 @@ pub(super) fn unsendable(text: &str) -> Option<char> {
     })
 }
 
-/// Bytes of text in one message: a stanza inside a tunnel holds 262,144, and has a head.
+/// Bytes of text in one message: a stanza inside a tunnel may have 262,144, including its other parts.
 const LONGEST: usize = 250_000;
 
 const RECEIPTS: &str = "urn:xmpp:receipts";
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_messages_are_read_again() {
         let line = text("a1", "è < & \n second");
         assert_eq!(
             read(&line),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_at_line_ends_and_nothing_of_it_is_lost() {
+    fn a_long_text_is_split_at_line_ends_without_loss() {
         let lines: Vec<_> = (0..20_000).map(|n| format!("line {n} & more è")).collect();
         let text = lines.join("\n");
         let pieces = pieces(&text);

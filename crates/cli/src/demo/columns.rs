@@ -1,4 +1,4 @@
-//! The picture: what the server saw on the left, what the peers said on the right.
+//! The display: what the server saw on the left, what the peers said on the right.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -15,7 +15,7 @@ use crate::say::visible;
 /// Something to show.
 #[derive(Debug, Clone)]
 pub(super) enum Row {
-    /// The server passed a stanza on.
+    /// The server forwarded a stanza.
     Carrying(Seen),
     /// A stanza came out of the tunnel.
     Inner {
@@ -23,9 +23,9 @@ pub(super) enum Row {
         who: String,
         xml: Vec<u8>,
     },
-    /// One side may send.
+    /// One side may send now.
     Ready { at: Duration, who: String },
-    /// Both sides have accepted each other, as one of them learns.
+    /// One side has learned that both have accepted each other.
     Established {
         at: Duration,
         who: String,
@@ -150,7 +150,7 @@ impl Columns {
         Ok(())
     }
 
-    /// A carrying stanza in a few words: only what a server can know.
+    /// A carrying stanza in a few words: only what a server can see.
     fn describe(&mut self, seen: &Seen) -> String {
         let Ok(envelope) = Envelope::read(&seen.xml) else {
             return "?".to_owned();
@@ -205,7 +205,7 @@ impl Columns {
         Ok(())
     }
 
-    /// The sums, drawn and returned.
+    /// Draws the totals, and returns them.
     pub(super) fn foot(&self, latency: Duration) -> Result<Vec<(&'static str, f64)>, Failure> {
         let dim = Style::new().dimmed();
         line(format_args!(
@@ -279,14 +279,14 @@ fn millis(at: Duration) -> u128 {
     at.as_millis()
 }
 
-/// Exactly `width` columns. Everything shown here is one column a character.
+/// Pads or truncates to `width` columns. Every character shown here takes one column.
 fn pad(text: &str, width: usize) -> String {
     let text = cut(text, width);
     let missing = width.saturating_sub(text.chars().count());
     text + &" ".repeat(missing)
 }
 
-/// At most `lines` lines of `width` columns; what does not fit is cut.
+/// Wraps text to at most `lines` lines of `width` columns; the rest is cut off.
 fn wrap(text: &str, width: usize, lines: usize) -> Vec<String> {
     let letters: Vec<char> = text.chars().collect();
     let mut parts: Vec<String> = letters

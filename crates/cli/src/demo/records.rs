@@ -1,13 +1,13 @@
-//! What a server can tell of a TLS stream: the headers of its records.
+//! What a server can see of a TLS stream: the headers of its records.
 
 use std::fmt;
 
-/// Follows the records of one direction over any chunks.
+/// Follows the records of one direction across chunks.
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    /// Header bytes of a record whose header is cut.
+    /// Bytes of an incomplete record header.
     header: Vec<u8>,
-    /// Bytes of the present record that are still to come.
+    /// Bytes of the current record that are still missing.
     rest: usize,
 }
 
@@ -20,7 +20,7 @@ pub(super) struct Part {
 }
 
 impl Records {
-    /// What this chunk holds.
+    /// The parts of records in this chunk.
     pub(super) fn follow(&mut self, mut chunk: &[u8]) -> Vec<Part> {
         let mut parts = Vec::new();
         if self.rest > 0 && self.header.is_empty() {

@@ -1,4 +1,4 @@
-//! The terminal in its own line mode: questions, one at a time, and between them lines of input.
+//! The terminal in its own line mode: one question at a time, and lines of input in between.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 use super::modes::{self, Wanted};
 use super::{Asked, Request, printed};
 
-/// Starts to serve, in a thread of its own. The terminal is read only while a question stands, or where its lines are
-/// input. A byte in `wake` says that there is a request.
+/// Starts the owner in a separate thread. The terminal is read only while a question is open, or if its lines are input. A
+/// byte in `wake` signals a request.
 pub(super) fn start(terminal: File, requests: Receiver<Request>, wake: PipeReader) {
     let lines = Lines {
         terminal,
@@ -32,10 +32,10 @@ struct Lines {
     requests: Receiver<Request>,
     wake: PipeReader,
     waiting: VecDeque<Asked>,
-    /// The question that stands on the screen.
+    /// The question on the screen.
     asked: Option<Asked>,
     typed: Zeroizing<Vec<u8>>,
-    /// Who takes what is typed while no question stands.
+    /// Where to send typed input while no question is open.
     input: Option<mpsc::Sender<Vec<u8>>>,
 }
 
@@ -60,7 +60,7 @@ impl Lines {
         }
     }
 
-    /// Waits for a request, or for something typed that is wanted; says whether it is the latter.
+    /// Waits for a request or for typed input, if that is wanted. Returns whether there is input to read.
     fn wait(&mut self) -> bool {
         let mut slow = false;
         let wanted = match &self.input {
@@ -76,7 +76,7 @@ impl Lines {
         if wanted {
             fds.push(PollFd::new(terminal, PollFlags::IN));
         }
-        // Whoever takes input slowly is looked at again.
+        // The receiver is slow: check again soon whether it has room.
         let patience = Timespec {
             tv_sec: 0,
             tv_nsec: 20_000_000,
@@ -90,7 +90,7 @@ impl Lines {
             let mut signs = [0; 64];
             let _ = self.wake.read(&mut signs);
         }
-        // A request may withdraw the question.
+        // A request may withdraw the question, so it goes first.
         typed && !woken
     }
 
@@ -98,7 +98,7 @@ impl Lines {
         while self.asked.is_none()
             && let Some(next) = self.waiting.pop_front()
         {
-            // Nobody waits for it, or without the mode the answer would be on the screen.
+            // No one is waiting for the answer, or the terminal would echo a secret.
             if next.answer.is_closed()
                 || (next.question.secret && modes::change(Wanted::Secret).is_err())
             {
@@ -131,7 +131,7 @@ impl Lines {
             Request::Print(text) => {
                 printed(&text);
                 match &self.asked {
-                    // On lines of its own, and the question once more below it.
+                    // On separate lines, with the question repeated below.
                     Some(asked) => self.write(&format!("\n{text}\n{}", asked.question.prompt)),
                     None => self.write(&format!("{text}\n")),
                 }
@@ -141,7 +141,7 @@ impl Lines {
         }
     }
 
-    /// Reads what was typed: in this mode a line, or the end of the input.
+    /// Reads typed input: in this mode, a line or the end of the input.
     fn read(&mut self) {
         let mut piece = Zeroizing::new([0; LONGEST]);
         let read = match self.terminal.read(piece.as_mut_slice()) {
@@ -176,11 +176,11 @@ impl Lines {
             self.write("\n");
         }
         let _ = asked.answer.send(answer);
-        // What was typed behind the line is no answer to anything.
+        // Anything typed after the line answers no question.
         self.typed.clear();
     }
 
-    /// The question leaves the screen.
+    /// Closes the question on the screen.
     fn done(&mut self) -> Option<Asked> {
         let asked = self.asked.take()?;
         if asked.question.secret {
@@ -189,11 +189,11 @@ impl Lines {
         Some(asked)
     }
 
-    /// A terminal that is gone takes nothing, and nobody is there to be told.
+    /// Writes to the terminal. If it is gone, no one is left to inform.
     fn write(&self, text: &str) {
         let _ = (&self.terminal).write_all(text.as_bytes());
     }
 }
 
-/// Terminals give no longer line.
+/// The longest line that a terminal delivers.
 const LONGEST: usize = 4096;

@@ -1,4 +1,4 @@
-//! The modes of the terminal: changed in one place, and put back on every way out.
+//! The modes of the terminal: changed in one place, and restored on every way out.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -10,7 +10,7 @@ use rustix::termios::{
     Termios,
 };
 
-/// What has to be put back; `None` while nothing is changed.
+/// What to restore; `None` while nothing is changed.
 static BEFORE: Mutex<Option<Before>> = Mutex::new(None);
 
 struct Before {
@@ -19,14 +19,14 @@ struct Before {
     output: OutputModes,
     control: ControlModes,
     local: LocalModes,
-    /// A line editor may have switched on bracketed paste, or hidden the cursor.
+    /// A line editor may have enabled bracketed paste, or hidden the cursor.
     editor: bool,
 }
 
-/// What a part of the program wants of the terminal.
+/// The mode that a part of the program needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// Lines that nobody else at the screen can read.
+    /// Lines without an echo, for secrets.
     Secret,
     /// Every key at once and without an echo: what the line editor finds, and leaves, when it starts and stops.
     Editor,
@@ -37,7 +37,7 @@ pub(crate) fn open() -> io::Result<File> {
     File::options().read(true).write(true).open("/dev/tty")
 }
 
-/// Changes the modes, and remembers how they were.
+/// Changes the modes, and remembers the original ones.
 pub(crate) fn change(wanted: Wanted) -> io::Result<()> {
     let terminal = open()?;
     let mut modes = termios::tcgetattr(&terminal)?;
@@ -62,7 +62,7 @@ pub(crate) fn change(wanted: Wanted) -> io::Result<()> {
     set(&terminal, &modes)
 }
 
-/// Puts everything back as it was before the first change. May be called at any time and from anywhere, more than once.
+/// Restores the state before the first change. May be called at any time, from anywhere, and more than once.
 pub(crate) fn restore() {
     let Some(before) = lock().take() else {
         return;
@@ -80,7 +80,7 @@ pub(crate) fn restore() {
     }
 }
 
-/// Throws away what was typed and not read yet: it cannot be about what is on the screen next.
+/// Discards input that was typed but not read yet: it cannot refer to what is shown next.
 pub(crate) fn discard_input() {
     if let Ok(terminal) = open() {
         let _ = termios::tcflush(terminal.as_fd(), QueueSelector::IFlush);
@@ -91,7 +91,7 @@ fn set(terminal: &File, modes: &Termios) -> io::Result<()> {
     Ok(termios::tcsetattr(terminal, OptionalActions::Now, modes)?)
 }
 
-/// A panic elsewhere is no reason to leave the terminal as it is.
+/// Ignores poisoning: even after a panic, the terminal has to be restored.
 fn lock() -> MutexGuard<'static, Option<Before>> {
     BEFORE.lock().unwrap_or_else(PoisonError::into_inner)
 }

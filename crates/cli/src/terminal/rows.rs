@@ -1,8 +1,8 @@
-//! How many rows of a terminal a text takes.
+//! How many rows a text takes on a terminal.
 
 use unicode_width::UnicodeWidthChar as _;
 
-/// How far below its first row the end of `text` is, on a terminal of `columns`, which breaks a line where it is full.
+/// How many rows below its first row `text` ends, on a terminal that wraps after `columns`.
 pub(crate) fn below_first(text: &str, columns: usize) -> usize {
     let columns = columns.max(1);
     let (mut row, mut column) = (0, 0);
@@ -12,7 +12,7 @@ pub(crate) fn below_first(text: &str, columns: usize) -> usize {
             continue;
         }
         let width = c.width().unwrap_or(0);
-        // A wide character does not begin in the last column.
+        // A wide character does not start in the last column.
         if column + width > columns {
             (row, column) = (row + 1, 0);
         }

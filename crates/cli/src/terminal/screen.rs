@@ -1,12 +1,12 @@
 //! The terminal with a line editor: what arrives is printed above the line that is being typed.
 //!
-//! The editor is `reedline`, in a thread of its own, because it waits for keys. Everything else that is to happen on the
-//! screen ends its wait, takes the line off the screen, does its work, and lets a new editor go on with the line.
+//! The editor is `reedline`, in a separate thread because it blocks while it waits for keys. Everything else that has to
+//! happen on the screen interrupts that wait, erases the line, does its work, and lets a new editor continue the line.
 //!
-//! Why `reedline`: it takes a bracketed paste as one text, can be stopped from outside without losing the unfinished line, and
-//! draws on standard error. `rustyline-async` has no bracketed paste and reads no more than 1,024 bytes of one until a key is
-//! pressed; `rustyline` cannot be stopped while it waits for a key. reedline's way of printing above the line counts bytes
-//! where it should count columns, so this module takes the line off the screen itself.
+//! Why `reedline`: it accepts a bracketed paste as one text, can be interrupted from outside without losing the unfinished
+//! line, and draws on standard error. `rustyline-async` has no bracketed paste and reads at most 1,024 bytes of one until a
+//! key is pressed; `rustyline` cannot be interrupted while it waits for a key. reedline's printing above the line counts bytes
+//! where it should count columns, so this module erases the line itself.
 
 use std::collections::VecDeque;
 use std::io::{self, Write as _};
@@ -65,11 +65,11 @@ struct Screen {
     draft: Draft,
     history: VecDeque<String>,
     waiting: VecDeque<Asked>,
-    /// The question that stands on the screen.
+    /// The question on the screen.
     asked: Option<Asked>,
     /// The unfinished answer to it.
     reply: Draft,
-    /// Nothing is read any more.
+    /// The input has ended.
     ended: bool,
 }
 
@@ -83,7 +83,7 @@ struct Draft {
 impl Screen {
     fn run(mut self) {
         loop {
-            // A request that comes after this sets the flag again and ends the editor's wait at once.
+            // A request that arrives after this sets the flag again, which interrupts the editor immediately.
             self.wake.store(false, Ordering::Release);
             while let Ok(request) = self.requests.try_recv() {
                 if self.on_request(request) {
@@ -145,7 +145,7 @@ impl Screen {
                 self.draft = Draft::default();
                 self.answer(None);
                 self.stop.interrupt();
-                // A second one must find the editor or nothing: the terminal's own Ctrl-C works in any case.
+                // No editor runs from here on, so a second Ctrl-C arrives as a signal.
                 self.ended = true;
             }
             Ok(Signal::CtrlD) => {
@@ -173,7 +173,7 @@ impl Screen {
 
     fn end(&mut self) {
         self.ended = true;
-        // Nobody who does not take lines any more has to know.
+        // A receiver that has gone does not need to know.
         let _ = self.typed.try_send(Typed::End);
     }
 
@@ -182,7 +182,7 @@ impl Screen {
             self.answer(Some(Zeroizing::new(text)));
             return;
         }
-        // The conversation shows what becomes of the line.
+        // The conversation shows the line once it is sent.
         erase(below_first(&format!("{}{text}", shown.plain()), columns()) + 1);
         self.draft = Draft::default();
         if text.trim().is_empty() {
@@ -211,7 +211,7 @@ impl Screen {
         self.history.push_back(text);
     }
 
-    /// What could not be sent stays in the editor.
+    /// Keeps a line that could not be sent in the editor.
     fn keep(&mut self, text: String) {
         self.draft = Draft {
             cursor: text.len(),
@@ -219,7 +219,7 @@ impl Screen {
         };
     }
 
-    /// Returns whether this is the end.
+    /// Handles a request. Returns whether it was the last one.
     fn on_request(&mut self, request: Request) -> bool {
         match request {
             Request::Print(text) => {
@@ -231,7 +231,7 @@ impl Screen {
                     && !self.draft.text.trim().is_empty()
                 {
                     let draft = std::mem::take(&mut self.draft);
-                    // It was being written to somebody else.
+                    // It was meant for someone else.
                     let text = say::shown(&draft.text);
                     write(&format!(
                         "{} what you were writing to {} was not sent: {text}\n",
@@ -268,11 +268,11 @@ impl Screen {
                 continue;
             }
             if self.ended {
-                // Nobody can type an answer any more.
+                // No answer can be typed any more.
                 let _ = next.answer.send(None);
                 continue;
             }
-            // An answer is typed below its question, from its first key to its last.
+            // Every key of an answer is typed after its question was shown.
             discard_input();
             self.reply = Draft::default();
             write(&next.question.about);
@@ -286,7 +286,7 @@ impl Screen {
         }
     }
 
-    /// An editor that goes on with an unfinished line.
+    /// An editor that continues an unfinished line.
     fn editor(&self, draft: &Draft) -> Reedline {
         let mut keys = default_emacs_keybindings();
         keys.add_binding(
@@ -325,7 +325,7 @@ impl Screen {
     }
 }
 
-/// A prompt as the editor takes it.
+/// A prompt in the form that the editor expects.
 struct Shown {
     left: String,
     indicator: &'static str,
@@ -370,7 +370,7 @@ impl EditorPrompt for Shown {
     }
 }
 
-/// Lines that are under way stand above the prompt until they are delivered.
+/// The prompt, with undelivered lines above it.
 fn left(prompt: &Prompt, columns: usize) -> String {
     let mut left = String::new();
     let hidden = prompt.undelivered.len().saturating_sub(UNDELIVERED);
@@ -395,7 +395,7 @@ fn mark() -> String {
     format!("{style}xtls: warning:{style:#}")
 }
 
-/// Takes what stands on the screen off again, from the row in which the cursor is up to the one that is `rows` above it.
+/// Erases the screen from the row that is `rows` above the cursor down to the cursor.
 fn erase(rows: usize) {
     if rows > 0 {
         write(&format!("\r\x1b[{rows}A\x1b[J"));
@@ -404,7 +404,7 @@ fn erase(rows: usize) {
     }
 }
 
-/// Typed ahead is what was typed before a question could be read.
+/// Discards what was typed ahead, before the question could be read.
 fn discard_input() {
     modes::discard_input();
     while crossterm::event::poll(Duration::ZERO).is_ok_and(|ready| ready) {
@@ -414,11 +414,11 @@ fn discard_input() {
     }
 }
 
-/// Stops the process as Ctrl-Z does, with the terminal as it was before, until it is continued.
+/// Stops the process as Ctrl-Z does, with the terminal restored, until it is continued.
 fn suspend() {
     modes::restore();
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP);
-    // Continued: the shell has given the terminal back.
+    // Continued: the shell has returned the terminal.
     let _ = modes::change(Wanted::Editor);
 }
 
@@ -437,14 +437,14 @@ fn write(text: &str) {
     let _ = error.flush();
 }
 
-/// Lines that have been typed and not been taken by the conversation.
+/// Typed lines that may wait for the conversation.
 const TYPED: usize = 4096;
 
 /// Lines that can be recalled.
 const HISTORY: usize = 200;
 
-/// Undelivered lines that are shown one by one.
+/// Undelivered lines that are shown individually.
 const UNDELIVERED: usize = 4;
 
-/// How long what arrives may wait for the editor.
+/// How long arriving text may have to wait for the editor.
 const POLL: Duration = Duration::from_millis(20);

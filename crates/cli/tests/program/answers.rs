@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Romeo, who knows two keys.
+/// Romeo, who has pinned two keys.
 fn acquainted() -> Stage {
     let stage = Stage::settled();
     for (peer, key) in [(JULIET, "0a1b2c3d"), ("nurse@capulet.example", "ffffffff")] {
@@ -43,7 +43,7 @@ fn answers_for_people_fit_into_80_columns_and_break_fingerprints_between_groups(
     let stage = acquainted();
     for args in [["id"].as_slice(), &["trust", "list"]] {
         let output = stage.run(args).expect(0).output();
-        // The URI is for machines, and must not be broken.
+        // The URI is for machines, and must not be wrapped.
         let lines = output.lines().filter(|line| !line.starts_with("uri"));
         for line in lines {
             assert!(line.chars().count() <= 80, "{line}");
@@ -69,7 +69,7 @@ fn the_code_alone_fits_into_24_rows() {
 }
 
 #[test]
-fn a_list_of_no_pins_is_empty_for_programs_and_told_to_people() {
+fn an_empty_list_of_pins_is_nothing_for_programs_and_a_message_for_people() {
     let stage = Stage::settled();
     let ended = stage.run(&["trust", "list", "--json"]);
     assert_eq!(ended.expect(0).output(), "");

@@ -1,4 +1,4 @@
-//! Keys are made by `id` for a named account, or after a login, and by nothing else; what others could exchange is not used.
+//! Only `id` with a named account, or a login, creates a key; files that others could replace are not used.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn a_login_that_fails_leaves_the_home_as_it_was() {
 }
 
 #[test]
-fn what_is_wrong_with_a_key_is_said_before_any_login() {
+fn a_damaged_key_is_reported_before_any_login() {
     let stage = Stage::settled();
     let key = stage.home().join(ROMEO).join("key.pem");
     std::fs::write(&key, "garbage").unwrap();
@@ -40,7 +40,7 @@ fn what_is_wrong_with_a_key_is_said_before_any_login() {
 }
 
 #[test]
-fn pins_of_an_account_that_is_not_there_are_not_made() {
+fn no_pins_are_created_for_an_unknown_account() {
     let key = "0a1b2c3d".repeat(8);
     for (stage, there) in [(Stage::new(), "no keys at all"), (Stage::settled(), ROMEO)] {
         let before = stage.tree();
@@ -64,7 +64,7 @@ fn pins_of_an_account_that_is_not_there_are_not_made() {
 }
 
 #[test]
-fn what_is_suggested_for_an_account_without_a_key_works_as_printed() {
+fn the_suggestion_for_an_account_without_a_key_works_as_printed() {
     let stage = Stage::new();
     let args = ["trust", "list", "--account", JULIET];
     let commands = stage.run(&args).expect(2).commands();
@@ -76,7 +76,7 @@ fn what_is_suggested_for_an_account_without_a_key_works_as_printed() {
 }
 
 #[test]
-fn what_is_suggested_for_a_known_peer_works_as_printed() {
+fn the_suggestions_for_a_known_peer_work_as_printed() {
     let stage = Stage::settled();
     stage.run(&["id", "--account", JULIET]).expect(0);
     let pin = |key: &str| {

@@ -1,4 +1,4 @@
-//! The program alone, without any server: what it makes and refuses, and how it says so.
+//! The program alone, without any server: what it creates and refuses, and how it reports that.
 
 #![cfg(unix)]
 #![allow(
@@ -27,7 +27,7 @@ use serde_json::Value;
 const ROMEO: &str = "romeo@montague.example";
 const JULIET: &str = "juliet@capulet.example";
 
-/// The program with a folder of its own, whose name a shell would split.
+/// The program in a separate folder, whose name a shell would split.
 struct Stage {
     folder: tempfile::TempDir,
 }
@@ -75,16 +75,16 @@ impl Stage {
         Ended(self.command(args).output().unwrap())
     }
 
-    /// Logs in, which fails: nobody is there.
+    /// Logs in, which fails because no server is listening.
     fn login(&self, verb: &[&str]) -> Command {
-        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = nobody.local_addr().unwrap().to_string();
+        let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = unused.local_addr().unwrap().to_string();
         let mut command = self.command(verb);
         command.args(["--server", &server]);
         command
     }
 
-    /// Runs a command that the program has suggested, as a person would paste it.
+    /// Runs a suggested command as a user would paste it.
     fn paste(&self, line: &str) -> Ended {
         let program = Path::new(env!("CARGO_BIN_EXE_xtls"));
         let folders = std::env::var_os("PATH").unwrap_or_default();
@@ -100,7 +100,7 @@ impl Stage {
         Ended(output.unwrap())
     }
 
-    /// All that is in the folder: names, modes, inodes and contents.
+    /// Everything in the folder: names, modes, inodes and contents.
     fn tree(&self) -> BTreeMap<PathBuf, (u32, u64, Vec<u8>)> {
         let mut tree = BTreeMap::new();
         let mut folders = vec![self.folder.path().to_owned()];
@@ -132,7 +132,7 @@ impl Ended {
         self
     }
 
-    /// Its words on standard error hold these.
+    /// Requires that standard error contains these words.
     #[track_caller]
     fn saying(&self, words: &str) -> &Self {
         assert!(
@@ -151,7 +151,7 @@ impl Ended {
         String::from_utf8(self.0.stderr.clone()).unwrap()
     }
 
-    /// The commands that it suggests: each stands on a line of its own, deeper than the words around it.
+    /// The suggested commands, each on its own line and indented further than the text around it.
     fn commands(&self) -> Vec<String> {
         let said = self.said();
         let lines = said
@@ -161,7 +161,7 @@ impl Ended {
     }
 }
 
-/// JSON objects, one a line.
+/// JSON objects, one per line.
 fn objects(text: &str) -> Vec<Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))

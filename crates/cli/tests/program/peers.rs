@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use super::*;
 
-/// What `xtls id` prints for Juliet, made in a home of her own.
+/// The URI that `xtls id` prints for Juliet, from her own home.
 fn uri() -> (Stage, String) {
     let stage = Stage::new();
     let ended = stage.run(&["id", "--json", "--account", JULIET]);
@@ -42,11 +42,11 @@ fn half_an_address_is_refused_before_any_login() {
             .expect(2)
             .saying("expected name@domain");
     }
-    assert!(server.accept().is_err(), "somebody has connected");
+    assert!(server.accept().is_err(), "something has connected");
 }
 
 #[test]
-fn the_uri_that_id_prints_is_taken_wherever_a_peer_is() {
+fn the_uri_that_id_prints_is_accepted_wherever_a_peer_is() {
     let (_juliet, uri) = uri();
     let stage = Stage::settled();
     let ended = |args: &[&str]| stage.run(args);
@@ -54,7 +54,7 @@ fn the_uri_that_id_prints_is_taken_wherever_a_peer_is() {
         let mut command = stage.login(&[verb, uri]);
         Ended(command.env("XTLS_PASSWORD", "x").output().unwrap())
     };
-    // Its key is what was meant, so a first contact with another one is no answer.
+    // The URI selects its key, so a first contact must not accept another one.
     for verb in ["chat", "stanzas"] {
         let refused = call(verb, &uri);
         refused.expect(5).saying("the key in the URI is not pinned");
@@ -72,7 +72,7 @@ fn the_uri_that_id_prints_is_taken_wherever_a_peer_is() {
     }
     let (address, _) = uri.split_once('?').unwrap();
     call("chat", address).expect(3);
-    // Another key of the same peer is another one everywhere.
+    // Another key of the same peer is treated as another key by every verb.
     let other = format!("{address}?xtls;fp={}", "0a".repeat(32));
     call("chat", &other).expect(5);
     ended(&["trust", "show", &other])
@@ -110,7 +110,7 @@ fn a_pin_needs_one_fingerprint() {
         .run(&["trust", "pin", &uri, &other])
         .expect(2)
         .saying("another fingerprint");
-    // As a hint leaves it to be filled in.
+    // The placeholder of a hint, not filled in.
     stage
         .run(&["trust", "pin", JULIET, "<the fingerprint they give you>"])
         .expect(2);
@@ -122,7 +122,7 @@ fn a_pin_needs_one_fingerprint() {
 }
 
 #[test]
-fn ones_own_key_is_nobody_elses() {
+fn your_own_key_cannot_belong_to_a_peer() {
     let stage = Stage::settled();
     let own = objects(&stage.run(&["id", "--json"]).output());
     let key = own[0]["fingerprint"].as_str().unwrap();
@@ -136,7 +136,7 @@ fn ones_own_key_is_nobody_elses() {
 }
 
 #[test]
-fn a_key_that_is_revoked_or_anothers_says_so_when_it_is_pinned() {
+fn pinning_a_revoked_key_or_the_key_of_another_peer_says_so() {
     let stage = Stage::settled();
     let key = "0a".repeat(32);
     stage.run(&["trust", "revoke", JULIET, &key]).expect(0);

@@ -1,24 +1,24 @@
-//! What the process itself does not leave behind.
+//! What the process must not leave behind.
 
 use std::net::TcpListener;
 
 use super::*;
 
-/// A server that says nothing keeps the program waiting while it is looked at.
+/// A silent server keeps the program waiting while the test inspects it.
 #[test]
 #[cfg(target_os = "linux")]
 fn core_dumps_are_off_while_keys_are_in_memory() {
     let stage = Stage::settled();
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = server.local_addr().unwrap().to_string();
-    // As large as it may be before, or there would be nothing to switch off.
+    // Raise the limit as far as allowed first, or there would be nothing to disable.
     let line = "ulimit -S -c \"$(ulimit -H -c)\" && exec \"$0\" \"$@\"";
     let mut command = Command::new("sh");
     command.args(["-c", line, env!("CARGO_BIN_EXE_xtls")]);
     command.args(["stanzas", JULIET, "--account", ROMEO, "--server", &address]);
     command.arg("--home").arg(stage.home());
     let mut child = command.env("XTLS_PASSWORD", "x").spawn().unwrap();
-    // Its key is read before it connects.
+    // It reads its key before it connects.
     let connected = server.accept();
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id()));
     child.kill().unwrap();

@@ -1,4 +1,4 @@
-//! Passwords and codes: where they may come from, and what is refused before any login.
+//! Passwords and codes: which sources are accepted, and what is refused before any login.
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn a_password_or_code_that_others_can_read_is_refused_with_the_command_that_mend
         let commands = refused.commands();
         assert_eq!(commands, [format!("chmod 600 '{}'", path.display())]);
         stage.paste(&commands[0]).expect(0);
-        // Now it comes as far as the server, where nobody is.
+        // Now it gets as far as the server, where no one is listening.
         run().expect(3);
     }
 }
@@ -49,8 +49,8 @@ fn a_password_may_come_through_a_pipe() {
     Ended(output.unwrap()).expect(3);
 }
 
-/// What only the line end decides: a variable that is one line end is empty, as a file is, and one with a line before it
-/// is that line.
+/// As in a file, only the first line counts: a variable that starts with a line end is empty, and a line end after the
+/// password is dropped.
 #[test]
 fn the_line_end_of_a_password_in_the_environment_is_dropped() {
     let stage = Stage::settled();

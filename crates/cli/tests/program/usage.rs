@@ -35,7 +35,7 @@ fn wrong_command_lines_are_events_for_programs() {
 }
 
 #[test]
-fn help_is_no_event() {
+fn help_is_not_an_event() {
     let stage = Stage::new();
     for args in [["--help", "--json"], ["--json", "--version"]] {
         let ended = stage.run(&args);
@@ -46,14 +46,14 @@ fn help_is_no_event() {
 }
 
 #[test]
-fn people_are_told_in_words() {
+fn people_get_text() {
     let stage = Stage::new();
     stage
         .run(&["sing"])
         .expect(2)
         .saying("unrecognized subcommand 'sing'")
         .saying("Usage:");
-    // What comes after `--` is no option.
+    // What follows `--` is not an option.
     stage
         .run(&["chat", "--", "--json", "more"])
         .expect(2)
