@@ -34,7 +34,7 @@ pub(crate) enum Verb {
     /// XML stanzas: standard input → tunnel → standard output, one per line.
     Stanzas(Stanzas),
     /// Text chat: lines in, lines out.
-    Chat(Talk),
+    Chat(ConversationArgs),
     /// Manages peers' keys.
     #[command(subcommand)]
     Trust(Trust),
@@ -126,12 +126,12 @@ pub(crate) struct Stanzas {
     #[arg(short = 'N', long)]
     pub(crate) no_wait: bool,
     #[command(flatten)]
-    pub(crate) talk: Talk,
+    pub(crate) talk: ConversationArgs,
 }
 
 /// Options of every verb that talks to a peer.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Talk {
+pub(crate) struct ConversationArgs {
     /// Peer to call: an address, or the URI that their `xtls id` shows. Without a resource: PEER/xtls. A key in a URI must
     /// already be pinned.
     #[arg(value_name = "PEER", value_parser = Peer::parse, required_unless_present = "listen", conflicts_with = "listen")]
@@ -144,7 +144,7 @@ pub(crate) struct Talk {
     #[command(flatten)]
     pub(crate) server: Server,
     #[command(flatten)]
-    pub(crate) tunnel: Tunnel,
+    pub(crate) tunnel: TunnelArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -156,13 +156,13 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "FILE")]
     pub(crate) code_file: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) talk: Talk,
+    pub(crate) talk: ConversationArgs,
 }
 
 /// How to set up the tunnel.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Tunnel")]
-pub(crate) struct Tunnel {
+pub(crate) struct TunnelArgs {
     /// What to do with unpinned keys. Default: ask on a terminal, pinned otherwise.
     #[arg(long, value_enum, value_name = "POLICY")]
     pub(crate) trust: Option<TrustPolicy>,

@@ -12,7 +12,7 @@ use xtls_client::router::{Closed, SendError, Why};
 use xtls_client::stanza::busy::Limit;
 use xtls_client::{Arrival, Tunnel};
 
-use crate::args::Talk;
+use crate::args::ConversationArgs;
 use crate::ask::Person;
 use crate::attended::{Attended, Seen};
 use crate::failure::{Code, Failure};
@@ -28,7 +28,7 @@ use input::{Input, Said};
 use message::Message;
 
 /// Runs until the conversation is over.
-pub(crate) async fn run(talk: &Talk, say: Say, stop: Stop) -> Result<(), Failure> {
+pub(crate) async fn run(talk: &ConversationArgs, say: Say, stop: Stop) -> Result<(), Failure> {
     let person = Person::at_the_terminal();
     let link = tokio::select! {
         link = link::connect(talk, &person) => link?,
@@ -42,7 +42,7 @@ pub(crate) async fn run(talk: &Talk, say: Say, stop: Stop) -> Result<(), Failure
 struct Chat {
     say: Say,
     stop: Stop,
-    talk: Talk,
+    talk: ConversationArgs,
     suggest: Suggest,
     person: Person,
     input: Input,
@@ -61,8 +61,8 @@ struct Chat {
 }
 
 impl Chat {
-    fn new(talk: &Talk, say: Say, stop: Stop, person: Person) -> Self {
-        let (person, input) = Input::open(&stop, person, nobody());
+    fn new(talk: &ConversationArgs, say: Say, stop: Stop, person: Person) -> Self {
+        let (person, input) = Input::open(&stop, person, no_conversation());
         Self {
             say,
             stop,
@@ -133,7 +133,7 @@ impl Chat {
             return;
         };
         let prompt = match &self.current {
-            None => nobody(),
+            None => no_conversation(),
             Some(current) => current.prompt(self.number, self.input_ended),
         };
         terminal.prompt(prompt);
@@ -477,17 +477,17 @@ impl Chat {
 }
 
 /// The prompt while no one is connected.
-fn nobody() -> Prompt {
+fn no_conversation() -> Prompt {
     Prompt {
         conversation: 0,
-        name: NOBODY.to_owned(),
+        name: NO_NAME.to_owned(),
         undelivered: Vec::new(),
         closed: Some(NO_ONE.to_owned()),
     }
 }
 
 /// Shown in place of a name.
-const NOBODY: &str = "(no one)";
+const NO_NAME: &str = "(no one)";
 
 /// The author shown for our lines once they are delivered.
 const YOU: &str = "you";

@@ -54,12 +54,12 @@ pub(crate) async fn run(args: &Demo, say: Say) -> Result<(), Failure> {
     let relay = Relay::start(limits);
     let mut seen = relay.watch();
     let started = Instant::now();
-    let (told, mut rows) = mpsc::unbounded_channel();
+    let (row_sender, mut rows) = mpsc::unbounded_channel();
 
     let (juliet, incoming) = peer(&relay, JULIET, ROMEO).await?;
     let (romeo, _) = peer(&relay, ROMEO, JULIET).await?;
     let stage = Stage {
-        told: told.clone(),
+        rows: row_sender.clone(),
         started,
     };
     let answering = tokio::spawn(answer(incoming, stage.clone()));
@@ -67,7 +67,7 @@ pub(crate) async fn run(args: &Demo, say: Say) -> Result<(), Failure> {
     let talking = tokio::spawn(talk(tunnel, stage));
     let watching = tokio::spawn(async move {
         while let Some(carrying) = seen.recv().await {
-            if told.send(Row::Carrying(carrying)).is_err() {
+            if row_sender.send(Row::Carrying(carrying)).is_err() {
                 return;
             }
         }
@@ -136,7 +136,7 @@ async fn peer(relay: &Relay, own: &str, other: &str) -> Result<(Client, Incoming
 /// Collects what the actors do.
 #[derive(Clone)]
 struct Stage {
-    told: mpsc::UnboundedSender<Row>,
+    rows: mpsc::UnboundedSender<Row>,
     started: Instant,
 }
 
@@ -147,7 +147,7 @@ impl Stage {
             who: who.to_owned(),
             text,
         };
-        let _ = self.told.send(row);
+        let _ = self.rows.send(row);
     }
 
     fn said(&self, who: &str, stanza: &Stanza) {
@@ -161,7 +161,7 @@ impl Stage {
             who: who.to_owned(),
             xml,
         };
-        let _ = self.told.send(row);
+        let _ = self.rows.send(row);
     }
 
     /// Handles all events except stanzas, for both actors. Returns whether the tunnel has ended.
@@ -169,7 +169,7 @@ impl Stage {
         match what {
             What::Ready => {
                 let at = self.started.elapsed();
-                let _ = self.told.send(Row::Ready {
+                let _ = self.rows.send(Row::Ready {
                     at,
                     who: who.to_owned(),
                 });
@@ -177,7 +177,7 @@ impl Stage {
             What::Established(peer) => {
                 let at = self.started.elapsed();
                 let key = peer.key.fingerprint.grouped();
-                let _ = self.told.send(Row::Established {
+                let _ = self.rows.send(Row::Established {
                     at,
                     who: who.to_owned(),
                     key,

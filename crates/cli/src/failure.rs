@@ -17,7 +17,7 @@ pub(crate) struct Failure {
     /// What to do next.
     pub(crate) hint: Option<String>,
     /// It has already been reported.
-    pub(crate) told: bool,
+    pub(crate) reported: bool,
 }
 
 /// The documented exit codes.
@@ -39,7 +39,7 @@ impl Failure {
             code,
             what: what.into(),
             hint: None,
-            told: false,
+            reported: false,
         }
     }
 
@@ -56,8 +56,8 @@ impl Failure {
     }
 
     /// Marks it as already reported, so that it only determines the exit code.
-    pub(crate) fn told(mut self) -> Self {
-        self.told = true;
+    pub(crate) fn reported(mut self) -> Self {
+        self.reported = true;
         self
     }
 
@@ -65,7 +65,7 @@ impl Failure {
     pub(crate) fn of_output(error: &std::io::Error) -> Self {
         let failure = Self::failed(format!("standard output: {error}"));
         if error.kind() == std::io::ErrorKind::BrokenPipe {
-            failure.told()
+            failure.reported()
         } else {
             failure
         }
@@ -168,7 +168,7 @@ impl Failure {
             code,
             what,
             hint,
-            told: false,
+            reported: false,
         })
     }
 }
@@ -262,7 +262,7 @@ impl From<LinkError> for Failure {
             code: Code::Server,
             what: error.to_string(),
             hint,
-            told: false,
+            reported: false,
         }
     }
 }

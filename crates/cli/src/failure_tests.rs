@@ -27,7 +27,12 @@ fn code(why: Why) -> Option<Code> {
 }
 
 /// The message and code for a tunnel that was established.
-fn told(why: Session, clean: bool, unconfirmed: u64, receipt: Receipt) -> Option<(Code, String)> {
+fn established(
+    why: Session,
+    clean: bool,
+    unconfirmed: u64,
+    receipt: Receipt,
+) -> Option<(Code, String)> {
     let closed = Closed {
         clean,
         unconfirmed,
@@ -41,7 +46,8 @@ fn told(why: Session, clean: bool, unconfirmed: u64, receipt: Receipt) -> Option
 
 #[test]
 fn an_orderly_end_succeeds_only_if_everything_was_delivered() {
-    let finished = |unconfirmed, receipt| told(Session::Finished, true, unconfirmed, receipt);
+    let finished =
+        |unconfirmed, receipt| established(Session::Finished, true, unconfirmed, receipt);
     assert_eq!(finished(0, Receipt::Taken), None);
     assert_eq!(finished(0, Receipt::Accepted), None, "nothing was sent");
     let (code, what) = finished(2, Receipt::Accepted).unwrap();
@@ -65,12 +71,12 @@ fn every_unclean_end_warns_that_something_may_be_missing() {
         Session::Tls(TlsError::Idle),
         Session::Tls(TlsError::Protocol("something".to_owned())),
     ] {
-        let (code, what) = told(why.clone(), false, 0, Receipt::Accepted).unwrap();
+        let (code, what) = established(why.clone(), false, 0, Receipt::Accepted).unwrap();
         assert_eq!(what.matches(missing).count(), 1, "{what}");
         assert!(matches!(code, Code::Corrupt | Code::Timeout), "{what}");
         // A tunnel that was never established has no end that could be missing.
         if why != Session::Truncated {
-            let (_, what) = told(why, false, 0, Receipt::Unaccepted).unwrap();
+            let (_, what) = established(why, false, 0, Receipt::Unaccepted).unwrap();
             assert!(!what.contains(missing), "{what}");
         }
     }
@@ -212,8 +218,8 @@ fn a_tunnel_that_was_superseded_has_delivered_nothing() {
 #[test]
 fn a_reader_of_an_answer_that_has_gone_needs_no_message() {
     use std::io::{Error, ErrorKind};
-    assert!(Failure::of_output(&Error::from(ErrorKind::BrokenPipe)).told);
-    assert!(!Failure::of_output(&Error::from(ErrorKind::StorageFull)).told);
+    assert!(Failure::of_output(&Error::from(ErrorKind::BrokenPipe)).reported);
+    assert!(!Failure::of_output(&Error::from(ErrorKind::StorageFull)).reported);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use xtls_stanza::Address;
 use xtls_stanza::ibb::{BlockSize, Carrier};
 
 use crate::account;
-use crate::args::{Acceptable, Server, Talk, Transport, Tunnel};
+use crate::args::{Acceptable, ConversationArgs, Server, Transport, TunnelArgs};
 use crate::ask::Person;
 use crate::failure::{Code, Failure};
 use crate::peer::Peer;
@@ -36,7 +36,7 @@ pub(crate) struct Link {
 
 /// Logs in and starts the client. A missing key is created only after the login, so that a nonexistent or mistyped account
 /// gets none. Problems with an existing key are reported before the login.
-pub(crate) async fn connect(talk: &Talk, person: &Person) -> Result<Link, Failure> {
+pub(crate) async fn connect(talk: &ConversationArgs, person: &Person) -> Result<Link, Failure> {
     let home = account::home(&talk.account)?;
     let account = account::account(&talk.account, &home)?;
     let known = match home.key(&account)? {
@@ -110,7 +110,7 @@ fn pinned(peer: &Peer, store: Option<&Store>, suggest: &Suggest) -> Result<(), F
 }
 
 /// Reports the address and key in use.
-pub(crate) fn greet(talk: &Talk, link: &Link, say: Say) {
+pub(crate) fn greet(talk: &ConversationArgs, link: &Link, say: Say) {
     let fields = [
         ("address", Value::from(link.own.as_str())),
         ("fingerprint", Value::from(link.fingerprint.hex())),
@@ -188,7 +188,7 @@ pub(crate) async fn leave(mut link: Link) -> Result<(), Failure> {
 pub(crate) fn config(
     identity: Identity,
     pins: &Pins,
-    tunnel: &Tunnel,
+    tunnel: &TunnelArgs,
     policy: Policy,
 ) -> Result<Config, Failure> {
     let tls = xtls_client::tls::Config::new(
@@ -241,7 +241,7 @@ fn accept(listed: &[Acceptable]) -> Accept {
 }
 
 /// Asks by default only if there is a terminal.
-fn policy(tunnel: &Tunnel) -> Policy {
+fn policy(tunnel: &TunnelArgs) -> Policy {
     match tunnel.trust {
         Some(policy) => policy.into(),
         None if std::io::stderr().is_terminal() => Policy::Ask,

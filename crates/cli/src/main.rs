@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if !failure.told {
+            if !failure.reported {
                 say.failure(&failure);
             }
             ExitCode::from(failure.code as u8)

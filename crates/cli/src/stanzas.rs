@@ -94,11 +94,14 @@ type Sending = Pin<Box<dyn Future<Output = (Stanza, Result<(), SendError>)> + Se
     clippy::large_enum_variant,
     reason = "there is one at a time, and rarely the smaller one"
 )]
-enum News {
+enum TunnelEvent {
     Seen(Seen),
     /// Standard output did not accept a stanza from the peer.
     NotTaken(Failure),
 }
+
+/// Where the tasks of all tunnels report.
+type Events = mpsc::Sender<(TunnelId, TunnelEvent)>;
 
 impl Input {
     fn open(person: &Person) -> Self {
@@ -119,7 +122,7 @@ impl Input {
 
 impl Stanzas {
     async fn turn(&mut self, mut link: Link) -> Result<(), Failure> {
-        let (told, mut news) = mpsc::channel(1);
+        let (event_sender, mut events) = mpsc::channel(1);
         if let Some(peer) = &self.args.talk.peer {
             let peer = link::exact(peer)?;
             self.say.event(
@@ -130,7 +133,7 @@ impl Stanzas {
             let tunnel = link.client.open(&peer).await?;
             // What is sent before the tunnel is open leaves with the last flight of its handshake.
             let id = tunnel.id();
-            self.follow(&link, tunnel, &told);
+            self.follow(&link, tunnel, &event_sender);
             if let Some(end) = self.tunnels.get_mut(&id) {
                 end.open = true;
             }
@@ -144,12 +147,12 @@ impl Stanzas {
                     self.sending = None;
                     self.on_sent(&link, &stanza, sent).await;
                 }
-                Some((id, news)) = news.recv() => self.on_news(id, news).await,
+                Some((id, event)) = events.recv() => self.on_event(id, event).await,
                 Some(arrival) = link.incoming.arrival(), if self.args.talk.listen => match arrival {
                     Arrival::Tunnel(tunnel) => {
                         let peer = tunnel.peer().clone();
                         self.say.event("incoming", &[("peer", peer.as_str().into())], format_args!("{peer} is calling"));
-                        self.follow(&link, tunnel, &told);
+                        self.follow(&link, tunnel, &event_sender);
                     }
                     Arrival::TurnedAway(away) => link::say_turned_away(&away, self.say),
                 },
@@ -168,7 +171,7 @@ impl Stanzas {
 
     /// Forwards a tunnel's events, one at a time, so that backpressure slows down this tunnel and no other. A stanza is
     /// written before the next one is read.
-    fn follow(&mut self, link: &Link, tunnel: Tunnel, told: &mpsc::Sender<(TunnelId, News)>) {
+    fn follow(&mut self, link: &Link, tunnel: Tunnel, events: &Events) {
         let mut attended =
             Attended::new(tunnel, self.person.clone(), self.say, self.suggest.clone());
         let (id, sender) = (attended.id(), attended.sender());
@@ -180,10 +183,11 @@ impl Stanzas {
                 peer_finished: false,
             },
         );
-        let (told, output, recorder) = (told.clone(), self.output.clone(), link.recorder.clone());
+        let (events, output, recorder) =
+            (events.clone(), self.output.clone(), link.recorder.clone());
         tokio::spawn(async move {
             while let Some(seen) = attended.next().await {
-                let news = match seen {
+                let event = match seen {
                     Seen::Stanza(stanza) => {
                         if let Some(recorder) = &recorder {
                             recorder.inner("in", &stanza);
@@ -199,14 +203,14 @@ impl Stanzas {
                             Err(failure) => {
                                 // The peer must not believe that it was delivered.
                                 sender.abort().await;
-                                News::NotTaken(failure)
+                                TunnelEvent::NotTaken(failure)
                             }
                         }
                     }
                     Seen::PeerFinished if attended.came_to_verify() => {
                         // The peer has what it came for.
                         sender.finish().await;
-                        News::Seen(Seen::PeerFinished)
+                        TunnelEvent::Seen(Seen::PeerFinished)
                     }
                     seen @ (Seen::Ready
                     | Seen::Established
@@ -214,9 +218,9 @@ impl Stanzas {
                     | Seen::Unanswered(_)
                     | Seen::PeerFinished
                     | Seen::Mismatch(_)
-                    | Seen::Closed(_)) => News::Seen(seen),
+                    | Seen::Closed(_)) => TunnelEvent::Seen(seen),
                 };
-                if told.send((id, news)).await.is_err() {
+                if events.send((id, event)).await.is_err() {
                     return;
                 }
             }
@@ -279,7 +283,7 @@ impl Stanzas {
     /// Reports invalid input immediately. What came before it is still sent, what follows is not.
     async fn wrong_input(&mut self, failure: Failure) {
         self.say.failure(&failure);
-        self.outcome = Err(failure.told());
+        self.outcome = Err(failure.reported());
         self.end_input().await;
     }
 
@@ -355,15 +359,15 @@ impl Stanzas {
         self.send_next().await;
     }
 
-    async fn on_news(&mut self, id: TunnelId, news: News) {
+    async fn on_event(&mut self, id: TunnelId, event: TunnelEvent) {
         let Some(end) = self.tunnels.get_mut(&id) else {
             return;
         };
         let peer = end.sender.peer().clone();
         let of_peer = ("peer", Value::from(peer.as_str()));
-        match news {
-            News::Seen(Seen::Ready) => end.open = true,
-            News::Seen(Seen::Established) => {
+        match event {
+            TunnelEvent::Seen(Seen::Ready) => end.open = true,
+            TunnelEvent::Seen(Seen::Established) => {
                 end.open = true;
                 if self.input_ended {
                     if self.args.no_wait {
@@ -373,10 +377,10 @@ impl Stanzas {
                     }
                 }
             }
-            News::Seen(Seen::Refused(violation)) => {
+            TunnelEvent::Seen(Seen::Refused(violation)) => {
                 link::say_refused(&peer, &violation, self.say);
             }
-            News::Seen(Seen::PeerFinished) => {
+            TunnelEvent::Seen(Seen::PeerFinished) => {
                 end.peer_finished = true;
                 self.say.event(
                     "peer_finished",
@@ -384,20 +388,20 @@ impl Stanzas {
                     format_args!("{peer} has finished"),
                 );
             }
-            News::Seen(Seen::Unanswered(request)) => {
+            TunnelEvent::Seen(Seen::Unanswered(request)) => {
                 let id = request.id.as_deref().unwrap_or_default();
                 let fields = [of_peer, ("id", id.into())];
                 let text = format_args!("{peer} did not answer the request {id:?} before the end");
                 self.say.warn("unanswered", &fields, text);
             }
-            News::Seen(Seen::Mismatch(failure)) => {
+            TunnelEvent::Seen(Seen::Mismatch(failure)) => {
                 // A possible interceptor gets nothing more to read.
                 end.sender.abort().await;
                 self.fail(failure);
             }
-            News::Seen(Seen::Closed(closed)) => self.closed(id, &closed),
-            News::Seen(Seen::Stanza(_)) => {}
-            News::NotTaken(failure) => {
+            TunnelEvent::Seen(Seen::Closed(closed)) => self.closed(id, &closed),
+            TunnelEvent::Seen(Seen::Stanza(_)) => {}
+            TunnelEvent::NotTaken(failure) => {
                 self.input_ended = true;
                 for end in self.tunnels.values() {
                     end.sender.abort().await;
