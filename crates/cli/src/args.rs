@@ -169,7 +169,7 @@ pub(crate) struct TunnelArgs {
     /// Who may call you: a bare address, or `any`. Repeatable.
     #[arg(long, value_name = "JID", value_parser = acceptable)]
     pub(crate) accept: Vec<Acceptable>,
-    /// Exit after one session.
+    /// Listen: exit after one session.
     #[arg(long, requires = "listen", conflicts_with = "peer")]
     pub(crate) once: bool,
     /// Maximum bytes per carrying stanza, before base64. Filled as far as the path allows.
@@ -204,7 +204,7 @@ pub(crate) struct TunnelArgs {
 pub(crate) enum TrustPolicy {
     /// Ask at first contact.
     Ask,
-    /// Pin the first key; say so.
+    /// Pin the first key you see.
     Tofu,
     /// Accept only pinned keys.
     Pinned,
@@ -336,12 +336,12 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_no_arguments() {
+    fn passwords_are_not_arguments() {
         assert!(Cli::try_parse_from(["xtls", "stanzas", "a@b", "--password", "x"]).is_err());
     }
 
     #[test]
-    fn codes_are_no_arguments() {
+    fn codes_are_not_arguments() {
         assert!(Cli::try_parse_from(["xtls", "verify", "a@b", "--code", "123456"]).is_err());
         assert!(Cli::try_parse_from(["xtls", "verify", "a@b", "--code"]).is_ok());
         assert!(Cli::try_parse_from(["xtls", "verify", "--code"]).is_err());

@@ -59,7 +59,7 @@ pub(crate) struct Attended {
     /// Stanzas have arrived.
     talked: bool,
     verified: bool,
-    /// What is known of the peer.
+    /// What is known about the peer.
     standing: String,
 }
 

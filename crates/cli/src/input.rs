@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_line() {
+    fn empty_input_has_no_lines() {
         assert_eq!(texts(&[b""]), []);
         assert_eq!(texts(&[b"\n"]), [some("")]);
     }

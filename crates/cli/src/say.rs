@@ -249,13 +249,13 @@ mod tests {
     }
 
     #[test]
-    fn lines_letters_and_marks_of_direction_stay() {
+    fn line_ends_letters_and_directional_marks_stay() {
         assert_eq!(visible("è ü\n漢"), "è ü\n漢");
         assert_eq!(visible("שלום\u{200F}!"), "שלום\u{200F}!");
     }
 
     #[test]
-    fn no_further_line_begins_like_one_of_the_program() {
+    fn no_continuation_line_looks_like_one_of_the_program() {
         for text in [
             "hello\nxtls: the key is verified",
             "hello\u{2028}xtls: the key is verified",

@@ -34,7 +34,7 @@ fn a_file_that_others_can_read_or_change_is_refused_with_the_command_that_mends_
         let hint = failure.hint.unwrap();
         let command = hint.lines().last().unwrap().trim();
         assert_eq!(command, format!("chmod 600 '{}'", path.display()));
-        // It does mend it.
+        // The command does fix it.
         let mended = std::process::Command::new("sh")
             .args(["-c", command])
             .status();
@@ -86,7 +86,7 @@ fn the_first_line_counts_and_its_end_does_not() {
 }
 
 #[test]
-fn what_has_no_first_line_of_text_is_refused() {
+fn a_file_without_a_first_line_of_text_is_refused() {
     for text in ["", "\n", "\r\n", "\npw\n"] {
         let (_folder, path) = file(text.as_bytes(), 0o600);
         assert!(refused(&path).what.ends_with("its first line is empty"));

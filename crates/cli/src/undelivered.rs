@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn of_very_many_lines_the_number_stays_right() {
+    fn the_count_stays_right_for_very_many_lines() {
         let mut undelivered = Undelivered::default();
         let ids: Vec<_> = (0..1000)
             .map(|n| undelivered.sent(&n.to_string()))
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_text_the_beginning_is_kept() {
+    fn the_beginning_of_a_long_text_is_kept() {
         assert_eq!(kept("a\nb"), "a\nb");
         let text = vec!["row"; 2000].join("\n");
         assert_eq!(kept(&text), "row\nrow\nrow\nrow\n… (2000 lines)");
