@@ -401,16 +401,16 @@ pub(crate) fn failure(
     let hint = match why {
         // The user has declared that the words differ, which is no typing error.
         Broken::Here(Reason::Mismatch) | Broken::There(Reason::Mismatch) => format!(
-            "someone may be intercepting you: send nothing confidential over this connection, and compare the fingerprints \
-             that `xtls id` shows over another channel:{by_hand}"
+            "someone may be intercepting you: send nothing confidential over this connection, and compare, over another \
+             channel, the fingerprints that `xtls id` shows:{by_hand}"
         ),
         _ if why.is_mismatch() => format!(
             "if one of you mistyped the code, agree on a new one and try again: a code serves once. If neither of you did, \
-             someone is intercepting you: compare the fingerprints that `xtls id` shows over another channel:{by_hand}"
+             someone is intercepting you: compare, over another channel, the fingerprints that `xtls id` shows:{by_hand}"
         ),
         Broken::Here(Reason::Locked) | Broken::There(Reason::Locked) => format!(
-            "verification with them is locked for a day, or the code was used before. You can still compare the \
-             fingerprints that `xtls id` shows over another channel:{by_hand}"
+            "verification with them is locked for a day, or the code was used before. You can still compare, \
+             over another channel, the fingerprints that `xtls id` shows:{by_hand}"
         ),
         Broken::Here(Reason::Method) | Broken::There(Reason::Method) => {
             "use the same method: --code with the same code at both ends, or at neither".to_owned()
