@@ -5,9 +5,9 @@ use xtls_stanza::{Address, ReadError, Stanza};
 use xtls_tls::trust::{Doubt, TrustError};
 use xtls_tls::{Fingerprint, PeerKey, TlsError};
 
-use crate::Service;
 use crate::routing::{FalseAddress, Violation};
 use crate::verify::Verify;
+use crate::{Service, Traffic};
 
 /// Something that happened in a session.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +51,7 @@ pub enum Event {
 
 /// A peer whose key is not pinned, waiting for a verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Introduction {
     /// Who the server says this is: the address in the binding.
     pub peer: Address,
@@ -87,6 +88,7 @@ pub enum JudgeError {
 
 /// Who is at the other end of an established session.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Peer {
     /// The address in the binding.
     pub address: Address,
@@ -101,6 +103,7 @@ pub struct Peer {
 
 /// How a session ended.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Close {
     /// Who ended it.
     pub by: By,
@@ -115,6 +118,8 @@ pub struct Close {
     pub unconfirmed: u64,
     /// The most that the peer has said, inside, of what was sent to it.
     pub receipt: Receipt,
+    /// What has passed in and out, up to this end.
+    pub traffic: Traffic,
 }
 
 /// What a peer has said, inside its tunnel, of what was sent to it. Each says more than the one before it.

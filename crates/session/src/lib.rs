@@ -44,7 +44,7 @@
 //!         }
 //!         while let Some(event) = ends[to].poll_event() {
 //!             match event {
-//!                 // In earnest a person compares fingerprints here.
+//!                 // In production, a person compares fingerprints here.
 //!                 Event::Judge(peer) => ends[to].judge(now, peer.fingerprint, Verdict::Accept)?,
 //!                 Event::Ready => {
 //!                     let body = Element::new("body", "jabber:client").with_text("Call me but love");
@@ -81,3 +81,10 @@ pub use glare::{Glare, glare};
 pub use routing::{FalseAddress, Violation};
 pub use session::{Carried, Deadline, Session, Traffic};
 pub use verify::{Broken, Compare, Run, Verify, VerifyError};
+// What the signatures above name.
+pub use {bytes, xtls_framer, xtls_stanza, xtls_tls, zeroize};
+
+/// The examples of the README are compiled as those of the documentation are.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -549,6 +549,7 @@ impl Session {
             clean,
             unconfirmed: self.ends.unconfirmed(),
             receipt: self.receipt(),
+            traffic: self.traffic,
         };
         self.break_verification_off(Broken::Ended, None);
         self.phase = Phase::Ending(Box::new(close));
