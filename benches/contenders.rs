@@ -20,7 +20,7 @@ use xtls_tls::rustls::{
     ClientConfig, ClientConnection, Connection, DigitallySignedStruct, DistinguishedName, Error,
     ServerConfig, ServerConnection, SignatureScheme,
 };
-use xtls_tls::{Config, Expect, Identity, Role, Tls, default_provider, trust};
+use xtls_tls::{Config, Expectations, Identity, Role, Tls, default_provider, trust};
 use zeroize::Zeroizing;
 
 const ALICE: &str = "alice@example.org";
@@ -127,15 +127,9 @@ fn key(seed: u8) -> PrivateKeyDer<'static> {
 }
 
 fn ours(role: Role, config: &Config, own: &str, peer: &str) -> Tls {
-    let expect = Expect {
-        own: own.to_owned(),
-        peer: peer.to_owned(),
-        alpn: ALPN.to_vec(),
-        alpn_required: true,
-        also: Vec::new(),
-        trust: trust::Store::new().into(),
-        policy: trust::Policy::Tofu,
-    };
+    let mut expect = Expectations::new(own, peer, trust::Store::new(), trust::Policy::Tofu);
+    expect.alpn = ALPN.to_vec();
+    expect.alpn_required = true;
     Tls::new(role, config, expect).expect("a connection")
 }
 

@@ -23,7 +23,7 @@ use std::time::Duration;
 use peak_alloc::PeakAlloc;
 use xtls_benches::bars::{now, verdict};
 use xtls_session::{Binding, Mode};
-use xtls_tls::{Expect, Role, Tls};
+use xtls_tls::{Expectations, Role, Tls};
 
 use crate::keys::context;
 use crate::many::Many;
@@ -58,7 +58,7 @@ fn memory() -> bool {
 }
 
 /// A client that has done the same as each end above, and shares as much with the others.
-fn tls_alone(pair: &[(Binding, xtls_tls::Config, Expect); 2]) -> Tls {
+fn tls_alone(pair: &[(Binding, xtls_tls::Config, Expectations); 2]) -> Tls {
     let [client, server] = pair.each_ref().map(|(binding, config, expect)| {
         Tls::new(binding.role, config, expect.clone()).expect("TLS")
     });

@@ -16,7 +16,7 @@ use xtls_stanza::{Address, Element, Envelope, Stanza};
 use xtls_tests::keys::{self, JULIET, ROMEO};
 use xtls_tests::raw::Duel;
 use xtls_tls::trust::{Policy, Store};
-use xtls_tls::{Expect, Fingerprint, Identity, Role, Tls};
+use xtls_tls::{Expectations, Fingerprint, Identity, Role, Tls};
 
 /// Pieces that stanzas are made of, in any order: nearer to the border of what is allowed than random bytes.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
@@ -127,15 +127,9 @@ proptest! {
         let (own, peer, role) =
             if server { (JULIET, ROMEO, Role::Server) } else { (ROMEO, JULIET, Role::Client) };
         let config = keys::seeded_tls(keys::identity(own, 1), [7; 32]);
-        let expect = Expect {
-            peer: keys::address(peer).bare().to_owned(),
-            own: keys::address(own).bare().to_owned(),
-            alpn: b"xtls-stanza;test".to_vec(),
-            alpn_required: false,
-            also: Vec::new(),
-            trust: Store::new().into(),
-            policy: Policy::Ask,
-        };
+        let (own, peer) = (keys::address(own), keys::address(peer));
+        let mut expect = Expectations::new(own.bare(), peer.bare(), Store::new(), Policy::Ask);
+        expect.alpn = b"xtls-stanza;test".to_vec();
         let mut tls = Tls::new(role, &config, expect).expect("TLS");
         let mut plain = BytesMut::new();
         // As a record of some kind, so that more than the header is looked at.

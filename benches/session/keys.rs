@@ -6,7 +6,7 @@ use xtls_session::{Binding, Mode, Service};
 use xtls_stanza::Address;
 use xtls_tls::rustls::time_provider::DefaultTimeProvider;
 use xtls_tls::trust::{Level, Method, Policy, Store};
-use xtls_tls::{Expect, Identity, Role};
+use xtls_tls::{Expectations, Identity, Role};
 use zeroize::Zeroizing;
 
 pub(crate) const ROMEO: &str = "romeo@montague.example/orchard";
@@ -36,7 +36,7 @@ pub(crate) fn knows(peer: &str, key: &Identity) -> Arc<Store> {
 }
 
 /// The context of one end.
-pub(crate) fn context(role: Role, mode: Mode) -> (Binding, xtls_tls::Config, Expect) {
+pub(crate) fn context(role: Role, mode: Mode) -> (Binding, xtls_tls::Config, Expectations) {
     let (own, peer, seed) = match role {
         Role::Client => (ROMEO, JULIET, 1),
         Role::Server => (JULIET, ROMEO, 2),

@@ -16,7 +16,7 @@ use bytes::BytesMut;
 use tempfile::TempDir;
 use xtls_tests::keys;
 use xtls_tests::live::PATIENCE;
-use xtls_tls::{Config, Expect, Role, Tls, default_provider, trust};
+use xtls_tls::{Config, Expectations, Role, Tls, default_provider, trust};
 
 /// The two ends: ours, and the one of the other stack.
 pub(crate) const OURS: &str = "juliet@capulet.example";
@@ -153,7 +153,7 @@ impl Script {
     pub(crate) fn start(
         self,
         role: Role,
-        edit: impl FnOnce(Config, &mut Expect) -> Config,
+        edit: impl FnOnce(Config, &mut Expectations) -> Config,
     ) -> Talk {
         let workshop = &*WORKSHOP;
         let identity = keys::identity(OURS, KEY);
@@ -201,16 +201,11 @@ fn config() -> Config {
     keys::tls(keys::identity(OURS, KEY), default_provider())
 }
 
-fn expect() -> Expect {
-    Expect {
-        peer: THEIRS.to_owned(),
-        own: OURS.to_owned(),
-        alpn: ALPN.as_bytes().to_vec(),
-        alpn_required: true,
-        also: Vec::new(),
-        trust: trust::Store::new().into(),
-        policy: trust::Policy::Tofu,
-    }
+fn expect() -> Expectations {
+    let mut expect = Expectations::new(OURS, THEIRS, trust::Store::new(), trust::Policy::Tofu);
+    expect.alpn = ALPN.as_bytes().to_vec();
+    expect.alpn_required = true;
+    expect
 }
 
 /// Our adapter, and the process at the other end of the socket.

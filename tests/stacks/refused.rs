@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use xtls_tests::keys;
-use xtls_tls::{Alert, Config, Expect, Role, TlsError, TrustError, trust};
+use xtls_tls::{Alert, Config, Expectations, Role, TlsError, TrustError, trust};
 
 use crate::peer::{Kind, OURS, ROLES, STACKS, Script, Stack, THEIRS};
 
@@ -15,7 +15,12 @@ enum End {
     Theirs(TlsError),
 }
 
-fn fails(script: Script, role: Role, edit: impl FnOnce(Config, &mut Expect) -> Config, end: &End) {
+fn fails(
+    script: Script,
+    role: Role,
+    edit: impl FnOnce(Config, &mut Expectations) -> Config,
+    end: &End,
+) {
     let (End::Ours(why, _) | End::Theirs(why)) = end;
     let mut talk = script.start(role, edit);
     talk.handshake();
@@ -34,7 +39,7 @@ fn fails(script: Script, role: Role, edit: impl FnOnce(Config, &mut Expect) -> C
     }
 }
 
-fn plainly(config: Config, _: &mut Expect) -> Config {
+fn plainly(config: Config, _: &mut Expectations) -> Config {
     config
 }
 
@@ -164,7 +169,7 @@ fn an_rsa_key() {
 /// Neither stack has X25519MLKEM768 at this age.
 #[test]
 fn a_classical_key_exchange_where_post_quantum_is_required() {
-    let required = |config: Config, _: &mut Expect| config.require_post_quantum(true);
+    let required = |config: Config, _: &mut Expectations| config.require_post_quantum(true);
     for stack in STACKS {
         let script = Script::new(stack, "echo");
         fails(

@@ -12,7 +12,7 @@ use xtls_session::{Binding, Service, Verdict};
 use xtls_stanza::xtls::Control;
 use xtls_stanza::{Address, Envelope, Stanza};
 use xtls_tls::trust::{Level, Method, Policy, Store};
-use xtls_tls::{Expect, Identity, Role, Tls};
+use xtls_tls::{Expectations, Identity, Role, Tls};
 
 use crate::keys::{self, JULIET, ROMEO};
 
@@ -268,15 +268,13 @@ impl Duel {
                     service: Service::stanzas(),
                     role: Role::Client,
                 };
-                let expect = Expect {
-                    peer: keys::address(JULIET).bare().to_owned(),
-                    own: self.tls_config.identity().jid().to_owned(),
-                    alpn: binding.alpn(),
-                    alpn_required: false,
-                    also: Vec::new(),
-                    trust: Store::new().into(),
-                    policy: Policy::Ask,
-                };
+                let mut expect = Expectations::new(
+                    self.tls_config.identity().jid(),
+                    keys::address(JULIET).bare(),
+                    Store::new(),
+                    Policy::Ask,
+                );
+                expect.alpn = binding.alpn();
                 self.tls = Some(Tls::new(Role::Client, &self.tls_config, expect).expect("TLS"));
             }
             xtls_ibb::Event::Closed { close, .. } => self.stream_closed = Some(close),

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 use xtls_stanza::Address;
 use xtls_tls::trust::{Current, Policy};
-use xtls_tls::{Expect, Role};
+use xtls_tls::{Expectations, Role};
 
 /// What travels inside the tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,7 +127,7 @@ impl Binding {
     /// What TLS must find for a session with this context: the peer's bare address and our ALPN name, which byte mode
     /// requires.
     #[must_use]
-    pub fn expect(&self, trust: impl Into<Current>, policy: Policy) -> Expect {
+    pub fn expect(&self, trust: impl Into<Current>, policy: Policy) -> Expectations {
         self.expect_one_of(&[], trust, policy)
     }
 
@@ -139,17 +139,13 @@ impl Binding {
         also: &[Service],
         trust: impl Into<Current>,
         policy: Policy,
-    ) -> Expect {
+    ) -> Expectations {
         let mut services = std::iter::once(&self.service).chain(also);
-        Expect {
-            peer: self.peer.bare().to_owned(),
-            own: self.own.bare().to_owned(),
-            alpn: self.alpn(),
-            also: also.iter().map(|service| self.alpn_of(service)).collect(),
-            alpn_required: services.all(|service| service.mode() == Mode::Bytes),
-            trust: trust.into(),
-            policy,
-        }
+        let mut expect = Expectations::new(self.own.bare(), self.peer.bare(), trust, policy);
+        expect.alpn = self.alpn();
+        expect.also = also.iter().map(|service| self.alpn_of(service)).collect();
+        expect.alpn_required = services.all(|service| service.mode() == Mode::Bytes);
+        expect
     }
 }
 

@@ -1,4 +1,4 @@
-//! What all connections of one identity share, and what one connection expects.
+//! What all connections of one identity share.
 
 use std::{fmt, sync::Arc};
 
@@ -13,22 +13,15 @@ use rustls::{
 };
 
 use crate::{
-    checks::Checks,
     error::{ConfigError, TlsError},
+    expectations::Expectations,
     identity::Identity,
     jid,
-    trust::{Current, Policy},
+    post_handshake::Checks,
+    record::{MAX_RECORD, MIN_RECORD},
+    role::Role,
     verifier::Verifier,
 };
-
-/// Fewest plaintext bytes in a full record.
-pub const MIN_RECORD: usize = 27;
-
-/// Most plaintext bytes in a record (RFC 8446 §5.1).
-pub const MAX_RECORD: usize = 16_384;
-
-/// What a record adds to its plaintext on the wire: 5 bytes of header, 1 of type, 16 of authentication.
-pub const RECORD_OVERHEAD: usize = 22;
 
 /// What rustls counts as overhead when it is told the size of a record.
 const RUSTLS_OVERHEAD: usize = 5;
@@ -38,8 +31,10 @@ const DEFAULT_MAX_PENDING: usize = 1024 * 1024;
 
 /// Everything that the connections of one identity share. Clones are cheap.
 ///
-/// TLS 1.3 only, with client authentication; no tickets, resumption, early data, server name, certificate compression, key
-/// log or secret extraction. `Debug` shows no secret.
+/// TLS 1.3 only, with client authentication; no tickets, resumption, early data, server name, certificate compression or key
+/// log. rustls may hand out the keys of a connection (`enable_secret_extraction`), which is the only way to send the alert by
+/// which a peer is turned away after its handshake; [`Tls`](crate::Tls) does it for that, once, and then the connection is over.
+/// `Debug` shows no secret.
 #[derive(Clone)]
 pub struct Config {
     identity: Arc<Identity>,
@@ -49,34 +44,6 @@ pub struct Config {
     post_quantum: bool,
     max_record: usize,
     pub(crate) max_pending: usize,
-}
-
-/// What one connection must turn out to be.
-#[derive(Debug, Clone)]
-pub struct Expect {
-    /// The peer's bare JID: what its certificate must name, and whose pins count.
-    pub peer: String,
-    /// Our own bare JID. A peer with the same one needs a pin: one's own JID is never trusted on first use.
-    pub own: String,
-    /// The one ALPN name that is offered or accepted; empty for none (RFC 7301).
-    pub alpn: Vec<u8>,
-    /// Further names that a server accepts; a client offers the one only.
-    pub also: Vec<Vec<u8>>,
-    /// Whether a peer that knows no ALPN is refused. A peer that names another protocol always is.
-    pub alpn_required: bool,
-    /// The pins.
-    pub trust: Current,
-    /// What is done about a key of a JID without pins.
-    pub policy: Policy,
-}
-
-/// Which side of the handshake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Speaks first: the initiator of the byte stream.
-    Client,
-    /// Answers.
-    Server,
 }
 
 impl Config {
@@ -132,7 +99,7 @@ impl Config {
     }
 
     /// Looks whether `expect` is possible, and makes the checks of one connection from it.
-    fn checks(&self, role: Role, expect: &Expect) -> Result<Checks, ConfigError> {
+    fn checks(&self, role: Role, expect: &Expectations) -> Result<Checks, ConfigError> {
         let bare = |text: &str| {
             jid::bare(text).map_err(|why| ConfigError::Jid {
                 jid: text.to_owned(),
@@ -173,7 +140,7 @@ impl Config {
     ///
     /// # Errors
     /// As [`Tls::new`](crate::Tls::new).
-    pub fn client(&self, expect: &Expect) -> Result<(ClientConfig, Checks), ConfigError> {
+    pub fn client(&self, expect: &Expectations) -> Result<(ClientConfig, Checks), ConfigError> {
         let checks = self.checks(Role::Client, expect)?;
         let mut config = ClientConfig::builder_with_details(self.crypto()?, self.time.clone())
             .with_protocol_versions(&[&TLS13])
@@ -190,7 +157,7 @@ impl Config {
         config.enable_early_data = false;
         config.enable_sni = false;
         config.max_fragment_size = Some(self.max_record + RUSTLS_OVERHEAD);
-        // For the last record of a connection whose peer is turned away: see `reject.rs`.
+        // For the last record of a connection whose peer is turned away: see `last_alert.rs`.
         config.enable_secret_extraction = true;
         config.cert_compressors = Vec::new();
         config.cert_decompressors = Vec::new();
@@ -201,7 +168,7 @@ impl Config {
     ///
     /// # Errors
     /// As [`Tls::new`](crate::Tls::new).
-    pub fn server(&self, expect: &Expect) -> Result<(ServerConfig, Checks), ConfigError> {
+    pub fn server(&self, expect: &Expectations) -> Result<(ServerConfig, Checks), ConfigError> {
         let checks = self.checks(Role::Server, expect)?;
         let mut config = ServerConfig::builder_with_details(self.crypto()?, self.time.clone())
             .with_protocol_versions(&[&TLS13])
@@ -220,7 +187,7 @@ impl Config {
         config.max_early_data_size = 0;
         config.send_half_rtt_data = false;
         config.max_fragment_size = Some(self.max_record + RUSTLS_OVERHEAD);
-        // For the last record of a connection whose peer is turned away: see `reject.rs`.
+        // For the last record of a connection whose peer is turned away: see `last_alert.rs`.
         config.enable_secret_extraction = true;
         config.cert_compressors = Vec::new();
         config.cert_decompressors = Vec::new();

@@ -98,7 +98,7 @@ pub enum ConfigError {
     OwnJid {
         /// The JID in our certificate.
         identity: String,
-        /// [`Expect::own`](crate::Expect::own).
+        /// [`Expectations::own`](crate::Expectations::own).
         own: String,
     },
     /// The ALPN name has more than 255 bytes (RFC 7301 §3.1), or is required and empty.
@@ -108,7 +108,7 @@ pub enum ConfigError {
         len: usize,
     },
     /// [`max_record`](crate::Config::max_record) is out of range.
-    #[error("a record holds {min} to {max} bytes, not {given}", min = crate::config::MIN_RECORD, max = crate::config::MAX_RECORD)]
+    #[error("a record holds {min} to {max} bytes, not {given}", min = crate::record::MIN_RECORD, max = crate::record::MAX_RECORD)]
     Record {
         /// What was given.
         given: usize,

@@ -13,8 +13,7 @@
 //! use std::sync::Arc;
 //!
 //! use bytes::BytesMut;
-//! use xtls_tls::{Config, Expect, Identity, Provider, Role, Tls, rustls, trust};
-//! use zeroize::Zeroizing;
+//! use xtls_tls::{Config, Expectations, Identity, Role, Tls, rustls, trust, zeroize::Zeroizing};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // Real keys come from a secure random source.
@@ -23,14 +22,11 @@
 //!     let time = Arc::new(rustls::time_provider::DefaultTimeProvider);
 //!     Ok(Config::new(Arc::new(identity), xtls_tls::default_provider(), time)?)
 //! };
-//! let expect = |own: &str, peer: &str| Expect {
-//!     own: own.to_owned(),
-//!     peer: peer.to_owned(),
-//!     alpn: b"example".to_vec(),
-//!     alpn_required: true,
-//!     also: Vec::new(),
-//!     trust: trust::Store::new().into(),
-//!     policy: trust::Policy::Tofu,
+//! let expect = |own: &str, peer: &str| {
+//!     let mut expect = Expectations::new(own, peer, trust::Store::new(), trust::Policy::Tofu);
+//!     expect.alpn = b"example".to_vec();
+//!     expect.alpn_required = true;
+//!     expect
 //! };
 //! let mut alice = Tls::new(Role::Client, &config("alice@example.org", 1)?, expect("alice@example.org", "bob@example.net"))?;
 //! let mut bob = Tls::new(Role::Server, &config("bob@example.net", 2)?, expect("bob@example.net", "alice@example.org"))?;
@@ -66,17 +62,20 @@ pub mod trust;
 pub mod verify;
 
 mod alert;
-mod checks;
 mod config;
 mod error;
+mod expectations;
 mod fingerprint;
 mod identity;
 mod idle;
+mod io_buffers;
 mod jid;
-mod memory;
+mod last_alert;
 mod pem;
+mod post_handshake;
 mod provider;
-mod reject;
+mod record;
+mod role;
 mod san;
 #[cfg(feature = "seeded")]
 pub mod seeded;
@@ -84,17 +83,26 @@ mod tls;
 mod verifier;
 
 pub use alert::Alert;
-pub use checks::Checks;
-pub use config::{Config, Expect, MAX_RECORD, MIN_RECORD, RECORD_OVERHEAD, Role};
+pub use config::Config;
 pub use error::{ConfigError, ExportError, TlsError, WriteError};
+pub use expectations::Expectations;
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use identity::{Identity, IdentityError};
 pub use jid::JidError;
+pub use post_handshake::Checks;
 pub use provider::Provider;
 #[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
 pub use provider::default_provider;
+pub use record::{MAX_RECORD, MIN_RECORD, RECORD_OVERHEAD};
+pub use role::Role;
 pub use rustls;
 pub use san::CertificateFault;
 pub use tls::Tls;
 pub use trust::TrustError;
 pub use verifier::{PeerKey, Standing};
+pub use zeroize;
+
+/// The examples of the README are compiled as those of the documentation are.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,23 +1,31 @@
 //! TLS as a byte stream: wire bytes in and out, plaintext in and out.
 
-mod keys;
-mod refusing;
-mod wire;
-
-use std::{fmt, io::Write as _, sync::Arc};
+use std::{
+    fmt,
+    io::{BufRead as _, Write as _},
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use rustls::{ClientConnection, Connection, Error, ServerConnection, pki_types::ServerName};
+use rustls::{
+    ClientConnection, Connection, Error, IoState, ServerConnection, pki_types::ServerName,
+};
 use zeroize::Zeroizing;
 
 use crate::{
     alert::Alert,
-    checks::Checks,
-    config::{Config, Expect, MAX_RECORD, RECORD_OVERHEAD, Role},
+    config::Config,
     error::{ConfigError, ExportError, TlsError, WriteError},
+    expectations::Expectations,
     idle::Idle,
-    memory::{ALERT, PROTECTED, Queue, Waiting, last_record},
-    verifier::PeerKey,
+    io_buffers::{Queue, Waiting},
+    last_alert,
+    post_handshake::Checks,
+    record::{ALERT, MAX_RECORD, PROTECTED, RECORD_OVERHEAD, last_record},
+    role::Role,
+    trust::TrustError,
+    verifier::{PeerKey, Standing},
     verify,
 };
 
@@ -66,7 +74,7 @@ impl Tls {
     /// # Errors
     /// [`ConfigError`]: an address that is no bare JID or not ours, an impossible ALPN name or record size, or a provider
     /// without what is required.
-    pub fn new(role: Role, config: &Config, expect: Expect) -> Result<Self, ConfigError> {
+    pub fn new(role: Role, config: &Config, expect: Expectations) -> Result<Self, ConfigError> {
         let refused = |error: Error| ConfigError::Provider(error.to_string());
         let (mut connection, checks) = match role {
             Role::Client => {
@@ -100,6 +108,93 @@ impl Tls {
         };
         tls.collect();
         Ok(tls)
+    }
+
+    /// Takes all of `wire`, in any cutting, and appends what it says to `plain`.
+    ///
+    /// `plain` grows by at most the length of `wire` (plus what was held back of an unfinished record: under 17 KiB). Bytes
+    /// after the peer's `close_notify` (RFC 8446 §6.1) and after a failure are dropped.
+    pub fn handle_wire(&mut self, mut wire: &[u8], plain: &mut BytesMut) {
+        self.seal();
+        // rustls makes its buffer longer by a whole read each time. With the odd bytes first, it ends where the wire does.
+        let mut odd = Some(wire.len() % RUSTLS_READ).filter(|odd| *odd > 0);
+        while !wire.is_empty() && self.failure.is_none() && !self.peer_closed {
+            let mut piece = odd.take().and_then(|odd| wire.get(..odd)).unwrap_or(wire);
+            piece = piece.get(..self.idle.piece(piece)).unwrap_or(piece);
+            let (whole, before, mut ended) = (piece, plain.len(), self.peer.is_some());
+            let Some(connection) = &mut self.connection else {
+                return;
+            };
+            // Plaintext is drained after each read, so that rustls always has room for more.
+            let outcome = match connection.read_tls(&mut piece) {
+                Ok(0) => Err(Error::General("no more bytes are taken".to_owned())),
+                Ok(taken) => {
+                    ended &= self.idle.read(whole.get(..taken).unwrap_or(whole));
+                    wire = wire.get(taken..).unwrap_or_default();
+                    self.process()
+                }
+                Err(error) => Err(Error::General(error.to_string())),
+            };
+            self.finish();
+            self.drain(plain);
+            match outcome {
+                Ok(_) if planted!("close-notify-ignored") => {}
+                Ok(state) => self.peer_closed |= state.peer_has_closed(),
+                Err(error) => self.fail(&error),
+            }
+            let going_on = ended && !self.peer_closed && self.failure.is_none();
+            if going_on && self.idle.ended(plain.len() > before) {
+                self.last_word(Alert::UNEXPECTED_MESSAGE);
+                self.failure = Some(TlsError::Idle);
+            }
+        }
+        self.release();
+        self.collect();
+        if planted!("alert-swallowed") && self.failure.is_some() {
+            self.out.clear();
+        }
+    }
+
+    /// The transport has ended. Without the peer's `close_notify` before, the connection is [`TlsError::Truncated`].
+    pub fn handle_wire_end(&mut self) {
+        self.peer_closed |= planted!("truncation-is-clean") && self.peer.is_some();
+        if !self.peer_closed && self.failure.is_none() {
+            self.failure = Some(TlsError::Truncated);
+        }
+    }
+
+    fn process(&mut self) -> Result<IoState, Error> {
+        let Some(connection) = &mut self.connection else {
+            return Err(Error::HandshakeNotComplete);
+        };
+        if !self.closed {
+            return connection.process_new_packets();
+        }
+        // rustls asserts in debug builds that no alert follows our close_notify, and sends one all the same when the peer
+        // breaks a rule after it. A peer must not be able to stop the program with that.
+        panic::catch_unwind(AssertUnwindSafe(|| connection.process_new_packets())).unwrap_or_else(
+            |_| {
+                Err(Error::General(
+                    "a record after our close_notify cannot be read".to_owned(),
+                ))
+            },
+        )
+    }
+
+    /// Moves decrypted data out of rustls.
+    fn drain(&mut self, plain: &mut BytesMut) {
+        let Some(connection) = self.connection.as_mut().filter(|_| self.peer.is_some()) else {
+            return;
+        };
+        let mut reader = connection.reader();
+        while let Ok(chunk) = reader.fill_buf() {
+            let len = chunk.len();
+            if len == 0 {
+                return;
+            }
+            plain.put_slice(chunk);
+            reader.consume(len);
+        }
     }
 
     /// Encrypts `plain` for the peer: all of it, or nothing.
@@ -248,6 +343,58 @@ impl Tls {
             connection.send_close_notify();
         }
         self.collect();
+    }
+
+    /// Renews the keys of both directions (KeyUpdate, RFC 8446 §4.6.3) with the next non-empty write.
+    ///
+    /// It waits for data on purpose: rustls ends a connection on which more than 32 updates came without data in between.
+    /// The peer's keys are renewed when it writes next. Seldom is enough: GnuTLS ends a connection on more than 8 updates
+    /// a second, those that it asked for included.
+    pub fn refresh_keys(&mut self) {
+        self.seal();
+        self.rekey = true;
+    }
+
+    /// Renews them at once, as a sign of life that is no data: a peer on rustls takes 32 such in a row.
+    pub fn show_life(&mut self) {
+        self.seal();
+        let ready = self.peer.is_some() && !self.closed && self.failure.is_none();
+        if let Some(connection) = self.connection.as_mut().filter(|_| ready) {
+            // Of a connection that is over it is no news.
+            let _ = connection.refresh_traffic_keys();
+        }
+        self.collect();
+    }
+
+    /// Ends the connection because of who the peer is, and tells it: what was written before, then `access_denied`
+    /// (RFC 8446 §6.2). It is over with [`TlsError::Rejected`].
+    ///
+    /// Before the end of the handshake and after [`close`](Self::close) it is as if `close` were called.
+    pub fn reject(&mut self) {
+        if self.peer.is_none() || self.closed || self.failure.is_some() {
+            self.close();
+            return;
+        }
+        self.last_word(Alert::ACCESS_DENIED);
+        self.failure = Some(TlsError::Rejected);
+    }
+
+    /// What the pins say of the peer's key now: they may have changed since the handshake.
+    ///
+    /// # Errors
+    /// A new connection would be refused for this. `None` while the peer is not known.
+    pub fn judge_again(&self) -> Option<Result<Standing, TrustError>> {
+        let peer = self.peer.as_ref()?;
+        Some(self.checks.verifier().judge_again(peer))
+    }
+
+    /// The last record of this connection says `alert`, behind all that was written. After our close_notify nothing does.
+    fn last_word(&mut self, alert: Alert) {
+        self.seal();
+        self.collect();
+        let connection = self.connection.take().filter(|_| !self.closed);
+        let last = connection.and_then(|connection| last_alert::last_word(connection, alert));
+        self.out.put_slice(&last.unwrap_or_default());
     }
 
     /// Whether the handshake is not finished. Stays true when it fails: see [`failure`](Self::failure).

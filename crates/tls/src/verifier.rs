@@ -11,8 +11,8 @@ use rustls::{
 };
 
 use crate::{
-    config::Expect,
     error::TlsError,
+    expectations::Expectations,
     fingerprint::Fingerprint,
     san::{self, Names},
     trust::{Current, Doubt, Judgement, Level, Policy, Store, TrustError},
@@ -66,7 +66,7 @@ impl Verifier {
         peer: String,
         own: String,
         own_key: Fingerprint,
-        expect: &Expect,
+        expect: &Expectations,
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Self {
         let (claim, refusal, asked) = (OnceLock::new(), OnceLock::new(), OnceLock::new());

@@ -19,7 +19,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::config::Role;
+use crate::role::Role;
 pub use code::{Code, CodeError, MAX_CODE, MIN_CODE};
 pub use context::Context;
 pub use words::ShortWords;
@@ -93,6 +93,7 @@ impl fmt::Debug for Message {
 
 /// Why a run has failed. It cannot be continued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Fault {
     /// A message that is not due.
     #[error("a <{0}/> came that was not due")]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use peak_alloc::PeakAlloc;
 use rustls::time_provider::DefaultTimeProvider;
-use xtls_tls::{Config, Expect, Identity, Role, Tls, default_provider, trust};
+use xtls_tls::{Config, Expectations, Identity, Role, Tls, default_provider, trust};
 use zeroize::Zeroizing;
 
 #[global_allocator]
@@ -24,15 +24,9 @@ fn end(role: Role, seed: u8, own: &str, peer: &str) -> Tls {
     let identity = Identity::generate(own, &Zeroizing::new([seed; 32]), 1_767_225_600).unwrap();
     let time = Arc::new(DefaultTimeProvider);
     let config = Config::new(Arc::new(identity), default_provider(), time).unwrap();
-    let expect = Expect {
-        own: own.to_owned(),
-        peer: peer.to_owned(),
-        alpn: b"heap".to_vec(),
-        alpn_required: true,
-        also: Vec::new(),
-        trust: trust::Store::new().into(),
-        policy: trust::Policy::Tofu,
-    };
+    let mut expect = Expectations::new(own, peer, trust::Store::new(), trust::Policy::Tofu);
+    expect.alpn = b"heap".to_vec();
+    expect.alpn_required = true;
     Tls::new(role, &config, expect).unwrap()
 }
 

@@ -12,7 +12,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
 use super::{Context, Fault, Message, Proofs};
-use crate::config::Role;
+use crate::role::Role;
 
 /// Fewest characters of a code, after normalising.
 pub const MIN_CODE: usize = 6;
@@ -26,6 +26,7 @@ pub struct Code(Zeroizing<String>);
 
 /// Why a text is no code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CodeError {
     /// Too short to withstand a few guesses, or too long.
     #[error(

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::{config::Role, fingerprint::Fingerprint};
+use crate::{fingerprint::Fingerprint, role::Role};
 
 /// One end's view of one TLS connection: the two ends of one connection agree on all of it but the role, and nobody else
 /// does. Made by [`Tls::verification`](crate::Tls::verification); `Debug` shows the role only.

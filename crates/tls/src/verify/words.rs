@@ -14,7 +14,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::{Context, Fault, Message, Proofs, context};
-use crate::config::Role;
+use crate::role::Role;
 
 /// Four numbers below 2 048, 44 bits together: each stands for a word of the English list of BIP 39.
 ///

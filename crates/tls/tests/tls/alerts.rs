@@ -1,6 +1,6 @@
 //! Every alert, in every phase, in both roles: the right error, and no hang.
 
-use xtls_tls::{Alert, Expect, Role, TlsError, TrustError, trust::Policy};
+use xtls_tls::{Alert, Role, TlsError, TrustError, trust::Policy};
 
 use super::{
     certificate::Says,
@@ -183,14 +183,11 @@ fn an_alert_tells_its_name_and_whether_it_refuses_us() {
 #[test]
 fn a_client_learns_late_that_it_is_refused() {
     let mut alice = ours(Role::Client, &config(ALICE, 1), expect(ALICE, BOB));
-    let mut bob = ours(
-        Role::Server,
-        &config(BOB, 2),
-        Expect {
-            policy: Policy::Pinned,
-            ..expect(BOB, ALICE)
-        },
-    );
+    let mut bob = ours(Role::Server, &config(BOB, 2), {
+        let mut expect = expect(BOB, ALICE);
+        expect.policy = Policy::Pinned;
+        expect
+    });
     bob.feed(&alice.take());
     alice.feed(&bob.take());
     assert!(

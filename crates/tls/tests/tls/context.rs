@@ -7,7 +7,7 @@ use rustls::{
     crypto::CryptoProvider,
     version::{TLS12, TLS13},
 };
-use xtls_tls::{Config, ConfigError, Expect, Role, Tls, TlsError, default_provider};
+use xtls_tls::{Config, ConfigError, Expectations, Role, Tls, TlsError, default_provider};
 
 use super::{
     certificate::Says,
@@ -26,7 +26,7 @@ fn other(role: Role) -> Role {
     }
 }
 
-fn meet(role: Role, config: &Config, script: Script, expect: Expect) -> (Ours, Raw) {
+fn meet(role: Role, config: &Config, script: Script, expect: Expectations) -> (Ours, Raw) {
     let mut bob = ours(role, config, expect);
     let mut raw = script.start(other(role));
     settle(&mut bob, &mut raw);
@@ -40,11 +40,10 @@ fn alice(alpn: &[&[u8]]) -> Script {
     }
 }
 
-fn optional() -> Expect {
-    Expect {
-        alpn_required: false,
-        ..expect(BOB, ALICE)
-    }
+fn optional() -> Expectations {
+    let mut expect = expect(BOB, ALICE);
+    expect.alpn_required = false;
+    expect
 }
 
 fn failed(bob: &Ours, why: &TlsError) {
@@ -86,9 +85,10 @@ fn a_peer_that_speaks_both_speaks_tls_1_3() {
 
 #[test]
 fn a_server_may_take_several_names_and_a_client_offers_one() {
-    let several = || Expect {
-        also: vec![OTHER.to_vec()],
-        ..expect(BOB, ALICE)
+    let several = || {
+        let mut expect = expect(BOB, ALICE);
+        expect.also = vec![OTHER.to_vec()];
+        expect
     };
     for name in [ALPN, OTHER] {
         let (bob, raw) = meet(Role::Server, &config(BOB, 2), alice(&[name]), several());
@@ -120,9 +120,10 @@ fn what_a_client_offers_beside_the_right_name_does_not_matter() {
 #[test]
 fn a_name_of_no_or_too_many_bytes_is_refused_before_anything_is_sent() {
     for (name, len) in [(Vec::new(), 0), (vec![b'x'; 256], 256)] {
-        let several = Expect {
-            also: vec![name],
-            ..expect(BOB, ALICE)
+        let several = {
+            let mut expect = expect(BOB, ALICE);
+            expect.also = vec![name];
+            expect
         };
         let refused = Tls::new(Role::Server, &config(BOB, 2), several);
         assert!(matches!(refused, Err(ConfigError::Alpn { len: found }) if found == len));
@@ -154,14 +155,11 @@ fn another_name_is_fatal_whether_one_is_required_or_not() {
 
 #[test]
 fn both_of_our_ends_tell_a_mismatch_alike() {
-    let mut alice = ours(
-        Role::Client,
-        &config(ALICE, 1),
-        Expect {
-            alpn: OTHER.to_vec(),
-            ..expect(ALICE, BOB)
-        },
-    );
+    let mut alice = ours(Role::Client, &config(ALICE, 1), {
+        let mut expect = expect(ALICE, BOB);
+        expect.alpn = OTHER.to_vec();
+        expect
+    });
     let mut bob = ours(Role::Server, &config(BOB, 2), expect(BOB, ALICE));
     settle(&mut alice, &mut bob);
     failed(&alice, &TlsError::Alpn);
@@ -196,9 +194,10 @@ fn no_name_where_none_is_required_is_accepted_and_told() {
 
 #[test]
 fn an_end_without_a_name_takes_none() {
-    let nameless = || Expect {
-        alpn: Vec::new(),
-        ..optional()
+    let nameless = || {
+        let mut expect = optional();
+        expect.alpn = Vec::new();
+        expect
     };
     for role in ROLES {
         let (bob, raw) = meet(role, &config(BOB, 2), alice(&[ALPN]), nameless());

@@ -41,10 +41,11 @@ fn pinned_peers_are_told_by_their_level() {
     store
         .pin(BOB, identity(BOB, 2).fingerprint(), level, 0)
         .unwrap();
-    let expect_bob = xtls_tls::Expect {
-        trust: store.into(),
-        policy: trust::Policy::Pinned,
-        ..expect(ALICE, BOB)
+    let expect_bob = {
+        let mut expect = expect(ALICE, BOB);
+        expect.trust = store.into();
+        expect.policy = trust::Policy::Pinned;
+        expect
     };
     let mut alice = ours(Role::Client, &config(ALICE, 1), expect_bob);
     let mut bob = ours(Role::Server, &config(BOB, 2), expect(BOB, ALICE));

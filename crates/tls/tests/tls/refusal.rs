@@ -2,7 +2,7 @@
 
 use rustls::{AlertDescription, CertificateError, Error};
 use xtls_tls::{
-    CertificateFault, Expect, Fingerprint, JidError, Role, Standing, TlsError, TrustError,
+    CertificateFault, Expectations, Fingerprint, JidError, Role, Standing, TlsError, TrustError,
     default_provider,
     trust::{Level, Method, Pin, Policy, Store},
 };
@@ -29,19 +29,18 @@ fn alice() -> Script {
     Script::saying(Says::jid(ALICE), 1)
 }
 
-fn pins(pins: &[(&str, Fingerprint, Level)]) -> Expect {
+fn pins(pins: &[(&str, Fingerprint, Level)]) -> Expectations {
     let mut store = Store::new();
     for (jid, key, level) in pins {
         store.pin(jid, *key, *level, 100).unwrap();
     }
-    Expect {
-        trust: store.into(),
-        ..expect(BOB, ALICE)
-    }
+    let mut expect = expect(BOB, ALICE);
+    expect.trust = store.into();
+    expect
 }
 
 /// Bob, who expects Alice, in `role`; the script plays the other one. All bytes are exchanged.
-fn meet(role: Role, script: Script, expect: Expect) -> (Ours, Raw) {
+fn meet(role: Role, script: Script, expect: Expectations) -> (Ours, Raw) {
     let other = if role == Role::Client {
         Role::Server
     } else {
@@ -54,7 +53,7 @@ fn meet(role: Role, script: Script, expect: Expect) -> (Ours, Raw) {
 }
 
 /// In both roles: refused for `why`, nothing delivered, nothing said of the peer, and the peer got an alert.
-fn refused(script: impl Fn() -> Script, expect: &Expect, why: impl Into<TlsError>) {
+fn refused(script: impl Fn() -> Script, expect: &Expectations, why: impl Into<TlsError>) {
     let why = why.into();
     for role in ROLES {
         let (mut bob, raw) = meet(role, script(), expect.clone());
@@ -78,7 +77,7 @@ fn refused(script: impl Fn() -> Script, expect: &Expect, why: impl Into<TlsError
     }
 }
 
-fn accepted(script: impl Fn() -> Script, expect: &Expect, standing: Standing) {
+fn accepted(script: impl Fn() -> Script, expect: &Expectations, standing: Standing) {
     for role in ROLES {
         let (bob, raw) = meet(role, script(), expect.clone());
         assert_eq!(
@@ -103,9 +102,10 @@ fn the_expected_peer_is_accepted() {
     accepted(alice, &expect(BOB, ALICE), Standing::New);
     accepted(
         alice,
-        &Expect {
-            policy: Policy::Ask,
-            ..expect(BOB, ALICE)
+        &{
+            let mut expect = expect(BOB, ALICE);
+            expect.policy = Policy::Ask;
+            expect
         },
         Standing::New,
     );
@@ -114,9 +114,10 @@ fn the_expected_peer_is_accepted() {
         &pins(&[(ALICE, fingerprint(&key(1)), Level::FirstUse)]),
         Standing::Pinned(Level::FirstUse),
     );
-    let pinned = Expect {
-        policy: Policy::Pinned,
-        ..pins(&[(ALICE, fingerprint(&key(1)), VERIFIED)])
+    let pinned = {
+        let mut expect = pins(&[(ALICE, fingerprint(&key(1)), VERIFIED)]);
+        expect.policy = Policy::Pinned;
+        expect
     };
     accepted(alice, &pinned, Standing::Pinned(VERIFIED));
 }
@@ -132,9 +133,10 @@ fn a_changed_key() {
         };
         assert!(matches!(known.trust.get().of(ALICE), [Pin { .. }]));
         for policy in [Policy::Ask, Policy::Tofu, Policy::Pinned] {
-            let known = Expect {
-                policy,
-                ..known.clone()
+            let known = {
+                let mut expect = known.clone();
+                expect.policy = policy;
+                expect
             };
             refused(|| Script::saying(Says::jid(ALICE), 9), &known, why.clone());
         }
@@ -395,16 +397,18 @@ fn our_own_address_needs_a_pin() {
     for policy in [Policy::Ask, Policy::Tofu, Policy::Pinned] {
         refused(
             ourselves,
-            &Expect {
-                policy,
-                ..expect(BOB, BOB)
+            &{
+                let mut expect = expect(BOB, BOB);
+                expect.policy = policy;
+                expect
             },
             why.clone(),
         );
     }
-    let pinned = Expect {
-        peer: BOB.to_owned(),
-        ..pins(&[(BOB, fingerprint(&key(9)), VERIFIED)])
+    let pinned = {
+        let mut expect = pins(&[(BOB, fingerprint(&key(9)), VERIFIED)]);
+        expect.peer = BOB.to_owned();
+        expect
     };
     accepted(ourselves, &pinned, Standing::Pinned(VERIFIED));
 }
@@ -455,9 +459,10 @@ fn an_unknown_key_where_pins_are_required() {
     };
     refused(
         alice,
-        &Expect {
-            policy: Policy::Pinned,
-            ..expect(BOB, ALICE)
+        &{
+            let mut expect = expect(BOB, ALICE);
+            expect.policy = Policy::Pinned;
+            expect
         },
         why,
     );
@@ -468,9 +473,10 @@ fn an_unknown_key_where_pins_are_required() {
 fn the_alert_does_not_say_why() {
     let changed = pins(&[(ALICE, fingerprint(&key(5)), VERIFIED)]);
     let revoked = pins(&[(ALICE, fingerprint(&key(1)), Level::Revoked)]);
-    let unknown = Expect {
-        policy: Policy::Pinned,
-        ..expect(BOB, ALICE)
+    let unknown = {
+        let mut expect = expect(BOB, ALICE);
+        expect.policy = Policy::Pinned;
+        expect
     };
     for expect in [changed, revoked, unknown] {
         let (_, raw) = meet(Role::Server, alice(), expect);

@@ -2,7 +2,7 @@
 
 use std::fmt::{Debug, Write as _};
 
-use xtls_tls::{Expect, Role, default_provider, seeded, trust::Policy};
+use xtls_tls::{Role, default_provider, seeded, trust::Policy};
 
 use super::support::{
     ALICE, BOB, End as _, Ours, config, config_with, expect, exported, identity, ours, settle,
@@ -169,12 +169,13 @@ fn debug_shows_exactly_this() {
     );
     let (_, checks) = config(ALICE, 1).client(&expect(ALICE, BOB)).unwrap();
     assert_eq!(format!("{checks:?}"), "Checks { role: Client, .. }");
-    let ask = Expect {
-        policy: Policy::Ask,
-        ..expect(ALICE, BOB)
+    let ask = {
+        let mut expect = expect(ALICE, BOB);
+        expect.policy = Policy::Ask;
+        expect
     };
     assert!(
         format!("{ask:?}")
-            .starts_with("Expect { peer: \"bob@example.net\", own: \"alice@example.org\",")
+            .starts_with("Expectations { peer: \"bob@example.net\", own: \"alice@example.org\",")
     );
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use xtls_tls::{Config, ConfigError, Expect, RECORD_OVERHEAD, Role, Tls, WriteError};
+use xtls_tls::{Config, ConfigError, Expectations, RECORD_OVERHEAD, Role, Tls, WriteError};
 
 use super::{
     certificate::Says,
@@ -179,7 +179,7 @@ fn plain_rustls_is_understood_and_understands() {
 #[test]
 fn impossible_configurations_are_refused_by_name() {
     let make =
-        |config: Config, expect: Expect| Tls::new(Role::Client, &config, expect).unwrap_err();
+        |config: Config, expect: Expectations| Tls::new(Role::Client, &config, expect).unwrap_err();
     let good = || config(ALICE, 1);
     for given in [0, 26, 16_385] {
         assert_eq!(
@@ -187,9 +187,10 @@ fn impossible_configurations_are_refused_by_name() {
             ConfigError::Record { given }
         );
     }
-    let with = |alpn: &[u8]| Expect {
-        alpn: alpn.to_vec(),
-        ..expect(ALICE, BOB)
+    let with = |alpn: &[u8]| {
+        let mut expect = expect(ALICE, BOB);
+        expect.alpn = alpn.to_vec();
+        expect
     };
     assert_eq!(
         make(good(), with(&[b'x'; 256])),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use rustls::{crypto::CryptoProvider, time_provider::DefaultTimeProvider};
-use xtls_tls::{Config, Expect, Identity, Role, Tls, default_provider, trust};
+use xtls_tls::{Config, Expectations, Identity, Role, Tls, default_provider, trust};
 use zeroize::Zeroizing;
 
 pub(crate) const ALICE: &str = "alice@example.org";
@@ -52,19 +52,14 @@ pub(crate) fn config(jid: &str, seed: u8) -> Config {
     config_with(jid, seed, default_provider())
 }
 
-pub(crate) fn expect(own: &str, peer: &str) -> Expect {
-    Expect {
-        own: own.to_owned(),
-        peer: peer.to_owned(),
-        alpn: ALPN.to_vec(),
-        alpn_required: true,
-        also: Vec::new(),
-        trust: trust::Store::new().into(),
-        policy: trust::Policy::Tofu,
-    }
+pub(crate) fn expect(own: &str, peer: &str) -> Expectations {
+    let mut expect = Expectations::new(own, peer, trust::Store::new(), trust::Policy::Tofu);
+    expect.alpn = ALPN.to_vec();
+    expect.alpn_required = true;
+    expect
 }
 
-pub(crate) fn ours(role: Role, config: &Config, expect: Expect) -> Ours {
+pub(crate) fn ours(role: Role, config: &Config, expect: Expectations) -> Ours {
     Ours {
         tls: Tls::new(role, config, expect).unwrap(),
         plain: BytesMut::new(),

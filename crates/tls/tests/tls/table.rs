@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::{NamedGroup, crypto::CryptoProvider, version::TLS12};
 use xtls_tls::{
-    Config, Expect, Fingerprint, Role, TlsError, default_provider,
+    Config, Expectations, Fingerprint, Role, TlsError, default_provider,
     trust::{Level, Method, Policy, Store},
 };
 
@@ -21,7 +21,7 @@ const ACCEPTED: &str = "accepted";
 pub(crate) struct Case {
     what: &'static str,
     script: fn() -> Script,
-    expect: fn() -> Expect,
+    expect: fn() -> Expectations,
     config: fn(Config) -> Config,
     /// Outcome when we are the client, and when we are the server; none where the case cannot be.
     pub(crate) outcomes: [Option<&'static str>; 2],
@@ -30,7 +30,7 @@ pub(crate) struct Case {
 fn case(
     what: &'static str,
     script: fn() -> Script,
-    expect: fn() -> Expect,
+    expect: fn() -> Expectations,
     outcome: &'static str,
 ) -> Case {
     Case {
@@ -66,31 +66,29 @@ fn naming(names: &[&[u8]]) -> Script {
     }
 }
 
-fn anyone() -> Expect {
+fn anyone() -> Expectations {
     expect(BOB, ALICE)
 }
 
-fn pinned_to(jid: &str, seed: u8, level: Level) -> Expect {
+fn pinned_to(jid: &str, seed: u8, level: Level) -> Expectations {
     let mut store = Store::new();
     let key = Fingerprint::of_spki(&key(seed).sign.public_key().unwrap());
     store.pin(jid, key, level, 100).unwrap();
-    Expect {
-        trust: store.into(),
-        ..anyone()
-    }
+    let mut expect = anyone();
+    expect.trust = store.into();
+    expect
 }
 
-fn doubted(by: Method) -> Expect {
+fn doubted(by: Method) -> Expectations {
     let mut store = Store::new();
     let key = Fingerprint::of_spki(&key(1).sign.public_key().unwrap());
     store.doubt_key(ALICE, key, by, 100).unwrap();
-    Expect {
-        trust: store.into(),
-        ..anyone()
-    }
+    let mut expect = anyone();
+    expect.trust = store.into();
+    expect
 }
 
-fn verified() -> Expect {
+fn verified() -> Expectations {
     pinned_to(ALICE, 1, VERIFIED)
 }
 
@@ -135,9 +133,10 @@ pub(crate) fn cases() -> Vec<Case> {
         case(
             "a key that nobody knows, where pins are required",
             alice,
-            || Expect {
-                policy: Policy::Pinned,
-                ..anyone()
+            || {
+                let mut expect = anyone();
+                expect.policy = Policy::Pinned;
+                expect
             },
             "Trust(NotPinned)",
         ),
@@ -274,9 +273,10 @@ pub(crate) fn cases() -> Vec<Case> {
         case(
             "another context, where a name is optional",
             || naming(&[b"xtls-stanza;other"]),
-            || Expect {
-                alpn_required: false,
-                ..anyone()
+            || {
+                let mut expect = anyone();
+                expect.alpn_required = false;
+                expect
             },
             "Alpn",
         ),
@@ -289,9 +289,10 @@ pub(crate) fn cases() -> Vec<Case> {
         case(
             "no ALPN, where it is optional",
             || naming(&[]),
-            || Expect {
-                alpn_required: false,
-                ..anyone()
+            || {
+                let mut expect = anyone();
+                expect.alpn_required = false;
+                expect
             },
             ACCEPTED,
         ),
@@ -380,9 +381,10 @@ fn outcome(case: &Case, role: Role) -> String {
 /// The client that is refused late: it has finished, and learns the truth from an alert.
 fn late() -> [String; 2] {
     let mut alice = ours(Role::Client, &config(ALICE, 1), expect(ALICE, BOB));
-    let required = Expect {
-        policy: Policy::Pinned,
-        ..expect(BOB, ALICE)
+    let required = {
+        let mut expect = expect(BOB, ALICE);
+        expect.policy = Policy::Pinned;
+        expect
     };
     let mut bob = ours(Role::Server, &config(BOB, 2), required);
     bob.feed(&alice.take());

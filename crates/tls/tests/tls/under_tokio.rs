@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use rustls::{CommonState, pki_types::ServerName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
-use xtls_tls::{Expect, Fingerprint, Role, Tls, TlsError, TrustError, trust::Policy};
+use xtls_tls::{Fingerprint, Role, Tls, TlsError, TrustError, trust::Policy};
 
 use super::support::{ALICE, ALPN, BOB, config, expect, identity};
 
@@ -122,9 +122,10 @@ fn a_refusal_is_explained_under_tokio_rustls_too() {
     run(async {
         let (near, far) = tokio::io::duplex(3000);
         let alice = Tls::new(Role::Client, &config(ALICE, 1), expect(ALICE, BOB)).unwrap();
-        let pinned = Expect {
-            policy: Policy::Pinned,
-            ..expect(BOB, ALICE)
+        let pinned = {
+            let mut expect = expect(BOB, ALICE);
+            expect.policy = Policy::Pinned;
+            expect
         };
         let (server, checks) = config(BOB, 2).server(&pinned).unwrap();
         let here = async {
@@ -154,10 +155,11 @@ fn what_rustls_leaves_open_is_checked() {
     run(async {
         let (near, far) = tokio::io::duplex(3000);
         let (client, checks) = config(ALICE, 1).client(&expect(ALICE, BOB)).unwrap();
-        let nameless = Expect {
-            alpn: Vec::new(),
-            alpn_required: false,
-            ..expect(BOB, ALICE)
+        let nameless = {
+            let mut expect = expect(BOB, ALICE);
+            expect.alpn = Vec::new();
+            expect.alpn_required = false;
+            expect
         };
         let bob = Tls::new(Role::Server, &config(BOB, 2), nameless).unwrap();
         let here = async {

@@ -1,23 +1,8 @@
-//! Memory in place of a socket, for rustls.
+//! Buffers in place of a socket, for rustls.
 
 use std::io;
 
 use bytes::{BufMut as _, BytesMut};
-
-/// Kinds of records (RFC 8446 §5.1): an alert, and whatever is under keys.
-pub(crate) const ALERT: u8 = 0x15;
-pub(crate) const PROTECTED: u8 = 0x17;
-
-/// The kind of the last record.
-pub(crate) fn last_record(mut wire: &[u8]) -> Option<u8> {
-    let mut last = None;
-    while let [kind, _, _, high, low, rest @ ..] = wire {
-        last = Some(*kind);
-        let len = usize::from(u16::from_be_bytes([*high, *low]));
-        wire = rest.get(len..).unwrap_or_default();
-    }
-    last
-}
 
 /// A writer that takes all there is at once.
 pub(crate) struct Queue<'a>(pub(crate) &'a mut BytesMut);

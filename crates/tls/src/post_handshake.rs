@@ -5,8 +5,9 @@ use std::{fmt, sync::Arc};
 use rustls::CommonState;
 
 use crate::{
-    config::{Expect, Role},
     error::TlsError,
+    expectations::Expectations,
+    role::Role,
     verifier::{PeerKey, Verifier},
 };
 
@@ -20,7 +21,7 @@ pub struct Checks {
 }
 
 impl Checks {
-    pub(crate) fn new(role: Role, verifier: Arc<Verifier>, expect: &Expect) -> Self {
+    pub(crate) fn new(role: Role, verifier: Arc<Verifier>, expect: &Expectations) -> Self {
         let also: &[Vec<u8>] = match role {
             Role::Client => &[],
             Role::Server => &expect.also,
