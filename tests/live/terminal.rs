@@ -118,6 +118,39 @@ async fn a_paste_of_2000_lines_is_one_message_and_arrives_whole() {
     hers.end().await.expect(0);
 }
 
+/// What arrives interrupts the line editor, and a paste may come at just that moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paste_stays_one_message_while_lines_arrive() {
+    let (romeo, juliet) = Person::pair(&Server::free());
+    let mut hers = juliet
+        .listen("chat", "amid", &["--accept", romeo.address().as_str()])
+        .await;
+    let mut his = Terminal::run(&caller(&romeo, &juliet, "chat", "amid", &[]));
+    his.shows("secure with juliet@localhost").await;
+    for paste in 0..5 {
+        for line in 0..20 {
+            hers.say(format!("her line {paste}.{line}\n")).await;
+        }
+        let lines: Vec<_> = (1..=100)
+            .map(|n| format!("line {n} of paste {paste}"))
+            .collect();
+        his.pastes(&lines.join("\n"));
+        his.shows(&format!("line 100 of paste {paste}")).await;
+        his.presses("Enter");
+        for line in &lines {
+            assert_eq!(hers.text().await, *line);
+        }
+        // One message, so one line of its own at his end.
+        his.shows(&format!("you: line 1 of paste {paste}")).await;
+        assert_eq!(
+            his.text()
+                .matches(&format!("you: line 2 of paste {paste}"))
+                .count(),
+            0
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_typed_before_a_question_answers_nothing() {
     let (romeo, juliet) = Person::strangers(&Server::free());

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use xtls_client::tls::trust::Policy;
+use xtls_stanza::busy::Limit;
 use xtls_stanza::{Address, Bare};
 
 use crate::peer::Peer;
@@ -172,6 +173,9 @@ pub(crate) struct TunnelArgs {
     /// Listen: exit after one session.
     #[arg(long, requires = "listen", conflicts_with = "peer")]
     pub(crate) once: bool,
+    /// Set a listener's limit; a wrong NAME lists them all. Repeatable.
+    #[arg(long, value_name = "NAME=N", requires = "listen", value_parser = limit)]
+    pub(crate) limit: Vec<(Limit, u32)>,
     /// Maximum bytes per carrying stanza, before base64. Filled as far as the path allows.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(256..))]
     pub(crate) block_size: Option<u16>,
@@ -305,6 +309,20 @@ fn acceptable(text: &str) -> Result<Acceptable, String> {
     Ok(Acceptable::One(peer.to_bare()))
 }
 
+fn limit(text: &str) -> Result<(Limit, u32), String> {
+    let (name, most) = text.split_once('=').ok_or("expected NAME=N")?;
+    let limit = name.parse::<Limit>().map_err(|_| {
+        let all = Limit::ALL.map(Limit::name).join(", ");
+        format!("{name:?} is no limit; the limits are {all}")
+    })?;
+    let most = most
+        .parse::<u32>()
+        .ok()
+        .filter(|most| *most > 0)
+        .ok_or_else(|| format!("{most:?} is not a number above 0"))?;
+    Ok((limit, most))
+}
+
 fn host_port(text: &str) -> Result<(String, u16), String> {
     let (host, port) = text.rsplit_once(':').ok_or("expected HOST:PORT")?;
     let port = port
@@ -353,6 +371,20 @@ mod tests {
         for wrong in ["host", "host:", "host:0", "host:70000", ":5222"] {
             assert!(host_port(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_limit_has_a_name_and_a_number() {
+        assert_eq!(limit("incoming=100"), Ok((Limit::Incoming, 100)));
+        for wrong in ["incoming", "incoming=", "incoming=0", "incoming=-1", "=4"] {
+            assert!(limit(wrong).is_err(), "{wrong}");
+        }
+        let unknown = limit("tunnels=4").unwrap_err();
+        assert!(unknown.contains("opens-per-minute-known"), "{unknown}");
+        let listener = ["xtls", "chat", "--listen", "--accept", "any"];
+        let with = |rest: &[&'static str]| Cli::try_parse_from(listener.iter().chain(rest));
+        assert!(with(&["--limit", "streams=9", "--limit", "pending=3"]).is_ok());
+        assert!(Cli::try_parse_from(["xtls", "chat", "a@b", "--limit", "streams=9"]).is_err());
     }
 
     #[test]

@@ -219,14 +219,17 @@ pub(crate) fn config(
         Transport::Iq | Transport::Original => Carrier::Iq,
         Transport::Message => Carrier::Message,
     };
-    Ok(Config::new(tls, pins.store())
+    let config = Config::new(tls, pins.store())
         .policy(policy)
         .accept(accept(&tunnel.accept))
         .carrier(carrier)
         .early(!tunnel.no_early_hello)
         .original(tunnel.transport == Transport::Original)
         .session(session)
-        .ibb(ibb))
+        .ibb(ibb);
+    Ok(tunnel.limit.iter().fold(config, |config, &(limit, most)| {
+        config.limit(limit, usize::try_from(most).unwrap_or(usize::MAX))
+    }))
 }
 
 fn accept(listed: &[Acceptable]) -> Accept {

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use xtls_client::PinsError;
-use xtls_client::tls::trust::{Level, MAX_ATTEMPTS, Method, Pin, PinError};
+use xtls_client::tls::trust::{Doubt, Level, MAX_ATTEMPTS, Method, Pin, PinError, Store};
 use xtls_client::tls::{Fingerprint, Identity};
 
 use crate::account::{account, home, known};
@@ -117,6 +117,12 @@ fn list(args: &Account, say: Say) -> Result<(), Failure> {
             print(peer, pin, say)?;
         }
     }
+    for (peer, doubts) in store.doubted() {
+        for doubt in doubts {
+            none = false;
+            print_doubt(peer, doubt, say)?;
+        }
+    }
     if none {
         say.event(
             "empty",
@@ -140,6 +146,10 @@ fn show(args: &TrustPeer, say: Say) -> Result<(), Failure> {
         none = false;
         print(args.peer.bare(), pin, say)?;
     }
+    for doubt in doubts(&store, &args.peer) {
+        none = false;
+        print_doubt(args.peer.bare(), doubt, say)?;
+    }
     if none {
         return Err(no_pin(&args.peer));
     }
@@ -160,6 +170,13 @@ fn show(args: &TrustPeer, say: Say) -> Result<(), Failure> {
 /// Whether the pin is meant: a URI selects the one key that it names.
 fn meant(peer: &Peer, pin: &Pin) -> bool {
     peer.key().is_none_or(|key| key == pin.fingerprint)
+}
+
+/// The marks on the keys that are meant.
+fn doubts<'a>(store: &'a Store, peer: &Peer) -> impl Iterator<Item = &'a Doubt> {
+    let key = peer.key();
+    let doubts = store.doubts(peer.bare()).iter();
+    doubts.filter(move |doubt| key.is_none_or(|key| key == doubt.fingerprint))
 }
 
 fn no_pin(peer: &Peer) -> Failure {
@@ -246,20 +263,34 @@ fn forget(args: &TrustPeer, say: Say) -> Result<(), Failure> {
         .iter()
         .filter(|pin| meant(&args.peer, pin))
         .collect();
-    if known.is_empty() {
+    let marks = doubts(&store, &args.peer).count();
+    if known.is_empty() && marks == 0 {
         return Err(no_pin(&args.peer));
     }
     let dropped = match args.peer.key() {
         None => pins.change(|store, _| Ok(store.forget(peer)))?,
         // Not even by its name is a revoked key forgotten.
         Some(_) if known.iter().any(|pin| pin.level == Level::Revoked) => 0,
-        Some(key) => pins.change(|store, _| Ok(usize::from(store.forget_key(peer, &key))))?,
+        Some(key) => {
+            let pinned = known.len();
+            pins.change(|store, _| Ok(store.forget_key(peer, &key)))?;
+            pinned
+        }
+    };
+    let also = if marks > 0 {
+        ", and what spoke against keys of theirs"
+    } else {
+        ""
     };
     say.event(
         "forgotten",
-        &[("peer", peer.into()), ("keys", dropped.into())],
+        &[
+            ("peer", peer.into()),
+            ("keys", dropped.into()),
+            ("marks", marks.into()),
+        ],
         format_args!(
-            "{} of {peer} forgotten; revoked keys stay refused",
+            "forgot {} of {peer}{also}; revoked keys stay refused",
             keys(dropped)
         ),
     );
@@ -332,6 +363,32 @@ fn fingerprint(words: &[String], peer: &Peer) -> Result<Option<Fingerprint>, Fai
         ));
     }
     Ok(Some(key))
+}
+
+/// A key that did not stand a comparison, pinned or not.
+fn print_doubt(peer: &str, doubt: &Doubt, say: Say) -> Result<(), Failure> {
+    let by = match doubt.by {
+        Method::Words => "words",
+        Method::Code => "code",
+        Method::Fingerprint | _ => "fingerprint",
+    };
+    let fields = [
+        ("peer", peer.into()),
+        ("fingerprint", doubt.fingerprint.hex().into()),
+        ("by", by.into()),
+        ("since", doubt.since.into()),
+    ];
+    let [first, second] = words::rows(&doubt.fingerprint);
+    let text = doubt.to_string();
+    let why = text.split_once(" (").map_or("", |(_, why)| why);
+    let why = why.strip_suffix(')').unwrap_or(why);
+    let until = if doubt.is_final() {
+        "until you pin, revoke or forget it"
+    } else {
+        "until it stands another verification"
+    };
+    let text = format!("{peer}\n    {first}\n    {second}\n    REFUSED {until}: {why}\n");
+    answer("doubt", &fields, &text, say)
 }
 
 fn print(peer: &str, pin: &Pin, say: Say) -> Result<(), Failure> {

@@ -28,7 +28,8 @@ struct Before {
 pub(crate) enum Wanted {
     /// Lines without an echo, for secrets.
     Secret,
-    /// Every key at once and without an echo: what the line editor finds, and leaves, when it starts and stops.
+    /// Every key at once and without an echo, and pastes marked as such: what the line editor finds, and leaves, when it starts
+    /// and stops.
     Editor,
 }
 
@@ -57,9 +58,16 @@ pub(crate) fn change(wanted: Wanted) -> io::Result<()> {
             modes
                 .local_modes
                 .remove(LocalModes::ECHO | LocalModes::ICANON);
+            // What is typed or pasted while no editor reads is read by the next one, which takes Enter for a carriage return.
+            modes.input_modes.remove(InputModes::ICRNL);
         }
     }
-    set(&terminal, &modes)
+    set(&terminal, &modes)?;
+    if wanted == Wanted::Editor {
+        // From the first editor to the last: a paste that came between two would fall apart into lines.
+        (&terminal).write_all(b"\x1b[?2004h")?;
+    }
+    Ok(())
 }
 
 /// Restores the state before the first change. May be called at any time, from anywhere, and more than once.

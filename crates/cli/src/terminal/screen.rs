@@ -297,7 +297,8 @@ impl Screen {
         let mut editor = Reedline::create()
             .with_edit_mode(Box::new(Emacs::new(keys)))
             .with_highlighter(Box::new(reedline::SimpleMatchHighlighter::default()))
-            .use_bracketed_paste(true)
+            // It is on all the time: see `modes`.
+            .use_bracketed_paste(false)
             .with_ansi_colors(say::colours())
             .with_break_signal(Arc::clone(&self.wake))
             .with_poll_interval(POLL);
