@@ -1,4 +1,4 @@
-//! Attacks of a server, each by its name: what it does is in the world's `server.rs` and `storm.rs`.
+//! Attacks by servers, each under its name: the adversary's actions are in the world's `server.rs` and `storm.rs`.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use xtls_sim::run::{Outcome, run_setup};
 use xtls_sim::setup::{Adversary, Rates, Setup, Trust};
 use xtls_tls::trust::Policy;
 
-/// A run in the weather of this adversary, with which nothing may be wrong.
+/// A run with this adversary, in which no rule may be broken.
 fn against(adversary: Adversary, change: impl Fn(&mut Setup)) -> Vec<Outcome> {
     let outcomes = (0..12).map(|seed| {
         let mut setup = Setup {
@@ -21,7 +21,7 @@ fn against(adversary: Adversary, change: impl Fn(&mut Setup)) -> Vec<Outcome> {
     outcomes.collect()
 }
 
-/// What owners were told while the adversary was at work.
+/// What was reported to owners while the adversary was at work.
 fn told<'a>(outcome: &'a Outcome, what: &'a str) -> impl Iterator<Item = &'a String> {
     let storm = |line: &&String| {
         line.trim_start()

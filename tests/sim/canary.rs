@@ -1,14 +1,14 @@
-//! A text that stands in every plaintext and must never be seen outside.
+//! A text that is part of every plaintext and must never be seen outside.
 
 use memchr::memmem::Finder;
 use xtls_stanza::base64;
 
 use crate::dice::Dice;
 
-/// 16 random bytes as text, and what finds them in the raw and in base64 of any alignment.
+/// 16 random bytes as text, and the patterns that find them in raw data and in base64 of any alignment.
 #[derive(Debug)]
 pub struct Canary {
-    /// What stands in every body.
+    /// The text in every body.
     pub song: String,
     finders: Vec<Finder<'static>>,
 }
@@ -23,14 +23,14 @@ impl Canary {
             text.extend_from_slice(song.as_bytes());
             let mut encoded = Vec::new();
             base64::encode(&text, &mut encoded);
-            // Its neighbours have a part in the first and the last groups.
+            // Neighbouring bytes contribute to the first and the last group.
             let inner = &encoded[4..encoded.len() - 4];
             finders.push(Finder::new(inner).into_owned());
         }
         Self { song, finders }
     }
 
-    /// Whether what a server sees holds the canary.
+    /// Whether data that a server sees contains the canary.
     pub fn sings(&self, wire: &[u8]) -> bool {
         self.finders
             .iter()

@@ -1,4 +1,4 @@
-//! One client: its address, key and pins, its router, and what its owner has in mind.
+//! One client: its address, key and pins, its router, and its owner's plans.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -18,19 +18,19 @@ use crate::keys;
 use crate::referee::Referee;
 use crate::setup::{Adversary, Setup, Trust};
 
-/// Juliet's resource that is not there.
+/// Juliet's resource that is not online.
 pub const GARDEN: &str = "juliet@capulet.example/garden";
-/// A third person, whom the servers know how to impersonate.
+/// A third person, whom the servers can impersonate.
 pub const NURSE: &str = "nurse@capulet.example/kitchen";
 /// The friend who breaks rules, and the outsider.
 pub const MALLORY: &str = "mallory@evil.example/den";
 
-/// What an owner does, or a link.
+/// Something that an owner does, or that happens to a link.
 #[derive(Debug, Clone)]
 pub enum Act {
     /// Opens a tunnel.
     Open,
-    /// Says so many stanzas of this size, as soon as there is a tunnel; so often it may be put off.
+    /// Sends this many stanzas of this size, once there is a tunnel; it may be put off this many times.
     Say(usize, usize, u32),
     /// Stops reading for a while.
     Hold(Duration),
@@ -40,25 +40,25 @@ pub enum Act {
     Meet,
     /// Wants to verify the peer.
     Verify(xtls_tls::verify::Method),
-    /// Has been told by the other person what is on the other screen.
+    /// Learns from the other person what is on the other screen.
     Look,
     /// The friend who breaks rules takes the next step of a verification.
     Cheat(u8),
-    /// Has done with everything that a finished peer said.
+    /// Has processed everything that a finished peer sent.
     Took(TunnelId),
-    /// Says no more, once all is said.
+    /// Sends no more after everything planned has been sent.
     Finish,
     /// Ends all tunnels in order.
     Close,
     /// Ends a tunnel at once.
     Abort,
-    /// The owner's word on a key.
+    /// The owner's verdict on a key.
     Judge(TunnelId, Fingerprint, Address),
     /// The link is interrupted for this long; it comes back (true) or does not.
     Cut(Duration, bool),
-    /// The server is down for this long, and knows nothing of before then.
+    /// The server is down for this long, and remembers nothing from before.
     Restart(Duration),
-    /// The link is there again: the old one (true) or a new one.
+    /// The link is back: the old one (true) or a new one.
     Back(bool),
 }
 
@@ -73,34 +73,34 @@ pub struct Client {
     pub router: Router,
     /// The pins.
     pub store: Store,
-    /// What to do with others.
+    /// How to treat others.
     pub policy: Policy,
-    /// One of the two whom the adversary is after.
+    /// Whether this is one of the two whom the adversary is after.
     pub honest: bool,
-    /// The rules of the wire, watched.
+    /// Checks the rules of the wire.
     pub referee: Referee,
     /// What waits at the server while the link is interrupted.
     pub away: Option<Vec<Bytes>>,
-    /// The last stanzas that the server and the client have sent: a resumed link repeats some.
+    /// The last stanzas that the server and the client sent: a resumed link repeats some of them.
     pub recent_in: VecDeque<Bytes>,
     /// See above, with the envelope as sent.
     pub recent_out: VecDeque<xtls_stanza::Envelope>,
-    /// What the owner wants to say in each tunnel.
+    /// What the owner wants to send in each tunnel.
     pub mind: BTreeMap<TunnelId, VecDeque<Stanza>>,
-    /// Tunnels whose direction ends when all is said.
+    /// Tunnels whose direction ends once everything has been sent.
     pub finishing: BTreeSet<TunnelId>,
-    /// What it does not read now, and what it had acknowledged before.
+    /// The tunnel it is not reading, and what it had acknowledged before.
     pub held: Option<(TunnelId, usize)>,
-    /// Tunnels in the order of their being.
+    /// Tunnels in order of creation.
     pub tunnels: Vec<TunnelId>,
-    /// The words on the screen, and of which tunnel they are.
+    /// The words on the screen, and the tunnel they belong to.
     pub shown: Option<(TunnelId, Run, [u16; 4])>,
-    /// Keys about which the owner decides once the peer is verified, or is not.
+    /// Keys that the owner will decide about once the verification of the peer has succeeded or failed.
     pub deciding: BTreeMap<TunnelId, (Fingerprint, Address)>,
 }
 
 impl Client {
-    /// Romeo, Juliet, and if they are needed those who claim to be them.
+    /// Romeo, Juliet, and, if they are needed, those who claim to be them.
     pub fn all(setup: &Setup) -> Vec<Self> {
         let mut clients = vec![Self::new(setup, 0), Self::new(setup, 1)];
         if setup.adversary.in_the_middle() {
@@ -225,10 +225,10 @@ impl Client {
             .any(|pin| pin.fingerprint == *key && pin.level != Level::Revoked)
     }
 
-    /// Pins a key on first use; what was pinned before stays. I8.
+    /// Pins a key on first use; earlier pins stay. I8.
     ///
     /// # Errors
-    /// A pin was lost, or added to others.
+    /// A pin was lost, or changed others.
     pub fn pin(
         &mut self,
         now: Instant,
@@ -263,10 +263,10 @@ impl Client {
         })
     }
 
-    /// I9: what is written of the pins is read back whole, and torn anywhere it is refused.
+    /// I9: the written pins are read back completely, and refused if they are truncated anywhere.
     ///
     /// # Errors
-    /// It is not so.
+    /// They are not.
     pub fn on_disk(&self) -> Result<(), String> {
         let text = self.store.to_text();
         let whole = Store::parse(&text).is_ok_and(|store| store.to_text() == text);
@@ -279,7 +279,7 @@ impl Client {
         }
     }
 
-    /// Notes what the server has sent, in case the link repeats it.
+    /// Records what the server sent, in case the link repeats it.
     pub fn seen(&mut self, xml: &Bytes) {
         self.recent_in.push_back(xml.clone());
         if self.recent_in.len() > 8 {
@@ -298,7 +298,7 @@ fn session(setup: &Setup) -> xtls_session::Config {
     }
 }
 
-/// A key, made once for all runs.
+/// A key, generated once for all runs.
 pub fn key(jid: &str, number: u8) -> Arc<Identity> {
     use std::sync::Mutex;
     static KEYS: Mutex<BTreeMap<(String, u8), Arc<Identity>>> = Mutex::new(BTreeMap::new());

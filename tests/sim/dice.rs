@@ -1,11 +1,11 @@
-//! All chance of a run, from its seed.
+//! All randomness of a run, from its seed.
 
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
-/// A stream of random numbers. Each purpose has its own, so that one more throw for one leaves the others alone.
+/// A stream of random numbers. Each purpose has its own, so that one more draw for one leaves the others unchanged.
 #[derive(Debug)]
 pub struct Dice(ChaCha8Rng);
 
@@ -32,7 +32,7 @@ impl Dice {
         self.below(end as u64) as usize
     }
 
-    /// True in so many of 1000 cases.
+    /// True in this many of 1000 cases.
     pub fn permille(&mut self, rate: u64) -> bool {
         rate > 0 && self.below(1000) < rate
     }

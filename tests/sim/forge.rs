@@ -1,4 +1,4 @@
-//! Stanzas that nobody has sent: of a server in anybody's name, or of somebody with an account of his own.
+//! Forged stanzas: from a server in anyone's name, or from someone with an account of their own.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::setup::Adversary;
 use crate::world::{Deed, JULIET, ROMEO, World};
 
 impl World {
-    /// Says something in somebody's name, to Romeo or Juliet.
+    /// Sends a stanza in someone else's name to Romeo or Juliet.
     pub(crate) fn forge(&mut self) {
         if !self.raging {
             return;
@@ -37,7 +37,7 @@ impl World {
             keys::address("capulet.example"),
             keys::address("evil.example"),
         ];
-        // Somebody who may not open.
+        // A sender that may not open.
         let stranger = outsider && self.dice.permille(50);
         let from = if stranger {
             let others = [
@@ -115,7 +115,7 @@ impl World {
         self.carry(20, victim, &envelope, Duration::ZERO, false);
     }
 
-    /// A name, a number and an id that are in use, as far as anything was overheard.
+    /// A name, a number and an id that are in use, as far as any were overheard.
     fn overheard(&mut self) -> (Sid, u16, String) {
         let mut found = (Sid::new("s").expect("a sid"), 0, "nothing".to_owned());
         let from = self.dice.index(self.history.len().max(1));
@@ -137,7 +137,7 @@ impl World {
         found
     }
 
-    /// Juliet's or Romeo's address, by number.
+    /// Juliet's or Romeo's address, by index.
     pub fn address_of(&self, at: usize) -> &Address {
         &self.clients[at].address
     }

@@ -1,29 +1,33 @@
 //! The simulated world: whole routers with real TLS between hostile servers, on a clock that only jumps.
 //!
-//! A seed draws who is against us, what fails and how everybody is configured ([`setup`]). Owners act by a script
-//! ([`run`]), servers route (`server`), the adversary does what it does (`storm`, `forge`, [`mallory`]), and after
-//! every step what happened is held against what may happen ([`oracle`], [`referee`], [`canary`]). At the end the faults
-//! stop, everything is closed, and two who can trust each other must be able to talk again.
+//! A seed determines who attacks, what fails and how everyone is configured ([`setup`]). Owners act by a script
+//! ([`run`]), servers route (`server`), the adversary acts (`storm`, `forge`, [`mallory`]), and after every step what
+//! happened is compared with what may happen ([`oracle`], [`referee`], [`canary`]). At the end the faults stop,
+//! everything is closed, and two clients who can trust each other must be able to talk again.
 //!
-//! Of the invariants I1 to I13 of the design those apply that are about tunnels:
+//! The invariants from I1 to I13 of the design that concern tunnels apply here:
 //!
 //! | | what | where |
 //! | --- | --- | --- |
-//! | I1 | what comes out of a tunnel is a prefix of what the holder of the established key put in, stamped; clean means all of it | [`oracle`] |
+//! | I1 | what comes out of a tunnel is a prefix of what the holder of the established key put in, with restored
+//! addresses; clean means all of it | [`oracle`] |
 //! | I2 | a canary in every plaintext is never seen outside, raw or in base64 | [`canary`] |
-//! | I3 | nothing goes in or comes out before the verdict, and nobody is established whom the owner does not trust | [`oracle`] |
-//! | I4 | nothing is said in plaintext: the same canary | [`canary`] |
+//! | I3 | nothing goes in or comes out before the verdict, and no one is established whom the owner does not trust |
+//! [`oracle`] |
+//! | I4 | nothing is sent in plaintext: the same canary | [`canary`] |
 //! | I5 | once the faults stop everything ends, every request has its answer, and a new tunnel works | [`run`] |
 //! | I6 | windows and half-open tunnels stay within their bounds | [`referee`], `owner` |
-//! | I7 | no panic, no overflow, on the wire nothing against XEP-0047 or the flow before the letter, no hello for two streams, and nothing to strangers but that nobody is here | [`referee`] |
-//! | I8 | pins change on a first use and by a verification only; what is verified is the key of whom it is said to be, and words are shown only for the nonce that was promised | [`client`], `verify` |
+//! | I7 | no panic, no overflow, nothing on the wire that violates XEP-0047 or the original flow, no hello for two
+//! streams, and nothing to strangers except that the service is unavailable | [`referee`] |
+//! | I8 | pins change only on a first use and by a verification; the verified key is that of the person it claims to
+//! be, and words are shown only for the nonce that was committed to | [`client`], `verify` |
 //! | I9 | the pins are read back as they were written, or refused: a torn file is never an empty one | [`client`] |
 //! | I10 | no more is acknowledged than the owner has taken, and the backlog | `owner` |
-//! | I11 | who has nothing to say says little: signs of life, and new keys when they are due | [`run`] |
+//! | I11 | an end with nothing to send sends little: signs of life, and new keys when they are due | [`run`] |
 //! | I12 | crossing opens end in one tunnel | [`run`] |
 //! | I13 | the same seed gives the same trace | [`run`] |
 //!
-//! I9 to I11 speak of files and rates, of which routers know nothing; here they are held of what is nearest to them.
+//! I9 to I11 are about files and rates, of which routers know nothing; here they are checked on the nearest equivalent.
 
 #![allow(
     clippy::cast_possible_truncation,

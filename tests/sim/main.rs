@@ -1,4 +1,5 @@
-//! `cargo xtask sim`: many seeds of the simulated world on all cores, one seed read line by line, or planted bugs found.
+//! `cargo xtask sim`: runs many seeds of the simulated world on all cores, traces one seed line by line, or hunts
+//! planted bugs.
 #![allow(
     clippy::print_stdout,
     clippy::expect_used,
@@ -81,7 +82,7 @@ fn one(seed: u64, trace: bool) -> ExitCode {
     }
 }
 
-/// Every state that two opens each, a close, a loss and a repetition can lead to.
+/// Explores every state that two opens each, a close, a loss and a repetition can lead to.
 fn model() -> ExitCode {
     let crossing = Crossing {
         opens: 2,
@@ -107,7 +108,7 @@ fn model() -> ExitCode {
     }
 }
 
-/// Until a rule is broken, or with `all` until the end.
+/// Until a rule is broken, or, with `all`, to the end.
 fn many(from: u64, seeds: u64, steps: u64, workers: u64, all: bool) -> ExitCode {
     let started = Instant::now();
     let next = AtomicU64::new(from);

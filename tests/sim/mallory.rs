@@ -1,4 +1,4 @@
-//! A friend of Juliet's with a key that she trusts, who breaks every rule inside the tunnel and beneath it.
+//! A friend of Juliet's with a key that she trusts, who breaks every rule inside the tunnel and below it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use crate::oracle::{RAW, id};
 use crate::setup::{Adversary, Setup, Trust};
 use crate::world::{Deed, MALLORY, World};
 
-/// Streams and TLS without anything above.
+/// Streams and TLS with nothing above them.
 pub struct Mallory {
     mux: Mux,
     config: xtls_tls::Config,
@@ -30,12 +30,12 @@ pub struct Mallory {
     plain: BytesMut,
     /// She has ended her direction in the middle of a stanza.
     pub torn: bool,
-    /// She has said something that nobody may say.
+    /// She has sent something forbidden.
     pub guilty: bool,
     said: usize,
-    /// Chunks are larger than Juliet was told they would be.
+    /// Chunks exceed the size that was agreed with Juliet.
     oversize: bool,
-    /// She says that she is somebody else, by the mouth of a server, and shows her own certificate.
+    /// She claims another identity, with the help of a server, and shows her own certificate.
     liar: bool,
     cheat: Option<Cheat>,
 }
@@ -43,13 +43,13 @@ pub struct Mallory {
 /// A verification in which she lies.
 struct Cheat {
     nonce: [u8; 32],
-    /// She reveals another nonce than she has promised; else only her proof is none.
+    /// She reveals a nonce other than the committed one; otherwise only her proof is invalid.
     promise: bool,
     broken: bool,
 }
 
 impl Mallory {
-    /// She exists when the peer is the adversary.
+    /// She exists if the peer is the adversary.
     pub fn new(setup: &Setup) -> Option<Self> {
         if setup.adversary != Adversary::Peer {
             return None;
@@ -93,7 +93,7 @@ impl Mallory {
         self.config.identity().fingerprint()
     }
 
-    /// When her streams want to know the time.
+    /// When her streams need to be called again.
     pub fn deadline(&self) -> Option<Instant> {
         self.mux.poll_timeout().map(|deadline| deadline.at)
     }
@@ -141,7 +141,7 @@ impl Mallory {
 }
 
 impl World {
-    /// She does the next thing.
+    /// She takes her next action.
     pub(crate) fn mallory_acts(&mut self) {
         let now = self.now;
         let Some(mallory) = &mut self.mallory else {
@@ -217,7 +217,7 @@ impl World {
         self.mallory_moves();
     }
 
-    /// She pretends to compare words: wants it, promises a nonce, reveals that or another, and proves nothing.
+    /// She pretends to compare words: requests it, commits to a nonce, reveals that or another, and proves nothing.
     pub(crate) fn mallory_cheats(&mut self, step: u8) {
         let (nonce, other, lie) = (self.dice.seed(), self.dice.seed(), self.dice.permille(500));
         let Some(mallory) = &mut self.mallory else {
@@ -259,7 +259,7 @@ impl World {
         self.mallory_moves();
     }
 
-    /// I8: words that a broken promise has led to are not shown.
+    /// I8: words that result from a broken commitment are not shown.
     pub(crate) fn judge_promise(&mut self, at: usize, id: TunnelId) {
         let peer = self.oracle.end((at, id)).peer.clone();
         let broken = self.mallory.as_ref().is_some_and(|mallory| {
@@ -309,7 +309,7 @@ impl World {
         }
     }
 
-    /// No tunnel with her may be called clean that she has torn.
+    /// No tunnel with her that she has cut may be called clean.
     pub(crate) fn judge_mallory(&mut self, closed: &xtls_client::router::Closed) {
         let torn = self
             .mallory

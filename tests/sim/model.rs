@@ -1,8 +1,8 @@
 //! Every interleaving of crossing opens, closes and replacements over a network that loses and repeats, exhaustively.
 //!
-//! A router cannot be copied, so the model is of its rules: those of `xtls_client::router` for opens, conflicts, closes
-//! and newer tunnels, on top of the real [`glare`]. Handshakes are one stanza each way and never fail by themselves; a
-//! deadline may pass at any moment once what it waits for cannot come any more.
+//! A router can't be copied, so the model covers its rules: those of `xtls_client::router` for opens, conflicts, closes
+//! and newer tunnels, on top of the real [`glare`]. Handshakes are one stanza in each direction and never fail by
+//! themselves; a deadline may pass at any moment once the event it waits for can no longer happen.
 
 use std::collections::BTreeSet;
 
@@ -10,13 +10,13 @@ use stateright::{Model, Property};
 use xtls_session::{Glare, glare};
 use xtls_stanza::Address;
 
-/// One of the two.
+/// One of the two ends.
 type Who = u8;
 
-/// A stream's name: who opens it, and the how manieth of theirs it is.
+/// A stream's name: who opens it, and which of their opens it is.
 type Sid = (Who, u8);
 
-/// What travels.
+/// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Word {
     /// `<open><start/></open>`.
@@ -25,7 +25,7 @@ pub enum Word {
     Accepted(Sid),
     /// `<conflict/>`, or another refusal.
     Conflict(Sid),
-    /// The initiator's flight: it has proven its key.
+    /// The initiator's flight, which proves its key.
     Hello(Sid),
     /// The confirmation.
     Confirmed(Sid),
@@ -40,15 +40,15 @@ pub enum Word {
 pub enum Phase {
     /// Our open is unanswered.
     Opening,
-    /// Our open lost; the peer's is awaited.
+    /// Our open lost; we await the peer's.
     Yielding,
-    /// Accepted; the handshake runs.
+    /// Accepted; the handshake is under way.
     Shaking,
     /// Both have accepted each other, as far as this end knows.
     Open,
-    /// Our close_notify has gone.
+    /// We have sent our close_notify.
     Closing,
-    /// Over, and why.
+    /// Ended, and why.
     Over(Reason),
 }
 
@@ -57,7 +57,7 @@ pub enum Phase {
 pub enum Reason {
     /// Closed in order.
     Clean,
-    /// The peer's open took its place, or a newer one of the peer's.
+    /// The peer's open took its place, or a newer one from the peer.
     Superseded,
     /// A newer tunnel with the same key took its place.
     Replaced,
@@ -72,11 +72,11 @@ pub enum Reason {
 pub struct Tunnel {
     sid: Sid,
     phase: Phase,
-    /// The peer's close_notify has come.
+    /// The peer's close_notify has arrived.
     ended: bool,
 }
 
-/// Everything.
+/// The whole state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct State {
     tunnels: [Vec<Tunnel>; 2],
@@ -99,7 +99,7 @@ pub enum Step {
     Deliver(Who),
     /// The next stanza is lost.
     Lose(Who),
-    /// The next stanza arrives, and comes again at once or later.
+    /// The next stanza arrives, and arrives again at once or later.
     Repeat(Who),
     /// A deadline passes at this end.
     Expire(Who),
@@ -110,11 +110,11 @@ pub enum Step {
 pub struct Crossing {
     /// Opens by each owner.
     pub opens: u8,
-    /// Closes by owners, together.
+    /// Closes by both owners together.
     pub closes: u8,
     /// Stanzas that are lost.
     pub losses: u8,
-    /// Stanzas that come twice.
+    /// Stanzas that arrive twice.
     pub repeats: u8,
 }
 
@@ -159,7 +159,7 @@ impl State {
                     tunnel.phase = Phase::Shaking;
                     self.send(who, Word::Hello(sid));
                 }
-                // Accepted after all, and not wanted any more.
+                // Accepted after all, but no longer wanted.
                 Some(Tunnel {
                     phase: Phase::Over(_),
                     ..
@@ -213,7 +213,7 @@ impl State {
     /// A peer's open: glare first, then the place of an older unfinished one.
     fn hear_open(&mut self, who: Who, sid: Sid) {
         if self.tunnel(who, sid).is_some() {
-            // The same stanza once more: its one answer serves both.
+            // The same stanza again: its one answer serves both.
             return;
         }
         let own = &mut self.tunnels[usize::from(who)];
@@ -251,7 +251,7 @@ impl State {
         self.send(who, Word::Accepted(sid));
     }
 
-    /// The peer has proven the same key as ever: an older established tunnel makes room.
+    /// The peer has proven the same key as before: an older established tunnel makes room.
     fn establish(&mut self, who: Who, sid: Sid) {
         let mut cut = Vec::new();
         for tunnel in &mut self.tunnels[usize::from(who)] {
@@ -286,8 +286,8 @@ impl State {
         self.network.iter().all(Vec::is_empty)
     }
 
-    /// Whether an end has a tunnel that will not stay as it is: it waits for something, or the peer has none any more,
-    /// which it learns with the next word that it says.
+    /// Whether an end has a tunnel that will not stay as it is: it waits for something, or the peer no longer has one,
+    /// which the end learns as soon as it sends something.
     fn waiting(&self, who: Who) -> bool {
         let waits = |tunnel: &Tunnel| match tunnel.phase {
             Phase::Opening | Phase::Yielding | Phase::Shaking | Phase::Closing => true,
@@ -303,7 +303,8 @@ impl State {
     }
 }
 
-/// The first property that does not hold: a counterexample where none may be, or no example where one must be.
+/// The first property that does not hold: a counterexample where there must be none, or no example where there must be
+/// one.
 pub fn broken<C: stateright::Checker<Crossing>>(checker: &C) -> Option<String> {
     let discoveries = checker.discoveries();
     let mut properties = checker.model().properties().into_iter();
@@ -317,7 +318,7 @@ pub fn broken<C: stateright::Checker<Crossing>>(checker: &C) -> Option<String> {
     Some(format!("{}: {}", bad.name, path.unwrap_or_default()))
 }
 
-/// The same of what must always hold: a small model does not get everywhere.
+/// The same for what must always hold: a small model doesn't reach everything.
 pub fn broken_always<C: stateright::Checker<Crossing>>(checker: &C) -> Option<String> {
     let discoveries = checker.discoveries();
     let always = |name: &str| {
@@ -397,7 +398,7 @@ impl Model for Crossing {
             }
             Step::Lose(who) => {
                 state.losses_left -= 1;
-                // What is lost in a stream leaves a gap, and the stream is closed for it.
+                // A loss in a stream leaves a gap, which closes the stream.
                 match state.network[usize::from(who)].remove(0) {
                     Word::Hello(sid) | Word::Confirmed(sid) | Word::Notify(sid) => {
                         state.end(1 - who, sid, Reason::Cut);

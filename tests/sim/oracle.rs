@@ -1,4 +1,4 @@
-//! What the owners of tunnels are told, held against what was really said.
+//! What is reported to the owners of tunnels, compared with what was really sent.
 
 use std::collections::BTreeMap;
 
@@ -12,31 +12,31 @@ use crate::client::MALLORY;
 /// One end of a tunnel: its client's number and its own.
 pub type End = (usize, TunnelId);
 
-/// Everything that one end has said and was told.
+/// Everything that one end sent, and that was reported to it.
 #[derive(Debug, Default)]
 pub struct Record {
-    /// Who it is with, by the router's word.
+    /// The peer, according to the router.
     pub peer: Option<Address>,
     /// We have opened it.
     pub ours: bool,
-    /// May be written to.
+    /// Writable.
     pub ready: bool,
     /// Both have accepted each other.
     pub established: Option<Peer>,
     /// What was accepted for sending.
     pub sent: Vec<Stanza>,
-    /// How many stanzas have come, and from which end.
+    /// How many stanzas have arrived, and from which end.
     pub received: usize,
     source: Option<End>,
     /// The first of them that came out here.
     first: usize,
     /// The peer has ended its direction.
     pub finished: bool,
-    /// The owner has done with everything that came before that.
+    /// The owner has processed everything that came before that.
     pub took: bool,
     /// The end.
     pub closed: Option<Closed>,
-    /// The end of this record has been told to send no more.
+    /// The end of this record has been asked to send no more.
     pub ended: bool,
 }
 
@@ -59,7 +59,7 @@ impl Oracle {
         self.ends.entry(end).or_default()
     }
 
-    /// I3, I4: established, by a key that `allowed` says the owner trusts, and that somebody real has.
+    /// I3, I4: established, by a key that the owner trusts according to `allowed`, and that a real client has.
     ///
     /// # Errors
     /// What is wrong.
@@ -82,7 +82,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// I3: a newer session carries on, which belongs to the same peer by the same key.
+    /// I3: a newer session continues, which belongs to the same peer and uses the same key.
     ///
     /// # Errors
     /// What is wrong.
@@ -99,7 +99,7 @@ impl Oracle {
         }
     }
 
-    /// I1, I3: a stanza comes out of a tunnel. `key_of` tells whose key a client holds, and where it is.
+    /// I1, I3: a stanza comes out of a tunnel. `key_of` gives the owner and the location of a client's key.
     ///
     /// # Errors
     /// What is wrong.
@@ -130,7 +130,7 @@ impl Oracle {
                 stanza.id
             ));
         };
-        // A friend who breaks rules says what she likes, as herself.
+        // A friend who breaks rules sends what she likes, as herself.
         if source.1 == RAW {
             return match client(source.0) {
                 Some((_, key)) if key == peer.key.fingerprint => Ok(()),
@@ -162,7 +162,7 @@ impl Oracle {
         let moved = self.moved_from(end, sender);
         let record = self.end(end);
         if record.source.is_none() && moved.is_some_and(|before| number >= before) {
-            // What is missing was said to be missing.
+            // What is missing was reported as missing.
             (record.received, record.first) = (number, number);
             self.taken.insert(sender, end);
         }
@@ -180,8 +180,8 @@ impl Oracle {
         Ok(())
     }
 
-    /// How much of what `sender` said had come out at another end of the same client, which was cut as a newer session took
-    /// over, so that what follows comes out here.
+    /// How much of what `sender` sent had come out at another end of the same client, which was cut when a newer
+    /// session took over, so that the rest comes out here.
     fn moved_from(&self, end: End, sender: End) -> Option<usize> {
         let before = *self.taken.get(&sender)?;
         let record = self.ends.get(&before).filter(|_| before.0 == end.0)?;
@@ -189,7 +189,7 @@ impl Oracle {
         (!closed.clean && before != end).then_some(record.received)
     }
 
-    /// I14: what is told to have been taken was taken, all of it, by one owner.
+    /// I14: what is reported as taken was taken, all of it, by one owner.
     fn taken(&self, end: End, sent: usize) -> Result<(), String> {
         let taker = self.taken.get(&end).and_then(|taker| self.ends.get(taker));
         match taker {
@@ -206,8 +206,8 @@ impl Oracle {
         }
     }
 
-    /// The end of a tunnel: once, last, clean only if all was read that the peer has said, and without a doubt about what we
-    /// said only if it was taken. (A malicious peer may say so of itself.)
+    /// The end of a tunnel: once, last, clean only if everything that the peer sent was read, and without doubt about
+    /// what we sent only if it was taken. (A malicious peer may lie about itself.)
     ///
     /// # Errors
     /// What is wrong.
@@ -224,7 +224,7 @@ impl Oracle {
         let record = self.end(end);
         if closed.clean {
             let (received, finished, source) = (record.received, record.finished, record.source);
-            // What waits for a newer tunnel may be cut before the owner hears that the peer has finished.
+            // A tunnel that waits for a newer one may be cut before the owner learns that the peer has finished.
             let cut = matches!(closed.why, Why::Cut { .. });
             if !finished && !cut {
                 return Err("I1: a clean end without the peer's".to_owned());
@@ -242,10 +242,10 @@ impl Oracle {
     }
 }
 
-/// The tunnel number in the ids of somebody who has no router.
+/// The tunnel number in ids from someone who has no router.
 pub const RAW: u64 = 999_999;
 
-/// The id of a stanza: which client, which tunnel, and the how manieth.
+/// The id of a stanza: which client, which tunnel, and its number.
 pub fn id(client: usize, tunnel: &str, number: usize) -> String {
     format!("s{client}-{tunnel}-{number}")
 }

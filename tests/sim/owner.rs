@@ -1,4 +1,4 @@
-//! What owners do, and what they make of what they are told.
+//! What owners do, and how they react to what is reported to them.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -58,7 +58,7 @@ impl World {
             Act::Meet => {
                 let peer = self.clients[1 - at].address.clone();
                 let key = crate::client::key(peer.bare(), 40).fingerprint();
-                // Whom nobody knows yet may be anybody.
+                // An unknown peer may be anyone.
                 if !self.clients[at].store.of(peer.bare()).is_empty() {
                     let outcome = self.clients[at].pin(self.now, &peer, key).map(|_| ());
                     self.demand(outcome);
@@ -97,7 +97,7 @@ impl World {
                 } else {
                     Verdict::Refuse
                 };
-                // The tunnel may have ended meanwhile.
+                // The tunnel may have ended in the meantime.
                 let _ = self.clients[at].router.judge(now, id, key, verdict);
             }
             Act::Cut(time, comes_back) => self.cut(at, time, comes_back),
@@ -141,7 +141,7 @@ impl World {
         self.clients[end.0].tunnels.push(end.1);
     }
 
-    /// Whether the owner says yes to a key that nobody has vouched for.
+    /// Whether the owner accepts a key that no one has vouched for.
     fn accepts(&self, at: usize, peer: &xtls_stanza::Address, key: &xtls_tls::Fingerprint) -> bool {
         let client = &self.clients[at];
         let genuine = self.clients[..2]
@@ -150,7 +150,7 @@ impl World {
         !client.honest || client.policy == Policy::Tofu || !self.setup.careful || genuine
     }
 
-    /// The newest tunnel that can be written to.
+    /// The newest writable tunnel.
     fn usable(&mut self, at: usize) -> Option<TunnelId> {
         let ids = self.clients[at].tunnels.clone();
         ids.into_iter().rev().find(|id| {
@@ -188,7 +188,7 @@ impl World {
         self.speak(at, id);
     }
 
-    /// Says what the owner has in mind, as far as there is room; then ends the direction, if that is wanted.
+    /// Sends what the owner has planned, as far as there is room; then ends the direction, if that is planned.
     fn speak(&mut self, at: usize, id: TunnelId) {
         let now = self.now;
         loop {
@@ -214,7 +214,7 @@ impl World {
         }
     }
 
-    /// Takes all that a router says, as long as it says something.
+    /// Takes everything that a router produces, until it produces nothing more.
     pub(crate) fn drain(&mut self, at: usize) {
         let now = self.now;
         let mut ended = false;
@@ -233,12 +233,13 @@ impl World {
                 break;
             }
         }
-        // Whoever ends a stream answers all that came on it: nothing more will, and what is unread is a window at most.
+        // An end that closes a stream answers everything that arrived on it: nothing more will arrive, and at most a
+        // window is unread.
         let acknowledged = self.clients[at].referee.acknowledged;
         if let Some((_, before)) = self.clients[at].held.as_mut().filter(|_| ended) {
             *before = acknowledged;
         }
-        // A malicious peer has streams of its own at the same client, and what they carry is acknowledged too.
+        // A malicious peer has streams of its own with the same client, and what they carry is acknowledged too.
         if self.setup.adversary != Adversary::Peer
             && let Some((_, before)) = self.clients[at].held
         {
@@ -320,7 +321,7 @@ impl World {
                 client.deciding.remove(&event.id);
                 client.shown = client.shown.take().filter(|(id, ..)| *id != event.id);
                 let unsaid = self.clients[at].mind.remove(&event.id);
-                // A malicious peer may listen to nothing of what is said to it.
+                // A malicious peer may ignore everything that is sent to it.
                 let malicious =
                     |peer: &xtls_stanza::Address| peer.as_str() == crate::client::MALLORY;
                 if !self.oracle.end(end).peer.as_ref().is_some_and(malicious) {
@@ -365,7 +366,7 @@ impl World {
         if lie {
             return self.accuse("I3: established although the server has lied about the context");
         }
-        // Whoever accepts us is established first. (After crossing opens it is not known who is the client.)
+        // The end that accepts us is established first. (After crossing opens it is not known which end is the client.)
         let theirs = |(at, _): &End| {
             self.clients
                 .get(*at)
@@ -394,7 +395,7 @@ impl World {
         {
             return self.accuse("I3: established with somebody whose certificate names another");
         }
-        // Only who has proven the same key takes the place of a tunnel; the old one's end is told first.
+        // Only a tunnel that proves the same key replaces another; the old one's end is reported first.
         let replaced = std::mem::take(&mut self.replaced);
         let (heirs, others) = replaced
             .into_iter()
@@ -407,7 +408,7 @@ impl World {
         self.demand(outcome);
     }
 
-    /// I6: unfinished tunnels that others have opened.
+    /// I6: unfinished tunnels opened by others.
     fn too_many(&mut self, at: usize) {
         let unfinished =
             |end: &oracle::Record| !end.ours && end.established.is_none() && end.closed.is_none();
@@ -417,13 +418,13 @@ impl World {
             .iter()
             .filter(|((client, _), end)| *client == at && unfinished(end))
             .count();
-        // Two of each bare address; the ends of superseded ones are told a little later.
+        // Two from each bare address; the ends of superseded ones are reported a little later.
         if count > 3 * 3 {
             self.accuse(format!("I6: {count} unfinished tunnels"));
         }
     }
 
-    /// What the one in the middle hears from one side it tells the other.
+    /// The attacker in the middle passes on what it learns from one side to the other.
     fn relay(&mut self, at: usize, stanza: &xtls_stanza::Stanza) {
         let other = match at {
             crate::world::FALSE_ROMEO => crate::world::FALSE_JULIET,

@@ -1,6 +1,6 @@
-//! The checker is checked: each bug alone, in a process of its own, until the world finds it.
+//! Checks the checker: each bug alone, in its own process, until the world finds it.
 //!
-//! Where a bug is planted stands in the crates, behind `planted!`.
+//! In the crates, `planted!` marks where each bug is planted.
 
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
@@ -58,10 +58,10 @@ const BUGS: &[&str] = &[
     "window-ignored",
 ];
 
-/// Seeds in which a bug must show itself.
+/// Seeds within which a bug must be found.
 const SEEDS: u64 = 10_000;
 
-/// Hunts all bugs, or the one of this name.
+/// Hunts all bugs, or the one with this name.
 pub(crate) fn all(only: Option<&String>) -> ExitCode {
     let bugs: Vec<&str> = BUGS
         .iter()

@@ -1,5 +1,5 @@
-//! Watches the wire at one client and knows the rules of XEP-0047 and RFC 6120 by itself: a second, smaller
-//! implementation of what each stanza deserves.
+//! Watches the wire at one client and knows the rules of XEP-0047 and RFC 6120 independently: a second, smaller
+//! implementation of the expected answer to each stanza.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::Hasher as _;
@@ -13,23 +13,23 @@ use xtls_stanza::{Address, Bare, Condition, Content, Envelope, Payload};
 #[derive(Debug, Default)]
 pub struct Referee {
     streams: BTreeMap<(Address, Sid), Stream>,
-    /// Opens that wait for their answer, by who answers and the id; the sid and the block size.
+    /// Opens that await their answer, by the answering address and id; with the sid and the block size.
     offered: BTreeMap<(Address, String), (Sid, u16, Carrier)>,
     asked: BTreeMap<(Address, String), (Sid, u16, Carrier)>,
-    /// Requests that the client has got, and how they were answered.
+    /// Requests that the client has received, and how they were answered.
     owed: BTreeMap<(Address, String), Owed>,
     /// Bytes of chunks that the client has acknowledged.
     pub acknowledged: usize,
-    /// The bare addresses that may learn that the client is there.
+    /// The bare addresses that may learn that the client is online.
     pub known: BTreeSet<Bare>,
     /// The bare addresses that may open.
     pub welcome: BTreeSet<Bare>,
-    /// Most bytes under way that the client is configured for.
+    /// The most bytes under way that the client is configured for.
     pub most: usize,
     chunks: BTreeMap<(Address, String), usize>,
-    /// Flows of before the letter, and the request that is under way in each.
+    /// Original flows, and the request that is under way in each.
     flows: BTreeMap<Address, Option<String>>,
-    /// The randoms of the ClientHellos that the client has sent, and for which stream.
+    /// The randoms of the ClientHellos that the client has sent, and the stream of each.
     hellos: BTreeMap<[u8; 32], String>,
 }
 
@@ -46,12 +46,12 @@ struct Owed {
 struct Stream {
     block: u16,
     carrier: Carrier,
-    /// The next number that the client sends, and what it sent under the last ones.
+    /// The next number that the client sends, and what it sent with the last ones.
     sends: u16,
     sent: VecDeque<(u16, u64)>,
     under_way: BTreeMap<String, usize>,
     bytes: usize,
-    /// The next number that the client may take.
+    /// The next number that the client may accept.
     takes: u16,
     taken: VecDeque<(u16, u64)>,
     broken: bool,
@@ -99,9 +99,9 @@ fn remember(recent: &mut VecDeque<(u16, u64)>, chunk: (u16, u64), most: usize) {
     }
 }
 
-/// Chunks of the peer's whose repetition is lawful; the client remembers as many.
+/// Chunks of the peer's whose repetition is legal; the client remembers as many.
 const RECENT: usize = 512;
-/// Chunks of the client's that may come back with `wait`, and go once more: all that a number can name.
+/// Chunks of the client's that may come back with `wait`, and be sent again: all that a number can identify.
 const SENT: usize = 1 << 16;
 
 fn digest(bytes: &Bytes) -> u64 {
@@ -111,7 +111,7 @@ fn digest(bytes: &Bytes) -> u64 {
 }
 
 impl Referee {
-    /// Nothing is known yet; so many bytes may be under way.
+    /// Nothing is known yet; this many bytes may be under way.
     pub fn new(most: usize) -> Self {
         Self {
             most,
@@ -119,9 +119,9 @@ impl Referee {
         }
     }
 
-    /// The client gets a stanza.
+    /// The client receives a stanza.
     ///
-    /// `lawful` says whether its base64 is; the program that is judged may read what is none.
+    /// `lawful` says whether its base64 is valid; the program under test might accept base64 that is not.
     pub fn delivered(&mut self, envelope: &Envelope, lawful: bool) {
         let Some(from) = envelope.from.clone() else {
             return;
@@ -145,7 +145,7 @@ impl Referee {
                     Payload::Data(data) => {
                         self.chunks.insert(key.clone(), data.bytes.len());
                     }
-                    // Nothing more can come, so nothing is held back any more; what is unread is a window at most.
+                    // Nothing more can arrive, so nothing is withheld any more; at most a window is unread.
                     Payload::Close(_) => self.chunks.retain(|(peer, _), _| *peer != from),
                     Payload::Xtls(Control::Data(bytes)) => {
                         self.chunks.insert(key.clone(), bytes.len());
@@ -185,12 +185,12 @@ impl Referee {
                     }
                 }
                 if failed {
-                    // The stream is at its end, as after the peer's close.
+                    // The stream has ended, as after the peer's close.
                     self.chunks.retain(|(peer, _), _| *peer != from);
                 }
             }
             Content::Message { payloads, .. } => {
-                // What was stored, copied or forwarded is nobody's chunk.
+                // A stored, copied or forwarded chunk counts for no one.
                 let copied = |payload: &Payload| match payload {
                     Payload::Other(element) => {
                         element.ns == "urn:xmpp:delay" || element.name == "received"
@@ -200,7 +200,7 @@ impl Referee {
                 if payloads.iter().any(copied) {
                     return;
                 }
-                // A message is a chunk of streams in message mode only.
+                // A message carries chunks only for streams in message mode.
                 for payload in payloads {
                     if let Payload::Data(data) = payload
                         && let Some(stream) =
@@ -221,7 +221,7 @@ impl Referee {
         owed.good += u32::from(!must_fail);
     }
 
-    /// Whether a request may not be answered with a result, whatever else is true.
+    /// Whether a request must not be answered with a result, whatever else is true.
     fn must_fail(&mut self, from: &Address, payload: &Payload) -> bool {
         match payload {
             Payload::Data(data) => match self.streams.get_mut(&(from.clone(), data.sid.clone())) {
@@ -264,7 +264,7 @@ impl Referee {
         }
     }
 
-    /// The client says something. What of it is against the rules?
+    /// The client sends something. Which rule does it break?
     ///
     /// # Errors
     /// The rule.
@@ -273,7 +273,7 @@ impl Referee {
             return Ok(());
         };
         let key = (to.clone(), envelope.id.clone());
-        // Whom the client asks for something is no stranger.
+        // An address that the client asks for something is not a stranger.
         if matches!(envelope.content, Content::Set(_)) {
             self.known.insert(to.to_bare());
             self.welcome.insert(to.to_bare());
@@ -410,7 +410,7 @@ impl Referee {
         Ok(())
     }
 
-    /// The link is gone: nothing is owed, and no stream stands.
+    /// The link is gone: nothing is owed, and no stream is open.
     pub fn lost(&mut self) {
         *self = Self {
             acknowledged: self.acknowledged,

@@ -1,4 +1,4 @@
-//! One run: a script drawn from the seed, the storm, the calm after it, and the last questions.
+//! One run: a script drawn from the seed, the storm, the calm after it, and the final checks.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::setup::{Adversary, Cuts, Setup};
 use crate::totals::Totals;
 use crate::world::{Deed, JULIET, MALLORY, ROMEO, Violation, World};
 
-/// How a run went.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Outcome {
     /// What happened, counted.
@@ -22,11 +22,11 @@ pub struct Outcome {
     pub trace: u64,
     /// The first rule that was broken.
     pub violation: Option<Violation>,
-    /// Every line, if that was asked for.
+    /// Every line, if requested.
     pub log: Vec<String>,
 }
 
-/// How long the adversary has.
+/// How long the adversary is active.
 const STORM: Duration = Duration::from_secs(150);
 /// How long everything may take to end by itself afterwards: longer than any deadline.
 const CALM: Duration = Duration::from_secs(900);
@@ -36,7 +36,7 @@ pub fn run(seed: u64, log: bool) -> Outcome {
     run_setup(Setup::draw(seed), log)
 }
 
-/// Runs a seed under circumstances of one's own.
+/// Runs a seed with the given setup.
 pub fn run_setup(setup: Setup, log: bool) -> Outcome {
     let seed = setup.seed;
     let mut world = World::new(setup, log);
@@ -177,14 +177,14 @@ impl World {
             self.later(at, Deed::Act(who, Act::Open));
         }
         if !calm && dice.permille(100) {
-            // Gives up in the middle of much that it has not read.
+            // Gives up with much of the data unread.
             let (at, who) = (seconds(&mut dice, 5, 60), dice.pick(&[ROMEO, JULIET]));
             let mut acts = vec![
                 (who, Act::Hold(Duration::from_secs(40))),
                 (1 - who, Act::Say(30, 8000, 2)),
             ];
             if dice.permille(700) {
-                // The stream ends before, for a reason of its own.
+                // The stream ends before that, for a reason of its own.
                 acts.push((1 - who, Act::Restart(Duration::from_secs(8))));
                 acts.push((who, Act::Say(1, 100, 0)));
             }
@@ -229,7 +229,7 @@ impl World {
         }
     }
 
-    /// I11: whoever has nothing to say says little, signs of life and new keys apart.
+    /// I11: an end with nothing to send sends little, apart from signs of life and new keys.
     fn is_quiet(&mut self, before: [u64; 4]) {
         let seconds = (CALM - CALM / 3).as_secs();
         let renewals = self
@@ -247,7 +247,7 @@ impl World {
         }
     }
 
-    /// I5: nothing is half-open for longer than any deadline, although nobody has ended it.
+    /// I5: nothing is half-open for longer than any deadline, although no one has ended it.
     fn no_half_open(&mut self) {
         let half = self
             .oracle
@@ -260,7 +260,7 @@ impl World {
         }
     }
 
-    /// Nothing went wrong that anybody could notice: all that was said has come out, and all ends are clean.
+    /// Nothing went wrong that anyone could notice: everything that was sent has come out, and all ends are clean.
     fn all_is_well(&mut self) {
         if self.broken.is_some() {
             return;
@@ -366,7 +366,7 @@ impl World {
         }
     }
 
-    /// I5: two who can trust each other talk again.
+    /// I5: two clients who can trust each other talk again.
     fn talk_again(&mut self) {
         if self.broken.is_some() {
             return;

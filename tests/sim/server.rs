@@ -1,4 +1,4 @@
-//! The servers: who gets what, when, under whose name; and links that are interrupted or lost.
+//! The servers: who receives what, when, and under whose name; and links that are interrupted or lost.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::setup::Adversary;
 use crate::world::{Deed, FALSE_JULIET, FALSE_ROMEO, JULIET, MALLORY, ROMEO, World};
 
 impl World {
-    /// Takes a stanza from a client and brings it where it belongs, or where the adversary wants it.
+    /// Takes a stanza from a client and routes it to its destination, or where the adversary wants it.
     pub(crate) fn route(&mut self, from: usize, mut envelope: Envelope, len: usize) {
         let Some(to) = envelope.to.clone() else {
             return;
@@ -90,7 +90,7 @@ impl World {
         self.carry(from, target, &envelope, Duration::ZERO, true);
     }
 
-    /// Sends a stanza on its way; in order with what the same client has sent to the same one, or not.
+    /// Sends a stanza on its way; in order with what the same client has sent to the same destination, or not.
     pub(crate) fn carry(
         &mut self,
         from: usize,
@@ -129,7 +129,7 @@ impl World {
         self.due(at, Deed::Arrive(to, xml.into()));
     }
 
-    /// Notes which names the one beside the real one uses; says whether a stanza bears such a name.
+    /// Records which names the attacker beside the real peer uses; returns whether a stanza bears such a name.
     fn borrow(&mut self, from: usize, envelope: &Envelope) -> bool {
         if !self.setup.adversary.beside() {
             return false;
@@ -152,7 +152,7 @@ impl World {
             .any(|name| self.borrowed.contains(&name))
     }
 
-    /// Who gets what `from` sends to `to`, and the names that it bears then.
+    /// Who receives what `from` sends to `to`, and the names that it then bears.
     fn address(
         &self,
         from: usize,
@@ -204,7 +204,7 @@ impl World {
         target.or(mallory).map(|target| (target, own, to.clone()))
     }
 
-    /// Sends a request or a message back, as a server does.
+    /// Bounces a request or a message, as a server does.
     pub(crate) fn bounce(
         &mut self,
         from: usize,
@@ -237,7 +237,7 @@ impl World {
         }
     }
 
-    /// A server that spoils opens.
+    /// A server that tampers with opens.
     fn strip(&mut self, envelope: &mut Envelope) {
         if let Content::Set(Payload::Open(open)) = &mut envelope.content {
             self.totals.fault("open changed");
@@ -273,7 +273,7 @@ impl World {
         }
     }
 
-    /// The server of a client restarts: what is under way to it is lost, and so is the link.
+    /// The server of a client restarts: everything under way to it is lost, and so is the link.
     pub(crate) fn restart(&mut self, at: usize, time: Duration) {
         if self.clients[at].away.is_some() {
             return;
@@ -284,7 +284,8 @@ impl World {
         self.cut(at, time, false);
     }
 
-    /// Whether a message that finds nobody is kept, and until when; or goes to another device (RFC 6121 §8.5.3.2.1).
+    /// Whether a message that reaches no one is stored, and until when; or goes to another device (RFC 6121
+    /// §8.5.3.2.1).
     fn rerouted(&mut self, to: usize, envelope: &Envelope) -> bool {
         let Content::Message { kind, .. } = &envelope.content else {
             return false;
@@ -305,8 +306,8 @@ impl World {
         true
     }
 
-    /// What servers make of a message beside bringing it: carbons, what an archive or a store gives, and what was meant for
-    /// another device.
+    /// What servers do with a message besides delivering it: carbons, results of an archive or a store, and messages
+    /// that were meant for another device.
     fn copy(&mut self, from: usize, to: usize, envelope: &Envelope) {
         let Content::Message { payloads, .. } = &envelope.content else {
             return;
@@ -366,8 +367,8 @@ impl World {
         self.later(time, Deed::Act(at, Act::Back(comes_back)));
     }
 
-    /// The link is there again. A resumed one brings what has waited, after some of what had come before (XEP-0198:
-    /// what was not acknowledged on that level is sent again, by both). A new one knows nothing.
+    /// The link is back. A resumed one delivers what has waited, after some of what was delivered before (XEP-0198:
+    /// both sides resend what was not acknowledged on that level). A new one knows nothing.
     pub(crate) fn back(&mut self, at: usize, same: bool) {
         let now = self.now;
         let Some(waiting) = self.clients[at].away.take() else {
@@ -411,7 +412,7 @@ impl World {
         client.recent_in.clear();
         client.recent_out.clear();
         self.drain(at);
-        // What had waited goes back to whoever sent it, and everybody hears of the end.
+        // What was waiting goes back to its sender, and everyone learns of the end.
         for xml in waiting {
             if let Ok(mut envelope) = Envelope::read(&xml)
                 && let Some(from) = envelope.from.clone()
@@ -448,7 +449,7 @@ impl World {
     }
 }
 
-/// Marks a message as one that was kept (XEP-0203).
+/// Marks a message as stored (XEP-0203).
 fn add_delay(envelope: &mut Envelope) {
     if let Content::Message { payloads, .. } = &mut envelope.content {
         let delay =
@@ -457,7 +458,7 @@ fn add_delay(envelope: &mut Envelope) {
     }
 }
 
-/// Gives a stream another name on its way, the same for all its stanzas and back again for the answers.
+/// Renames a stream on its way, consistently for all its stanzas and in reverse for the answers.
 fn rename(envelope: &mut Envelope) {
     let other = |sid: &Sid| {
         let text = sid
@@ -467,7 +468,7 @@ fn rename(envelope: &mut Envelope) {
         Sid::new(&text).unwrap_or_else(|_| sid.clone())
     };
     let (Content::Set(payload) | Content::Get(payload)) = &mut envelope.content else {
-        // What names a flow without a sid is the id of its beginning.
+        // A flow without a sid is named by the id of its start.
         if let Some(id) = envelope.id.strip_prefix("renamed") {
             envelope.id = id.to_owned();
         }

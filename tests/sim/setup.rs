@@ -1,4 +1,4 @@
-//! What a seed draws before anything happens: who is against us, what fails, and how everybody is configured.
+//! What a seed determines before anything happens: who attacks, what fails, and how everyone is configured.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use xtls_tls::trust::Policy;
 
 use crate::dice::Dice;
 
-/// Who stands between the two, or beside them.
+/// Who is between the two, or beside them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Adversary {
-    /// Nobody.
+    /// No one.
     None,
-    /// Somebody with an account of his own, who sends forged stanzas to both. The servers are honest.
+    /// Someone with an account of their own, who sends forged stanzas to both. The servers are honest.
     Outsider,
     /// A server that drops, delays, duplicates, reorders, flips, replays and forges.
     Tamper,
@@ -20,16 +20,16 @@ pub enum Adversary {
     Middle,
     /// The same with the peer's own certificate, which is public, and without its private key.
     Thief,
-    /// A server that lets a second device of Romeo's, whose key Juliet has pinned too, speak from the address of the
+    /// A server that lets a second device of Romeo's, whose key Juliet has pinned too, send from the address of the
     /// first, beside it.
     Twin,
-    /// A server that joins two conversations under the name of a third person.
+    /// A server that connects two conversations under the name of a third person.
     Relay,
-    /// A server that brings stanzas to another resource than they are addressed to.
+    /// A server that delivers stanzas to a resource other than the one addressed.
     Resource,
     /// A server that renames every stream.
     Sid,
-    /// A server that takes `<start/>` or the early hello out of opens, or changes the block size on offer.
+    /// A server that removes `<start/>` or the early hello from opens, or changes the offered block size.
     Strip,
     /// A friend of Juliet's who breaks every rule inside the tunnel.
     Peer,
@@ -51,12 +51,12 @@ impl Adversary {
         Self::Peer,
     ];
 
-    /// Whether two of these names meet with somebody in between.
+    /// Whether two of these names meet with someone in the middle.
     pub fn in_the_middle(self) -> bool {
         matches!(self, Self::Middle | Self::Thief | Self::Twin)
     }
 
-    /// Whether whoever is in the middle speaks beside the real one and not in her place.
+    /// Whether the attacker in the middle sends beside the real peer and not in her place.
     pub fn beside(self) -> bool {
         matches!(self, Self::Twin)
     }
@@ -69,28 +69,28 @@ pub enum Trust {
     Friends,
     /// They have never met.
     Strangers,
-    /// Romeo has pinned a key that Juliet does not use any more.
+    /// Romeo has pinned a key that Juliet no longer uses.
     Outdated,
 }
 
-/// What fails by itself, in so many of 1000 cases.
+/// What fails by itself, each in this many of 1000 cases.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rates {
     /// A stanza is lost.
     pub drop: u64,
-    /// A stanza is late by up to 40 s, and all that follow it.
+    /// A stanza is up to 40 s late, and all that follow it.
     pub delay: u64,
-    /// A stanza comes twice.
+    /// A stanza arrives twice.
     pub duplicate: u64,
-    /// A stanza overtakes.
+    /// A stanza overtakes another.
     pub reorder: u64,
     /// Bits of a chunk change, or its end is missing.
     pub flip: u64,
     /// The sid, seq or id of a chunk changes.
     pub swap: u64,
-    /// A stanza of before comes again.
+    /// An earlier stanza arrives again.
     pub replay: u64,
-    /// The server says something that nobody has sent.
+    /// The server sends a stanza that no one sent.
     pub forge: u64,
     /// A chunk is swallowed and acknowledged all the same.
     pub swallow: u64,
@@ -99,7 +99,7 @@ pub struct Rates {
 /// One run.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// The seed that all of it follows from.
+    /// The seed that determines everything.
     pub seed: u64,
     /// See [`Adversary`].
     pub adversary: Adversary,
@@ -109,47 +109,47 @@ pub struct Setup {
     pub cuts: Cuts,
     /// See [`Trust`].
     pub trust: Trust,
-    /// Of both.
+    /// The policy of both.
     pub policy: Policy,
     /// The owners compare fingerprints before they accept.
     pub careful: bool,
-    /// The owners take this long to decide.
+    /// How long the owners take to decide.
     pub judging: Duration,
-    /// Smallest delay of the network, and what may come on top.
+    /// The smallest delay of the network, and the most that is added.
     pub delay: (Duration, Duration),
-    /// Bytes a second that a server takes from a client.
+    /// The rate at which a server reads from a client, in bytes a second.
     pub rate: Option<u64>,
-    /// The longest stanza in bytes that a server takes.
+    /// The longest stanza in bytes that a server accepts.
     pub limit: Option<usize>,
-    /// Block size that is offered.
+    /// The block size that is offered.
     pub block: u16,
-    /// Block size that Juliet accepts.
+    /// The block size that Juliet accepts.
     pub max_block: u16,
     /// See [`Window`].
     pub window: Window,
-    /// Streams travel in messages.
+    /// Streams use messages.
     pub messages: bool,
     /// Plaintext bytes that a session holds for a slow owner.
     pub backlog: usize,
     /// Both open at nearly the same time.
     pub crossing: bool,
-    /// Much is said, and the reader is slow.
+    /// Much is sent, and the reader is slow.
     pub bulk: bool,
-    /// So much is said in such small chunks that their numbers wrap.
+    /// So much is sent in such small chunks that their numbers wrap.
     pub long: bool,
-    /// Romeo, and Juliet, send and answer hellos early.
+    /// Romeo, and Juliet, send and answer early hellos.
     pub early: [bool; 2],
-    /// Tunnels are opened by the flow before the letter.
+    /// Tunnels are opened with the original flow.
     pub original: bool,
-    /// How long keys serve, and for how many bytes.
+    /// How long keys are used, and for how many bytes.
     pub keys: Option<(Duration, u64)>,
     /// Stanzas inside are padded to a multiple of this many bytes.
     pub padding: usize,
-    /// In so many of 1000 cases a message comes once more, as a copy of some kind.
+    /// In this many of 1000 cases a message arrives once more, as a copy of some kind.
     pub copies: u64,
     /// The owners verify each other.
     pub verify: bool,
-    /// The server withholds what the responder says in any session but the first.
+    /// The server withholds what the responder sends in every session but the first.
     pub withhold: bool,
 }
 
@@ -158,14 +158,14 @@ pub struct Setup {
 pub enum Cuts {
     /// They do not.
     Never,
-    /// They come back, nothing lost and some of it twice (XEP-0198).
+    /// They come back; nothing is lost, and some of it arrives twice (XEP-0198).
     Resumed,
     /// Some come back, some are lost, and servers restart.
     Any,
 }
 
 impl Setup {
-    /// What this seed draws.
+    /// What this seed determines.
     pub fn draw(seed: u64) -> Self {
         let mut dice = Dice::new(seed, 1);
         let adversary = match dice.below(20) {
@@ -279,7 +279,7 @@ impl Setup {
         .more()
     }
 
-    /// What came into the world later has dice of its own, so that seeds of before draw what they drew.
+    /// What was added to the world later has its own dice, so that earlier seeds draw what they always drew.
     fn more(mut self) -> Self {
         let mut dice = Dice::new(self.seed, 4);
         let early = [dice.permille(850), dice.permille(850)];
@@ -294,7 +294,7 @@ impl Setup {
         if self.long {
             return self;
         }
-        // The original flow has no names by which the one beside could be told apart.
+        // The original flow has no names by which the attacker beside the peer could be distinguished.
         self.original = original && !self.bulk && !self.messages && !self.adversary.beside();
         self.keys = renewed.then_some(keys);
         self.withhold = withhold && renewed && self.adversary == Adversary::Tamper;
@@ -304,7 +304,7 @@ impl Setup {
         self.copies = if self.messages { copies } else { 0 };
         self.verify = verify && !self.bulk;
         if self.verify {
-            // What is said before a verdict must not stand in the way of the steps to it.
+            // What is sent before a verdict must not get in the way of the steps to it.
             self.backlog = 65_536;
         }
         Self {
@@ -314,7 +314,7 @@ impl Setup {
         }
     }
 
-    /// A run in which nobody is against anybody and nothing fails.
+    /// A run without an adversary and without faults.
     pub fn calm_weather(seed: u64) -> Self {
         Self {
             seed,
@@ -346,18 +346,18 @@ impl Setup {
         }
     }
 
-    /// Nothing goes wrong that could be noticed: all that is said must arrive, and all ends must be clean.
+    /// Nothing noticeable goes wrong: everything that is sent must arrive, and all ends must be clean.
     pub fn calm(&self) -> bool {
         let honest = matches!(
             self.adversary,
             Adversary::None | Adversary::Outsider | Adversary::Peer
         );
-        // The original flow has no numbers: what comes twice breaks it. And who renews keys waits for 10 s only.
+        // The original flow has no numbers: a repetition breaks it. And an end that renews keys waits for 10 s only.
         let resumed = self.cuts == Cuts::Resumed && (self.original || self.keys.is_some());
         honest && self.cuts != Cuts::Any && self.limit.is_none() && !resumed
     }
 
-    /// Most bytes that one stream may have under way.
+    /// The most bytes that one stream may have under way.
     pub fn most_under_way(&self) -> usize {
         match self.window {
             Window::Adaptive { max } => max as usize,

@@ -1,5 +1,6 @@
-//! Forged stanzas of nine kinds of sender, none of them the peer: no effect on any session. Each is compared with a twin
-//! world in which it did not come: all that owners are told, all that goes over the wire, to the end.
+//! Forged stanzas from nine kinds of senders, none of them the peer: no effect on any session. Each run is compared
+//! with a twin world without the forged stanza: everything that is reported to owners and everything on the wire, to
+//! the end.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use xtls_sim::keys::{JULIET, ROMEO};
 use xtls_sim::setup::Setup;
 use xtls_sim::world::{Deed, World};
 
-/// Who is not the peer, seen from Juliet; empty is no `from` at all.
+/// Senders that are not the peer, from Juliet's point of view; empty means no `from` at all.
 const SENDERS: [&str; 9] = [
     "tybalt@evil.example/den",
     "evil.example",
@@ -21,7 +22,7 @@ const SENDERS: [&str; 9] = [
     "",
 ];
 
-/// Two who talk, with words under way.
+/// Two who talk, with stanzas under way.
 fn conversation() -> World {
     let delay = (Duration::from_millis(10), Duration::ZERO);
     let mut world = World::new(
@@ -66,7 +67,7 @@ fn run(world: &mut World, time: Duration) {
     while world.step(until) {}
 }
 
-/// The values of an attribute in everything that was said so far, the last ones first.
+/// The values of an attribute in everything that was sent so far, the last ones first.
 fn said(log: &[String], attribute: &str) -> Vec<String> {
     let mark = format!(" {attribute}='");
     let value = |line: &String| Some(line.split(&mark).nth(1)?.split('\'').next()?.to_owned());
@@ -75,7 +76,7 @@ fn said(log: &[String], attribute: &str) -> Vec<String> {
     values
 }
 
-/// What a forger may say, with the names that are in use.
+/// What a forger may send, using names that are in use.
 fn stanzas(log: &[String]) -> Vec<String> {
     let sid = &said(log, "sid")[0];
     let data = "xmlns='http://jabber.org/protocol/ibb'";
@@ -155,7 +156,7 @@ fn no_forged_stanza_has_an_effect_on_any_session() {
             let before = world.log.as_ref().expect("a log").len();
             world.arrive(1, stanza.clone().into_bytes().into());
             let log = world.log.as_mut().expect("a log");
-            // The stanza itself, and at most its answer to whoever sent it.
+            // The stanza itself, and at most the answer to its sender.
             let during = log.split_off(before);
             let answer = |line: &String| {
                 line.contains("<- 1 ")

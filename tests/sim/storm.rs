@@ -1,4 +1,4 @@
-//! A server that spoils what it carries.
+//! A server that tampers with what it carries.
 
 use std::time::Duration;
 
@@ -127,7 +127,7 @@ impl World {
         }
     }
 
-    /// Whether the responder says this, in another session than the first.
+    /// Whether the responder sends this in a session other than the first.
     fn withheld(&mut self, from: usize, envelope: &Envelope) -> bool {
         match (&envelope.content, &self.first) {
             (Content::Set(Payload::Open(open)), None) => {
@@ -141,7 +141,7 @@ impl World {
         }
     }
 
-    /// Answers a request in the name of whom it was for.
+    /// Answers a request in the name of its recipient.
     fn answer_for(&mut self, to: usize, from: usize, request: &Envelope, mut answer: Envelope) {
         answer.from = request.to.clone();
         answer.to = request.from.clone();

@@ -1,4 +1,4 @@
-//! The simulated world, for as long as a test may take; `cargo xtask sim` takes longer.
+//! The simulated world, for as long as a test may run; `cargo xtask sim` runs longer.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -10,7 +10,7 @@ use crate::setup::Adversary;
 pub struct Totals {
     /// Runs.
     pub seeds: u64,
-    /// Things that happened.
+    /// Events.
     pub steps: u64,
     /// Stanzas that arrived.
     pub stanzas: u64,
@@ -18,13 +18,13 @@ pub struct Totals {
     pub unreadable: u64,
     /// Deadlines that passed.
     pub deadlines: u64,
-    /// Tunnels that were begun, counted at each end.
+    /// Tunnels that were opened, counted at each end.
     pub tunnels: u64,
     /// Of these, established.
     pub established: u64,
     /// Of these, ended clean.
     pub clean: u64,
-    /// Of these, ended with the peer's word that its application took everything.
+    /// Of these, ended with the peer's confirmation that its application took everything.
     pub taken: u64,
     /// Stanzas that came out of tunnels.
     pub delivered: u64,
@@ -43,7 +43,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// One more fault of this kind.
+    /// Counts one more fault of this kind.
     pub fn fault(&mut self, kind: &'static str) {
         *self.faults.entry(kind).or_default() += 1;
     }

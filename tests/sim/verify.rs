@@ -1,4 +1,4 @@
-//! People who compare words or a code: who begins, what they make of it, and what may come of it.
+//! People who compare words or a code: who begins, how they decide, and the allowed outcomes.
 
 use xtls_client::router::TunnelId;
 use xtls_session::{Compare, Run, Verify};
@@ -18,11 +18,11 @@ impl World {
         }
     }
 
-    /// Says so; whether the session takes part.
+    /// Requests it; returns whether the session takes part.
     pub(crate) fn wish(&mut self, at: usize, id: TunnelId, method: Method) -> bool {
         let compare = match method {
             Method::Words => Compare::Words,
-            // The two have agreed on it elsewhere. Whoever is between them has to guess.
+            // The two have agreed on it elsewhere. An attacker in the middle has to guess.
             Method::Code if at < 2 => code(&format!("nightingale {}", self.setup.seed)),
             Method::Code => code("a good guess"),
         };
@@ -75,7 +75,7 @@ impl World {
         }
         let other = 1 - at;
         if peer.as_ref() != Some(&self.clients[other].address) {
-            // A friend who breaks rules says that she sees the same.
+            // A friend who breaks rules claims to see the same words.
             let hers = self.mallory.as_ref().map(crate::mallory::Mallory::address);
             if peer.is_some() && peer == hers {
                 let _ = self.clients[at].router.verify_agree(now, id, run);
@@ -95,13 +95,13 @@ impl World {
                 router.verify_cancel(now, tunnel, run, Reason::Mismatch)
             };
             if who != at {
-                // Its router has something to say now.
+                // Its router now has something to send.
                 self.later(std::time::Duration::ZERO, Deed::Act(who, Act::Look));
             }
         }
     }
 
-    /// I8: what is verified is the key of whom it is said to be.
+    /// I8: the verified key is that of the person it claims to be.
     fn verified(&mut self, at: usize, id: TunnelId, method: Method, key: Fingerprint) {
         self.totals.verified += 1;
         self.forget(at, id);
@@ -141,7 +141,7 @@ impl World {
         client.shown = client.shown.take().filter(|(shown, ..)| *shown != id);
     }
 
-    /// A verdict that has waited for this is due.
+    /// A verdict that waited for this is due.
     fn decide(&mut self, at: usize, id: TunnelId) {
         if let Some((key, peer)) = self.clients[at].deciding.get(&id).cloned() {
             self.later(

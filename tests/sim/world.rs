@@ -16,13 +16,13 @@ use crate::oracle::Oracle;
 use crate::setup::Setup;
 use crate::totals::Totals;
 
-/// Romeo, who mostly opens.
+/// Romeo, who usually opens.
 pub const ROMEO: usize = 0;
-/// Juliet, who mostly accepts.
+/// Juliet, who usually accepts.
 pub const JULIET: usize = 1;
-/// Whoever sits in the middle in Romeo's name, facing Juliet.
+/// The attacker in the middle in Romeo's name, facing Juliet.
 pub const FALSE_ROMEO: usize = 2;
-/// Whoever sits in the middle in Juliet's name, facing Romeo.
+/// The attacker in the middle in Juliet's name, facing Romeo.
 pub const FALSE_JULIET: usize = 3;
 /// The friend who breaks every rule; she has no router.
 pub const MALLORY: usize = 4;
@@ -34,7 +34,7 @@ pub enum Deed {
     Arrive(usize, Bytes),
     /// An owner, or a link, does something.
     Act(usize, Act),
-    /// The adversary says something of its own.
+    /// The adversary sends something of its own.
     Forge,
 }
 
@@ -53,7 +53,7 @@ pub struct Violation {
 
 /// The world.
 pub struct World {
-    /// What the seed has drawn.
+    /// What the seed determines.
     pub setup: Setup,
     /// Virtual time.
     pub now: Instant,
@@ -62,41 +62,41 @@ pub struct World {
     number: u64,
     /// When the last stanza from one to another arrives: order is kept (RFC 6120 §10.1).
     pub(crate) last: BTreeMap<(usize, usize), Instant>,
-    /// When a client's server has read what the client has sent.
+    /// When a client's server has read what the client sent.
     pub(crate) uplinks: BTreeMap<usize, Instant>,
     /// The clients that have routers.
     pub clients: Vec<Client>,
     pub(crate) mallory: Option<Mallory>,
-    /// What owners were told.
+    /// What was reported to owners.
     pub oracle: Oracle,
     canary: Canary,
-    /// Chance in everything that happens.
+    /// The randomness of everything that happens.
     pub(crate) dice: Dice,
-    /// Stanzas of before, as they arrived.
+    /// Earlier stanzas, as they arrived.
     pub(crate) history: VecDeque<(usize, Bytes)>,
-    /// Faults happen, and the adversary is at work.
+    /// Whether faults happen and the adversary is at work.
     pub raging: bool,
     /// What happened, counted.
     pub totals: Totals,
     trace: std::hash::DefaultHasher,
-    /// What happened, written down, if somebody wants to read it.
+    /// What happened, in writing, if requested.
     pub log: Option<Vec<String>>,
     pub(crate) broken: Option<String>,
-    /// Tunnels whose place another took that is not told yet: at which client, with whom, by which key.
+    /// Tunnels that were replaced, before that is reported: at which client, with whom, by which key.
     pub(crate) replaced: Vec<(usize, xtls_stanza::Address, xtls_tls::Fingerprint)>,
-    /// Stanzas that owners wanted to say and could not.
+    /// Stanzas that owners wanted to send and could not.
     pub(crate) unsaid: usize,
-    /// An owner has been in a hurry to close.
+    /// An owner has closed with a deadline.
     pub(crate) hasty: bool,
-    /// Ids and sids of whoever is in the middle beside the real one.
+    /// Ids and sids used by the attacker in the middle beside the real peer.
     pub(crate) borrowed: BTreeSet<String>,
     /// Clients whose servers are down.
     pub(crate) down: BTreeSet<usize>,
     /// Opens without a hello, by the ids of their requests.
     pub(crate) plain: BTreeMap<String, Sid>,
-    /// Streams to whose opens a server has answered with a flight that nobody asked for.
+    /// Streams whose opens a server has answered with an unrequested flight.
     pub(crate) spoiled: BTreeSet<Sid>,
-    /// The first stream, and who has opened it.
+    /// The first stream, and who opened it.
     pub(crate) first: Option<(usize, Sid)>,
     /// Stanzas that each client has sent.
     pub(crate) said: [u64; 4],
@@ -152,26 +152,26 @@ impl World {
         self.trace.finish()
     }
 
-    /// The text that stands in every plaintext.
+    /// The text that is part of every plaintext.
     pub fn song(&self) -> &str {
         &self.canary.song
     }
 
-    /// Notes that a rule is broken; the first one counts.
+    /// Records that a rule is broken; the first one counts.
     pub fn accuse(&mut self, what: impl Into<String>) {
         let what = what.into();
         self.note(|| format!("VIOLATION {what}"));
         self.broken.get_or_insert(what);
     }
 
-    /// Accuses if it is an error.
+    /// Records an error as a broken rule.
     pub(crate) fn demand(&mut self, outcome: Result<(), String>) {
         if let Err(what) = outcome {
             self.accuse(what);
         }
     }
 
-    /// Writes a line, if anybody reads it.
+    /// Writes a line, if requested.
     pub fn note(&mut self, line: impl FnOnce() -> String) {
         let at = self.at();
         if let Some(log) = &mut self.log {
@@ -179,7 +179,7 @@ impl World {
         }
     }
 
-    /// Lets something happen later.
+    /// Schedules something for later.
     pub fn later(&mut self, after: Duration, deed: Deed) {
         self.due(self.now + after, deed);
     }
@@ -189,13 +189,13 @@ impl World {
         self.queue.insert((at, self.number), deed);
     }
 
-    /// Everything that is under way to or from these clients is lost.
+    /// Everything under way to or from these clients is lost.
     pub(crate) fn lose_under_way(&mut self, of: usize) {
         self.queue
             .retain(|_, deed| !matches!(deed, Deed::Arrive(to, _) if *to == of));
     }
 
-    /// The next thing that happens, if it happens before `until`: the first deed or deadline.
+    /// The next thing that happens, if it happens before `until`: the first scheduled event or deadline.
     pub fn step(&mut self, until: Instant) -> bool {
         let deed = self.queue.first_key_value().map(|((at, _), _)| *at);
         let timer = self
@@ -259,7 +259,7 @@ impl World {
         self.drain(client);
     }
 
-    /// A stanza reaches a client, or the end of a link that is away.
+    /// A stanza reaches a client, or the end of an interrupted link.
     pub fn arrive(&mut self, to: usize, xml: Bytes) {
         self.trace.write_u64(self.at().as_micros() as u64);
         self.trace.write_usize(to);
@@ -279,7 +279,7 @@ impl World {
         }
         self.totals.stanzas += 1;
         let Ok(envelope) = Envelope::read(&xml) else {
-            // What no client can read its link answers, or drops.
+            // If a client can't read a stanza, its link answers or drops it.
             self.totals.unreadable += 1;
             return;
         };
@@ -291,7 +291,7 @@ impl World {
         self.drain(to);
     }
 
-    /// What a client says, on its way to the server: judged, then routed.
+    /// What a client sends, on its way to the server: checked, then routed.
     pub(crate) fn say(&mut self, from: usize, envelope: Envelope) {
         let outcome = self.clients[from].referee.sent(&envelope);
         self.demand(outcome.map_err(|rule| format!("I7: {rule}")));
@@ -311,7 +311,7 @@ impl World {
     }
 }
 
-/// Whether what stands in `<data/>` is base64 (RFC 4648 §4), and nothing else in between.
+/// Whether the content of `<data/>` is base64 (RFC 4648 §4), with nothing else in between.
 fn lawful(xml: &[u8]) -> bool {
     let Some(start) = memchr::memmem::find(xml, b"<data ") else {
         return true;
@@ -330,7 +330,7 @@ fn lawful(xml: &[u8]) -> bool {
         && text[letters..].iter().all(|byte| *byte == b'=')
 }
 
-/// The beginning of a stanza, for people.
+/// The beginning of a stanza, for people to read.
 pub(crate) fn short(xml: &[u8]) -> String {
     let text = String::from_utf8_lossy(xml);
     let text = text
