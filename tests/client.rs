@@ -1,4 +1,4 @@
-//! The client whole: handles, the task that drives them, pins and the relay, on a clock that only jumps.
+//! The whole client: handles, the task that drives them, pins and the relay, on a clock that only jumps.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

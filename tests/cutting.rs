@@ -1,4 +1,4 @@
-//! The borders of chunks, records and stanzas have nothing to do with each other.
+//! The boundaries of chunks, records and stanzas are independent.
 
 #![allow(
     clippy::expect_used,
@@ -18,7 +18,7 @@ use xtls_tests::pair::{Settings, Who, message};
 /// Stanzas of many sizes, the same for the same numbers.
 fn stanzas(sizes: &[usize]) -> Vec<Stanza> {
     let body = |at: usize, size: usize| -> String {
-        // Letters of one to four octets, and everything that is escaped.
+        // Letters of one to four octets, and everything that needs escaping.
         "aé漢🂡<&>'\"\t"
             .chars()
             .cycle()
@@ -33,7 +33,8 @@ fn stanzas(sizes: &[usize]) -> Vec<Stanza> {
         .collect()
 }
 
-/// Sends stanzas both ways in chunks of `chunk` bytes; they must arrive whole and in order, and the end must be clean.
+/// Sends stanzas in both directions in chunks of `chunk` bytes; they must arrive whole and in order, and the end must
+/// be clean.
 fn check(seed: u64, chunk: u16, bytes: u32, sizes: &[usize]) {
     let window = Window::Fixed { bytes, chunk };
     let ibb = xtls_ibb::Config::default()
@@ -89,7 +90,7 @@ proptest! {
         let sizes: Vec<_> = sizes
             .iter()
             .map(|&(exponent, fraction)| fraction % (1 << exponent))
-            // A byte a chunk is 10 000 stanzas for a stanza of that length: keep the worst case short.
+            // One byte per chunk means 10 000 stanzas for a stanza of that length: keep the worst case short.
             .map(|size| size.min(usize::from(chunk) * 200))
             .collect();
         check(seed, chunk, chunks * u32::from(chunk), &sizes);

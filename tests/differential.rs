@@ -1,4 +1,4 @@
-//! The fuzz targets, for as long as a test may take: their corpora, and the same mutations of them every time.
+//! The fuzz targets, for as long as a test may run: their corpora, and the same mutations of them every time.
 
 #![allow(
     clippy::expect_used,
@@ -13,7 +13,7 @@ use std::path::Path;
 
 use xtls_tests::fuzz::{Target, plain};
 
-/// Inputs each target is tried with. `cargo xtask fuzz` tries more.
+/// Inputs per target. `cargo xtask fuzz` tries more.
 const COUNT: u64 = 20_000;
 
 fn corpora() -> &'static Path {
@@ -53,7 +53,7 @@ fn bytes_out_are_bytes_in_through_any_row_of_calls_faults_and_lies() {
     no_finding(Target::Ibb);
 }
 
-/// The seeds are documents that were once found to be read differently somewhere.
+/// The seeds are documents that some parser once read differently.
 #[test]
 fn the_documents_known_to_be_bad_are_among_the_seeds() {
     let folder = corpora().join(Target::Differential.name());

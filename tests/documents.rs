@@ -1,4 +1,4 @@
-//! What the documents say is true of the code: examples, tables, limits, commands, names.
+//! The documents match the code: examples, tables, limits, commands, names.
 
 #![allow(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! A hostile peer against the real program: what it refuses, what it says, and how it exits.
+//! A hostile peer against the real program: what it refuses, what it reports, and its exit codes.
 
 #![allow(
     clippy::cast_possible_truncation,

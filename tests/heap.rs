@@ -1,5 +1,6 @@
-//! What others can fill holds no more memory than its limit says: every such queue, filled with the worst stanzas that a
-//! server lets pass, and the heap measured. The only test of its process: everything allocated meanwhile would count.
+//! What others can fill holds no more memory than its limit says: every such queue is filled with the worst stanzas
+//! that a server lets through, and the heap is measured. This must be the only test of its process: it counts
+//! everything that is allocated meanwhile.
 
 #![allow(
     clippy::expect_used,
@@ -28,13 +29,13 @@ use xtls_tls::trust::{Level, Policy, Store};
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
-/// A full address with parts as long as RFC 7622 allows, and this number in it.
+/// A full address with parts as long as RFC 7622 allows, containing this number.
 fn long_address(number: usize) -> String {
     let part = |length: usize| format!("{number:0length$}");
     format!("{}@{}.example/{}", part(1023), part(63), part(1023))
 }
 
-/// An id of this length, or of the number's.
+/// An id of this length, or as long as the number.
 fn id(number: usize, length: usize) -> String {
     let number = number.to_string();
     "0".repeat(length.saturating_sub(number.len())) + &number
@@ -53,7 +54,7 @@ fn envelope(from: &str, id: String, payload: Payload) -> Envelope {
     Envelope::read(&xml.into()).unwrap()
 }
 
-/// Ids from the shortest to those that a server just lets pass.
+/// Ids from the shortest to the longest that a server lets through.
 const IDS: [usize; 5] = [1, 60, 1023, 20_000, 250_000];
 
 fn config(own: &str, key: u8) -> Config {
@@ -66,7 +67,7 @@ fn asked(ids: usize, most: usize) -> usize {
     most.min((8 << 20) / ids)
 }
 
-/// What a queue holds when it is full.
+/// What a full queue holds.
 struct Full {
     /// What was there before.
     empty: usize,
@@ -136,7 +137,7 @@ fn outbox_of_bytestreams(ids: usize, address: bool) -> Full {
     full(empty, 1 << 20, mux)
 }
 
-/// Chunks of this size under ids of this size, up to the limit; each so often.
+/// Chunks of this size with ids of this size, up to the limit; each repeated this often.
 fn received_and_unread(bytes: usize, ids: usize, times: usize) -> Full {
     let mut mux = mux();
     let now = Instant::now();
@@ -166,7 +167,7 @@ fn received_and_unread(bytes: usize, ids: usize, times: usize) -> Full {
     full(empty, limit, mux)
 }
 
-/// As many as wait for the owner, each with as much in it as it may hold.
+/// As many as may wait for the owner, each as large as it may be.
 fn opens_that_wait(extensions: &dyn Fn() -> Vec<Element>) -> Full {
     let mut mux = mux();
     let (now, empty) = (Instant::now(), HEAP.current_usage());
@@ -181,7 +182,7 @@ fn opens_that_wait(extensions: &dyn Fn() -> Vec<Element>) -> Full {
     full(empty, 32 * 65_536, mux)
 }
 
-/// As many as are let in a minute, of the longest addresses and ids, and refused at once.
+/// As many as are accepted in a minute, with the longest addresses and ids, and refused at once.
 fn opens_remembered() -> Full {
     let mut mux = mux();
     let (now, empty) = (Instant::now(), HEAP.current_usage());
@@ -214,7 +215,7 @@ fn answers_of_the_original_flow(ids: usize) -> Full {
     full(empty, 262_144, flows)
 }
 
-/// As many flows as there are at a time, each with what it may hold unread.
+/// As many flows as there may be at a time, each with as much unread as it may hold.
 fn flows() -> Full {
     let mut flows = StartFlow::new(keys::address(JULIET), [1; 32]);
     let (now, empty) = (Instant::now(), HEAP.current_usage());
@@ -269,7 +270,7 @@ fn pair() -> [Router; 2] {
     [romeo, juliet]
 }
 
-/// Carries stanzas between the two until nothing moves.
+/// Passes stanzas between the two until nothing moves.
 fn settle(now: Instant, ends: &mut [Router; 2]) -> bool {
     let mut moved = false;
     loop {
@@ -290,7 +291,7 @@ fn settle(now: Instant, ends: &mut [Router; 2]) -> bool {
     }
 }
 
-/// The stanzas of one shape that a reader who reads nothing is sent.
+/// The stanzas of one shape that are sent to a reader that reads nothing.
 fn reader_that_reads_nothing(shape: Shape) -> Full {
     let (now, empty) = (Instant::now(), HEAP.current_usage());
     let stanza = shape();
@@ -314,7 +315,7 @@ fn reader_that_reads_nothing(shape: Shape) -> Full {
         }
         assert!(sent < 100_000, "there is no limit");
     }
-    // What the reader holds, and nothing of the writer.
+    // What the reader holds, without the writer.
     let [_, juliet] = ends;
     full(empty, 1 << 20, juliet)
 }
@@ -342,7 +343,7 @@ fn long() -> String {
 /// Makes a stanza.
 type Shape = fn() -> Stanza;
 
-/// Stanzas of about 250 kB, long in one place or many; and short ones.
+/// Stanzas of about 250 kB, long in one place or in many; and short ones.
 const SHAPES: [(&str, Shape); 10] = [
     ("a body", || with_body(250_000)),
     ("short bodies", || with_body(1)),
@@ -371,7 +372,7 @@ const SHAPES: [(&str, Shape); 10] = [
     }),
 ];
 
-/// A link that is not read, flooded by so many with stanzas of this length.
+/// A link that isn't read, flooded by this many senders with stanzas of this length.
 async fn relay_link(floods: usize, length: usize) -> Full {
     let limit = 1 << 20;
     let relay = Relay::start(relay::Limits::default().queue(limit));
@@ -395,7 +396,7 @@ async fn relay_link(floods: usize, length: usize) -> Full {
             .is_ok()
         {}
     }
-    // Beside the mailbox each sender has as much on its way, and 64 stanzas that the relay has not read.
+    // Besides the mailbox, each sender has as much on its way, and 64 stanzas that the relay has not read.
     let own = limit.min(1024 * (length + 200)) + 64 * (length + 200);
     full(empty, limit + floods * own, (relay, link, senders))
 }
@@ -473,7 +474,7 @@ fn every_queue_that_others_can_fill_holds_at_most_half_more_than_its_limit() {
             }),
         );
     }
-    // What is made once, such as tables of TLS and of base64.
+    // Data that is created once, such as tables for TLS and base64.
     drop(reader_that_reads_nothing(plain));
     let mut wrong = Vec::new();
     for (name, fill) in cases {

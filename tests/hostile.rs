@@ -1,4 +1,4 @@
-//! A peer, or a server in its name, that breaks a rule: refused, named, and nothing of it reaches the application.
+//! A peer, or a server in its name, that breaks a rule is refused by name, and nothing of it reaches the application.
 
 #![allow(
     clippy::expect_used,
@@ -27,7 +27,7 @@ fn open() -> Duel {
     duel
 }
 
-/// Ends the session for the reason, delivers nothing, and sends no close_notify: the end must not look clean.
+/// Ends the session for this reason, delivers nothing, and sends no close_notify: the end must not look clean.
 fn refused(duel: &Duel, expected: &dyn Fn(&Session) -> bool) {
     let closed = duel.closed();
     let Why::Session(why) = &closed.why else {
@@ -207,7 +207,7 @@ fn a_changed_key_is_refused_before_anything_is_said() {
         "{closed:?}"
     );
     assert!(!duel.established());
-    // The initiator learns by an alert, after its own Finished.
+    // The initiator learns it from an alert, after its own Finished.
     assert!(duel.tls.as_ref().unwrap().failure().is_some());
 }
 
@@ -264,7 +264,7 @@ fn garbage_in_place_of_a_handshake_ends_the_session() {
     let mut duel = Duel::friends();
     duel.open();
     let mut duel = {
-        // A fresh stream on which TLS never begins.
+        // A new stream on which TLS never begins.
         duel.events.clear();
         duel
     };

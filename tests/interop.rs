@@ -1,9 +1,9 @@
 //! Bytestreams with other people's clients, through a real Prosody: slixmpp and aioxmpp at the other end. Some through
 //! ejabberd as well.
 //!
-//! Each cell is a test of its own: who opens, iq or message, which block. In each, both ends send at once, and then the
-//! stream is closed from either side, right behind the closer's last bytes. The hashes of all that was sent and read are
-//! equal, or the test fails. What a peer cannot do is stated where it is met.
+//! Each cell is a test of its own: who opens, iq or message, which block size. In each, both ends send at once, and
+//! then the stream is closed from either side, directly after the closer's last bytes. The hashes of everything sent
+//! and read must be equal. Where a peer can't do something, its test says so.
 
 #![allow(
     clippy::expect_used,
@@ -77,7 +77,7 @@ macro_rules! cells {
 cells!(slixmpp, Library::Slixmpp);
 cells!(aioxmpp, Library::Aioxmpp);
 
-/// What another server may do differently: each library, opening and opened to, iq and message.
+/// Where another server may differ: each library, opening and being opened to, iq and message.
 mod ejabberd {
     use super::*;
 
@@ -118,7 +118,7 @@ fn people_on(server: &Server) -> (Person, Person) {
     (Person::new(server, "romeo"), Person::new(server, "juliet"))
 }
 
-/// An open that nobody expects here.
+/// An open that no one expects here.
 async fn is_refused_here(library: Library) {
     let (we, they) = people();
     let mut ours = Ours::login(&we, Config::default()).await;
@@ -146,7 +146,7 @@ async fn aioxmpp_is_refused_by_who_does_not_listen() {
     is_refused_here(Library::Aioxmpp).await;
 }
 
-/// `Config::messages` is off unless asked for.
+/// `Config::messages` is off by default.
 #[tokio::test]
 async fn slixmpp_is_told_that_messages_are_not_taken() {
     let (we, they) = people();
@@ -156,7 +156,7 @@ async fn slixmpp_is_told_that_messages_are_not_taken() {
     assert!(why.contains("feature-not-implemented"), "{why}");
 }
 
-/// An address at which nobody is.
+/// An address where no one is online.
 #[tokio::test]
 async fn who_is_not_there_refuses() {
     let (we, they) = people();
@@ -166,7 +166,7 @@ async fn who_is_not_there_refuses() {
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::ConnectionRefused);
 }
 
-/// slixmpp takes blocks up to 8192 unless told otherwise: we ask for half until it agrees.
+/// slixmpp takes blocks up to 8192 by default: we offer half until it agrees.
 #[tokio::test]
 async fn slixmpp_at_its_own_limit_gets_half_until_it_agrees() {
     let (we, they) = people();
@@ -178,7 +178,7 @@ async fn slixmpp_at_its_own_limit_gets_half_until_it_agrees() {
     drop(stream);
 }
 
-/// slixmpp itself writes base64 in one line; `base64(1)` and MIME libraries break it.
+/// slixmpp itself writes base64 in one line; `base64(1)` and MIME libraries break it into several.
 async fn lines_are_read(block: u16, size: usize) {
     let (we, they) = people();
     let mut ours = Ours::login(&we, Config::default()).await;

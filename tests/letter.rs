@@ -27,7 +27,7 @@ fn chunks(log: &[Seen], who: Who) -> Vec<Vec<u8>> {
     log.iter().filter_map(data).collect()
 }
 
-/// What a carrying stanza is, in a word.
+/// The kind of a carrying stanza, in one word.
 fn word(seen: &Seen) -> &'static str {
     match seen.envelope().content {
         Content::Set(Payload::Open(_)) => "open",
@@ -40,7 +40,7 @@ fn word(seen: &Seen) -> &'static str {
     }
 }
 
-/// The types of the TLS records that begin in a byte string which starts at a record's border.
+/// The types of the TLS records in a byte string that starts at a record boundary.
 fn records(mut bytes: &[u8]) -> Vec<(u8, usize)> {
     let mut records = Vec::new();
     while let [kind, _, _, high, low, rest @ ..] = bytes {
@@ -99,7 +99,7 @@ fn one_stanza_may_span_many_iqs() {
 fn one_iq_may_carry_handshake_and_stanza() {
     let mut pair = Settings::seeded(3).letter().build();
     pair.open(Who::Romeo);
-    // The initiator writes the moment it may: its last flight waits to leave then.
+    // The initiator writes the moment it may: its last flight is still waiting to leave.
     pair.end(Who::Romeo).early = vec![message("m1", "And I'll be new baptized")];
     pair.drive();
     assert_eq!(pair.received(Who::Juliet).len(), 1);
@@ -152,7 +152,8 @@ fn tls_closes_before_the_tunnel() {
             ("juliet", "result"),
             ("juliet", "data"),
             ("romeo", "result"),
-            // Juliet has finished, Romeo has taken everything, and says close_notify; all of it sealed like everything else,
+            // Juliet has finished, Romeo has taken everything, and sends close_notify; all of it sealed like everything
+            // else,
             ("juliet", "data"),
             ("romeo", "result"),
             ("romeo", "data"),

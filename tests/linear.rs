@@ -1,9 +1,10 @@
-//! The work and the memory grow like the input: twice as much of anything, up to a mebibyte, takes less than 2.5 times as long. Four
-//! doublings are taken at once, which linear work makes 16 times as long, and quadratic work 256 times.
+//! Work and memory grow in proportion to the input: twice as much of anything, up to a mebibyte, takes less than 2.5
+//! times as long. Four doublings are measured at once, which linear work makes 16 times as long, and quadratic work 256
+//! times.
 //!
-//! The crates count what they look at in tests of their own. Here the time is taken of what users call: that of the
-//! processor, which others cannot take away. What is left of noise spoils measurements in one direction only, so the
-//! shortest of several counts, and more are made while they look bad.
+//! The crates count their steps in tests of their own. Here the time of the calls that users make is measured: CPU
+//! time, which other processes can't take away. The remaining noise distorts measurements in one direction only, so the
+//! shortest of several counts, and more are taken while they look bad.
 
 #![allow(
     clippy::expect_used,
@@ -27,19 +28,19 @@ use xtls_stanza::{Element, Envelope, MAX_NAMESPACE, Stanza};
 const LARGE: usize = 1 << 20;
 /// Bytes of the smallest, which doubles to the largest in four steps.
 const SMALL: usize = LARGE >> 4;
-/// Less than this many times as long may the largest take: 2.5 to the fourth.
+/// The largest may take less than this many times as long: 2.5 to the fourth.
 const MOST: u32 = 39;
-/// Measurements, at most; a quadratic reader fails them all.
+/// The most measurements; a quadratic reader fails them all.
 const ROUNDS: usize = 10;
 
-/// One test at a time: the heap is everybody's.
+/// One test at a time: they share the heap.
 fn alone<T>(work: impl FnOnce() -> T) -> T {
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     work()
 }
 
-/// Times `work` on both sizes. `unit` makes a piece of the input, `around` an input of the pieces.
+/// Times `work` on both sizes. `unit` makes a piece of the input, `around` makes an input of the pieces.
 fn linear(unit: impl Fn(usize) -> String, around: impl Fn(&str) -> String, work: impl Fn(&Bytes)) {
     alone(|| measure(unit, around, work));
 }
@@ -71,7 +72,7 @@ fn measure(unit: impl Fn(usize) -> String, around: impl Fn(&str) -> String, work
     panic!("sixteen times the input: {best:?}");
 }
 
-/// What this thread has used of a processor.
+/// The CPU time of this thread.
 fn used() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap()
@@ -123,7 +124,8 @@ fn in_message(pieces: &str) -> String {
     format!("<message><body>{pieces}</body></message>")
 }
 
-/// Attributes of one element as far as the framer goes, and elements full of them as far as the reader goes.
+/// Attributes of one element as far as the framer is concerned, and elements full of them as far as the reader is
+/// concerned.
 #[test]
 fn attributes() {
     let one = |i: usize| format!(" a{i}='b'");
@@ -134,7 +136,7 @@ fn attributes() {
     linear(|_| format!("<c{full}/>"), in_message, stanza);
 }
 
-/// Elements inside each other, likewise.
+/// Nested elements, likewise.
 #[test]
 fn depth() {
     let nested = |pieces: &str| format!("{pieces}{}", pieces.replace('<', "</"));
@@ -145,7 +147,7 @@ fn depth() {
     linear(|_| deep.clone(), in_message, stanza);
 }
 
-/// Namespaces: each declared anew, and all that may be in scope at once.
+/// Namespaces: each declared again, and as many as may be in scope at once.
 #[test]
 fn namespaces() {
     let one = |i: usize| format!(" xmlns:p{i}='u{i}'");
@@ -158,7 +160,7 @@ fn namespaces() {
     linear(|_| format!("<b{declared}><c{used}/></b>"), in_element, tree);
 }
 
-/// The same with names of full length, in all that uses them.
+/// The same with names of full length, in everything that uses them.
 #[test]
 fn long_namespaces() {
     let long = "u".repeat(MAX_NAMESPACE - 3);
@@ -176,7 +178,7 @@ fn long_namespaces() {
     linear(|i| format!("<p{}:c/>", i % 100), around, envelope);
 }
 
-/// Names of attributes that are long, and begin alike.
+/// Attribute names that are long and have a common prefix.
 #[test]
 fn long_attribute_names() {
     let name = "a".repeat(1000);
@@ -247,7 +249,7 @@ fn text_runs() {
     }
 }
 
-/// A mebibyte that comes byte by byte.
+/// A mebibyte that arrives byte by byte.
 #[test]
 fn one_byte_chunks() {
     linear(|_| "it's > ]]".to_owned(), in_element, frame_bytes);
@@ -262,7 +264,7 @@ fn one_byte_chunks() {
     linear(|_| "<![CDATA[x]]>".to_owned(), in_element, frame_bytes);
 }
 
-/// The payload, which is read off the text without a tree.
+/// The payload, which is read from the text without a tree.
 #[test]
 fn payload() {
     let around = |pieces: &str| {
@@ -274,7 +276,7 @@ fn payload() {
     linear(|_| "QUJD".repeat(16) + "\n", around, envelope);
 }
 
-/// What goes past a limit is refused there, and what comes after it costs nothing.
+/// What exceeds a limit is refused there, and what comes after it costs nothing.
 #[test]
 fn what_goes_past_a_limit_is_not_read_on() {
     let deep = "<a>".repeat(1_000_000);

@@ -1,4 +1,4 @@
-//! The program on real servers: what users do, what servers do, and what both may see.
+//! The program on real servers: what users do, what servers do, and what each may see.
 
 #![allow(
     clippy::cast_possible_truncation,

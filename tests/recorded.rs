@@ -1,7 +1,7 @@
-//! What goes over the wire, held against recordings byte for byte: with a fixed seed, and one stanza at a time.
+//! The wire, compared with recordings byte for byte: with a fixed seed, and one stanza at a time.
 //!
-//! A recording has one line for each carrying stanza. When the wire changes on purpose, what is new is found in the file that
-//! a failing test names, and takes the recording's place.
+//! A recording has one line for each carrying stanza. If the wire changes on purpose, the new recording is in the file
+//! that the failing test names, and replaces the old one.
 
 #![allow(
     clippy::expect_used,
@@ -18,7 +18,7 @@ use xtls_tests::net::Seen;
 use xtls_tests::pair::{Pair, Settings, Who, message};
 use xtls_tls::trust::Policy;
 
-/// A conversation that has one of everything: short and long stanzas both ways, a half-close, and the end.
+/// A conversation that has one of everything: short and long stanzas in both directions, a half-close, and the end.
 fn conversation(settings: Settings) -> Vec<Seen> {
     let mut pair = settings.build();
     let (romeo, juliet) = pair.establish(Who::Romeo);

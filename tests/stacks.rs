@@ -1,5 +1,5 @@
-//! TLS stacks that nobody here wrote, at the other end of our adapter: GnuTLS, and OpenSSL through Python's `ssl.MemoryBIO`.
-//! Their certificates are made by OpenSSL.
+//! Third-party TLS stacks at the other end of our adapter: GnuTLS, and OpenSSL through Python's `ssl.MemoryBIO`. Their
+//! certificates are made by OpenSSL.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -24,10 +24,10 @@ use sha2::{Digest as _, Sha256};
 use xtls_tests::keys;
 use xtls_tls::{RECORD_OVERHEAD, Role, Standing, TlsError};
 
-/// What is sent there and back.
+/// How much is sent in each direction.
 const LEN: usize = 64 * 1024 * 1024;
 
-/// What may be on its way there and back, in bytes.
+/// How much may be under way in both directions, in bytes.
 const WINDOW: usize = 256 * 1024;
 
 fn hex(bytes: &[u8]) -> String {
@@ -41,7 +41,7 @@ fn start(script: Script, role: Role) -> Talk {
     script.start(role, |config, _| config)
 }
 
-/// What each stack must have found of us when a handshake was finished.
+/// What each stack must have learned about us when a handshake was finished.
 fn met(said: &BTreeMap<String, String>, what: &str) {
     let get = |name: &str| said.get(name).map_or("", String::as_str);
     assert_eq!(get("failed"), "", "{what}: {said:?}");
@@ -55,14 +55,14 @@ fn met(said: &BTreeMap<String, String>, what: &str) {
     );
 }
 
-/// Sends `len` bytes and takes them back, then ends our direction and hears the other's end.
+/// Sends `len` bytes and receives them back, then ends our direction and receives the other's end.
 fn echo(talk: &mut Talk, len: usize) {
     let block: Vec<u8> = (0..=255).cycle().take(WINDOW).collect();
     let (mut sent, mut back) = (0, 0);
     talk.tls.set_max_record(4096 - RECORD_OVERHEAD);
     while back < len {
         let more = WINDOW.saturating_sub(sent - back).min(len - sent);
-        // Borders of every kind: records are full, and what is left over of each turn.
+        // Boundaries of every kind: full records, and the remainder of each turn.
         if more > 0 {
             let at = sent % 256;
             let more = more.min(block.len() - at);
@@ -115,7 +115,7 @@ fn what_is_sent_comes_back() {
     }
 }
 
-/// GnuTLS computes the exporter by itself (RFC 8446 §7.5), and so the channel binding of RFC 9266.
+/// GnuTLS computes the exporter itself (RFC 8446 §7.5), and with it the channel binding of RFC 9266.
 #[test]
 fn both_ends_export_the_same() {
     for role in ROLES {
@@ -151,7 +151,7 @@ fn both_ends_export_the_same() {
     }
 }
 
-/// GnuTLS ends a connection on more than 8 updates a second, and ours in answer to its own count.
+/// GnuTLS ends a connection after more than 8 updates a second, and ours in answer to its own count as well.
 #[test]
 fn keys_are_renewed_from_both_ends() {
     for role in ROLES {
@@ -177,7 +177,7 @@ fn keys_are_renewed_from_both_ends() {
     }
 }
 
-/// A group that we know but do not guess at first: the server asks for another hello (RFC 8446 §4.1.4).
+/// A group that we support but don't offer a share for: the server requests another hello (RFC 8446 §4.1.4).
 #[test]
 fn a_second_hello_is_given_and_taken() {
     let gnutls = Script {
@@ -213,7 +213,7 @@ fn a_p256_key_is_welcome() {
     }
 }
 
-/// They close first, and hear all that we still say.
+/// They close first, and receive everything that we still send.
 #[test]
 fn each_direction_ends_by_itself() {
     for stack in STACKS {
@@ -241,7 +241,7 @@ fn each_direction_ends_by_itself() {
 fn a_cut_is_told_from_a_close() {
     for stack in STACKS {
         for role in ROLES {
-            // They go without a word.
+            // They leave without a close_notify.
             let mut talk = start(Script::new(stack, "cut"), role);
             talk.handshake();
             talk.tls.write(b"one record").unwrap();

@@ -1,4 +1,4 @@
-//! A stranger's bad input: every parser in reach returns an error, and never panics or hangs.
+//! Malformed input from strangers: every parser that it can reach returns an error, and never panics or hangs.
 
 #![allow(
     clippy::expect_used,
@@ -18,7 +18,7 @@ use xtls_tests::raw::Duel;
 use xtls_tls::trust::{Policy, Store};
 use xtls_tls::{Expectations, Fingerprint, Identity, Role, Tls};
 
-/// Pieces that stanzas are made of, in any order: nearer to the border of what is allowed than random bytes.
+/// Pieces of stanzas, in any order: closer to the edge of what is allowed than random bytes.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop::sample::select(vec![
         "<message",
@@ -101,7 +101,7 @@ proptest! {
         let _ = Fingerprint::parse(&text);
         let _ = Identity::from_pem(&text);
         let _ = xtls_client::uplink::normalise(&text);
-        // Damage never yields a store.
+        // A damaged file never yields a store.
         prop_assert!(Store::parse(&text).is_err());
     }
 
@@ -132,7 +132,7 @@ proptest! {
         expect.alpn = b"xtls-stanza;test".to_vec();
         let mut tls = Tls::new(role, &config, expect).expect("TLS");
         let mut plain = BytesMut::new();
-        // As a record of some kind, so that more than the header is looked at.
+        // As a record of some type, so that more than the header is read.
         let mut wire = vec![kind, 3, 3];
         wire.extend(u16::try_from(bytes.len()).unwrap().to_be_bytes());
         wire.extend(&bytes);
@@ -148,7 +148,7 @@ proptest! {
         let mut duel = Duel::friends();
         duel.open();
         if let Ok(envelope) = Envelope::read(&Bytes::from(bytes)) {
-            // From somebody else: whatever it is, it has no say in the tunnel.
+            // From someone else: whatever it is, it has no effect on the tunnel.
             duel.send_as("mallory@evil.example/den", envelope);
         }
         duel.say("<message xmlns='jabber:client' id='m1'/>");

@@ -1,5 +1,5 @@
-//! A session knows only bytes in order: the same scenarios over In-Band Bytestreams, over the data requests of the original
-//! flow, over a plain pipe and over a TCP socket.
+//! A session needs nothing but bytes in order: the same scenarios over In-Band Bytestreams, over the data requests of
+//! the original flow, over a plain pipe and over a TCP socket.
 
 #![allow(
     clippy::expect_used,
@@ -32,13 +32,13 @@ struct Both<L> {
     line: L,
     ends: [Session; 2],
     events: [Vec<Event>; 2],
-    /// What was read of a stream of bytes.
+    /// What was read from a byte stream.
     bytes: [Vec<u8>; 2],
     now: Instant,
 }
 
 impl<L: Line> Both<L> {
-    /// The owner's word on the other's key.
+    /// The owner's verdict on the other's key.
     fn judge(&mut self, end: usize, verdict: Verdict) {
         let key = self.events[end].iter().find_map(|event| match event {
             Event::Judge(introduction) => Some(introduction.fingerprint),
@@ -106,7 +106,7 @@ impl<L: Line> Both<L> {
         both
     }
 
-    /// Until nothing moves.
+    /// Runs until nothing moves.
     fn run(&mut self) {
         loop {
             let mut moved = false;
@@ -151,7 +151,7 @@ impl<L: Line> Both<L> {
         self.events[end].iter().filter_map(stanza).collect()
     }
 
-    /// Both sides have ended so.
+    /// Both sides have ended with this reason.
     fn assert_ended(&self, why: &Why, clean: bool) {
         for end in [R, J] {
             let close = self.closed(end);
@@ -159,7 +159,7 @@ impl<L: Line> Both<L> {
         }
     }
 
-    /// The end of one side: there, once, and last.
+    /// The end of one side: present, once, and last.
     fn closed(&self, end: usize) -> xtls_session::Close {
         let closed = |event: &&Event| matches!(event, Event::Closed(_));
         assert_eq!(
@@ -287,7 +287,7 @@ fn pipe<L: Line>(line: L) -> Both<L> {
     Both::established_for(line, &Service::new("pipe", Mode::Bytes))
 }
 
-/// Other bytes for each end.
+/// Different bytes for each end.
 fn noise(end: usize) -> Vec<u8> {
     let end = u32::try_from(end).unwrap();
     let words = (0..25_000_u32).map(|number| number.wrapping_mul(2_654_435_761 + end));

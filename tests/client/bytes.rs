@@ -1,4 +1,4 @@
-//! Byte tunnels through handles: what a program sees that wants a stream and nothing else.
+//! Byte tunnels through handles: what a program sees that wants only a stream.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(crate) fn pipe() -> Service {
     Service::new("pipe", Mode::Bytes)
 }
 
-/// Two friends who carry bytes.
+/// Two friends who exchange bytes.
 async fn friends(limits: Limits) -> (xtls_client::Relay, Party, Party) {
     let relay = xtls_client::Relay::start(limits);
     let make = |maker: Maker| maker.serving(&[pipe()]);
@@ -31,7 +31,7 @@ async fn friends(limits: Limits) -> (xtls_client::Relay, Party, Party) {
     (relay, romeo, juliet)
 }
 
-/// A byte tunnel that Romeo has opened, at both ends.
+/// A byte tunnel opened by Romeo, at both ends.
 async fn connected(romeo: &Party, juliet: &mut Party) -> (Tunnel, Tunnel) {
     let own = romeo.client.open(&keys::address(JULIET)).await.unwrap();
     let theirs = juliet.incoming.next().await.unwrap();
@@ -42,7 +42,7 @@ async fn connected(romeo: &Party, juliet: &mut Party) -> (Tunnel, Tunnel) {
     (own, theirs)
 }
 
-/// All that can be read, and how it ended.
+/// Everything that can be read, and how the tunnel ended.
 pub(crate) async fn all(tunnel: &mut Tunnel) -> (Vec<u8>, Result<(), ErrorKind>) {
     let mut read = Vec::new();
     let end = timeout(LONG, tunnel.read_to_end(&mut read)).await.unwrap();
@@ -53,7 +53,7 @@ pub(crate) async fn closed(tunnel: &mut Tunnel) -> xtls_client::router::Closed {
     rest(tunnel).await.1
 }
 
-/// Bytes that repeat nowhere near.
+/// Bytes that don't repeat within a short distance.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut bytes = Vec::with_capacity(length + 8);
@@ -94,7 +94,7 @@ async fn bytes_go_both_ways_and_each_direction_ends_by_itself() {
         own.write(b"more").await.unwrap_err().kind(),
         ErrorKind::BrokenPipe
     );
-    // The other direction is as long as it likes.
+    // The other direction may be as long as it likes.
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_secs(3600)).await;
         theirs.write_all(b"and on ").await.unwrap();
@@ -167,7 +167,7 @@ async fn ten_megabytes_arrive_whole_both_ways() {
     }
 }
 
-/// Writes until there is no room for half a minute; how many bytes that were.
+/// Writes until there has been no room for half a minute; returns how many bytes were written.
 async fn fill(tunnel: &mut Tunnel, data: &[u8]) -> usize {
     let mut written = 0;
     while let Ok(taken) = timeout(Duration::from_secs(30), tunnel.write(&data[written..])).await {
@@ -203,7 +203,7 @@ async fn a_reader_who_stops_stops_the_writer_and_loses_nothing() {
         signs <= 2 * 30,
         "answers are withheld, but for those to signs of life: {signs}"
     );
-    // And nothing of it is lost.
+    // And none of it is lost.
     let mut heard = vec![0; written];
     theirs.read_exact(&mut heard).await.unwrap();
     assert!(heard == data[..written]);
@@ -388,7 +388,7 @@ async fn no_byte_is_lost_with_a_future() {
     });
     let (mut heard, mut piece) = (Vec::new(), [0; 1000]);
     while heard.len() < expected.len() {
-        // Each future gets one look, and is dropped.
+        // Each future is polled once, then dropped.
         match timeout(Duration::ZERO, theirs.read(&mut piece)).await {
             Ok(read) => heard.extend_from_slice(&piece[..read.unwrap()]),
             Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,

@@ -1,4 +1,4 @@
-//! Pins that another program changes while this one runs.
+//! Pins that another program changes while this one is running.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::world::*;
 
 const FINGERPRINT: Level = Level::Verified(Method::Fingerprint);
 
-/// A store in which Romeo's key is verified, and was met long ago.
+/// A store in which Romeo's key is verified, and was first met long ago.
 fn verified() -> Store {
     let store = Store::new();
     let pin = |pins: &mut Pins| {
@@ -39,7 +39,7 @@ fn revoke(store: &Store) {
     revoked.unwrap();
 }
 
-/// Why a key was refused: in the handshake, or in a session that stood.
+/// Why a key was refused: in the handshake, or in an established session.
 fn refusal(closed: &Closed) -> Option<&TrustError> {
     match &closed.why {
         Why::Session(Ended::Tls(TlsError::Trust(why))) => Some(why),
@@ -52,7 +52,7 @@ fn is_revoked(closed: &Closed) -> bool {
     matches!(refusal(closed), Some(TrustError::Revoked { .. }))
 }
 
-/// Romeo opens once more, and is refused.
+/// Romeo opens again, and is refused.
 async fn refused_again(romeo: &Party, juliet: &mut Party) {
     let _own = romeo.client.open(&keys::address(JULIET)).await.unwrap();
     let mut theirs = juliet.incoming.next().await.unwrap();
@@ -107,14 +107,14 @@ async fn it_does_so_without_a_word_of_anybody_and_while_the_owner_takes_nothing(
     tokio::time::sleep(Duration::from_secs(5)).await;
     revoke(&store);
     tokio::time::sleep(Duration::from_secs(60)).await;
-    // What had been handed out before is there; nothing has come since.
+    // What was delivered before is there; nothing has arrived since.
     let (told, closed) = rest(&mut theirs).await;
     assert!(is_revoked(&closed), "{closed:?}");
     assert!(ids(&told).len() < 1_000);
     flood.abort();
 }
 
-/// Counting an attempt reads the file: what it finds there must reach whoever judges.
+/// Counting an attempt reads the file: what it finds there must reach the code that judges.
 #[tokio::test(start_paused = true)]
 async fn a_revocation_that_is_found_on_the_way_counts() {
     let store = verified();
@@ -188,7 +188,7 @@ async fn a_key_that_was_exchanged_lets_the_new_one_in_and_not_the_old_one() {
     established(&romeo, &mut juliet).await;
 }
 
-/// What another program does, or this one.
+/// Something that another program does, or this one.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     Revoke(u8),
@@ -216,7 +216,7 @@ fn act() -> impl Strategy<Value = Act> {
 
 fn apply(pins: &mut Pins, act: Act) {
     let key = |number| keys::fingerprint(ROMEO, number);
-    // What is against the rules changes nothing.
+    // A change that the rules forbid has no effect.
     let _ = pins.change(|store, now| match act {
         Act::Revoke(number) => store.revoke(ROMEO_BARE, key(number), now),
         Act::Pin(number) => store.pin_another(ROMEO_BARE, key(number), FINGERPRINT, now),
@@ -229,13 +229,13 @@ fn apply(pins: &mut Pins, act: Act) {
     });
 }
 
-/// Whether the file, as it is now, lets Romeo in.
+/// Whether the current file lets Romeo in.
 fn welcome(store: &Store) -> bool {
     let store = store.open().store();
     matches!(store.judge(ROMEO_BARE, &romeos()), Judgement::Pinned(_))
 }
 
-/// Romeo opens: Juliet judges by what the file says at that moment.
+/// Romeo opens: Juliet judges by the file at that moment.
 async fn opens(store: &Store, romeo: &Party, juliet: &mut Party) -> Option<[Tunnel; 2]> {
     let own = romeo.client.open(&keys::address(JULIET)).await.unwrap();
     let mut theirs = juliet.incoming.next().await.unwrap();
@@ -265,7 +265,7 @@ async fn run(acts: &[Act]) {
             Act::Wait => tokio::time::sleep(Duration::from_secs(60)).await,
             act => apply(&mut other, *act),
         }
-        // Whatever stands a minute later stands by the file.
+        // A tunnel that is still open a minute later is allowed by the file.
         if let Some([_, theirs]) = &mut tunnel
             && (!welcome(&store) || matches!(act, Act::Attempt))
         {
@@ -293,7 +293,7 @@ async fn ended(tunnel: &mut Tunnel) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-    /// Whatever two programs do to the pins in whatever order: who opens, and who stands, is judged by the file.
+    /// Whatever two programs do to the pins, in any order: the file decides who may open, and which tunnels stay.
     #[test]
     fn what_the_router_believes_is_the_file(acts in proptest::collection::vec(act(), 1..10)) {
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -1,4 +1,4 @@
-//! Many at once: each open is taken, or refused with a reason and a wait.
+//! Many at once: each open is accepted, or refused with a reason and a wait.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::world::{LONG, friends, next, stanza};
 
-/// A client that takes any key.
+/// A client that accepts any key.
 async fn client(
     relay: &Relay,
     own: &str,
@@ -55,7 +55,7 @@ async fn burst(relay: &Relay, openers: usize) -> Vec<(Client, Tunnel)> {
     tunnels
 }
 
-/// What an opener hears in the end: that it is established, or how it was refused.
+/// What an opener learns in the end: that it is established, or how it was refused.
 async fn outcome(tunnel: &mut Tunnel) -> Option<Closed> {
     loop {
         match timeout(LONG, tunnel.next()).await.expect("nothing is said") {
@@ -87,7 +87,7 @@ async fn of_a_thousand_opens_at_once_none_is_cut_and_each_refusal_says_why_and_h
     assert!(taken >= 32, "{taken} taken, {refused:?} refused");
     assert_eq!(taken + refused.values().sum::<usize>(), 1000);
     assert!(refused.contains_key(&Limit::Incoming) || refused.contains_key(&Limit::Unfinished));
-    // Whoever was taken is there for the application, which also hears of others.
+    // An accepted tunnel is available to the application, which also receives others.
     let (mut there, mut away) = (0, 0);
     while let Ok(Some(arrival)) = timeout(Duration::from_secs(1), incoming.arrival()).await {
         match arrival {
@@ -167,7 +167,7 @@ async fn a_flood_at_one_address_takes_turns_with_its_tunnel_and_cuts_nothing() {
         assert_eq!(stanza(&mut theirs).await, format!("m{number}"));
     }
     let flooded = sent.load(std::sync::atomic::Ordering::Relaxed);
-    // A word needs six chunks of the first window, and the victim takes some stanzas at one go before it answers.
+    // A stanza needs six chunks of the first window, and the victim takes several stanzas in one go before it answers.
     assert!(flooded <= 64 * words, "{flooded} stanzas of noise");
     flooding.abort();
     let own = speaking.await.unwrap();

@@ -1,4 +1,4 @@
-//! Keys that did not stand a comparison.
+//! Keys that failed a comparison.
 
 use xtls_client::relay::Limits;
 use xtls_client::router::{JudgeError as Stale, What, Why};
@@ -37,7 +37,7 @@ fn marks(store: &Store) -> Vec<(Method, bool)> {
         .collect()
 }
 
-/// The run that waits for the person's word on its words.
+/// The run that waits for the person's answer about its words.
 async fn compared(tunnel: &mut Tunnel) -> Run {
     loop {
         match next(tunnel).await {
@@ -100,7 +100,7 @@ async fn a_key_whose_words_differed_is_refused_under_every_policy_until_it_is_pi
             };
             said.unwrap();
             let (told, closed) = rest(&mut theirs).await;
-            // The one who says no first may be heard to turn away as well.
+            // The end that says no first may be seen to refuse the key as well.
             let denied = matches!(closed.why, Why::Session(Ended::Tls(TlsError::Alert(_))));
             assert!(
                 is_doubted(&closed.why) || (!theirs_says && denied),
@@ -109,7 +109,7 @@ async fn a_key_whose_words_differed_is_refused_under_every_policy_until_it_is_pi
             let failed = |what: &What| matches!(what, What::Verify(Verify::Failed { .. }));
             assert!(told.iter().any(failed), "{told:?}");
             assert_eq!(marks(&store), [(Method::Words, true)]);
-            // At the other end as well: it heard so.
+            // The other end as well: it was told.
             let (_, closed) = rest(&mut own).await;
             assert!(!closed.clean);
             drop((romeo, juliet, relay));
@@ -192,7 +192,7 @@ async fn a_code_that_does_not_fit_leaves_only_another_verification_open() {
         }
         own.verify(code("correct horse")).await.unwrap();
         theirs.verify(code("correct house")).await.unwrap();
-        // Romeo knows Juliet, and turns away from what did not fit as she does.
+        // Romeo knows Juliet, and refuses a key that doesn't match, as she does.
         let (told, closed) = rest(&mut theirs).await;
         let failed = |what: &What| matches!(what, What::Verify(Verify::Failed { .. }));
         assert!(told.iter().any(failed), "{told:?}");
@@ -201,7 +201,7 @@ async fn a_code_that_does_not_fit_leaves_only_another_verification_open() {
         assert_eq!(marks(&store), [(Method::Code, true)]);
         drop((own, theirs, romeo, juliet));
 
-        // Romeo, whose store is another one, has forgotten it.
+        // Romeo, whose store is separate, has forgotten it.
         for policy in [Policy::Tofu, Policy::Ask] {
             let (_relay, romeo, mut juliet) = pair(&store, policy).await;
             let (own, mut theirs) = opened(&romeo, &mut juliet).await;
@@ -245,7 +245,7 @@ async fn until_done(tunnel: &mut Tunnel) {
     }
 }
 
-/// A mark that cannot be written is told, and the session ends all the same.
+/// A mark that can't be written is reported, and the session ends all the same.
 #[tokio::test(start_paused = true)]
 async fn a_mark_that_cannot_be_written_ends_the_session_all_the_same() {
     let store = knows(Some(Level::FirstUse));
@@ -265,7 +265,7 @@ async fn a_mark_that_cannot_be_written_ends_the_session_all_the_same() {
     );
 }
 
-/// Whoever cannot ask its person declines before anything is counted.
+/// An end that can't ask its person declines before anything is counted.
 #[tokio::test(start_paused = true)]
 async fn a_wish_that_is_declined_is_no_attempt() {
     let store = knows(Some(Level::FirstUse));

@@ -1,4 +1,4 @@
-//! Stanzas through handles: early, many, and into owners that do not read.
+//! Stanzas through handles: early, many, and to owners that don't read.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use xtls_tests::pair::message;
 
 use crate::world::*;
 
-/// The chunks that somebody has sent.
+/// The chunks that one end has sent.
 fn chunks(seen: &[Seen], from: &str) -> usize {
     let chunk = |seen: &&Seen| {
         let content = Envelope::read(&seen.xml).unwrap().content;
@@ -27,7 +27,7 @@ async fn what_is_sent_before_the_tunnel_is_open_leaves_with_the_last_flight() {
     let (relay, romeo, mut juliet) = friends(limits).await;
     let mut seen = relay.watch();
     let mut own = romeo.client.open(&keys::address(JULIET)).await.unwrap();
-    // Four at once, before anything has come back; each returns when it is on its way.
+    // Four at once, before anything has come back; each call returns when its stanza is on its way.
     let senders: Vec<_> = (0..4)
         .map(|number| {
             let sender = own.sender();
@@ -70,7 +70,7 @@ async fn an_end_before_the_tunnel_is_open_comes_after_what_was_sent() {
     until_established(&mut theirs).await;
     assert_eq!(stanza(&mut theirs).await, "m0");
     assert_eq!(next(&mut theirs).await, What::PeerFinished);
-    // The other direction is as long as it likes.
+    // The other direction may be as long as it likes.
     tokio::time::sleep(Duration::from_secs(3600)).await;
     theirs.send(message("m2", "word")).await.unwrap();
     theirs.finish().await;
@@ -121,7 +121,7 @@ async fn a_thousand_stanzas_each_way_arrive_in_order() {
     }
 }
 
-/// Sends until there is no room for half a minute; how many stanzas that were.
+/// Sends until there has been no room for half a minute; returns how many stanzas were sent.
 async fn fill(sender: &xtls_client::Sender, length: usize) -> usize {
     for number in 0.. {
         let sending = sender.send(numbered(number, length));
@@ -143,7 +143,7 @@ async fn a_reader_who_stops_stops_the_sender_and_loses_nothing() {
             assert_eq!(stanza(&mut theirs).await, format!("m{number}"));
         }
         own.send(message("last", "word")).await.unwrap();
-        // The send that was given up is not made up for.
+        // The cancelled send is not repeated.
         assert_eq!(stanza(&mut theirs).await, "last");
     }
 }
@@ -185,7 +185,7 @@ async fn no_event_is_lost_with_a_future() {
     });
     let mut received = Vec::new();
     while received.len() < 2000 {
-        // Each future gets one look, and is dropped.
+        // Each future is polled once, then dropped.
         match timeout(Duration::ZERO, theirs.next()).await {
             Ok(Some(What::Stanza(stanza))) => received.push(stanza.id.unwrap()),
             Ok(what) => panic!("{what:?}"),
@@ -217,7 +217,7 @@ async fn what_cannot_be_sent_is_said_and_harms_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_server_only_takes_time() {
-    // What ejabberd ships with, and a way around the world.
+    // ejabberd's default, and a path around the world.
     let limits = Limits::default()
         .rate(3000)
         .latency(Duration::from_millis(150));

@@ -33,7 +33,7 @@ async fn a_dropped_tunnel_is_closed_in_order() {
         sender.send(message("m2", "word")).await,
         Err(SendError::Gone(_))
     ));
-    // The place is free.
+    // The slot is free.
     established(&romeo, &mut juliet).await;
 }
 
@@ -173,7 +173,7 @@ async fn close_waits_for_its_peer_no_longer_than_it_says() {
     let started = tokio::time::Instant::now();
     let (_, closed) = rest(&mut own).await;
     assert_eq!(closed.why, Why::Session(Ended::CloseTimeout));
-    // Nobody there has taken anything, or ended.
+    // No one there has taken anything, or ended.
     assert!(started.elapsed() < Duration::from_secs(21));
     assert_eq!(next(&mut theirs).await, What::PeerFinished);
     assert!(
@@ -184,7 +184,7 @@ async fn close_waits_for_its_peer_no_longer_than_it_says() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_link_ends_every_tunnel_and_every_call() {
-    // Enough for a handshake, and too little for a full chunk.
+    // Enough for a handshake, but too little for a full chunk.
     let (_relay, romeo, mut juliet) = friends(Limits::default().max_stanza(4000)).await;
     let (mut own, _theirs) = established(&romeo, &mut juliet).await;
     let sender = own.sender();

@@ -1,4 +1,4 @@
-//! What is logged, at the highest level, by everything in the process.
+//! What everything in the process logs, at the highest level.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use xtls_tests::pair::message;
 
 use crate::world::*;
 
-/// Keeps all lines.
+/// Collects all lines.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -26,7 +26,8 @@ impl io::Write for Log {
     }
 }
 
-/// Stanzas both ways and both ends, with rustls logging beside us: nothing of what was said, and no key.
+/// Stanzas in both directions and both ends, with rustls logging as well: the log contains nothing that was sent, and
+/// no key.
 #[tokio::test(start_paused = true)]
 async fn nothing_that_is_said_is_logged_at_any_level() {
     let log = Log::default();
@@ -46,7 +47,7 @@ async fn nothing_that_is_said_is_logged_at_any_level() {
     assert_eq!(stanza(&mut theirs).await, "one");
     theirs.send(said("two")).await.unwrap();
     assert_eq!(stanza(&mut own).await, "two");
-    // What is sent into a tunnel that ends is not told either.
+    // What is sent into a tunnel that is ending is not logged either.
     own.send(said("three")).await.unwrap();
     own.close().await;
     let heard = rest(&mut theirs).await.0;

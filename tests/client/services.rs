@@ -1,4 +1,4 @@
-//! Which service a tunnel is for, and whose key it is.
+//! Which service a tunnel is for, and whose key it uses.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -57,7 +57,7 @@ async fn a_listener_serves_the_service_that_is_named_and_no_other() {
     let other = Service::new("shell", Mode::Bytes);
     let to = keys::address(JULIET);
     let mut own = romeo.client.open_for(&to, other).await.unwrap();
-    // It may have been refused already.
+    // It may already have been refused.
     let _ = own.write_all(b"rm").await;
     let mut theirs = juliet.incoming.next().await.unwrap();
     assert_eq!(all(&mut own).await.1, Err(ErrorKind::InvalidData));

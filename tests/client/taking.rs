@@ -1,4 +1,4 @@
-//! Whether the other application has taken everything: what a handle says by itself, and what it never says.
+//! Whether the other application has taken everything: what a handle confirms by itself, and what it never confirms.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ async fn everything_is_taken_by_who_asks_for_more_or_ends_after_the_last_of_it()
         own.finish().await;
         assert_eq!(stanza(&mut theirs).await, "m1");
         assert_eq!(next(&mut theirs).await, What::PeerFinished);
-        // It may be busy with it for long.
+        // It may be busy with it for a long time.
         tokio::time::sleep(Duration::from_secs(3600)).await;
         match way {
             "next" => {

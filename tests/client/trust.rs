@@ -49,7 +49,7 @@ impl Store {
     }
 }
 
-/// Romeo, by this key, opens a tunnel to Juliet, who uses the store under this policy.
+/// Romeo, with this key, opens a tunnel to Juliet, who uses the store under this policy.
 async fn meet(store: &Store, key: u8, policy: Policy) -> (Relay, Party, Party, Tunnel, Tunnel) {
     let relay = Relay::start(Limits::default());
     let romeo = romeo().key(key).on(&relay).await;
@@ -59,7 +59,7 @@ async fn meet(store: &Store, key: u8, policy: Policy) -> (Relay, Party, Party, T
     (relay, romeo, juliet, own, theirs)
 }
 
-/// The key that Romeo has unless told otherwise.
+/// Romeo's key by default.
 pub(crate) fn romeos() -> Fingerprint {
     keys::fingerprint(ROMEO, 1)
 }
@@ -113,7 +113,7 @@ async fn a_pin_that_cannot_be_written_refuses_its_key() {
     for policy in [Policy::Tofu, Policy::Ask] {
         let store = Store::new();
         store.open();
-        // In the place of the file that would be written.
+        // In place of the file that would be written.
         fs::create_dir(store.path().with_file_name("pins.new")).unwrap();
         let (_relay, _romeo, _juliet, _own, mut theirs) = meet(&store, 1, policy).await;
         if policy == Policy::Ask {
@@ -176,7 +176,7 @@ async fn the_owner_is_asked_and_nothing_passes_before() {
     until_established(&mut theirs).await;
     assert_eq!(stanza(&mut theirs).await, "m1");
     until_established(&mut own).await;
-    // Once more is nothing.
+    // Once more has no effect.
     let again = theirs.judge(romeos(), Verdict::Refuse).await;
     assert!(matches!(again, Err(JudgeError::Stale(_))), "{again:?}");
     theirs.send(message("m2", "word")).await.unwrap();

@@ -57,7 +57,7 @@ impl Maker {
         }
     }
 
-    /// The first is what it opens.
+    /// The first is the service it opens.
     pub(crate) fn serving(mut self, services: &[Service]) -> Self {
         self.services = services.to_vec();
         self
@@ -93,7 +93,7 @@ impl Maker {
         self
     }
 
-    /// Opens by the original flow.
+    /// Opens with the original flow.
     pub(crate) fn original(mut self, yes: bool) -> Self {
         self.original = yes;
         self
@@ -132,7 +132,7 @@ pub(crate) async fn friends(limits: Limits) -> (Relay, Party, Party) {
     (relay, romeo, juliet)
 }
 
-/// A tunnel that Romeo has opened, at both ends.
+/// A tunnel opened by Romeo, at both ends.
 pub(crate) async fn established(romeo: &Party, juliet: &mut Party) -> (Tunnel, Tunnel) {
     let mut own = romeo.client.open(&keys::address(JULIET)).await.unwrap();
     let mut theirs = juliet.incoming.next().await.unwrap();
@@ -151,13 +151,13 @@ pub(crate) async fn until_established(tunnel: &mut Tunnel) -> Peer {
     }
 }
 
-/// What a tunnel says next, in good time.
+/// The next event of a tunnel, within a reasonable time.
 pub(crate) async fn next(tunnel: &mut Tunnel) -> What {
     let what = timeout(LONG, tunnel.next()).await.expect("nothing is said");
     what.expect("the tunnel has ended")
 }
 
-/// All that a tunnel still says, and how it ended. Nothing comes after that.
+/// All remaining events of a tunnel, and how it ended. Nothing comes after that.
 pub(crate) async fn rest(tunnel: &mut Tunnel) -> (Vec<What>, Closed) {
     let mut whats = Vec::new();
     loop {
@@ -171,7 +171,7 @@ pub(crate) async fn rest(tunnel: &mut Tunnel) -> (Vec<What>, Closed) {
     }
 }
 
-/// The ids of the stanzas among what was said.
+/// The ids of the stanzas among the events.
 pub(crate) fn ids(whats: &[What]) -> Vec<String> {
     let id = |what: &What| match what {
         What::Stanza(stanza) => stanza.id.clone(),
@@ -180,7 +180,7 @@ pub(crate) fn ids(whats: &[What]) -> Vec<String> {
     whats.iter().filter_map(id).collect()
 }
 
-/// The id of the next stanza; what else is said meanwhile does not count.
+/// The id of the next stanza; other events in between don't count.
 pub(crate) async fn stanza(tunnel: &mut Tunnel) -> String {
     loop {
         match next(tunnel).await {

@@ -1,4 +1,4 @@
-//! What servers can do to a tunnel: the table of the threats, row by row.
+//! What servers can do to a tunnel: the table in THREATS.md, row by row.
 
 use crate::markdown::{quoted, read, table};
 

@@ -1,4 +1,4 @@
-//! How a session ends: the table of its README, row by row.
+//! How a session ends: the table in its README, row by row.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! Every XML example is what it says: read by the strict readers, typed as meant, and the same when written again.
+//! Every XML example is what its label says: accepted by the strict readers, of the expected type, and the same when
+//! written again.
 
 use bytes::Bytes;
 use xtls_client::router::What;
@@ -24,7 +25,7 @@ fn stanzas(fence: &Fence) -> Vec<Bytes> {
         .collect()
 }
 
-/// What a carrying stanza is, in a word: what the label of an example names.
+/// The kind of a carrying stanza in one word, as the labels of examples name it.
 fn word(envelope: &Envelope) -> String {
     match &envelope.content {
         Content::Get(payload) => format!("get:{}", name(payload)),
@@ -119,7 +120,7 @@ fn inner(kind: &str, frame: &Bytes, place: &str) {
     );
 }
 
-/// What is said of the end inside is seen by the peer only: a router against a TLS that hears it.
+/// Only the peer sees what is sent inside about the end: a router against a TLS connection that receives it.
 #[test]
 fn a_finish_and_its_answer_are_what_a_router_says_inside() {
     let inner: Vec<_> = fences(PROTOCOL)
@@ -167,7 +168,7 @@ fn answers_fit_the_requests_before_them() {
     }
 }
 
-/// The examples of one tunnel, discovery apart, are said by two routers in this order.
+/// Two routers send the examples of one tunnel, except discovery, in this order.
 #[test]
 fn one_tunnel_is_what_two_routers_say() {
     let mut said = recorded().into_iter();
@@ -194,7 +195,7 @@ fn one_tunnel_is_what_two_routers_say() {
     panic!("{PROTOCOL} has no end of a tunnel");
 }
 
-/// Romeo opens, says one thing early, and closes; Juliet closes then.
+/// Romeo opens, sends one stanza early, and closes; then Juliet closes.
 fn recorded() -> Vec<Envelope> {
     let mut pair = Settings::seeded(3).letter().build();
     let romeo = pair.open(Who::Romeo);
@@ -217,7 +218,8 @@ fn recorded() -> Vec<Envelope> {
         .collect()
 }
 
-/// Without what differs from run to run: ids, sids, and bytes beyond the type and version of the first TLS record.
+/// Without the parts that differ from run to run: ids, sids, and bytes beyond the type and version of the first TLS
+/// record.
 fn masked(mut envelope: Envelope) -> Envelope {
     let sid = || "s".parse::<xtls_stanza::ibb::Sid>().expect("a sid");
     envelope.id = "i".to_owned();
@@ -273,5 +275,5 @@ fn the_alpn_example_is_computed_as_described() {
     }
 }
 
-/// Bytes of a chunk that examples show.
+/// Bytes of a chunk shown in examples.
 const CUT: usize = 24;

@@ -8,7 +8,7 @@ use crate::markdown::{quoted, table};
 
 const PROTOCOL: &str = "docs/PROTOCOL.md";
 
-/// The children of a table: name and namespace, with something in the place of each `*`.
+/// The children in a table: name and namespace, with something in place of each `*`.
 fn children(heading: &[&str]) -> Vec<(String, String)> {
     let mut children = Vec::new();
     for row in table(PROTOCOL, heading) {
@@ -29,7 +29,7 @@ fn children(heading: &[&str]) -> Vec<(String, String)> {
     children
 }
 
-/// Juliet has heard one message with this child and a body.
+/// Juliet has received one message with this child and a body.
 fn hearing(name: &str, ns: &str) -> Duel {
     let mut duel = Duel::friends();
     duel.open();

@@ -1,4 +1,4 @@
-//! The tables of limits say what the code does: each row names a field of a default configuration or a constant.
+//! The tables of limits match the code: each row names a field of a default configuration or a constant.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -76,7 +76,7 @@ fn configurations() -> BTreeMap<String, String> {
         ("tls Config", format!("{:#?}", tls())),
         ("xmpp Options", format!("{options:#?}")),
     ] {
-        // What another crate configures stands under that crate's name.
+        // Another crate's configuration is listed under that crate's name.
         for (field, value) in flat(&debug, &["tls", "trust", "session", "ibb", "identity"]) {
             fields.insert(format!("{name}.{field}"), value);
         }
@@ -84,7 +84,7 @@ fn configurations() -> BTreeMap<String, String> {
     fields
 }
 
-/// The leaves of a pretty `Debug` text by their paths, without those below the fields named.
+/// The leaves of a pretty `Debug` text by their paths, without those below the named fields.
 fn flat(debug: &str, without: &[&str]) -> Vec<(String, String)> {
     let mut path: Vec<&str> = Vec::new();
     let mut leaves = Vec::new();
@@ -106,9 +106,9 @@ fn flat(debug: &str, without: &[&str]) -> Vec<(String, String)> {
     leaves
 }
 
-/// A value as `Debug` shows it; `None` for what is no limit.
+/// A value as `Debug` shows it; `None` for anything that is not a limit.
 fn shown(value: &str) -> Option<Value> {
-    // No time at all is shown in nanoseconds.
+    // A duration of zero is shown in nanoseconds.
     let value = if value == "0ns" { "0s" } else { value };
     let (number, factor) = match (value.strip_suffix("ms"), value.strip_suffix('s')) {
         (Some(millis), _) => (millis, Some(1)),
@@ -171,7 +171,7 @@ fn in_source(file: &str, constant: &str) -> Option<Value> {
     })
 }
 
-/// Sums, products and shifts of whole numbers: all that limits are made of.
+/// Sums, products and shifts of integers: everything that limits consist of.
 fn evaluated(expression: &str) -> Option<u128> {
     if let Some((left, right)) = expression.split_once(" + ") {
         return Some(evaluated(left)? + evaluated(right)?);

@@ -28,7 +28,7 @@ pub(crate) const DOCUMENTS: [&str; 7] = [
 pub(crate) struct Fence {
     /// Where it begins: file and line.
     pub(crate) place: String,
-    /// What stands behind the backticks.
+    /// The info string behind the backticks.
     pub(crate) info: String,
     pub(crate) text: String,
 }

@@ -1,4 +1,4 @@
-//! What the documents name exists: files, tests, commands, options, chores.
+//! Everything that the documents name exists: files, tests, commands, options, chores.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::markdown::{DOCUMENTS, fences, quoted, read, root};
 
-/// Lines the README may have.
+/// The most lines that the README may have.
 const MAX_README: usize = 150;
 
 #[test]
@@ -18,7 +18,7 @@ fn the_readme_is_short() {
     );
 }
 
-/// The commands of a document: lines of its fences, and words in backticks, that begin with a program's name.
+/// The commands in a document: lines of its fences, and words in backticks, that begin with a program's name.
 fn commands(path: &str, program: &str) -> Vec<String> {
     let text = read(path);
     let fenced = fences(path)
@@ -119,7 +119,7 @@ fn every_chore_in_the_documents_exists() {
             for flag in words.filter(|word| word.starts_with("--")) {
                 assert!(source.contains(flag), "{path}: {command}");
                 if flag == "--then" {
-                    // What follows is another program's.
+                    // The rest belongs to another program.
                     break;
                 }
             }
@@ -135,7 +135,7 @@ fn every_file_in_the_documents_exists() {
     for path in DOCUMENTS {
         let mut folder = String::new();
         for line in read(path).lines() {
-            // In the map of the code, a heading names the folder of the files below it.
+            // In the code map, a heading names the folder of the files below it.
             if line.starts_with('#') {
                 folder = quoted(line).next().unwrap_or_default().to_owned();
             }
@@ -201,7 +201,7 @@ fn every_test_of_the_whole_stack_is_described() {
     }
 }
 
-/// Each invariant names at least one test, rule or file that holds it, and all that it names exists.
+/// Each invariant names at least one test, rule or file that checks it, and everything that it names exists.
 #[test]
 fn every_invariant_is_held_by_something_that_exists() {
     let text = read("docs/INVARIANTS.md");

@@ -1,4 +1,4 @@
-//! The tables of errors, row by row, against a router.
+//! The error tables, row by row, against a router.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const PROTOCOL: &str = "docs/PROTOCOL.md";
 const MALLORY: &str = "mallory@evil.example/den";
 const START: &str = "<start xmlns='urn:xmpp:tmp:xtls'/>";
 
-/// Juliet's router, and what it says.
+/// Juliet's router, and what it sends.
 struct Juliet {
     now: Instant,
     router: Router,
@@ -47,7 +47,7 @@ impl Juliet {
         let frame = Bytes::from(stanza.replacen("<iq type=", &addresses, 1));
         match Envelope::read(&frame) {
             Ok(envelope) => self.router.handle(self.now, envelope),
-            // What each link does with a request that cannot be read.
+            // What each link does with an unreadable request.
             Err(error) => self.sent.extend(error.reply()),
         }
         self.flush();
@@ -90,7 +90,7 @@ fn data(seq: u16, text: &str) -> String {
     ))
 }
 
-/// How Juliet is brought to each refusal: what is said before, and what is asked then.
+/// How to provoke each refusal from Juliet: the preparation, and the request.
 fn provoke(request: &str, reason: &str) -> (Juliet, String) {
     let ibb = match (request, reason) {
         ("open", "block-size above ours") => {
@@ -257,7 +257,7 @@ fn a_stranger_is_answered_the_same_to_all_of_them() {
     }
 }
 
-/// What becomes of our open when it is answered with this condition, in the word that begins the table's cell.
+/// What becomes of our open when it is answered with this condition, as the first word of the table's cell.
 fn opened(condition: Condition) -> &'static str {
     let mut juliet = Juliet::new(
         xtls_ibb::Config::default().block_size(BlockSize::MAX),

@@ -51,7 +51,7 @@ async fn a_stream_cut_in_the_handshake_has_no_peer() {
     let stage = Stage::new("cut-4");
     let mut puppet = stage.puppet().await;
     let program = stage.initiator(&[]);
-    // The first cut may mean that an early flight was taken out on the way: the program opens once more, without one.
+    // The first cut may mean that an early flight was removed on the way: the program opens once more, without one.
     for _ in 0..2 {
         let stream = puppet.accept().await;
         assert!(puppet.read(stream).await.is_some());
@@ -103,7 +103,7 @@ async fn a_repeated_record_is_noticed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_conversation_is_whole() {
-    // The puppet can also behave: what the others are refused for is their fault.
+    // The puppet can also behave: the faults that the other tests see refused are its own.
     for role in ROLES {
         let stage = Stage::new("whole");
         let (mut program, mut secure) = stage.established(role).await;
@@ -121,7 +121,8 @@ async fn a_whole_conversation_is_whole() {
         assert_eq!(end, Heard::Closed);
         secure.cut().await;
         let ended = program.end().await;
-        // All that was said was read; whether the answer was taken, a peer that knows no `<finish/>` cannot say.
+        // Everything that was sent was read; a peer that doesn't know `<finish/>` can't say whether the answer was
+        // taken.
         ended
             .expect(6)
             .silent()

@@ -1,4 +1,4 @@
-//! Somebody else: exit code 5, and nothing of what they say.
+//! Another identity: exit code 5, and nothing of what it sends is delivered.
 
 use xtls_tests::live::program::Ended;
 use xtls_tests::live::secure::{Heard, Secure};
@@ -7,10 +7,10 @@ use xtls_tls::rustls::Error;
 
 use crate::stage::{Role, Stage, other_key};
 
-/// What the puppet tries to say before it knows that it was refused.
+/// What the puppet tries to send before it knows that it was refused.
 const WORDS: &str = " <message id='refused'><body>I am Romeo</body></message>";
 
-/// The puppet shows `me` to the program. Gives the program's end and what the puppet heard of it.
+/// The puppet presents `me` to the program. Returns how the program ended and what the puppet received.
 async fn shown(stage: &Stage, role: Role, me: Option<&Identity>, more: &[&str]) -> (Ended, Heard) {
     match (role, me) {
         (Role::Listener, me) => {
@@ -24,7 +24,7 @@ async fn shown(stage: &Stage, role: Role, me: Option<&Identity>, more: &[&str]) 
         (Role::Initiator, Some(me)) => {
             let puppet = stage.puppet().await;
             let mut program = stage.initiator(more);
-            // What is typed early must not leave either.
+            // Early input must not leave either.
             program.say("<message id='secret'/>").await;
             let mut secure = stage.accept(puppet, me).await;
             let heard = match secure.handshake().await {
@@ -42,7 +42,7 @@ async fn shown(stage: &Stage, role: Role, me: Option<&Identity>, more: &[&str]) 
     }
 }
 
-/// The program says what is wrong, exits with 5, and tells the peer with an alert.
+/// The program reports what is wrong, exits with 5, and sends the peer an alert.
 fn refused(end: &(Ended, Heard), words: &str) {
     end.0.expect(5).silent().saying(words);
     assert!(
@@ -75,7 +75,7 @@ async fn an_initiator_refuses_a_changed_key() {
     end.0
         .saying(&me.fingerprint().to_string())
         .saying("romeo@localhost '<the fingerprint they give you>'");
-    // The pin is as it was.
+    // The pin is unchanged.
     let shown = stage
         .juliet
         .program(&["trust", "show", "romeo@localhost"])
@@ -135,7 +135,7 @@ async fn an_unknown_key_is_refused_where_pins_are_required() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ones_own_key_is_refused() {
     let stage = Stage::first_contact("mirror");
-    // Juliet's own key in a certificate that names Romeo: whoever copied it holds it.
+    // Juliet's own key in a certificate that names Romeo: its sender must have copied her key.
     let key = stage.juliet.identity();
     for role in [Role::Listener, Role::Initiator] {
         let end = shown(&stage, role, Some(&key), &["--trust", "tofu"]).await;

@@ -1,10 +1,10 @@
-//! The right key, and lies inside the tunnel: exit code 5 for a false address, 6 for what is no stanza.
+//! The right key, but lies inside the tunnel: exit code 5 for a false address, 6 for anything that is not a stanza.
 
 use xtls_tests::live::secure::Heard;
 
 use crate::stage::{ROLES, Role, Stage};
 
-/// A right stanza, then `wrong`, then another right one, in one record. Only the first comes out.
+/// A valid stanza, then `wrong`, then another valid one, in one record. Only the first comes out.
 async fn said(role: Role, resource: &'static str, wrong: &str, code: i32, words: &str) {
     let stage = Stage::new(resource);
     let (mut program, mut secure) = stage.established(role).await;

@@ -8,7 +8,7 @@ use xtls_tests::live::server::Server;
 use xtls_tls::Identity;
 use zeroize::Zeroizing;
 
-/// Juliet runs the program, Romeo is the puppet. They have compared keys, so that what is refused is the fault at hand.
+/// Juliet runs the program, Romeo is the puppet. They have compared keys, so only the fault under test can be refused.
 pub(crate) struct Stage {
     pub(crate) romeo: Person,
     pub(crate) juliet: Person,
@@ -73,12 +73,12 @@ impl Stage {
         secure
     }
 
-    /// The tunnel that the program opens to the puppet, accepted by `me`; the handshake is still to be run.
+    /// The tunnel that the program opens to the puppet, accepted by `me`; the handshake has yet to run.
     pub(crate) async fn accept(&self, puppet: Puppet, me: &Identity) -> Secure {
         Secure::accept(puppet, &self.juliet.at(self.resource), me, true).await
     }
 
-    /// Both roles of the program one after the other, established and confirmed with the right keys.
+    /// The program in both roles, one after the other, established and confirmed with the right keys.
     pub(crate) async fn established(&self, role: Role) -> (Running, Secure) {
         let me = self.romeo.identity();
         match role {
@@ -102,7 +102,7 @@ impl Stage {
     }
 }
 
-/// What the program is.
+/// The role of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Listener,
@@ -111,7 +111,7 @@ pub(crate) enum Role {
 
 pub(crate) const ROLES: [Role; 2] = [Role::Listener, Role::Initiator];
 
-/// A key that nobody has met, in a certificate that names `jid`.
+/// An unknown key, in a certificate that names `jid`.
 pub(crate) fn other_key(jid: &str) -> Identity {
     Identity::generate(jid, &Zeroizing::new([0x5a; 32]), xtls_tests::keys::LETTER).expect("a key")
 }

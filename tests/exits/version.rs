@@ -1,4 +1,4 @@
-//! Peers that do not speak TLS 1.3, or not of this session.
+//! Peers that don't support TLS 1.3, or whose ALPN name is for another session.
 
 use xtls_tests::live::puppet::Puppet;
 use xtls_tests::live::secure::Secure;
@@ -104,7 +104,7 @@ async fn bytes_that_are_no_tls_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_session_is_refused() {
-    // The name of the application protocol binds addresses, stream and service: here a server has changed an address.
+    // The ALPN name binds addresses, stream and service: here a server has changed an address.
     let stage = Stage::new("relabelled");
     let program = stage.listener(&[]).await;
     let puppet = stage.puppet().await;

@@ -1,4 +1,4 @@
-//! What a person asks for: padding, and no classical key exchange.
+//! Options that a user can set: padding, and no classical key exchange.
 
 use xtls_tests::live::secure::{Heard, Secure};
 
@@ -15,7 +15,7 @@ async fn a_classical_key_exchange_is_refused_where_the_person_says_so() {
     let ended = program.end().await;
     ended.expect(4).silent().saying("key exchange");
 
-    // Whoever does not say so takes it.
+    // Without the option it is accepted.
     let mut program = stage.listener(&[]).await;
     let mut secure = Secure::open_classical(stage.puppet().await, &to, Some(&me)).await;
     secure.handshake().await.expect("a right handshake");

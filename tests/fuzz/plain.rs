@@ -35,7 +35,7 @@ fn target(name: &str) -> Target {
     Target::from_name(name).expect("the name of a target")
 }
 
-/// Until one of the limits is reached, of which 0 is none.
+/// Until one of the limits is reached; 0 means no limit.
 fn run(
     target: Target,
     corpora: &Path,
@@ -46,7 +46,7 @@ fn run(
     let start = Instant::now();
     let mut next = 0;
     let count = plain(target, corpora, seed, |count| {
-        // The clock is looked at now and then.
+        // The clock is read only now and then.
         if count >= next {
             next = count + 1000;
             if !time.is_zero() && start.elapsed() >= time {

@@ -16,7 +16,7 @@ use super::{open, people_on};
 
 /// Blocks under way at a time.
 const WINDOW: u32 = 4;
-/// Bytes that the closing side sends right before it closes.
+/// Bytes that the closing side sends directly before it closes.
 const TAIL: usize = 33;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub(crate) async fn cell(
         Carrier::Iq => assert_eq!(seen.messages_out, 0, "{seen:?}"),
         Carrier::Message => assert_eq!(seen.iqs_out, 0, "{seen:?}"),
     }
-    // slixmpp does not look at `stanza` in the opens of others: it answers in iqs, which we take as well.
+    // slixmpp ignores `stanza` in other clients' opens: it answers in iqs, which we accept as well.
     let theirs = match (library, opener) {
         (Library::Slixmpp, Side::We) => Carrier::Iq,
         (Library::Slixmpp, Side::They) | (Library::Aioxmpp, _) => carrier,

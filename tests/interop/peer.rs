@@ -1,4 +1,4 @@
-//! The other end: a Python program on somebody else's library, spoken to in lines.
+//! The other end: a Python program with a third-party library, controlled by lines of JSON.
 
 use std::process::Stdio;
 
@@ -68,14 +68,14 @@ impl Peer {
         &self.address
     }
 
-    /// Gives an order and waits until it is carried out.
+    /// Sends a command and waits until it has been executed.
     pub(crate) async fn ask(&mut self, order: impl ToString) -> Value {
         let answer = self.try_ask(&order.to_string()).await;
         assert_ne!(answer["is"], "failed", "{answer}");
         answer
     }
 
-    /// Gives an order that the peer cannot carry out, and says why not.
+    /// Sends a command that the peer can't execute, and returns the reason.
     pub(crate) async fn fail(&mut self, order: impl ToString) -> String {
         let answer = self.try_ask(&order.to_string()).await;
         assert_eq!(answer["is"], "failed", "{answer}");

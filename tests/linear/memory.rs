@@ -1,4 +1,4 @@
-//! What a stanza of the largest size takes on the heap while it is read, whatever it is made of.
+//! How much heap a stanza of the largest size takes while it is read, whatever it consists of.
 
 use bytes::Bytes;
 use peak_alloc::PeakAlloc;
@@ -10,11 +10,11 @@ static HEAP: PeakAlloc = PeakAlloc;
 
 /// The default limit of a stanza in bytes, inside and outside.
 const STANZA: usize = 262_144;
-/// What each of its bytes may take while it is read, and what goes beside: 16 megabytes for the largest.
+/// What each of its bytes may take while it is read, and what may be added: 16 megabytes for the largest.
 const EACH: usize = 60;
 const AROUND: usize = 100_000;
 
-/// Runs `work`, and says how much more was on the heap than before, at most.
+/// Runs `work`, and returns the peak growth of the heap.
 fn peak(work: impl FnOnce()) -> usize {
     let before = HEAP.current_usage();
     HEAP.reset_peak_usage();
@@ -22,8 +22,7 @@ fn peak(work: impl FnOnce()) -> usize {
     HEAP.peak_usage().saturating_sub(before)
 }
 
-/// A stanza of `size` bytes: what stands in front, as many pieces as fit, and what stands behind. `{}` in a piece is its
-/// number.
+/// A stanza of `size` bytes: a beginning, as many pieces as fit, and an end. `{}` in a piece is its number.
 fn stanza(size: usize, (before, piece, after): &(String, String, String)) -> Bytes {
     let mut xml = before.clone();
     for number in 0.. {
@@ -36,7 +35,7 @@ fn stanza(size: usize, (before, piece, after): &(String, String, String)) -> Byt
     Bytes::from(xml + after)
 }
 
-/// What the worst stanzas that the reader takes are made of, by name.
+/// What the worst stanzas that the reader accepts consist of, by name.
 fn shapes() -> Vec<(&'static str, (String, String, String))> {
     let long = "u".repeat(MAX_NAMESPACE);
     let in_message = |head: &str, piece: &str| {
@@ -222,10 +221,10 @@ fn shapes() -> Vec<(&'static str, (String, String, String))> {
     ]
 }
 
-/// Every way in which a stanza that comes is read.
+/// Every way in which an incoming stanza is read.
 fn read(frame: &Bytes) -> [(&'static str, usize); 4] {
     let stanza = Stanza::read(frame).unwrap();
-    // What is refused has been read as well.
+    // A refused stanza has been read as well.
     let envelope = peak(|| drop(Envelope::read(frame)));
     let outside = peak(|| drop(Stanza::read(frame).unwrap()));
     let trees = peak(|| drop(stanza.elements().unwrap()));
@@ -272,7 +271,7 @@ pub(super) fn every_shape_weighs_what_it_holds() {
         let stanza = Stanza::try_from(Bytes::from(frame.to_vec())).unwrap();
         let held = HEAP.current_usage() - before;
         let weight = stanza.weight();
-        // A slice keeps the tags around it, which are less than a quarter of it, or little.
+        // A slice keeps the tags around it, which are less than a quarter of it, or small.
         let most = weight + weight / 2;
         assert!(held <= most, "{name}: {held} held, {weight} weighed");
     }

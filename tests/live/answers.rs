@@ -1,4 +1,4 @@
-//! What an XMPP client must answer, asked by the other account.
+//! What an XMPP client must answer, requested by the other account.
 
 use xtls_stanza::{Condition, Content, Element, Payload, disco};
 use xtls_tests::live::person::Person;

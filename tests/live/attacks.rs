@@ -1,5 +1,5 @@
-//! A server in the middle: a second login to an account, under the same full address, with another key. It can do what a
-//! server can that chooses whose stanzas are whose.
+//! A server in the middle: a second login to an account, with the same full address and another key. It can do what a
+//! server can that chooses who receives which stanzas.
 
 use xtls_client::Home;
 use xtls_tests::live::person::Person;
@@ -22,7 +22,7 @@ async fn listener(juliet: &Person, verb: &str, resource: &str, more: &[&str]) ->
     terminal
 }
 
-/// Somebody calls her under Romeo's full address.
+/// Someone opens a tunnel to her under Romeo's full address.
 fn caller(who: &Person, juliet: &Person, verb: &str, resource: &str, more: &[&str]) -> Program {
     let to = juliet.at(resource);
     who.online(&[verb, to.as_str(), "--resource", "orchard"])
@@ -35,7 +35,7 @@ fn pinned(who: &Person, whose: &str) -> usize {
     pins.store().of(whose).len()
 }
 
-/// F1: a yes that was earned by an honest run does nothing for the run that a server puts in its place.
+/// F1: a yes that was earned by an honest run has no effect on the run that a server puts in its place.
 #[tokio::test(flavor = "multi_thread")]
 async fn words_of_one_run_confirm_no_other_run() {
     let server = Server::free();
@@ -59,7 +59,7 @@ async fn words_of_one_run_confirm_no_other_run() {
     ));
     hers.shows("nothing was accepted").await;
     hers.shows("Press Enter to wait for another try").await;
-    // Whatever she types now that was meant for the run before.
+    // Whatever she types now was meant for the previous run.
     for word in &words {
         hers.enters(word);
     }
@@ -77,7 +77,7 @@ async fn words_of_one_run_confirm_no_other_run() {
     assert_eq!(pinned(&juliet, "romeo@localhost"), 0);
 }
 
-/// F3: two different keys for one address within one first contact are refused, both, and said loudly.
+/// F3: two different keys for one address within one first contact are both refused, with a clear report.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_keys_in_one_first_contact_are_both_refused() {
     let server = Server::free();
@@ -95,7 +95,7 @@ async fn two_keys_in_one_first_contact_are_both_refused() {
         hers.shows("First group of the key of romeo@localhost")
             .await;
         hers.shows(&first).await;
-        // The server opens in his name, with a key of its own.
+        // The server opens in his name, with its own key.
         let mut other = Terminal::run(&caller(
             &middle,
             &juliet,
@@ -105,7 +105,7 @@ async fn two_keys_in_one_first_contact_are_both_refused() {
         ));
         let text = hers.shows("two different keys").await;
         assert!(text.contains("xtls: error:"), "{text}");
-        // The answer to the question that stood there, typed after it is gone, and once more.
+        // The answer to the question that was there, typed after it is gone, and once more.
         hers.enters(&first);
         hers.enters("y");
         his.until("his end", |text| text.contains("xtls: error:"))
@@ -124,7 +124,7 @@ async fn two_keys_in_one_first_contact_are_both_refused() {
     }
 }
 
-/// F4: a line goes to whom it was typed for, whoever else calls meanwhile.
+/// F4: a line goes to the person it was typed for, no matter who else opens a tunnel meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_third_person_gets_no_line_of_a_conversation() {
     let server = Server::free();
@@ -157,12 +157,12 @@ async fn a_third_person_gets_no_line_of_a_conversation() {
     his.ends_with(0).await;
 }
 
-/// F9: whoever is superseded has delivered nothing, and says so.
+/// F9: a superseded peer has delivered nothing, and the program says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tunnel_that_is_superseded_ends_with_an_error_and_names_what_was_lost() {
     let server = Server::free();
     let (romeo, juliet) = Person::strangers(&server);
-    // She is asked about his key and says nothing; his line waits.
+    // She is asked about his key and doesn't answer; his line waits.
     let mut hers = listener(&juliet, "stanzas", "superseded", &["--trust", "ask"]).await;
     let to = juliet.at("superseded");
     let mut his = romeo
@@ -188,7 +188,7 @@ async fn a_tunnel_that_is_superseded_ends_with_an_error_and_names_what_was_lost(
     assert_ne!(ended.event("closed").unwrap()["unconfirmed"], 0);
 }
 
-/// F11: a question about a key and the lines of the conversation are read by one reader.
+/// F11: a question about a key and the lines of the conversation are read by the same reader.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_reaches_the_question_where_stanzas_are_typed() {
     let server = Server::free();
@@ -221,7 +221,7 @@ async fn an_answer_reaches_the_question_where_stanzas_are_typed() {
     his.ends_with(0).await;
 }
 
-/// F14: Ctrl-C works while standard output takes nothing.
+/// F14: Ctrl-C works while standard output is blocked.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupt_is_heard_while_nobody_reads_standard_output() {
     let server = Server::free();

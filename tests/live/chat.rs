@@ -38,7 +38,7 @@ async fn text_passes_between_pipes_unchanged() {
         .listen("chat", "pipes", &["--accept", romeo.address().as_str()])
         .await;
     let mut initiator = romeo.online(&["chat", juliet.at("pipes").as_str()]).start();
-    // A byte-order mark in front is no text; empty lines, marks of direction and C1 controls are.
+    // A byte-order mark at the start is not text; empty lines, directional marks and C1 controls are.
     let lines = [
         "first",
         "",

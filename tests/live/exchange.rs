@@ -1,4 +1,4 @@
-//! The main job: two processes exchange stanzas, and the servers see none of them.
+//! The main task: two processes exchange stanzas, and the servers see none of them.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use xtls_tests::live::server::Server;
 use xtls_tests::live::soon;
 use xtls_tests::live::speech::{Said, Speech};
 
-/// A conversation of two processes at the same time.
+/// A conversation between two processes running at the same time.
 struct Course {
     seed: u64,
     count: usize,
@@ -56,7 +56,7 @@ impl Course {
         format!("exchange-{:x}", self.seed)
     }
 
-    /// Both say everything at the same time and read what the other says; then both end, in order.
+    /// Both send everything at the same time and read what the other sends; then both end, in order.
     async fn run(
         &self,
         romeo: &Person,
@@ -116,7 +116,7 @@ impl Course {
     }
 }
 
-/// Writes everything to standard input and ends it.
+/// Writes everything to standard input and closes it.
 fn speak(process: &mut Running, said: &[Said]) -> JoinHandle<()> {
     let inputs: Vec<_> = said.iter().map(|said| said.input.clone()).collect();
     let input = process.take_input();
@@ -183,8 +183,8 @@ fn direct_tls(person: &Person, args: &[&str]) -> Program {
     ])
 }
 
-/// Sends another canary in the clear, raw and in base64 in every position: all four are found in the log, so what is not
-/// found there was not seen.
+/// Sends another canary in the clear, raw and in base64 in every position: all four are found in the log, so a canary
+/// that is not found there was not seen.
 async fn assert_unseen(log: &Log, course: &Course, romeo: &Person, juliet: &Person) {
     let control = Canary::new(!course.seed);
     let mut said = vec![control.word().to_owned()];

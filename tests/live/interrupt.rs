@@ -1,4 +1,4 @@
-//! Ctrl-C: exit code 130, and the peer is told.
+//! Ctrl-C: exit code 130, and the peer is notified.
 
 use std::time::{Duration, Instant};
 

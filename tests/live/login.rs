@@ -1,4 +1,4 @@
-//! One's own server refuses, or is not what it should be: exit code 3. The peer cannot be had: 4.
+//! Your server refuses, or is not what it should be: exit code 3. The peer is unavailable: 4.
 
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ async fn ejabberd_refuses_a_wrong_password_and_takes_the_right_one() {
         .expect(3)
         .silent()
         .saying("could not log in: not-authorized");
-    // The right one: nobody is there, says the server.
+    // The right one: the server says that no one is there.
     let to = romeo.at("nobody");
     let ended = romeo.online(&["stanzas", to.as_str()]).run().await;
     ended.expect(4).silent();
@@ -142,7 +142,7 @@ async fn a_peer_that_is_offline_is_unavailable() {
         .silent()
         .saying(to.as_str())
         .saying("--listen");
-    // Without a resource, the listener's is meant.
+    // Without a resource, the listener's default is meant.
     let ended = romeo
         .online(&["chat", juliet.address().as_str()])
         .run()
@@ -158,13 +158,13 @@ async fn a_stranger_is_not_let_in() {
         .await;
     let to = juliet.at("strict");
     let ended = romeo.online(&["stanzas", to.as_str()]).run().await;
-    // As if nobody were there.
+    // As if no one were there.
     ended.expect(4).silent().saying("service-unavailable");
     listener.interrupt().await;
     let ended = listener.end().await;
     ended.expect(130).silent();
     assert!(ended.event("incoming").is_none());
-    // Whoever listens says to whom.
+    // A listener must say whom it accepts.
     for verb in ["stanzas", "chat", "verify"] {
         let ended = juliet.online(&[verb, "--listen"]).run().await;
         ended.expect(2).silent().saying("--accept");

@@ -1,4 +1,4 @@
-//! `--record`: what a file of it holds, and what it does not.
+//! `--record`: what its file contains, and what it doesn't.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -8,7 +8,7 @@ use xtls_tests::live::person::Person;
 use xtls_tests::live::program::end_both;
 use xtls_tests::live::server::Server;
 
-/// One stanza each way with both ends recording, the listener its plaintext too. Gives what they recorded.
+/// One stanza in each direction with both ends recording, the listener its plaintext too. Returns what they recorded.
 async fn recorded(canary: &Canary) -> [String; 2] {
     let (romeo, juliet) = Person::pair(&Server::free());
     let files = [romeo.file("record"), juliet.file("record")];

@@ -7,7 +7,7 @@ use xtls_tests::live::program::Program;
 use xtls_tests::live::server::Server;
 use xtls_tests::live::terminal::Terminal;
 
-/// The program as people run it, without events.
+/// The program as people run it, without JSON events.
 fn person(person: &Person, args: &[&str]) -> Program {
     person.online(args).without_json()
 }
@@ -50,7 +50,7 @@ async fn two_people_talk_and_the_line_being_typed_stays_below_what_arrives() {
     .await;
     his.enters("ne");
     hers.shows("romeo@localhost: half a line").await;
-    // What is delivered is no longer marked as under way.
+    // A delivered line is no longer marked as under way.
     his.until("the mark to go", |text| {
         text.contains("you: half a line") && !text.contains("… half a line")
     })
@@ -69,7 +69,7 @@ async fn an_incoming_line_leaves_a_long_line_of_wide_letters_whole() {
     let [mut his, mut hers] = chat(&romeo, &juliet, "wide").await;
     hers.enters("one");
     his.shows("juliet@localhost: one").await;
-    // Two rows of Cyrillic, which has two bytes and one column a letter.
+    // Two rows of Cyrillic, whose letters have two bytes and one column each.
     let typed = "ж".repeat(100);
     his.types(&typed);
     his.shows(&typed).await;
@@ -252,7 +252,7 @@ async fn ctrl_z_stops_the_program_and_it_goes_on_with_the_line() {
     his.shows("> half").await;
     his.presses("C-z");
     his.shows("[the program is stopped]").await;
-    // What is typed now is for the shell, which lets the program go on.
+    // What is typed now goes to the shell, which lets the program continue.
     his.enters("fg");
     his.until("the line again", |text| text.matches("> half").count() > 1)
         .await;

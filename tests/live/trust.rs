@@ -1,4 +1,4 @@
-//! Keys: one's own, the first contact, and the pin store on the command line.
+//! Keys: your own, the first contact, and the pin store on the command line.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -7,7 +7,7 @@ use xtls_tests::live::person::Person;
 use xtls_tests::live::program::{Ended, end_both};
 use xtls_tests::live::server::Server;
 
-/// One session in which nothing is said. Gives how both ended, the initiator first.
+/// One session in which nothing is sent. Returns how both ended, the initiator first.
 async fn meet(romeo: &Person, juliet: &Person, resource: &str, policy: &str) -> [Ended; 2] {
     let accept = romeo.address();
     let listener = juliet
@@ -79,7 +79,7 @@ async fn first_contact(server: &Server) {
 async fn without_a_terminal_a_stranger_is_refused() {
     let (romeo, juliet) = Person::strangers(&Server::free());
     let ends = meet(&romeo, &juliet, "ask", "ask").await;
-    // Who refuses first says so: the other may not have come to its own verdict.
+    // The end that refuses first reports it: the other may not have reached its own verdict.
     let [initiator, listener] = &ends;
     initiator.expect(5).silent();
     listener.expect(5).silent();
@@ -199,7 +199,7 @@ async fn a_revoked_key_is_refused_for_good() {
             .expect(5)
             .silent()
             .saying("does not accept our key");
-        // Nor is it forgotten that it is revoked.
+        // And it stays revoked.
         trust(&["forget", address.as_str()]).await.expect(0);
     }
     let shown = trust(&["show", address.as_str()]).await;

@@ -1,4 +1,4 @@
-//! Wrong command lines and wrong input: exit code 2, and a word on what is wrong.
+//! Invalid command lines and invalid input: exit code 2, and a message that says what is wrong.
 
 use xtls_tests::live::person::Person;
 use xtls_tests::live::program::{Program, end_both};

@@ -1,4 +1,4 @@
-//! `xtls verify` between two people: by words that they compare on terminals, and by a code from files.
+//! `xtls verify` between two people: with words that they compare on terminals, and with a code from files.
 
 use std::path::PathBuf;
 
@@ -40,7 +40,7 @@ async fn terminals(romeo: &Person, juliet: &Person, verb: &str) -> [Terminal; 2]
     ]
 }
 
-/// The words on a terminal, and the one that is to be typed if they are the same at the other end.
+/// The words on a terminal, and the one to type if they are the same at the other end.
 async fn words(terminal: &mut Terminal) -> (String, String) {
     let text = terminal.shows(" word, as ").await;
     let words = text
@@ -63,7 +63,7 @@ async fn words(terminal: &mut Terminal) -> (String, String) {
     (words, word)
 }
 
-/// How a person's store knows the other: the level, if there is one, and the failed attempts.
+/// What a person's store knows of the other: the level, if there is one, and the failed attempts.
 fn known(person: &Person, other: &Person) -> (Option<Level>, usize) {
     let pins = xtls_client::Home::at(person.home())
         .pins(&person.address())
@@ -131,7 +131,7 @@ async fn words_that_are_the_same_verify_two_strangers() {
     let (one, his_word) = words(&mut his).await;
     let (other, her_word) = words(&mut hers).await;
     assert_eq!((&one, &his_word), (&other, &her_word));
-    // A yes, a slip and a word of another place say nothing.
+    // A yes, a typing error and a word from another position say nothing.
     for wrong in ["yes", "zzz", ""] {
         let asked = his.text().matches(" word, as ").count();
         his.enters(wrong);
@@ -188,7 +188,7 @@ async fn another_code_verifies_nobody_and_the_same_one_does() {
     let verified = (Some(Level::Verified(Method::Code)), 0);
     assert_eq!(known(&romeo, &juliet), verified);
     assert_eq!(known(&juliet, &romeo), verified);
-    // A code serves once, here in other processes.
+    // A code is valid once, here in other processes.
     for ended in run("zebra zero zone", "zebra zero zone").await {
         assert!(matches!(ended.code, Some(1 | 4 | 5)), "{:?}", ended.heard);
         ended.saying("a code serves once");
@@ -228,7 +228,7 @@ async fn a_listener_of_another_verb_asks_its_person() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_answers_for_a_person() {
     let (romeo, juliet) = Person::pair(&Server::free());
-    // No terminal at her end: declined before it counts, and the conversation's listener goes on.
+    // No terminal at her end: declined before it counts, and the listener of the conversation continues.
     let mut hers = listening(&juliet, &romeo, "stanzas", &[]).start_without_a_terminal();
     hers.event("listening").await;
     let mut his = Terminal::run(&asking(&romeo, &juliet, &[]).without_json());
@@ -238,7 +238,7 @@ async fn nobody_answers_for_a_person() {
     let verified = (Some(Level::Verified(Method::Fingerprint)), 0);
     assert_eq!(known(&romeo, &juliet), verified);
     assert_eq!(known(&juliet, &romeo), verified);
-    // No terminal, and words that nobody could compare: said before the log-in, and no attempt is counted.
+    // No terminal, and words that no one could compare: reported before the login, and no attempt is counted.
     let ended = asking(&romeo, &juliet, &[])
         .start_without_a_terminal()
         .end()
@@ -275,7 +275,7 @@ async fn a_code_that_is_none_is_a_usage_error() {
     let program = romeo.online(&["verify", juliet.address().as_str(), "--code"]);
     let ended = program.start_without_a_terminal().end().await;
     ended.expect(2).silent().saying("--code-file");
-    // Whoever comes first would use it up.
+    // The first to come would use it up.
     let file = code_file(&romeo, "abandon ability able")
         .display()
         .to_string();

@@ -1,4 +1,5 @@
-//! OpenSSL's own commands `s_client` and `s_server`, over loopback: they compute the exporter, which Python does not offer.
+//! OpenSSL's own commands `s_client` and `s_server`, over loopback: they compute the exporter, which Python doesn't
+//! offer.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -24,7 +25,7 @@ fn openssl(arguments: &[&str]) -> Command {
     command
 }
 
-/// The process and the wire to it; what it has said so far is read.
+/// The process and the wire to it; its output so far has been read.
 fn start(role: Role) -> (Child, BufReader<std::process::ChildStdout>, TcpStream) {
     match role {
         Role::Server => {
@@ -82,7 +83,7 @@ fn openssl_exports_the_same() {
         }
         let mut exported = [0; 32];
         tls.export(LABEL, b"", &mut exported).unwrap();
-        // They must have finished before we leave: what they say ends with the line that is looked for.
+        // They must have finished before we leave: their output ends with the expected line.
         let mut line = String::new();
         let theirs = loop {
             line.clear();

@@ -1,4 +1,4 @@
-//! Fixed keys and addresses. Whoever reads this file can impersonate them.
+//! Fixed keys and addresses. Anyone who reads this file can impersonate them.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use xtls_tls::rustls::time_provider::TimeProvider;
 use xtls_tls::{Config, Fingerprint, Identity, default_provider, seeded};
 use zeroize::Zeroizing;
 
-/// The two of every example.
+/// The two people in every example.
 pub const ROMEO: &str = "romeo@montague.example/orchard";
 /// See [`ROMEO`].
 pub const JULIET: &str = "juliet@capulet.example/balcony";
@@ -17,12 +17,12 @@ pub const JULIET: &str = "juliet@capulet.example/balcony";
 /// The day of the letter, 15 December 2008, in unix seconds.
 pub const LETTER: i64 = 1_229_299_200;
 
-/// An address that is known to be one.
+/// An address that is known to be valid.
 pub fn address(text: &str) -> Address {
     Address::new(text).expect("a test's address")
 }
 
-/// A key that follows from a number, named for `jid`.
+/// A key derived from a number, in a certificate that names `jid`.
 pub fn identity(jid: &str, number: u8) -> Identity {
     Identity::generate(address(jid).bare(), &Zeroizing::new([number; 32]), LETTER)
         .expect("a test's identity")

@@ -12,13 +12,13 @@ pub mod terminal;
 use std::future::Future;
 use std::time::Duration;
 
-/// How long anything may take that a test waits for. Generous: it ends what hangs and is no measure of speed.
+/// How long a test waits for anything. Generous: it ends what hangs and doesn't measure speed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the future gives.
+/// The output of the future.
 ///
 /// # Panics
-/// After [`PATIENCE`], with `what` was waited for.
+/// After [`PATIENCE`], naming `what` was waited for.
 pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(output) => output,

@@ -1,4 +1,4 @@
-//! A server without I/O: routes text between addresses, late, and records what it saw.
+//! A server without I/O: routes text between addresses with delays, and records what it saw.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use xtls_stanza::{Address, Envelope};
 pub struct Seen {
     /// Since the beginning of the test.
     pub at: Duration,
-    /// The sender, stamped.
+    /// The sender, stamped by the server.
     pub from: Address,
     /// The receiver.
     pub to: Address,
@@ -28,7 +28,7 @@ impl Seen {
     }
 }
 
-/// The network. Order between two addresses is kept, as RFC 6120 §10.1 has it.
+/// The network. Order between two addresses is kept, as RFC 6120 §10.1 requires.
 #[derive(Debug)]
 pub struct Net {
     random: ChaCha20Rng,

@@ -40,16 +40,16 @@ impl Who {
     }
 }
 
-/// One end: a router and what it has said.
+/// One end: a router and its output.
 #[derive(Debug)]
 pub struct End {
     /// The router.
     pub router: Router,
-    /// Everything it has told, in order.
+    /// All of its events, in order.
     pub events: Vec<Event>,
-    /// Says yes to unknown keys.
+    /// Accepts unknown keys.
     pub trusting: bool,
-    /// What is said the moment a tunnel may be written to.
+    /// What is sent the moment a tunnel becomes writable.
     pub early: Vec<Stanza>,
 }
 
@@ -91,7 +91,7 @@ impl Settings {
         }
     }
 
-    /// Other streams.
+    /// Other stream settings.
     pub fn ibb(mut self, ibb: xtls_ibb::Config) -> Self {
         self.ibb = ibb;
         self
@@ -103,13 +103,13 @@ impl Settings {
         self
     }
 
-    /// As the letter has it, without an early hello.
+    /// As in the letter, without an early hello.
     pub fn letter(mut self) -> Self {
         self.early = false;
         self
     }
 
-    /// Two who have never met, under this policy.
+    /// Two who have never met, with this policy.
     pub fn strangers(mut self, policy: Policy) -> Self {
         self.known = false;
         self.policy = policy;
@@ -175,7 +175,7 @@ impl Pair {
         &mut self.ends[who as usize]
     }
 
-    /// Opens a tunnel from `who` to the other and runs until nothing moves; gives both names of it.
+    /// Opens a tunnel from `who` to the other and runs until nothing moves; returns the id of the tunnel at both ends.
     pub fn establish(&mut self, who: Who) -> (TunnelId, TunnelId) {
         let id = self.open(who);
         self.drive();
@@ -196,7 +196,7 @@ impl Pair {
         (id, theirs)
     }
 
-    /// Asks `who` to open a tunnel to the other.
+    /// Has `who` open a tunnel to the other.
     pub fn open(&mut self, who: Who) -> TunnelId {
         let (now, peer) = (self.now, who.other().address());
         self.end(who).router.open(now, &peer).expect("an open")
@@ -223,7 +223,7 @@ impl Pair {
         }
     }
 
-    /// Moves what is due now, or time to the next thing that is. False when nothing will ever move.
+    /// Moves what is due now, or advances time to the next event. False if nothing will ever move.
     pub fn step(&mut self) -> bool {
         let mut moved = false;
         for who in [Who::Romeo, Who::Juliet] {
@@ -250,7 +250,7 @@ impl Pair {
         false
     }
 
-    /// Runs until nothing is under way. Deadlines do not count as movement: see [`wait`](Self::wait).
+    /// Runs until nothing is under way. Deadlines don't count as movement: see [`wait`](Self::wait).
     pub fn drive(&mut self) {
         for _ in 0..MANY {
             if !self.step() {
@@ -306,7 +306,7 @@ impl Pair {
         &self.net.log
     }
 
-    /// Takes what one end says; true when it said something.
+    /// Takes what one end sends; true if it sent something.
     fn flush(&mut self, who: Who) -> bool {
         let now = self.now;
         let mut moved = false;

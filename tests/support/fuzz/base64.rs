@@ -1,4 +1,4 @@
-//! base64 against a decoder as slow and plain as can be.
+//! base64, compared with a decoder that is as slow and simple as possible.
 
 use xtls_stanza::base64::{Error, Whitespace, decode, encode, encoded_len};
 
@@ -79,7 +79,7 @@ fn reference_encode(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// RFC 4648 §4, with §3.3 and §3.5: a text is right if it is what its own bytes encode to.
+/// RFC 4648 §4, with §3.3 and §3.5: a text is valid if it equals the encoding of its own bytes.
 fn reference_decode(text: &[u8]) -> Option<Vec<u8>> {
     let (mut out, mut value, mut bits) = (Vec::new(), 0_u32, 0);
     for b in text.iter().filter(|&&b| b != b'=') {

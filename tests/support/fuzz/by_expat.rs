@@ -1,5 +1,5 @@
-//! What expat makes of documents: a small program in C does the parsing, and no unsafe code is needed here. It is run once
-//! for a batch, from a file to a file: through pipes most of the time would go by in waiting.
+//! What expat makes of documents: a small C program does the parsing, so no unsafe code is needed here. It is run once
+//! for a batch, from a file to a file: with pipes most of the time would be spent waiting.
 
 use std::fs::{self, File};
 use std::process::Command;
@@ -33,7 +33,7 @@ impl Expat {
         Self { folder }
     }
 
-    /// The tree of each document; `None` where expat refuses.
+    /// The tree of each document; `None` if expat refuses it.
     pub(super) fn trees<'a>(
         &self,
         documents: impl Iterator<Item = &'a [u8]>,

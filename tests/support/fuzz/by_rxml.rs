@@ -5,7 +5,7 @@ use rxml::{Event, Parse, Parser, RawEvent, RawParser};
 
 use super::notation;
 
-/// No token of a document that is tested is longer: what is compared is XML, not rxml's own limit of 8192 bytes.
+/// No token of a tested document is longer: the comparison is about XML, not about rxml's own limit of 8192 bytes.
 fn options() -> Options {
     Options {
         max_token_length: 1 << 24,
@@ -13,7 +13,7 @@ fn options() -> Options {
     }
 }
 
-/// The tree that rxml sees, its attributes sorted; `None` where it refuses.
+/// The tree that rxml sees, with its attributes sorted; `None` if it refuses the document.
 pub(super) fn tree(mut document: &[u8]) -> Option<Vec<u8>> {
     let mut parser = Parser::with_options(options());
     let mut out = Vec::new();
@@ -29,15 +29,15 @@ pub(super) fn tree(mut document: &[u8]) -> Option<Vec<u8>> {
             }
             Some(Event::EndElement(_)) => notation::end(&mut out),
             Some(Event::Text(_, text)) => out.extend_from_slice(text.as_bytes()),
-            // Stands in no tree.
+            // Not part of any tree.
             Some(Event::XmlDeclaration(..)) => {}
             None => return Some(out),
         }
     }
 }
 
-/// The names of all attributes in the order of the document, without prefixes: `\x01` for each element, then `\x03` and the
-/// name for each attribute.
+/// The names of all attributes in document order, without prefixes: `\x01` for each element, then `\x03` and the name
+/// for each attribute.
 pub(super) fn order(mut document: &[u8]) -> Option<Vec<u8>> {
     let mut parser = RawParser::with_options(options());
     let mut out = Vec::new();

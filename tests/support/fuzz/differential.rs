@@ -1,5 +1,5 @@
-//! The strict reader against rxml and expat: what we accept they accept, with the same tree; what both accept and we refuse
-//! is of a kind that is documented.
+//! The strict reader, compared with rxml and expat: they accept what we accept, with the same tree; what both accept
+//! and we refuse is of a documented kind.
 
 use xtls_stanza::{Element, Rule};
 
@@ -20,7 +20,7 @@ pub(super) fn check(input: &[u8], judges: &mut Judges) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether documents that break this rule may be accepted by both others, with the same tree: what RFC 6120 forbids in a
+/// Whether both others may accept documents that break this rule, with the same tree: what RFC 6120 forbids in a
 /// stanza, what parsers read differently in other places, and our limits.
 pub(super) fn stricter(rule: Rule) -> bool {
     matches!(

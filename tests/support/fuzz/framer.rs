@@ -1,4 +1,4 @@
-//! The framer: any cutting gives the same frames, and what it cuts is what rxml and expat see in the whole stream.
+//! The framer: any chunking gives the same frames, and they are what rxml and expat see in the whole stream.
 
 use std::io::BufReader;
 
@@ -11,7 +11,7 @@ use super::judges::Judges;
 use super::notation::{self, Order};
 use super::random::Random;
 
-/// What a stream comes to.
+/// The outcome of a stream.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     frames: Vec<Vec<u8>>,
@@ -30,7 +30,7 @@ pub(super) fn check(input: &[u8], judges: &mut Judges) -> Result<(), String> {
     shape(input, &one_verdict(input, tight, &mut random)?, len)
 }
 
-/// The outcome, which every cutting and every face agrees about.
+/// The outcome, on which every chunking and every interface must agree.
 fn one_verdict(input: &[u8], limits: Limits, random: &mut Random) -> Result<Outcome, String> {
     let whole = feed([input], limits)?;
     let agree = |how: &str, other: Outcome| {
@@ -57,7 +57,7 @@ fn one_verdict(input: &[u8], limits: Limits, random: &mut Random) -> Result<Outc
     Ok(whole)
 }
 
-/// Feeds the pieces, drains after each, and says that the stream has ended.
+/// Feeds the pieces, drains after each, and signals the end of the stream.
 fn feed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, limits: Limits) -> Result<Outcome, String> {
     let mut framer = Framer::new(limits);
     let mut frames = Vec::new();
@@ -72,7 +72,7 @@ fn feed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, limits: Limits) -> Resul
                 Err(first) => error = Some(first),
             }
         }
-        // Memory is bounded: what is held is of this push and of one unfinished stanza.
+        // Memory is bounded: what is held comes from this push and from one unfinished stanza.
         if framer.buffered() > before + piece.len() {
             return Err("more is held than came in".to_owned());
         }
@@ -129,8 +129,8 @@ fn read(input: &[u8], limits: Limits, capacity: usize) -> Outcome {
     outcome
 }
 
-/// What holds of any outcome by itself: the frames are what the stream begins with, white space aside, each an element with
-/// the limits kept, and an error points into the stream.
+/// What must be true of any outcome by itself: the frames are what the stream begins with, apart from white space, each
+/// is an element within the limits, and an error points into the stream.
 fn shape(input: &[u8], outcome: &Outcome, max_len: usize) -> Result<(), String> {
     let gaps = gaps(input, &outcome.frames).ok_or("the frames are not what the stream holds")?;
     let last = gaps.last().map_or(0, |gap| gap.len());
@@ -157,7 +157,7 @@ fn shape(input: &[u8], outcome: &Outcome, max_len: usize) -> Result<(), String> 
     }
 }
 
-/// What stands before each frame, and behind the last.
+/// What precedes each frame, and what follows the last.
 fn gaps<'a>(input: &'a [u8], frames: &[Vec<u8>]) -> Option<Vec<&'a [u8]>> {
     let mut gaps = Vec::new();
     let mut rest = input;
@@ -177,12 +177,12 @@ fn is_white(bytes: &[u8]) -> bool {
         .all(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'))
 }
 
-/// A strict reader of every frame is a strict reader of the stream: where it takes them all, rxml and expat see just these
-/// elements in the stream, and where not, those two do not agree about it either.
+/// A strict reader of every frame is a strict reader of the stream: if it accepts them all, rxml and expat see exactly
+/// these elements in the stream, and if not, those two don't agree about it either.
 fn whole_stream(input: &[u8], outcome: &Outcome, judges: &mut Judges) -> Result<(), String> {
     let stream = [b"<s>", input, b"</s>"].concat();
     match outcome.error {
-        // rules of XMPP and limits, which XML does not know
+        // rules of XMPP and limits, which XML does not have
         Some(
             FrameError::TooLong { .. }
             | FrameError::TooDeep { .. }

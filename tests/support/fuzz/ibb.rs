@@ -1,5 +1,5 @@
-//! Two muxes, a network and a liar between them, driven by the bytes of the input: one byte is an operation, those after it say
-//! on what.
+//! Two muxes, a network and a liar between them, driven by the bytes of the input: one byte is an operation, those
+//! after it are its arguments.
 
 mod end;
 mod world;
@@ -15,10 +15,10 @@ use xtls_stanza::{
 
 use self::world::World;
 
-/// Operations of one input.
+/// Operations per input.
 const MAX_STEPS: usize = 64;
 
-/// The input as a row of choices; at its end all of them are 0.
+/// The input as a sequence of choices; after its end all of them are 0.
 struct Choices<'a>(&'a [u8]);
 
 impl Choices<'_> {
@@ -137,7 +137,7 @@ fn step(world: &mut World, choices: &mut Choices<'_>) -> Result<(), String> {
             Ok(())
         }
         91..=103 => world.transmit(end, choices.below(8).into()),
-        // Somebody else's part.
+        // Everyone else's part.
         104..=127 => {
             let from = choices.below(8);
             let content = content(world, end, choices);
@@ -196,7 +196,7 @@ fn name(choices: &mut Choices<'_>) -> Option<Sid> {
     Sid::new(choices.of(&["a", "b", "c"])).ok()
 }
 
-/// What a liar says, about a stream that there is wherever it can.
+/// What a liar sends, about an existing stream if possible.
 fn content(world: &World, end: usize, choices: &mut Choices<'_>) -> Content {
     let kind = choices.below(16);
     let (sid, next) = match world.known(end, choices.byte()) {

@@ -1,4 +1,4 @@
-//! rxml and expat, asked about documents: rxml at once, expat in batches.
+//! rxml and expat as references: rxml is asked at once, expat in batches.
 
 use std::mem;
 
@@ -9,27 +9,27 @@ use super::by_expat::Expat;
 use super::by_rxml;
 use super::notation::{self, Order, readable};
 
-/// Documents that wait for expat, at most.
+/// The most documents that wait for expat.
 const BATCH: usize = 1 << 14;
-/// Bytes of theirs, at most.
+/// The most bytes of these documents.
 const BATCH_BYTES: usize = 1 << 22;
 
-/// What expat has to say to a document.
+/// What expat is expected to say about a document.
 enum Claim {
     /// It has this tree.
     Tree(Vec<u8>),
-    /// It is refused, or has another tree than this of rxml, because we refuse it for the reason given.
+    /// It is refused, or has a tree that differs from this one of rxml's, because we refuse it for the reason given.
     Refused { sorted: Vec<u8>, why: String },
 }
 
 struct Asked {
-    /// What the fuzzer put in.
+    /// What the fuzzer generated.
     input: Vec<u8>,
     document: Vec<u8>,
     claim: Claim,
 }
 
-/// Both judges.
+/// Both references.
 pub(super) struct Judges {
     expat: Expat,
     asked: Vec<Asked>,
@@ -45,7 +45,7 @@ impl Judges {
         }
     }
 
-    /// Claims that both judges accept `document` and see `element`.
+    /// Asserts that both accept `document` and see `element`.
     pub(super) fn accept(
         &mut self,
         input: &[u8],
@@ -57,7 +57,7 @@ impl Judges {
         self.accept_tree(input, document, tree, &sorted)
     }
 
-    /// The same of a tree in its notation, and once more with its attributes sorted.
+    /// The same for a tree in its notation, and for one with its attributes sorted.
     pub(super) fn accept_tree(
         &mut self,
         input: &[u8],
@@ -84,7 +84,7 @@ impl Judges {
         Ok(())
     }
 
-    /// Claims that not both judges accept `document` with the same tree, since we refuse it.
+    /// Asserts that not both accept `document` with the same tree, since we refuse it.
     pub(super) fn refuse(&mut self, input: &[u8], document: &[u8], why: impl FnOnce() -> String) {
         if let Some(sorted) = by_rxml::tree(document) {
             let why = why();
@@ -97,7 +97,7 @@ impl Judges {
         self.asked.len() >= BATCH || self.bytes >= BATCH_BYTES
     }
 
-    /// Waits for expat's word on all that was asked.
+    /// Waits for expat's answers to everything that was asked.
     pub(super) fn finish(&mut self) -> Result<(), Finding> {
         if self.asked.is_empty() {
             return Ok(());
@@ -161,7 +161,7 @@ fn names(tree: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Whether a tree is another one but for the order of attributes.
+/// Whether a tree differs in more than the order of attributes.
 fn same_but_order(tree: &[u8], sorted: &[u8]) -> bool {
     let mut out = Vec::with_capacity(tree.len());
     let mut rest = tree;
@@ -190,7 +190,7 @@ fn same_but_order(tree: &[u8], sorted: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// What the judges say to a claim of this tree.
+    /// Compares the references with the claim of this tree.
     fn claimed(document: &[u8], tree: &[u8]) -> Result<(), String> {
         let mut judges = Judges::start();
         judges.accept_tree(b"", document.to_vec(), tree.to_vec(), tree)?;
@@ -211,7 +211,7 @@ mod tests {
         assert!(claimed(b"<a>", b"\x01\x02a\x05\x06").is_err());
     }
 
-    /// rxml takes these and expat does not.
+    /// rxml accepts these and expat does not.
     #[test]
     fn a_false_claim_is_noticed_by_expat() {
         for document in [
@@ -224,7 +224,7 @@ mod tests {
         }
     }
 
-    /// Only expat tells the order, and rxml of the names when it is asked apart.
+    /// Only expat reports the order, and rxml that of the names in a separate call.
     #[test]
     fn attributes_in_another_order_are_noticed() {
         let (document, right) = (

@@ -1,6 +1,6 @@
-//! The fuzz targets: properties that hold of any bytes at all, with rxml and expat as judges.
+//! The fuzz targets: properties that hold for arbitrary bytes, with rxml and expat as references.
 //!
-//! libFuzzer calls them from `tests/fuzz`, and the plain engine here does from anywhere.
+//! libFuzzer calls them from `tests/fuzz`, and the plain engine here calls them from anywhere.
 
 #![allow(
     clippy::expect_used,
@@ -33,18 +33,19 @@ use std::path::{Path, PathBuf};
 use self::judges::Judges;
 use self::mutate::Mutator;
 
-/// What is fuzzed.
+/// The fuzz targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Any cutting of a stream gives the same frames, which are what rxml and expat see in it.
+    /// Any chunking of a stream gives the same frames, which are what rxml and expat see in it.
     Framer,
-    /// What is written is read as the same, and strings change no structure.
+    /// What is written is read as the same value, and strings change no structure.
     Stanza,
-    /// What the strict reader accepts rxml and expat accept, with the same tree.
+    /// rxml and expat accept what the strict reader accepts, with the same tree.
     Differential,
-    /// The codec against a slow and obvious one.
+    /// The codec, compared with a slow and obvious one.
     Base64,
-    /// Two muxes through any row of calls, faults and lies: bytes out are bytes in, each request has one answer, all ends.
+    /// Two muxes with any sequence of calls, faults and lies: bytes out are bytes in, each request has one answer,
+    /// everything ends.
     Ibb,
 }
 
@@ -85,21 +86,22 @@ impl Target {
         }
     }
 
-    /// The target of this name.
+    /// The target with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|target| target.name() == name)
     }
 
-    /// What libFuzzer calls: judges are kept between calls, and asked for their last word where the process ends.
+    /// The function that libFuzzer calls: references are kept between calls, and asked for their remaining answers when
+    /// the process ends.
     ///
     /// # Panics
-    /// There is a finding. Its input, which may be one of some calls ago, is in the folder that `XTLS_FINDINGS` names.
+    /// There is a finding. Its input, which may be from some calls ago, is in the folder that `XTLS_FINDINGS` names.
     pub fn libfuzzer(self, input: &[u8]) {
         thread_local! {
             static CHECKER: RefCell<Option<Last>> = const { RefCell::new(None) };
         }
-        /// Says at the end what was still being asked.
+        /// Reports at the end what was still being asked.
         struct Last(Checker);
         impl Drop for Last {
             fn drop(&mut self) {
@@ -126,7 +128,7 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// Starts the judges, if the target needs them.
+    /// Starts the references, if the target needs them.
     ///
     /// # Panics
     /// The program around expat cannot be built.
@@ -139,13 +141,13 @@ impl Checker {
         Self { target, judges }
     }
 
-    /// Checks one input. What expat has to say to it may come with a later one.
+    /// Checks one input. expat's answer about it may come with a later one.
     ///
     /// # Errors
     /// A property is broken, by this input or by one before.
     ///
     /// # Panics
-    /// What is tested panics.
+    /// The code under test panics.
     pub fn check(&mut self, input: &[u8]) -> Result<(), Finding> {
         let checked = match (self.target, &mut self.judges) {
             (Target::Framer, Some(judges)) => framer::check(input, judges),
@@ -164,7 +166,7 @@ impl Checker {
         }
     }
 
-    /// Asks for the last word on all inputs so far.
+    /// Asks for the remaining answers about all inputs so far.
     ///
     /// # Errors
     /// A property is broken by one of them.
@@ -172,7 +174,7 @@ impl Checker {
         self.judges.as_mut().map_or(Ok(()), Judges::finish)
     }
 
-    /// As [`check`](Self::check), with a panic as a finding.
+    /// Like [`check`](Self::check), with a panic as a finding.
     fn caught(&mut self, input: &[u8]) -> Result<(), Finding> {
         catch_unwind(AssertUnwindSafe(|| self.check(input))).unwrap_or_else(|panic| {
             let what = panic
@@ -187,8 +189,8 @@ impl Checker {
     }
 }
 
-/// Checks the corpus, then inputs made of it for as long as `go_on` says, which is asked before each with their number.
-/// Returns how many were checked.
+/// Checks the corpus, then inputs made from it for as long as `go_on` returns true, which is called before each with
+/// its number. Returns how many were checked.
 ///
 /// # Errors
 /// The first finding.

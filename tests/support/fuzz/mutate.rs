@@ -1,13 +1,13 @@
-//! New inputs from old ones, for where there is no coverage to go by.
+//! New inputs from old ones, for use without coverage feedback.
 
 use super::random::Random;
 
-/// Makes inputs: the same for the same seed and the same corpus.
+/// Generates inputs: the same for the same seed and the same corpus.
 pub(super) struct Mutator<'a> {
     random: Random,
     corpus: &'a [Vec<u8>],
     words: Vec<Vec<u8>>,
-    /// Bytes of an input, at most.
+    /// The most bytes of an input.
     max_len: usize,
 }
 
@@ -21,7 +21,8 @@ impl<'a> Mutator<'a> {
         }
     }
 
-    /// One of the corpus with a few changes, or a row of words, which are often nearer to a document than noise.
+    /// An input from the corpus with a few changes, or a sequence of words, which often looks more like a document than
+    /// noise does.
     pub(super) fn input(&mut self) -> Vec<u8> {
         let mut input = match self.random.below(4) {
             0 => self.row(),
@@ -76,7 +77,7 @@ impl<'a> Mutator<'a> {
     }
 }
 
-/// The words of a dictionary of libFuzzer: a line is a comment or `"…"`, in which `\"`, `\\` and `\xAB` are escapes.
+/// The words of a libFuzzer dictionary: a line is a comment or `"…"`, in which `\"`, `\\` and `\xAB` are escapes.
 fn dictionary(text: &str) -> Vec<Vec<u8>> {
     let lines = text.lines().map(str::trim);
     let quoted = lines.filter_map(|line| line.strip_prefix('"')?.strip_suffix('"'));

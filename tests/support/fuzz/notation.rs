@@ -1,16 +1,16 @@
-//! A tree as bytes, the same from every parser, with marks that XML cannot carry.
+//! A tree as bytes, the same from every parser, with marks that XML can't contain.
 //!
-//! `\x01` namespace `\x02` name, for each attribute `\x03` namespace `\x02` name `\x04` value, then `\x05`, the content, and
-//! `\x06`. Text stands as it is, so that it does not matter in how many pieces a parser hands it over.
+//! `\x01` namespace `\x02` name, for each attribute `\x03` namespace `\x02` name `\x04` value, then `\x05`, the
+//! content, and `\x06`. Text appears as it is, so that it doesn't matter in how many pieces a parser reports it.
 
 use xtls_stanza::{Element, Node};
 
-/// Where attributes stand.
+/// The order of attributes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     /// As in the document.
     Kept,
-    /// Sorted by namespace and name, which is all that rxml tells.
+    /// Sorted by namespace and name, which is all that rxml reports.
     Sorted,
 }
 
@@ -68,7 +68,7 @@ pub(super) fn end(out: &mut Vec<u8>) {
     out.push(b'\x06');
 }
 
-/// A tree for people.
+/// A tree for people to read.
 pub(super) fn readable(tree: &[u8]) -> String {
     tree.escape_ascii().to_string()
 }

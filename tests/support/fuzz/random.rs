@@ -1,4 +1,4 @@
-//! Numbers that depend on a seed and on nothing else.
+//! Numbers that depend only on a seed.
 
 /// SplitMix64.
 pub(super) struct Random(u64);
@@ -8,7 +8,7 @@ impl Random {
         Self(seed)
     }
 
-    /// Seeded by the bytes themselves (FNV-1a): what is tried with an input belongs to it.
+    /// Seeded by the bytes themselves (FNV-1a): the choices made for an input depend on that input.
     pub(super) fn of(bytes: &[u8]) -> Self {
         let hash = bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, &b| {
             (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3)

@@ -1,4 +1,4 @@
-//! What was read and is written is read as the same; and what an application puts in a string stays there.
+//! A value that was read and written is read as the same value; and what an application puts in a string stays there.
 
 use bytes::Bytes;
 use xtls_stanza::{
@@ -85,7 +85,7 @@ fn stanza_law(
     let reread = Element::read(&wire, "").map_err(|error| format!("{}: {error}", shown()))?;
     let trees = [&reread, element].map(|element| {
         let mut element = element.clone();
-        // An address is written as it is compared, which may be otherwise than it came.
+        // An address is written as it is compared, which may differ from how it arrived.
         element.attrs.retain(|a| !matches!(&*a.name, "from" | "to"));
         notation::tree(&element, Order::Sorted)
     });
@@ -142,7 +142,7 @@ fn envelope_law(frame: &Bytes, stanza: &Stanza, written: &mut Written) -> Result
     let Ok(again) = again else {
         return Err(format!("written as {}: {again:?}", wire.escape_ascii()));
     };
-    // Of a payload that could not be read only the name is kept, which may be one that can be.
+    // Of an unreadable payload only the name is kept, which may be one that can be read.
     if !is_malformed(&envelope) {
         if again != envelope {
             let wire = wire.escape_ascii();
@@ -169,10 +169,11 @@ fn is_malformed(envelope: &Envelope) -> bool {
     }
 }
 
-/// Bytes of all strings together: more of them is more of the same.
+/// Bytes of all strings together: more would only repeat the same.
 const MAX_STRINGS: usize = 48;
 
-/// The input as the strings of an application, split at zeros: whatever they hold, what is written has the same shape.
+/// The input as the strings of an application, split at zeros: whatever they contain, what is written has the same
+/// shape.
 fn strings(input: &[u8], written: &mut Written) -> Result<(), String> {
     let text = String::from_utf8_lossy(input.get(..MAX_STRINGS).unwrap_or(input));
     let mut parts = text.split('\0').cycle();
@@ -234,7 +235,7 @@ fn strings(input: &[u8], written: &mut Written) -> Result<(), String> {
     Ok(())
 }
 
-/// What becomes of a character that XML cannot carry (XML 1.0 §2.2).
+/// What becomes of a character that XML can't contain (XML 1.0 §2.2).
 fn carried(c: char) -> char {
     match c {
         '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'.. => c,

@@ -1,4 +1,4 @@
-//! Words that must not be seen, and where they are looked for.
+//! Words that must not be seen, and where to look for them.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -11,12 +11,12 @@ use xtls_stanza::base64;
 
 use super::server::Server;
 
-/// A word that nothing else says.
+/// A word that appears nowhere else.
 #[derive(Debug, Clone)]
 pub struct Canary(String);
 
 impl Canary {
-    /// The word of a seed.
+    /// The word for a seed.
     pub fn new(seed: u64) -> Self {
         let mut random = ChaCha20Rng::seed_from_u64(seed);
         Self(format!(
@@ -31,7 +31,7 @@ impl Canary {
         &self.0
     }
 
-    /// How the word is found in these bytes: raw, and in base64 by where it begins in a group of three bytes.
+    /// How the word is found in these bytes: raw, and in base64 by its position in a group of three bytes.
     pub fn found_in(&self, bytes: &[u8]) -> Vec<&'static str> {
         let raw = ("raw", self.0.clone().into_bytes());
         let coded = ["base64 + 0", "base64 + 1", "base64 + 2"];
@@ -45,7 +45,7 @@ impl Canary {
             .collect()
     }
 
-    /// The characters of base64 that depend on the word alone, when `shift` bytes stand before it.
+    /// The characters of base64 that depend on the word alone, if `shift` bytes precede it.
     fn in_base64(&self, shift: usize) -> Vec<u8> {
         let text = encode(&[&vec![0; shift], self.0.as_bytes()].concat());
         let first = (shift * 8).div_ceil(6);
@@ -61,7 +61,7 @@ pub fn encode(bytes: &[u8]) -> String {
     String::from_utf8(text).expect("base64 is ASCII")
 }
 
-/// What a server writes to its log from now on: all that it sees.
+/// What a server writes to its log from now on: everything that it sees.
 #[derive(Debug)]
 pub struct Log {
     path: PathBuf,

@@ -25,7 +25,7 @@ pub struct Person {
 }
 
 impl Person {
-    /// Somebody whom nobody knows, with a new key.
+    /// A person unknown to everyone, with a new key.
     pub fn new(server: &Server, name: &'static str) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         Self {
@@ -76,7 +76,7 @@ impl Person {
         self.folder.path().join(name)
     }
 
-    /// A file in the person's own folder that holds a secret, so that nobody else can read it.
+    /// A file in the person's own folder that holds a secret, so no one else may read it.
     pub fn secret(&self, name: &str, text: &str) -> PathBuf {
         let path = self.file(name);
         std::fs::write(&path, text).expect("a file");
@@ -96,12 +96,12 @@ impl Person {
             .expect("a key")
     }
 
-    /// What others pin.
+    /// The fingerprint that others pin.
     pub fn fingerprint(&self) -> Fingerprint {
         self.identity().fingerprint()
     }
 
-    /// Pins the key of another as if they had compared it.
+    /// Pins another person's key as if they had compared it.
     pub fn verify(&self, other: &Self) {
         self.pin(&other.address(), other.fingerprint());
     }
@@ -116,7 +116,7 @@ impl Person {
             .expect("a new pin");
     }
 
-    /// The program with this account's key and pins, `args` first; it touches no server unless told how.
+    /// The program with this account's key and pins, `args` first; it contacts no server unless told which.
     pub fn program(&self, args: &[&str]) -> Program {
         Program::new(args)
             .arg("--json")

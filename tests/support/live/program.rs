@@ -20,7 +20,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// The program that `XTLS_BIN` names, with these arguments. Nothing of this machine's own settings reaches it.
+    /// The program that `XTLS_BIN` names, with these arguments. None of this machine's own settings reach it.
     pub fn new(args: &[&str]) -> Self {
         Self {
             detached: false,
@@ -60,7 +60,7 @@ impl Program {
         self
     }
 
-    /// One variable of its environment.
+    /// Sets one environment variable.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.into(), value.into()));
@@ -74,7 +74,7 @@ impl Program {
             .collect()
     }
 
-    /// What its environment holds beside that of the test.
+    /// The variables of its environment besides those of the test.
     pub(super) fn variables(&self) -> &[(OsString, OsString)] {
         &self.environment
     }
@@ -115,7 +115,7 @@ impl Program {
         }
     }
 
-    /// Starts it where no terminal can be had, whatever runs the tests.
+    /// Starts it without any terminal, whatever runs the tests.
     pub fn start_without_a_terminal(mut self) -> Running {
         self.detached = true;
         self.start()
@@ -131,10 +131,10 @@ fn binary() -> OsString {
     std::env::var_os("XTLS_BIN").expect("XTLS_BIN is not set: run `cargo xtask test`")
 }
 
-/// Variables that the program takes settings from.
+/// Variables from which the program takes settings.
 pub(super) const SETTINGS: [&str; 3] = ["XTLS_ACCOUNT", "XTLS_HOME", "XTLS_PASSWORD"];
 
-/// A process at work. Dropping it kills it.
+/// A running process. Dropping it kills it.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -147,7 +147,8 @@ pub struct Running {
     heard: Vec<String>,
 }
 
-/// Ends the standard input of both and waits for their ends: one that has said everything still listens to the other.
+/// Ends the standard input of both and waits for both to exit: one that has sent everything still receives from the
+/// other.
 pub async fn end_both(one: Running, other: Running) -> [Ended; 2] {
     let mut both = [one, other];
     both.iter_mut().for_each(Running::hush);
@@ -170,7 +171,7 @@ impl Running {
     /// Waits for the next event of this name.
     ///
     /// # Panics
-    /// When the process ends, or says something else on standard error than JSON.
+    /// The process ends, or writes something other than JSON to standard error.
     pub async fn event(&mut self, name: &str) -> Value {
         let mut heard = std::mem::take(&mut self.heard);
         let waiting = async {
@@ -215,12 +216,12 @@ impl Running {
         self.input.take().expect("its input is open")
     }
 
-    /// Its standard output, for a task of its own: nothing comes here any more.
+    /// Its standard output, for a task of its own: nothing arrives here any more.
     pub fn take_lines(&mut self) -> mpsc::UnboundedReceiver<Vec<u8>> {
         std::mem::replace(&mut self.lines, mpsc::unbounded_channel().1)
     }
 
-    /// Reads its standard output no more, as `head` does.
+    /// Stops reading its standard output, as `head` does.
     pub fn stop_reading(&mut self) {
         drop(self.take_lines());
         self.reading.abort();
@@ -231,7 +232,7 @@ impl Running {
         self.input = None;
     }
 
-    /// Sends it what Ctrl-C sends.
+    /// Sends it the signal of Ctrl-C.
     pub async fn interrupt(&self) {
         self.signal("INT").await;
     }
@@ -246,7 +247,7 @@ impl Running {
         assert!(sent.expect("a shell").success(), "no SIG{name} can be sent");
     }
 
-    /// Ends its standard input and waits for its end.
+    /// Ends its standard input and waits for it to exit.
     pub async fn end(mut self) -> Ended {
         self.hush();
         let mut output = Vec::new();
@@ -266,14 +267,14 @@ impl Running {
 }
 
 impl Ended {
-    /// It ended with this code.
+    /// It exited with this code.
     #[track_caller]
     pub fn expect(&self, code: i32) -> &Self {
         assert_eq!(self.code, Some(code), "it said {:#?}", self.heard);
         self
     }
 
-    /// It said `words` in the event of its failure.
+    /// Its failure event contains `words`.
     #[track_caller]
     pub fn saying(&self, words: &str) -> &Self {
         let failed = self.failure();
@@ -317,7 +318,7 @@ impl Ended {
         self.heard.iter().map(|line| event(line)).collect()
     }
 
-    /// The JSON objects on standard output, one a line.
+    /// The JSON objects on standard output, one per line.
     pub fn objects(&self) -> Vec<Value> {
         self.text().lines().map(event).collect()
     }
@@ -328,7 +329,7 @@ impl Ended {
     }
 }
 
-/// Every line on standard error is an event, and every line of an answer an object.
+/// Every line on standard error is an event, and every line of an answer is an object.
 fn event(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
 }

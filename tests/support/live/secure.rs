@@ -31,7 +31,7 @@ pub struct Secure {
     tls: Connection,
 }
 
-/// What a puppet hears.
+/// What a puppet receives.
 #[derive(Debug, PartialEq)]
 pub enum Heard {
     /// Plaintext.
@@ -45,12 +45,12 @@ pub enum Heard {
 }
 
 impl Secure {
-    /// Opens a tunnel to `to` as `me`, or as nobody. Anybody's key will do at the other end.
+    /// Opens a tunnel to `to` as `me`, or without a certificate. Any key is accepted at the other end.
     pub async fn open(puppet: Puppet, to: &Address, me: Option<&Identity>) -> Self {
         Self::open_as(puppet, to, to, me).await
     }
 
-    /// As [`open`](Self::open), where the puppet believes that the other end is `believed`.
+    /// Like [`open`](Self::open), where the puppet believes that the other end is `believed`.
     pub async fn open_as(
         mut puppet: Puppet,
         to: &Address,
@@ -67,7 +67,7 @@ impl Secure {
         }
     }
 
-    /// As [`open`](Self::open), with a key exchange that does not resist quantum computers, and no other.
+    /// Like [`open`](Self::open), with a key exchange that doesn't resist quantum computers, and no other.
     pub async fn open_classical(mut puppet: Puppet, to: &Address, me: Option<&Identity>) -> Self {
         let stream = puppet.open(to).await;
         let alpn = alpn(&puppet, stream, to, Role::Client);
@@ -82,7 +82,7 @@ impl Secure {
         }
     }
 
-    /// Waits for a tunnel from `from` and answers as `me`; `ask` says whether for the other's certificate.
+    /// Waits for a tunnel from `from` and answers as `me`; `ask` says whether to request the other's certificate.
     pub async fn accept(mut puppet: Puppet, from: &Address, me: &Identity, ask: bool) -> Self {
         let stream = puppet.accept().await;
         let alpn = alpn(&puppet, stream, from, Role::Server);
@@ -94,7 +94,7 @@ impl Secure {
         }
     }
 
-    /// Runs the handshake until this end is content.
+    /// Runs the handshake until this end has finished it.
     pub async fn handshake(&mut self) -> Result<(), Error> {
         self.flush().await;
         while self.tls.is_handshaking() {
@@ -139,7 +139,7 @@ impl Secure {
         }
     }
 
-    /// All plaintext until something else comes, and that.
+    /// All plaintext until something else arrives, and that.
     pub async fn hear_out(&mut self) -> (Vec<u8>, Heard) {
         let mut all = Vec::new();
         loop {
@@ -150,7 +150,7 @@ impl Secure {
         }
     }
 
-    /// Ends the stream and not TLS.
+    /// Ends the stream but not TLS.
     pub async fn cut(&mut self) {
         self.puppet.close(self.stream).await;
     }
@@ -237,7 +237,7 @@ fn shown(me: &Identity) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>
     (vec![me.certificate().clone()], key)
 }
 
-/// Believes everything.
+/// Accepts everything.
 #[derive(Debug)]
 struct Credulous;
 

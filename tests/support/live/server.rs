@@ -49,12 +49,12 @@ impl Server {
         self.fact("domain")
     }
 
-    /// Where it speaks STARTTLS.
+    /// Where it offers STARTTLS.
     pub fn starttls(&self) -> (String, u16) {
         ("127.0.0.1".to_owned(), self.port("starttls_port"))
     }
 
-    /// Where it speaks TLS from the first byte.
+    /// Where it uses TLS from the first byte.
     pub fn direct_tls(&self) -> (String, u16) {
         ("127.0.0.1".to_owned(), self.port("tls_port"))
     }
@@ -65,12 +65,12 @@ impl Server {
             .unwrap_or_else(|error| panic!("{key}: {error}"))
     }
 
-    /// The authority that vouches for it.
+    /// The authority that signed its certificate.
     pub fn ca_file(&self) -> PathBuf {
         self.fact("ca_file").into()
     }
 
-    /// Its log, every stanza included.
+    /// Its log, including every stanza.
     pub fn log_file(&self) -> PathBuf {
         self.fact("log_file").into()
     }

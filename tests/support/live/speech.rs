@@ -6,7 +6,7 @@ use xtls_stanza::Address;
 
 use super::canary::Canary;
 
-/// What one end says.
+/// What one end sends.
 #[derive(Debug)]
 pub struct Speech {
     random: ChaCha20Rng,
@@ -33,7 +33,7 @@ impl Speech {
     /// The longest in bytes.
     pub const LONGEST: usize = 200_000;
 
-    /// What `from` says to `to`, with the canary in every stanza that has room for it.
+    /// What `from` sends to `to`, with the canary in every stanza that has room for it.
     pub fn new(seed: u64, from: &Address, to: &Address, canary: &Canary) -> Self {
         let random = ChaCha20Rng::seed_from_u64(seed);
         Self {
@@ -57,7 +57,7 @@ impl Speech {
         self.of(length as usize)
     }
 
-    /// The next stanza, of exactly this size.
+    /// The next stanza, with exactly this size.
     pub fn of(&mut self, length: usize) -> Said {
         self.number += 1;
         let addresses = format!(" from='{}' to='{}'", self.from, self.to);
@@ -79,7 +79,7 @@ impl Speech {
             };
         }
         let n = self.number;
-        // The head as typed, what of it comes out, what stands around the text, and the stanza's name.
+        // The head as typed, the part of it that comes out, the text's surroundings, and the stanza's name.
         let (head, rest, before, after, name) = match self.random.next_u32() % 5 {
             0 => (
                 "type='chat'".to_owned(),
@@ -140,7 +140,7 @@ impl Speech {
     /// Text of exactly this many bytes, as typed and as shown.
     fn text(&mut self, length: usize) -> (String, String) {
         let (mut typed, mut shown) = (String::new(), String::new());
-        // One in four stanzas has line ends; the program then shows sections as text.
+        // One in four stanzas has line ends; the program then shows CDATA sections as text.
         let lines = self.random.next_u32().is_multiple_of(4);
         let mut left = length;
         let mut put = |input: &str, output: &str| {

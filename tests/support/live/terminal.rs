@@ -1,4 +1,4 @@
-//! A terminal of 24 × 80 with the program in it, as tmux emulates one: what is typed, and what a person sees.
+//! A terminal of 24 × 80 with the program in it, emulated by tmux: what is typed, and what a person sees.
 
 use std::ffi::{OsStr, OsString};
 use std::process::{Command, Output};
@@ -16,14 +16,14 @@ use super::soon;
 pub struct Terminal {
     socket: String,
     folder: TempDir,
-    /// A copy of every byte that the terminal gets: a sign to look at it again.
+    /// A copy of every byte that the terminal gets: a signal to look at it again.
     output: pipe::Receiver,
 }
 
 /// How the program left the terminal.
 #[derive(Debug)]
 pub struct Left {
-    /// Its exit code, as the shell has it.
+    /// Its exit code, as the shell reports it.
     pub code: i32,
     /// `stty -a` before it began, and after it ended.
     pub modes: [String; 2],
@@ -35,7 +35,7 @@ impl Terminal {
         Self::line(program, "")
     }
 
-    /// The same, with something behind the command line as a shell takes it, such as `<in >out`. The shell is in a folder of
+    /// The same, with something after the command line for the shell, such as `<in >out`. The shell is in a folder of
     /// this terminal's own.
     pub fn line(program: &Program, behind: &str) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
@@ -58,12 +58,12 @@ impl Terminal {
         assert!(made.expect("mkfifo").success(), "no pipe");
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let socket = format!("xtls-{}-{number}", std::process::id());
-        // Both ends, so that it opens before anybody writes.
+        // Both ends, so that opening it doesn't wait for a writer.
         let output = pipe::OpenOptions::new()
             .read_write(true)
             .open_receiver(&fifo)
             .expect("a pipe");
-        // With job control, as in a shell that people use: the program is in a process group of its own.
+        // With job control, as in a shell that people use: the program is in its own process group.
         let script = format!(
             "cd {folder}; tmux -L {socket} wait-for go; stty -a >before; set -m; {line} {behind}; code=$?\n\
              while [ $code = 148 ]; do echo '[the program is stopped]'; read -r line; fg; code=$?; done\n\
@@ -114,37 +114,37 @@ impl Terminal {
         output
     }
 
-    /// All that can be seen, and what has scrolled off, with lines as long as they were written.
+    /// Everything on the screen, and what has scrolled off, with lines as long as they were written.
     pub fn text(&self) -> String {
         let output = self.tmux(&["capture-pane", "-p", "-J", "-S", "-10000"]);
         String::from_utf8(output.stdout).expect("text")
     }
 
-    /// The 24 rows that can be seen.
+    /// The 24 visible rows.
     pub fn rows(&self) -> Vec<String> {
         let output = self.tmux(&["capture-pane", "-p"]);
         let text = String::from_utf8(output.stdout).expect("text");
         text.lines().map(|row| row.trim_end().to_owned()).collect()
     }
 
-    /// What can be seen, with its colours and styles.
+    /// The visible rows, with their colours and styles.
     pub fn escapes(&self) -> String {
         let output = self.tmux(&["capture-pane", "-p", "-e", "-S", "-10000"]);
         String::from_utf8(output.stdout).expect("text")
     }
 
-    /// Waits until this can be seen, and gives all of it.
+    /// Waits until this is visible, and returns everything visible.
     ///
     /// # Panics
-    /// When it does not come in time.
+    /// It doesn't appear in time.
     pub async fn shows(&mut self, words: &str) -> String {
         self.until(words, |text| text.contains(words)).await
     }
 
-    /// Waits until what can be seen is as it should be.
+    /// Waits until the screen is as it should be.
     ///
     /// # Panics
-    /// When it does not come in time.
+    /// It doesn't become so in time.
     pub async fn until(&mut self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
         let mut text = String::new();
         let waiting = async {
@@ -186,7 +186,7 @@ impl Terminal {
         self.presses("Enter");
     }
 
-    /// Pastes text as terminals do, bracketed if the program has asked for that.
+    /// Pastes text as terminals do, bracketed if the program has requested that.
     pub fn pastes(&self, text: &str) {
         let file = self.folder.path().join("paste");
         std::fs::write(&file, text).expect("a file");
@@ -194,7 +194,7 @@ impl Terminal {
         self.tmux(&["paste-buffer", "-p", "-r"]);
     }
 
-    /// Another size.
+    /// Resizes the terminal.
     pub fn resize(&self, columns: u16, rows: u16) {
         self.tmux(&[
             "resize-window",
@@ -205,7 +205,7 @@ impl Terminal {
         ]);
     }
 
-    /// The process of the program, or those of a pipeline, one a line: the children of the terminal's shell.
+    /// The process of the program, or those of a pipeline, one per line: the children of the terminal's shell.
     pub fn process(&self) -> String {
         let shell = self.tmux(&["display-message", "-p", "#{pane_pid}"]);
         let shell = String::from_utf8(shell.stdout).expect("text");
@@ -219,7 +219,7 @@ impl Terminal {
             .to_owned()
     }
 
-    /// The process of this name among the children of the terminal's shell.
+    /// The process with this name among the children of the terminal's shell.
     pub fn process_named(&self, name: &str) -> String {
         for child in self.process().lines() {
             let path = format!("/proc/{child}/comm");
@@ -238,12 +238,12 @@ impl Terminal {
         assert!(sent.expect("kill").success(), "no SIG{name} can be sent");
     }
 
-    /// A file of the folder in which the shell is.
+    /// A file in the shell's folder.
     pub fn file(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Waits for the end of the program.
+    /// Waits for the program to exit.
     pub async fn end(&mut self) -> Left {
         self.shows("[the program has ended]").await;
         let read = |name: &str| {
@@ -256,7 +256,7 @@ impl Terminal {
         }
     }
 
-    /// Waits for the end of the program, which must leave the terminal as it was.
+    /// Waits for the program to exit; it must leave the terminal as it was.
     pub async fn ends_with(&mut self, code: i32) -> String {
         let left = soon("the end of the program", self.end()).await;
         let text = self.text();
@@ -275,7 +275,7 @@ impl Drop for Terminal {
     }
 }
 
-/// One word for a shell.
+/// Quotes one word for a shell.
 fn quoted(word: &OsStr) -> OsString {
     format!("'{}'", word.to_string_lossy().replace('\'', "'\\''")).into()
 }

@@ -11,23 +11,23 @@ use xtls_stanza::{Address, Content, Envelope, Payload};
 /// What the owner knows of one stream, and what a slow and obvious receiver would have made of it.
 pub(super) struct Told {
     pub(super) peer: Address,
-    /// The last one known: a refused block brings another.
+    /// The last one known: a refused block leads to another.
     pub(super) sid: Option<Sid>,
     pub(super) pending: bool,
     /// Chunks left in messages.
     pub(super) messages: bool,
     pub(super) written: Vec<u8>,
     pub(super) received: usize,
-    /// The chunks that came in order, as one.
+    /// The chunks that arrived in order, joined.
     pub(super) arrived: Vec<u8>,
     pub(super) next: Seq,
-    /// How many these were.
+    /// How many there were.
     chunks: u64,
     aborted: bool,
     pub(super) closed: Option<Why>,
 }
 
-/// The requests of one id from one sender.
+/// The requests with one id from one sender.
 #[derive(Default)]
 pub(super) struct Asked {
     /// An open or a close.
@@ -82,7 +82,7 @@ impl End {
         self.streams.insert(id, told);
     }
 
-    /// A stream that has not ended, by any number.
+    /// A stream that has not ended, chosen by any number.
     pub(super) fn stream(&self, which: u8) -> Option<StreamId> {
         let open: Vec<StreamId> = self
             .streams
@@ -172,7 +172,7 @@ impl End {
         Ok(envelope)
     }
 
-    /// What left the mux: every answer has one request, every request a name of its own, every chunk its place.
+    /// What left the mux: every answer has one request, every request a unique id, every chunk its place.
     fn left(&mut self, envelope: &Envelope) -> Result<(), String> {
         let Some(to) = envelope.to.clone() else {
             return Err("a stanza to nobody".into());
@@ -204,7 +204,7 @@ impl End {
     }
 
     fn chunk(&mut self, to: Address, data: &Data, carrier: Carrier) -> Result<(), String> {
-        // With its last chunk a stream may be gone.
+        // The stream may be gone with its last chunk.
         let is = |told: &Told| told.peer == to && told.sid.as_ref() == Some(&data.sid);
         let found = self.streams.iter().rev().find(|(_, told)| is(told));
         let Some((&id, _)) = found else {
@@ -214,7 +214,7 @@ impl End {
         if data.bytes.len() > usize::from(block) || data.bytes.is_empty() {
             return Err(format!("a chunk of {} bytes", data.bytes.len()));
         }
-        // A peer may use a sid again for another stream.
+        // A peer may reuse a sid for another stream.
         let sent = self.sent.entry(id).or_default();
         let at = usize::from(data.seq.0);
         if at == sent.chunks.len() {
@@ -232,7 +232,7 @@ impl End {
         Ok(())
     }
 
-    /// Takes the events, each in its place.
+    /// Takes the events, checking the order of each.
     pub(super) fn events(&mut self) -> Result<(), String> {
         while let Some(event) = self.mux.poll_event() {
             match event {
@@ -326,7 +326,7 @@ impl End {
             return Err(format!("{id} is gone without a word"));
         }
         for ((_, id), asked) in &self.asked {
-            // One answer serves an open or a close that came several times.
+            // One answer serves an open or a close that arrived several times.
             let least = if asked.once { 1 } else { asked.asked };
             if asked.answered < least {
                 return Err(format!(
@@ -338,7 +338,7 @@ impl End {
         Ok(())
     }
 
-    /// The bytes that came in order over the stream of this sid.
+    /// The bytes that arrived in order over the stream with this sid.
     pub(super) fn arrived(&self, peer: &Address, sid: &Sid) -> Option<&[u8]> {
         let is = |told: &&Told| told.peer == *peer && told.sid.as_ref() == Some(sid);
         self.streams.values().find(is).map(|told| &told.arrived[..])

@@ -17,7 +17,7 @@ const MAX_HEALING: usize = 5000;
 /// Bytes that one end writes: in chunks of one byte, no more than its outbox has answers for.
 const MAX_WRITTEN: usize = 200;
 
-/// Romeo, Juliet, and those who have no business between them.
+/// Romeo, Juliet, and those who have no part in their tunnel.
 fn addresses() -> &'static [Address; 4] {
     static ALL: OnceLock<[Address; 4]> = OnceLock::new();
     ALL.get_or_init(|| {
@@ -38,7 +38,7 @@ pub(super) struct World {
     wire: [VecDeque<Envelope>; 2],
     paused: [bool; 2],
     forged: u32,
-    /// Somebody has spoken for a peer, or changed the order: acknowledgements prove nothing.
+    /// Someone has forged a stanza from a peer, or changed the order: acknowledgements prove nothing.
     tainted: bool,
 }
 
@@ -231,7 +231,7 @@ impl World {
         Ok(())
     }
 
-    /// As a server that resends after a resumption: the first in line comes twice.
+    /// Like a server that resends after a resumption: the first in line arrives twice.
     pub(super) fn repeat(&mut self, end: usize) -> Result<(), String> {
         if let Some(envelope) = self.wire[end].front() {
             self.ends[end].handle(self.now, envelope)?;
@@ -243,7 +243,7 @@ impl World {
         self.wire[end].pop_front();
     }
 
-    /// As a server that cannot deliver: the request comes back.
+    /// Like a server that can't deliver: the request comes back.
     pub(super) fn bounce(&mut self, end: usize, with: StanzaError) -> Result<(), String> {
         let Some(envelope) = self.wire[end].pop_front() else {
             return Ok(());
@@ -263,14 +263,14 @@ impl World {
         }
     }
 
-    /// The sid of a stream at this end, and the number that it waits for.
+    /// The sid of a stream at this end, and the number that it expects.
     pub(super) fn known(&self, end: usize, which: u8) -> Option<(Sid, u16)> {
         let id = self.ends[end].stream(which)?;
         let sid = self.ends[end].mux.sid(id)?.clone();
         Some((sid, self.ends[end].streams.get(&id)?.next.0))
     }
 
-    /// A stanza that nobody sent, in a name that is the peer's or not.
+    /// A stanza that no one sent, in the peer's name or another.
     pub(super) fn forge(
         &mut self,
         end: usize,
@@ -300,7 +300,7 @@ impl World {
             id,
             content,
         };
-        // Who has a stream of its own may speak of that one.
+        // A sender with a stream of its own may refer to that one.
         let mut peers = self.ends[end].streams.values().map(|told| &told.peer);
         if answer && stranger && peers.all(|peer| *peer != sender) {
             let foreign = self.ends[end].mux.handle(self.now, envelope.clone());
@@ -317,7 +317,7 @@ impl World {
         Ok(())
     }
 
-    /// What a stranger cannot change: the streams of others by age, and what each holds.
+    /// What a stranger can't change: others' streams by age, and what each holds.
     fn seen(
         &self,
         end: usize,
@@ -330,7 +330,7 @@ impl World {
             .collect()
     }
 
-    /// All faults end, all owners close and read: then so does every stream, and every request has its answer.
+    /// All faults end, all owners close and read: then every stream ends, and every request has its answer.
     pub(super) fn heal(mut self) -> Result<(), String> {
         for end in 0..2 {
             self.pause(end, false)?;
@@ -387,7 +387,7 @@ impl World {
         Ok(moved)
     }
 
-    /// Where a stream says that all was acknowledged, all had come.
+    /// If a stream says that everything was acknowledged, everything had arrived.
     fn proven(&self, end: usize) -> Result<(), String> {
         for (id, told) in &self.ends[end].streams {
             let Some(sid) = told
