@@ -79,13 +79,13 @@ impl Options {
                 "--plain" => engine = Engine::Plain,
                 "--asan" => engine = Engine::Addresses,
                 arg if seconds.is_none() && !arg.starts_with('-') => {
-                    seconds = Some(arg.parse().context("the seconds are no number")?);
+                    seconds = Some(arg.parse().context("the seconds are not a number")?);
                 }
-                arg => bail!("cargo xtask fuzz knows no {arg}"),
+                arg => bail!("unknown argument of cargo xtask fuzz: {arg}"),
             }
         }
         if other == Some(Work::Merge) && engine == Engine::Plain {
-            bail!("the plain engine sees no coverage, and cannot merge");
+            bail!("the plain engine has no coverage data and cannot merge");
         }
         // A run limited by executions is not limited by the default time.
         let seconds = seconds.unwrap_or(if runs == 0 { SECONDS } else { 0 });
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_takes_a_minute_unless_told_otherwise() {
+    fn a_run_takes_a_minute_by_default() {
         let work = |words: &[&str]| parse(words).unwrap().work;
         assert_eq!(
             work(&["framer"]),

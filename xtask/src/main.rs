@@ -31,18 +31,18 @@ use crate::workspace::Workspace;
 
 const USAGE: &str = "\
 cargo xtask test [--quick] [FILTER]          everything a change must pass; --quick leaves out the real server and cargo-deny;
-                                             FILTER runs only the tests whose name contains it
+                                             FILTER: only tests whose names contain it
 cargo xtask check                            fmt, clippy, doc, licences and bans, tidy
-cargo xtask bench [--check | FILTER]         framer and stanza beside rxml, quick-xml, expat and bare base64; --check: only the
-                                             ratios, which fail below their bars
-cargo xtask bench tls [--check]              the TLS adapter beside rustls alone: throughput, handshakes, heap
-cargo xtask bench session [--check]          the whole stack in memory beside tokio-rustls; what idle sessions hold; first use by 10 000 peers
-cargo xtask bench ibb [--check]              bytestreams through a real server beside bare iqs and slixmpp
+cargo xtask bench [--check | FILTER]         framer and stanza against rxml, quick-xml, expat and bare base64; --check: only the
+                                             ratios, which must reach their bars
+cargo xtask bench tls [--check]              the TLS adapter compared with rustls alone: throughput, handshakes, heap
+cargo xtask bench session [--check]          the whole stack in memory against tokio-rustls; memory of idle sessions; first use by 10 000 peers
+cargo xtask bench ibb [--check]              bytestreams through a real server, against bare iqs and slixmpp
 cargo xtask tidy                             layer arrows and house rules
 cargo xtask fuzz TARGET [SECONDS] [--runs N] fuzz framer, stanza, differential, base64 or ibb for a minute; docs/FUZZING.md has the rest
-cargo xtask properties [SEED] [--rounds N]   every property test with cases of another seed, ten times as many as usual
+cargo xtask properties [SEED] [--rounds N]   every property test with cases from another seed, ten times as many as usual
 cargo xtask sim [--seed N [--trace]]         the simulated hostile world: ten million steps, or one seed line by line;
-                [--seeds N [--all]]          so many seeds, to the first that breaks a rule or through all;
+                [--seeds N [--all]]          this many seeds, up to the first that breaks a rule, or all;
                 [--planted [BUG]] [--model]  bugs planted in it, which it must find; every interleaving of a small model
 cargo xtask prosody [--limits] [--then CMD…] a throw-away XMPP server on loopback with two accounts; --limits: as Debian ships it,
                                              10 kB/s; --then: run CMD with the server, then stop it

@@ -255,12 +255,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_nobody_has_is_missing() {
+    fn a_program_that_no_one_has_is_missing() {
         assert_eq!(find("xtls-program-that-nobody-has"), None);
     }
 
     #[test]
-    fn a_program_that_everybody_has_is_found() {
+    fn a_program_that_everyone_has_is_found() {
         assert!(find("sh").is_some());
     }
 

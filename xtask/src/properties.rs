@@ -46,11 +46,16 @@ impl Options {
                     let rounds = args.next().and_then(|rounds| rounds.to_str());
                     let rounds = rounds.context("--rounds needs a number")?;
                     options.rounds = rounds.parse().context("--rounds needs a number")?;
-                    ensure!(options.rounds > 0, "no round proves nothing");
+                    ensure!(
+                        options.rounds > 0,
+                        "the number of rounds must be at least 1"
+                    );
                 }
-                _ if arg.starts_with('-') => bail!("cargo xtask properties knows no {arg}"),
+                _ if arg.starts_with('-') => {
+                    bail!("unknown argument of cargo xtask properties: {arg}")
+                }
                 _ if options.seed.is_some() => bail!("cargo xtask properties takes one seed"),
-                _ => options.seed = Some(arg.parse().context("a seed is a number of 64 bits")?),
+                _ => options.seed = Some(arg.parse().context("the seed must be a 64-bit number")?),
             }
         }
         Ok(options)

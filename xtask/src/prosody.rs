@@ -35,7 +35,7 @@ fn config(folder: &Path, ports: Ports, kind: Kind) -> Result<String> {
             "limits = { c2s = { rate = \"10kb/s\" }, s2sin = { rate = \"30kb/s\" } }",
             "debug",
         ),
-        Kind::Ejabberd => bail!("ejabberd has a configuration of its own"),
+        Kind::Ejabberd => bail!("ejabberd has its own configuration"),
     };
     let folder = folder
         .to_str()

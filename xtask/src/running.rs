@@ -103,7 +103,7 @@ impl Drop for Running {
         drop(self.guard.stdin.take());
         while let Ok(None) = self.process.try_wait() {
             if Instant::now() > deadline {
-                eprintln!("{} does not stop: killed", self.name);
+                eprintln!("{} does not stop: killing it", self.name);
                 if let Err(error) = self
                     .process
                     .kill()

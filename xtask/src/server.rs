@@ -121,7 +121,9 @@ impl Server {
         let mut tries = 1;
         loop {
             match Self::start_once(workspace, kind) {
-                Err(error) if tries < ATTEMPTS => eprintln!("{error:#}\nonce more, on other ports"),
+                Err(error) if tries < ATTEMPTS => {
+                    eprintln!("{error:#}\ntrying again on other ports")
+                }
                 outcome => return outcome,
             }
             tries += 1;
@@ -267,7 +269,10 @@ pub(crate) fn own_folder(home: &Path) -> Result<(PathBuf, File)> {
         fs::create_dir(folder.join("data"))?;
         return Ok((folder, lock));
     }
-    bail!("64 servers run already, says {}", home.display())
+    bail!(
+        "64 servers are running already, according to {}",
+        home.display()
+    )
 }
 
 /// A password for the account, also written to a file named after it.

@@ -32,7 +32,7 @@ impl Options {
                 "--planted",
             ];
             if word.starts_with('-') && !known.contains(&word.as_ref()) {
-                bail!("cargo xtask sim knows no {word}");
+                bail!("unknown argument of cargo xtask sim: {word}");
             }
         }
         if args.iter().any(|arg| arg == "--planted") {

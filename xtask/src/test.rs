@@ -32,7 +32,7 @@ impl Options {
             let arg = arg.to_str().context("an argument is not UTF-8")?;
             match arg {
                 "--quick" => options.quick = true,
-                _ if arg.starts_with('-') => bail!("cargo xtask test knows no {arg}"),
+                _ if arg.starts_with('-') => bail!("unknown argument of cargo xtask test: {arg}"),
                 _ if options.filter.is_some() => bail!("cargo xtask test takes one filter"),
                 _ => options.filter = Some(arg.to_owned()),
             }
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_and_a_filter_are_told_apart() {
+    fn a_flag_and_a_filter_are_distinguished() {
         let options = Options {
             quick: true,
             filter: Some("seq_wraps".to_owned()),

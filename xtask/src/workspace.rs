@@ -23,7 +23,7 @@ impl Workspace {
         let own = std::env::var("CARGO_MANIFEST_DIR").context("please run it as `cargo xtask`")?;
         let root = Path::new(&own)
             .parent()
-            .context("xtask lies in the workspace")?;
+            .context("xtask is in the workspace")?;
         let sh = Shell::new()?;
         sh.change_dir(root);
         let json = cmd!(sh, "cargo metadata --format-version 1 --no-deps")
