@@ -191,7 +191,7 @@ fn a_flipped_bit_ends_the_session_and_releases_nothing() {
 }
 
 #[test]
-fn a_changed_key_is_refused_before_anything_is_said() {
+fn a_changed_key_is_refused_before_anything_is_sent() {
     let mut duel = Duel::new(
         Some(&keys::identity(ROMEO, 1)),
         keys::identity(ROMEO, 9),
@@ -246,7 +246,7 @@ fn an_unknown_key_waits_for_its_verdict_and_nothing_passes_before() {
 }
 
 #[test]
-fn a_refused_key_ends_the_session_and_what_it_said_is_dropped() {
+fn a_refused_key_ends_the_session_and_what_it_sent_is_dropped() {
     let mut duel = Duel::new(None, keys::identity(ROMEO, 1), Policy::Ask);
     duel.open();
     duel.say("<message xmlns='jabber:client' id='m1'/>");
@@ -277,7 +277,7 @@ fn garbage_in_place_of_a_handshake_ends_the_session() {
 }
 
 #[test]
-fn a_chunk_from_somebody_else_is_no_part_of_the_stream() {
+fn a_chunk_from_someone_else_is_not_part_of_the_stream() {
     let mut duel = open();
     let stolen = duel
         .answers
@@ -315,7 +315,7 @@ fn a_chunk_from_somebody_else_is_no_part_of_the_stream() {
 }
 
 #[test]
-fn a_close_from_somebody_else_closes_nothing() {
+fn a_close_from_someone_else_closes_nothing() {
     let mut duel = open();
     for from in [STRANGER, "romeo@montague.example/other"] {
         let content = Content::Set(Payload::Xtls(Control::Close { sid: None }));

@@ -137,18 +137,18 @@ fn open(ours: &Ours, block: u16, carrier: Carrier) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn slixmpp_is_refused_by_who_does_not_listen() {
+async fn slixmpp_is_refused_by_an_end_that_does_not_listen() {
     is_refused_here(Library::Slixmpp).await;
 }
 
 #[tokio::test]
-async fn aioxmpp_is_refused_by_who_does_not_listen() {
+async fn aioxmpp_is_refused_by_an_end_that_does_not_listen() {
     is_refused_here(Library::Aioxmpp).await;
 }
 
 /// `Config::messages` is off by default.
 #[tokio::test]
-async fn slixmpp_is_told_that_messages_are_not_taken() {
+async fn slixmpp_learns_that_messages_are_not_accepted() {
     let (we, they) = people();
     let ours = Ours::login(&we, Config::default()).await;
     let mut peer = Peer::start(Library::Slixmpp, &they, None).await;

@@ -238,7 +238,7 @@ fn each_direction_ends_by_itself() {
 }
 
 #[test]
-fn a_cut_is_told_from_a_close() {
+fn a_cut_is_distinguished_from_a_close() {
     for stack in STACKS {
         for role in ROLES {
             // They leave without a close_notify.

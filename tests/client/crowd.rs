@@ -62,7 +62,7 @@ async fn outcome(tunnel: &mut Tunnel) -> Option<Closed> {
             Some(What::Established(_)) => return None,
             Some(What::Closed(closed)) => return Some(closed),
             Some(_) => {}
-            None => panic!("the end was not told"),
+            None => panic!("the end was not reported"),
         }
     }
 }

@@ -149,7 +149,7 @@ async fn a_reader_who_stops_stops_the_sender_and_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_who_stops_stops_nobody_else() {
+async fn a_reader_who_stops_stops_no_one_else() {
     let (_relay, romeo, mut juliet) = friends(Limits::default()).await;
     let (mut own, theirs) = established(&romeo, &mut juliet).await;
     fill(&own, 1000).await;
@@ -197,7 +197,7 @@ async fn no_event_is_lost_with_a_future() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_sent_is_said_and_harms_nothing() {
+async fn a_stanza_that_cannot_be_sent_is_reported_and_harms_nothing() {
     let (_relay, romeo, mut juliet) = friends(Limits::default()).await;
     let (own, mut theirs) = established(&romeo, &mut juliet).await;
     let long = own.send(numbered(0, 300_000)).await;

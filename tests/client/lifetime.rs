@@ -82,7 +82,7 @@ async fn any_handle_keeps_the_client() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_is_told_to_stop_closes_what_is_open() {
+async fn a_client_that_is_asked_to_stop_closes_what_is_open() {
     let (relay, romeo, mut juliet) = friends(Limits::default()).await;
     let (mut own, mut theirs) = established(&romeo, &mut juliet).await;
     romeo.client.stop().await;
@@ -107,7 +107,7 @@ async fn a_client_that_is_told_to_stop_closes_what_is_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_stops_although_nobody_reads_its_tunnels() {
+async fn a_client_stops_although_no_one_reads_its_tunnels() {
     let (_relay, mut romeo, juliet) = friends(Limits::default()).await;
     let theirs = juliet.client.open(&keys::address(ROMEO)).await.unwrap();
     let mut own = romeo.incoming.next().await.unwrap();
@@ -125,7 +125,7 @@ async fn a_client_stops_although_nobody_reads_its_tunnels() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tunnel_that_nobody_takes_is_not_left_open() {
+async fn a_tunnel_that_no_one_takes_is_not_left_open() {
     let (_relay, romeo, juliet) = friends(Limits::default()).await;
     drop(juliet.incoming);
     let mut own = romeo.client.open(&keys::address(JULIET)).await.unwrap();

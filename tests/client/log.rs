@@ -29,7 +29,7 @@ impl io::Write for Log {
 /// Stanzas in both directions and both ends, with rustls logging as well: the log contains nothing that was sent, and
 /// no key.
 #[tokio::test(start_paused = true)]
-async fn nothing_that_is_said_is_logged_at_any_level() {
+async fn nothing_that_is_sent_is_logged_at_any_level() {
     let log = Log::default();
     let writer = log.clone();
     let all = tracing_subscriber::fmt()
@@ -59,7 +59,7 @@ async fn nothing_that_is_said_is_logged_at_any_level() {
     let text = String::from_utf8(log).unwrap();
     let lines = |target: &str| text.lines().filter(|line| line.contains(target)).count();
     assert!(lines("TRACE") > 0 && lines("DEBUG") > 0, "{text}");
-    assert!(lines(" rustls::") > 10, "rustls is heard as well: {text}");
+    assert!(lines(" rustls::") > 10, "rustls logs as well: {text}");
     assert!(lines(" xtls_") > 0, "and so are we: {text}");
     assert_eq!(canary.found_in(text.as_bytes()), [""; 0]);
     // Keys 1 and 2 are 32 times that byte.

@@ -10,7 +10,7 @@ use xtls_tests::pair::message;
 use crate::world::*;
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_taken_by_who_drops_or_aborts_its_handle() {
+async fn dropping_or_aborting_a_handle_takes_nothing() {
     for aborts in [false, true] {
         let (_relay, romeo, mut juliet) = friends(Limits::default()).await;
         let (mut own, mut theirs) = established(&romeo, &mut juliet).await;
@@ -32,7 +32,7 @@ async fn nothing_is_taken_by_who_drops_or_aborts_its_handle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everything_is_taken_by_who_asks_for_more_or_ends_after_the_last_of_it() {
+async fn asking_for_more_or_ending_after_the_last_event_takes_everything() {
     for way in ["next", "finish", "close", "stop"] {
         let (_relay, romeo, mut juliet) = friends(Limits::default()).await;
         let (mut own, mut theirs) = established(&romeo, &mut juliet).await;

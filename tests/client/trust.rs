@@ -227,7 +227,7 @@ async fn a_verdict_about_another_key_pins_nothing_and_the_question_stands() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_that_nobody_answers_ends_in_time() {
+async fn a_question_that_no_one_answers_ends_in_time() {
     let store = Store::new();
     let (_relay, _romeo, _juliet, _own, mut theirs) = meet(&store, 1, Policy::Ask).await;
     introduction(&mut theirs).await;

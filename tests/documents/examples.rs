@@ -122,7 +122,7 @@ fn inner(kind: &str, frame: &Bytes, place: &str) {
 
 /// Only the peer sees what is sent inside about the end: a router against a TLS connection that receives it.
 #[test]
-fn a_finish_and_its_answer_are_what_a_router_says_inside() {
+fn a_finish_and_its_answer_are_what_a_router_sends_inside() {
     let inner: Vec<_> = fences(PROTOCOL)
         .into_iter()
         .filter(|fence| fence.text.contains("urn:xmpp:tmp:xtls#finish"))
@@ -170,7 +170,7 @@ fn answers_fit_the_requests_before_them() {
 
 /// Two routers send the examples of one tunnel, except discovery, in this order.
 #[test]
-fn one_tunnel_is_what_two_routers_say() {
+fn one_tunnel_is_what_two_routers_send() {
     let mut said = recorded().into_iter();
     let mut compared = 0;
     for fence in fences(PROTOCOL) {
@@ -205,7 +205,7 @@ fn recorded() -> Vec<Envelope> {
         .end(Who::Juliet)
         .events
         .last()
-        .expect("Juliet has heard something")
+        .expect("Juliet has received something")
         .id;
     let now = pair.now;
     pair.end(Who::Romeo).router.close(now, romeo);

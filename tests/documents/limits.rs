@@ -46,7 +46,7 @@ fn every_limit_of_a_configuration_is_in_the_table() {
         if shown(&value).is_some() {
             assert!(
                 told.contains(place.as_str()),
-                "{LIMITS} does not tell {place} = {value}"
+                "{LIMITS} lacks {place} = {value}"
             );
         }
     }
@@ -186,7 +186,7 @@ fn evaluated(expression: &str) -> Option<u128> {
 }
 
 #[test]
-fn values_are_told_apart() {
+fn values_are_distinguished() {
     let value = |number, time| Value {
         numbers: vec![number],
         time,

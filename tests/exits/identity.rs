@@ -47,7 +47,7 @@ fn refused(end: &(Ended, Heard), words: &str) {
     end.0.expect(5).silent().saying(words);
     assert!(
         matches!(end.1, Heard::Fault(Error::AlertReceived(_))),
-        "the peer heard {:?}",
+        "the peer received {:?}",
         end.1
     );
     assert!(end.0.event("established").is_none());
@@ -133,7 +133,7 @@ async fn an_unknown_key_is_refused_where_pins_are_required() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ones_own_key_is_refused() {
+async fn our_own_key_is_refused() {
     let stage = Stage::first_contact("mirror");
     // Juliet's own key in a certificate that names Romeo: its sender must have copied her key.
     let key = stage.juliet.identity();

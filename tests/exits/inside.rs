@@ -32,7 +32,7 @@ async fn a_forged_from_ends_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_forged_from_of_ones_own_server_ends_the_session() {
+async fn a_forged_from_of_our_server_ends_the_session() {
     let forged = "<iq from='localhost' type='set' id='r1'><query xmlns='jabber:iq:roster'/></iq>";
     said(
         Role::Listener,
@@ -81,7 +81,7 @@ async fn a_stanza_without_end_ends_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn authority_that_a_peer_does_not_have_is_dropped_and_told() {
+async fn authority_that_a_peer_does_not_have_is_dropped_and_reported() {
     let stage = Stage::new("authority");
     let (mut program, mut secure) = stage.established(Role::Listener).await;
     let carbon = "<message><received xmlns='urn:xmpp:carbons:2'/></message>";

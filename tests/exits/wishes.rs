@@ -5,7 +5,7 @@ use xtls_tests::live::secure::{Heard, Secure};
 use crate::stage::Stage;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_classical_key_exchange_is_refused_where_the_person_says_so() {
+async fn a_classical_key_exchange_is_refused_if_the_user_says_so() {
     let stage = Stage::new("quantum");
     let program = stage.listener(&["--require-post-quantum"]).await;
     let to = stage.juliet.at("quantum");

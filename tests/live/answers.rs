@@ -30,7 +30,7 @@ async fn discovery_names_the_features() {
         .ask(&juliet.at("disco"), "d2", query(Some("secret")))
         .await
     else {
-        panic!("a node that nobody has");
+        panic!("a node that no one has");
     };
     assert_eq!(error.condition, Condition::ItemNotFound);
     drop(listener);

@@ -223,7 +223,7 @@ async fn an_answer_reaches_the_question_where_stanzas_are_typed() {
 
 /// F14: Ctrl-C works while standard output is blocked.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupt_is_heard_while_nobody_reads_standard_output() {
+async fn an_interrupt_works_while_no_one_reads_standard_output() {
     let server = Server::free();
     let (romeo, juliet) = Person::pair(&server);
     let args = [

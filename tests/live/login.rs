@@ -172,7 +172,7 @@ async fn a_stranger_is_not_let_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn anybody_may_be_let_in() {
+async fn anyone_may_be_let_in() {
     let (romeo, juliet) = Person::pair(&Server::free());
     let listener = juliet.listen("stanzas", "open", &["--accept", "any"]).await;
     let to = juliet.at("open");

@@ -180,7 +180,7 @@ async fn what_was_typed_before_a_question_answers_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_typed_when_no_one_is_there_is_said_not_to_have_gone_and_is_never_sent() {
+async fn a_line_typed_when_no_one_is_there_is_reported_as_not_sent_and_is_never_sent() {
     let (romeo, juliet) = Person::pair(&Server::free());
     let [mut his, mut hers] = chat(&romeo, &juliet, "nobody").await;
     his.presses("C-d");
@@ -261,7 +261,7 @@ async fn ctrl_z_stops_the_program_and_it_goes_on_with_the_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn output_into_a_file_holds_what_the_peer_said_and_nothing_else() {
+async fn output_into_a_file_holds_what_the_peer_sent_and_nothing_else() {
     let (romeo, juliet) = Person::pair(&Server::free());
     let mut hers = juliet
         .listen("chat", "file", &["--accept", romeo.address().as_str()])

@@ -122,7 +122,7 @@ async fn input_that_is_no_stanza_ends_it_and_what_came_before_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stanza_for_somebody_else_is_not_sent() {
+async fn a_stanza_for_someone_else_is_not_sent() {
     let (romeo, juliet) = Person::pair(&Server::free());
     let listener = juliet
         .listen("stanzas", "else", &["--accept", romeo.address().as_str()])

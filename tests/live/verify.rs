@@ -91,7 +91,7 @@ fn code_file(person: &Person, code: &str) -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn words_that_differ_to_one_person_verify_nobody_and_leave_a_mark_on_the_key() {
+async fn words_that_differ_to_one_person_verify_no_one_and_leave_a_mark_on_the_key() {
     let (romeo, juliet) = Person::strangers(&Server::free());
     let [mut his, mut hers] = terminals(&romeo, &juliet, "verify").await;
     let (_, word) = words(&mut his).await;
@@ -159,7 +159,7 @@ async fn words_that_are_the_same_verify_two_strangers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_code_verifies_nobody_and_the_same_one_does() {
+async fn a_different_code_verifies_no_one_and_the_same_one_does() {
     let (romeo, juliet) = Person::strangers(&Server::free());
     let run = async |his: &str, hers: &str| {
         let (his, hers) = (code_file(&romeo, his), code_file(&juliet, hers));
@@ -226,7 +226,7 @@ async fn a_listener_of_another_verb_asks_its_person() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_answers_for_a_person() {
+async fn no_one_answers_for_a_person() {
     let (romeo, juliet) = Person::pair(&Server::free());
     // No terminal at her end: declined before it counts, and the listener of the conversation continues.
     let mut hers = listening(&juliet, &romeo, "stanzas", &[]).start_without_a_terminal();

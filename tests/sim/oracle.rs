@@ -95,7 +95,7 @@ impl Oracle {
         if same && record.closed.is_none() && peer.bound {
             Ok(())
         } else {
-            Err("I3: renewed with somebody else, unbound, or after the end".to_owned())
+            Err("I3: renewed with someone else, unbound, or after the end".to_owned())
         }
     }
 
@@ -126,7 +126,7 @@ impl Oracle {
         }
         let Some((source, number)) = stanza.id.as_deref().and_then(name) else {
             return Err(format!(
-                "I1: a stanza that nobody has sent: {:?}",
+                "I1: a stanza that no one has sent: {:?}",
                 stanza.id
             ));
         };
@@ -134,7 +134,7 @@ impl Oracle {
         if source.1 == RAW {
             return match client(source.0) {
                 Some((_, key)) if key == peer.key.fingerprint => Ok(()),
-                _ => Err("I1: a stanza of somebody else".to_owned()),
+                _ => Err("I1: a stanza from someone else".to_owned()),
             };
         }
         let sender = self.names.get(&source).map(|id| (source.0, *id));
@@ -154,7 +154,7 @@ impl Oracle {
             Some((address, key)) if key == peer.key.fingerprint && address == peer.address => {}
             _ => {
                 return Err(format!(
-                    "I1: {:?} comes out of a tunnel with somebody else",
+                    "I1: {:?} comes out of a tunnel with someone else",
                     stanza.id
                 ));
             }
@@ -195,13 +195,13 @@ impl Oracle {
         match taker {
             Some(taker) if taker.took && (taker.first, taker.received) == (0, sent) => Ok(()),
             Some(taker) => Err(format!(
-                "I14: {sent} stanzas are told to be taken, where {} to {} came out and the owner {}",
+                "I14: {sent} stanzas are reported as taken, where {} to {} came out and the owner {}",
                 taker.first,
                 taker.received,
                 if taker.took { "took them" } else { "has not" }
             )),
             None => Err(format!(
-                "I14: {sent} stanzas are told to be taken, and none came out"
+                "I14: {sent} stanzas are reported as taken, and none came out"
             )),
         }
     }
@@ -214,7 +214,7 @@ impl Oracle {
     pub fn closed(&mut self, end: End, closed: Closed) -> Result<(), String> {
         let record = self.end(end);
         if record.closed.is_some() {
-            return Err("the end of a tunnel is told twice".to_owned());
+            return Err("the end of a tunnel is reported twice".to_owned());
         }
         record.closed = Some(closed.clone());
         let (sent, malicious) = (record.sent.len(), closed.peer.as_str() == MALLORY);

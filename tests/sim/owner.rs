@@ -247,7 +247,7 @@ impl World {
             let most = self.setup.backlog + 3 * 16_384 + usize::from(self.setup.block).max(4096);
             if taken > most {
                 self.accuse(format!(
-                    "I10: {taken} bytes are acknowledged that nobody reads"
+                    "I10: {taken} bytes are acknowledged that no one reads"
                 ));
             }
         }
@@ -266,7 +266,7 @@ impl World {
             )
         });
         if self.oracle.end(end).closed.is_some() {
-            return self.accuse("something is told after the end of a tunnel");
+            return self.accuse("something is reported after the end of a tunnel");
         }
         match event.what {
             What::Incoming(peer) => {
@@ -393,7 +393,7 @@ impl World {
             .as_ref()
             .is_some_and(|san| san != peer.address.bare())
         {
-            return self.accuse("I3: established with somebody whose certificate names another");
+            return self.accuse("I3: established with someone whose certificate names another");
         }
         // Only a tunnel that proves the same key replaces another; the old one's end is reported first.
         let replaced = std::mem::take(&mut self.replaced);

@@ -291,7 +291,7 @@ impl Referee {
             }
             Content::Set(Payload::Xtls(Control::Data(_))) => {
                 let Some(under_way) = self.flows.get_mut(&to) else {
-                    return Err("data of a flow that nobody has agreed to".to_owned());
+                    return Err("data of a flow that no one has agreed to".to_owned());
                 };
                 if under_way.replace(envelope.id.clone()).is_some() {
                     return Err("two requests of one flow are under way".to_owned());
@@ -337,7 +337,7 @@ impl Referee {
             && !self.known.contains(&key.0.to_bare())
             && error.condition != Condition::ServiceUnavailable
         {
-            return Err("a stranger learns more than that nobody is here".to_owned());
+            return Err("a stranger learns more than that no one is here".to_owned());
         }
         let Some(owed) = self.owed.get_mut(&key) else {
             return Err(format!(

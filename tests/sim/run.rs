@@ -241,7 +241,7 @@ impl World {
             let said = self.said[at] - before;
             if said > most {
                 return self.accuse(format!(
-                    "I11: client {at} says {said} stanzas in {seconds} s although nobody says anything"
+                    "I11: client {at} sends {said} stanzas in {seconds} s although no one has anything to send"
                 ));
             }
         }
@@ -317,7 +317,7 @@ impl World {
         });
         if let Some((end, record)) = untaken.filter(|_| !self.hasty) {
             let what = format!(
-                "I14: in calm weather nobody tells {end:?} that all was taken: {:?}",
+                "I14: in calm weather no one confirms to {end:?} that everything was taken: {:?}",
                 record.closed
             );
             return self.accuse(what);

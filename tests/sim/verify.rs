@@ -106,7 +106,7 @@ impl World {
         self.totals.verified += 1;
         self.forget(at, id);
         let Some(peer) = self.oracle.end((at, id)).peer.clone() else {
-            return self.accuse("I8: a key of nobody is verified");
+            return self.accuse("I8: a key that belongs to no one is verified");
         };
         if at < FALSE_ROMEO {
             let genuine = [ROMEO, JULIET].into_iter().any(|other| {
@@ -115,7 +115,7 @@ impl World {
             });
             if !genuine {
                 return self.accuse(format!(
-                    "I8: somebody is verified as {} who has not seen the same",
+                    "I8: someone is verified as {} who has not seen the same",
                     peer.as_str()
                 ));
             }

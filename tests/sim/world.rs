@@ -305,7 +305,7 @@ impl World {
         if let Content::Set(Payload::Data(data)) = &envelope.content
             && self.spoiled.contains(&data.sid)
         {
-            self.accuse("I7: goes on after an answer with a flight that nobody asked for");
+            self.accuse("I7: continues after an answer with a flight that no one requested");
         }
         self.route(from, envelope, xml.len());
     }

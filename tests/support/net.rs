@@ -61,7 +61,7 @@ impl Net {
     /// Takes a stanza from `from`, as text, and stamps it.
     pub fn send(&mut self, now: Instant, from: &Address, mut envelope: Envelope) {
         envelope.from = Some(from.clone());
-        let to = envelope.to.clone().expect("a stanza for somebody");
+        let to = envelope.to.clone().expect("a stanza with a recipient");
         let mut xml = Vec::new();
         envelope.write(&mut xml);
         let seen = Seen {

@@ -102,7 +102,7 @@ impl End {
     /// Hands a stanza to the mux.
     pub(super) fn handle(&mut self, now: Instant, envelope: &Envelope) -> Result<(), String> {
         let Some(from) = envelope.from.clone() else {
-            return Err("a stanza from nobody".into());
+            return Err("a stanza from no one".into());
         };
         if matches!(envelope.content, Content::Set(_) | Content::Get(_)) {
             let asked = self
@@ -175,7 +175,7 @@ impl End {
     /// What left the mux: every answer has one request, every request a unique id, every chunk its place.
     fn left(&mut self, envelope: &Envelope) -> Result<(), String> {
         let Some(to) = envelope.to.clone() else {
-            return Err("a stanza to nobody".into());
+            return Err("a stanza to no one".into());
         };
         match &envelope.content {
             Content::Result(_) | Content::Error(_) => {
