@@ -1,4 +1,4 @@
-//! Our end: bytestreams over the client's real link, and a count of what passes there.
+//! Our end: bytestreams over the client's real link, and a count of what passes through it.
 
 use std::sync::{Arc, Mutex};
 
@@ -76,7 +76,7 @@ impl Ours {
     }
 }
 
-/// The link, and who counts what passes.
+/// The link, with a counter for what passes.
 struct Watched {
     link: XmppLink,
     seen: Arc<Mutex<Seen>>,
@@ -153,7 +153,7 @@ pub(crate) fn noise(seed: u64, size: usize) -> Vec<u8> {
     bytes
 }
 
-/// SHA-256 as the peers write it.
+/// SHA-256 in the peers' notation.
 pub(crate) fn hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()

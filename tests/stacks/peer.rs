@@ -1,4 +1,4 @@
-//! A process with a TLS stack of others, the socket to it, and our adapter at the near end.
+//! A process with a third-party TLS stack, the socket to it, and our adapter at the near end.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
@@ -23,13 +23,13 @@ pub(crate) const OURS: &str = "juliet@capulet.example";
 pub(crate) const THEIRS: &str = "romeo@montague.example";
 pub(crate) const ALPN: &str = "xtls-bytes;interop";
 
-/// Number of our key.
+/// The seed of our key.
 pub(crate) const KEY: u8 = 7;
 
-/// Most bytes handed to the socket at a time: a chunk that every server carries.
+/// The most bytes handed to the socket at a time: a chunk that every server accepts.
 const CHUNK: usize = 4096;
 
-/// Whose TLS the other end speaks.
+/// Whose TLS stack the other end uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stack {
     GnuTls,
@@ -71,7 +71,7 @@ pub(crate) enum Kind {
     Ed25519,
     P256,
     Rsa,
-    /// No kind: our very key, and a certificate of it.
+    /// Not a kind: our own key, and a certificate of it.
     Ours,
 }
 
@@ -80,7 +80,7 @@ impl Workshop {
         self.folder.path().join(name)
     }
 
-    /// Certificate and key of that kind that name `jid`, as OpenSSL's command makes them.
+    /// A certificate and key of that kind that name `jid`, made by OpenSSL's command.
     fn certificate(&self, kind: Kind, jid: &str) -> (PathBuf, PathBuf) {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let file = |what: &str| self.path(&format!("{what}{number}.pem"));
@@ -128,7 +128,7 @@ impl Workshop {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Script {
     pub(crate) stack: Stack,
-    /// As `gnutls.c` and `openssl.py` name it.
+    /// The names used by `gnutls.c` and `openssl.py`.
     pub(crate) mode: &'static str,
     pub(crate) kind: Kind,
     pub(crate) jid: &'static str,
@@ -149,7 +149,7 @@ impl Script {
         }
     }
 
-    /// Starts the other end; `role` is ours. `edit` may change what we demand.
+    /// Starts the other end; `role` is ours. `edit` may change our configuration.
     pub(crate) fn start(
         self,
         role: Role,
@@ -240,7 +240,7 @@ impl Talk {
         });
         let (sender, incoming) = mpsc::channel();
         let mut reading = wire.try_clone().unwrap();
-        // Always reads on, so that neither end can wait for the other while both write.
+        // Always continues to read, so that neither end can wait for the other while both write.
         thread::spawn(move || {
             let mut buffer = vec![0; 30_000];
             loop {
@@ -262,7 +262,7 @@ impl Talk {
         }
     }
 
-    /// Puts on the wire what is there. A process that is gone takes nothing more.
+    /// Puts pending bytes on the wire. A process that is gone accepts no more.
     pub(crate) fn flush(&mut self) {
         while let Some(bytes) = self.tls.poll_wire(CHUNK) {
             match self.wire.write_all(&bytes) {
@@ -274,7 +274,7 @@ impl Talk {
         }
     }
 
-    /// Takes from the wire what comes next, or its end.
+    /// Takes the next bytes from the wire, or its end.
     pub(crate) fn read(&mut self) {
         self.flush();
         match self.incoming.recv_timeout(PATIENCE) {
@@ -305,7 +305,7 @@ impl Talk {
         self.wire.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Ends the wire, waits for the process, and gives what it said and our end.
+    /// Ends the wire toward the process, without sending anything.
     pub(crate) fn finish(mut self) -> (Tls, BTreeMap<String, String>) {
         self.flush();
         let _ = self.wire.shutdown(Shutdown::Write);

@@ -1,4 +1,4 @@
-//! What is refused of other stacks, by name, and what they hear of it.
+//! What we refuse from third-party stacks, by name, and what they learn of it.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use crate::peer::{Kind, OURS, ROLES, STACKS, Script, Stack, THEIRS};
 
 /// How a handshake must end.
 enum End {
-    /// We refuse for this reason, and they are told by this alert.
+    /// We refuse for this reason, and send them this alert.
     Ours(TlsError, u8),
-    /// They give up first, so all we know is what they say.
+    /// They give up first, so we only know what they report.
     Theirs(TlsError),
 }
 
@@ -96,7 +96,7 @@ fn another_context() {
                 alpn: "xtls-bytes;other",
                 ..Script::new(stack, "echo")
             };
-            // GnuTLS insists on the name by itself; Python's OpenSSL would go on without one.
+            // GnuTLS insists on the name by itself; Python's OpenSSL would continue without one.
             let end = match (stack, role) {
                 (Stack::GnuTls, Role::Client) => End::Theirs(TlsError::Alpn),
                 (Stack::OpenSsl, Role::Client) | (_, Role::Server) => {
@@ -148,7 +148,7 @@ fn no_certificate() {
     }
 }
 
-/// We ask for Ed25519 or P-256, so a stack that keeps to TLS shows no RSA key at all.
+/// We request Ed25519 or P-256, so a stack that conforms to TLS presents no RSA key at all.
 #[test]
 fn an_rsa_key() {
     for stack in STACKS {
@@ -166,7 +166,7 @@ fn an_rsa_key() {
     }
 }
 
-/// Neither stack has X25519MLKEM768 at this age.
+/// Neither stack supports X25519MLKEM768 in these versions.
 #[test]
 fn a_classical_key_exchange_where_post_quantum_is_required() {
     let required = |config: Config, _: &mut Expectations| config.require_post_quantum(true);

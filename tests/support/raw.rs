@@ -1,4 +1,4 @@
-//! A peer that speaks perfect In-Band Bytestreams and TLS, and says whatever a test likes inside.
+//! A peer whose In-Band Bytestreams and TLS are correct, and that sends whatever a test wants inside.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,18 +16,18 @@ use xtls_tls::{Expectations, Identity, Role, Tls};
 
 use crate::keys::{self, JULIET, ROMEO};
 
-/// Juliet's router against a raw Romeo, joined without delay.
+/// Juliet's router against a raw Romeo, connected without delay.
 pub struct Duel {
     /// Virtual time.
     pub now: Instant,
     /// Juliet's router.
     pub juliet: Router,
-    /// What it has told.
+    /// Its events.
     pub events: Vec<Event>,
     /// Everything that Juliet sent, decoded.
     pub answers: Vec<Envelope>,
     mux: Mux,
-    /// Romeo's TLS, once the stream stands.
+    /// Romeo's TLS, once the stream is open.
     pub tls: Option<Tls>,
     stream: Option<StreamId>,
     tls_config: xtls_tls::Config,
@@ -40,7 +40,7 @@ pub struct Duel {
 }
 
 impl Duel {
-    /// Juliet has verified the key `known` of Romeo; Romeo shows `shown`.
+    /// Juliet has verified Romeo's key `known`; Romeo presents `shown`.
     pub fn new(known: Option<&Identity>, shown: Identity, policy: Policy) -> Self {
         let (romeo, juliet) = (keys::address(ROMEO), keys::address(JULIET));
         let mut store = Store::new();
@@ -75,7 +75,7 @@ impl Duel {
         Self::new(Some(&identity), keys::identity(ROMEO, 1), Policy::Pinned)
     }
 
-    /// Opens and shakes hands, as far as it goes.
+    /// Opens and performs the handshake, as far as it gets.
     pub fn open(&mut self) {
         let start = Control::Start { hello: None }.to_element();
         let options = OpenOptions::default().extension(start);
@@ -84,7 +84,7 @@ impl Duel {
         self.run();
     }
 
-    /// Says bytes inside TLS.
+    /// Sends bytes inside TLS.
     pub fn say(&mut self, plain: impl AsRef<[u8]>) {
         self.tls
             .as_mut()
@@ -94,7 +94,7 @@ impl Duel {
         self.run();
     }
 
-    /// Puts bytes on the stream, beneath TLS.
+    /// Puts bytes on the stream, below TLS.
     pub fn inject(&mut self, wire: &[u8]) {
         let stream = self.stream.expect("a stream");
         self.mux
@@ -122,7 +122,7 @@ impl Duel {
         self.run();
     }
 
-    /// Any stanza from anybody.
+    /// Any stanza from anyone.
     pub fn send_as(&mut self, from: &str, mut envelope: Envelope) {
         envelope.from = Some(keys::address(from));
         envelope.to = Some(keys::address(JULIET));
@@ -133,7 +133,7 @@ impl Duel {
         self.run();
     }
 
-    /// The text of any stanza from anybody, as a server would deliver it.
+    /// The text of any stanza from anyone, as a server would deliver it.
     pub fn send_text(&mut self, xml: &str) {
         let frame = Bytes::copy_from_slice(xml.as_bytes());
         match Envelope::read(&frame) {
@@ -165,7 +165,7 @@ impl Duel {
         self.now = until;
     }
 
-    /// The stanzas that Juliet's application got.
+    /// The stanzas that Juliet's application received.
     pub fn delivered(&self) -> Vec<Stanza> {
         let stanza = |event: &Event| match &event.what {
             What::Stanza(stanza) => Some(stanza.clone()),
@@ -174,7 +174,7 @@ impl Duel {
         self.events.iter().filter_map(stanza).collect()
     }
 
-    /// Whether Juliet's side called the session secure.
+    /// Whether Juliet's side reported the session as established.
     pub fn established(&self) -> bool {
         self.events
             .iter()
@@ -202,7 +202,7 @@ impl Duel {
         closed.into_iter().next().expect("one")
     }
 
-    /// Says yes or no to Romeo's key.
+    /// Accepts or refuses Romeo's key.
     pub fn judge(&mut self, verdict: Verdict) {
         let asked = self.events.iter().find_map(|event| match &event.what {
             What::Judge(introduction) => Some((event.id, introduction.fingerprint)),
@@ -301,7 +301,7 @@ impl Duel {
     }
 }
 
-/// The address of a full JID in a test.
+/// The address for a full JID in a test.
 pub fn address(text: &str) -> Address {
     keys::address(text)
 }

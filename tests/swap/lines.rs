@@ -19,15 +19,15 @@ pub(crate) trait Line {
     fn room(&self, end: usize) -> usize;
     fn write(&mut self, end: usize, bytes: Bytes);
     fn read(&mut self, end: usize) -> Option<Bytes>;
-    /// Moves what is under way; false when nothing is.
+    /// Moves what is under way; false if nothing is.
     fn step(&mut self) -> bool;
-    /// Ends it without a word.
+    /// Ends it abruptly.
     fn cut(&mut self);
 }
 
 #[derive(Default)]
 pub(crate) struct Pipe {
-    /// What is for each end to read.
+    /// What each end has yet to read.
     bytes: [VecDeque<Bytes>; 2],
 }
 
@@ -115,7 +115,7 @@ impl Line for Socket {
     }
 }
 
-/// Written and read again, as servers carry it.
+/// Serialised and parsed again, as servers carry it.
 fn carried(envelope: &Envelope, from: usize) -> Envelope {
     let mut envelope = envelope.clone();
     envelope.from = Some(keys::address(NAMES[from]));
@@ -183,7 +183,7 @@ impl<T: Transport> Line for Carried<T> {
             while let Some(envelope) = self.ends[end].poll_transmit(self.now) {
                 moved = true;
                 let envelope = carried(&envelope, end);
-                // The `<close/>` of a start flow that was aborted is for whoever owns both.
+                // The `<close/>` of an aborted start flow is for whoever owns both.
                 let _ = self.ends[1 - end].handle(self.now, envelope, &|_| false);
             }
             while let Some(event) = self.ends[end].poll_event() {

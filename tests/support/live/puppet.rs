@@ -18,7 +18,7 @@ use xtls_stanza::{Address, Condition, Content, Envelope, ErrorType, Payload, Sta
 use super::person::Person;
 use super::soon;
 
-/// Speaks XMPP and In-Band Bytestreams as it should, in a task of its own. What travels inside is up to the test.
+/// Speaks XMPP and In-Band Bytestreams correctly, in a task of its own. The test decides what travels inside.
 #[derive(Debug)]
 pub struct Puppet {
     own: Address,
@@ -131,7 +131,7 @@ impl Puppet {
         lock(&self.state).mux.sid(id).expect("a stream").to_string()
     }
 
-    /// Writes all of it, as the stream has room. It leaves in the background.
+    /// Writes all of it, as the stream has room. It is sent in the background.
     pub async fn write(&mut self, id: StreamId, bytes: &[u8]) {
         let mut rest = Bytes::copy_from_slice(bytes);
         let write = |state: &mut State| {
@@ -156,8 +156,8 @@ impl Puppet {
         self.wait("bytes", read).await
     }
 
-    /// Closes the stream once all that was written has been acknowledged, and waits for its end. TLS, if there is any, has
-    /// no say.
+    /// Closes the stream once everything that was written has been acknowledged, and waits for its end. TLS, if there
+    /// is any, is not involved.
     pub async fn close(&mut self, id: StreamId) {
         self.change(|state| state.mux.close(now(), id));
         while self.read(id).await.is_some() {}
@@ -168,12 +168,12 @@ impl Puppet {
         self.out.send(envelope).expect("the link holds");
     }
 
-    /// The next stanza that belongs to no stream and asks for no answer.
+    /// The next stanza that belongs to no stream and expects no answer.
     pub async fn other(&mut self, what: &str) -> Envelope {
         self.wait(what, |state| state.others.pop_front()).await
     }
 
-    /// Asks and waits for the answer.
+    /// Sends a request and waits for the answer.
     pub async fn ask(&mut self, to: &Address, id: &str, content: Content) -> Content {
         self.send(Envelope {
             from: None,
@@ -195,7 +195,7 @@ impl Puppet {
         changed
     }
 
-    /// Looks after everything that happens, until there is what is looked for.
+    /// Handles everything that happens, until the awaited event is there.
     async fn wait<T>(&mut self, what: &str, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
         loop {
             self.changed.borrow_and_update();
@@ -272,7 +272,7 @@ impl Pump {
         {
             let mut state = lock(&self.state);
             while let Some(event) = state.mux.poll_event() {
-                // Whoever waits for bytes or room looks for itself.
+                // Tasks that wait for bytes or room check for themselves.
                 if !matches!(event, Event::Readable { .. } | Event::Writable { .. }) {
                     state.events.push_back(event);
                 }
