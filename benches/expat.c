@@ -3,7 +3,7 @@
  *   expat FILE...
  *
  * Then for each line on stdin, the number of a file and how many times to parse it, it prints the
- * CPU time that took in nanoseconds. Namespaces are resolved, as XMPP servers have it done. */
+ * CPU time that took in nanoseconds. Namespaces are resolved, as in XMPP servers. */
 
 #include <expat.h>
 #include <stdio.h>
@@ -54,7 +54,7 @@ static struct file load(const char *path) {
     return file;
 }
 
-/* The stanzas of a stream stand inside of an element. */
+/* The stanzas of a stream are inside an element. */
 static void parse(struct file file) {
     static const char ROOT[] = "<stream>";
     XML_Parser parser = XML_ParserCreateNS(NULL, '\n');

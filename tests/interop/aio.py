@@ -32,8 +32,8 @@ class Stream(asyncio.Protocol):
 
 
 class ChainVerifier(aioxmpp.security_layer.CertificateVerifier):
-    """The certificate leads to the authority that is given, which has certified one server only. aioxmpp's own verifier
-    reads the name with a function that pyOpenSSL has no more."""
+    """The certificate leads to the given authority, which has certified one server only. aioxmpp's own verifier
+    reads the name with a function that pyOpenSSL no longer has."""
 
     async def pre_handshake(self, domain, host, port, metadata):
         pass
@@ -99,7 +99,7 @@ class Peer:
         return self.start(session)
 
     async def send(self, data):
-        """Hands it to the library, which says nothing of when it has gone."""
+        """Hands it to the library, which doesn't report when it has been sent."""
         view = memoryview(data)
         for start in range(0, len(view), 65536):
             await self.stream.room.wait()

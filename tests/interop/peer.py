@@ -1,4 +1,4 @@
-"""Somebody else's client at the other end of a bytestream, told what to do line by line.
+"""A third-party client at the other end of a bytestream, controlled line by line.
 
 usage: peer.py slixmpp|aioxmpp HOST PORT CA_FILE JID PASSWORD_FILE [MAX_BLOCK]
 
@@ -25,7 +25,7 @@ import time
 
 
 class Inbox:
-    """What has come in a stream."""
+    """What a stream has received."""
 
     def __init__(self):
         self.bytes = bytearray()
@@ -41,7 +41,7 @@ class Inbox:
         self.news.set()
 
     async def take(self, size=None):
-        """`size` bytes, or all until the end."""
+        """`size` bytes, or everything until the end."""
         while not self.ended if size is None else len(self.bytes) < size:
             if self.ended:
                 raise EOFError(f"the stream ended after {len(self.bytes)} of {size} bytes")

@@ -61,7 +61,7 @@ class Peer:
         await self.stream.sendall(data)
 
     async def wrap(self, data):
-        """As MIME and `base64` write it."""
+        """In lines, as MIME and `base64` write it."""
         stream, size = self.stream, self.stream.block_size
         for start in range(0, len(data), size):
             text = base64.b64encode(data[start : start + size]).decode()

@@ -5,13 +5,13 @@
  *
  * ROLE is client or server; PRIORITY is a priority string of GnuTLS. MODE is what it does once the handshake is finished:
  *
- *   echo    sends back what comes; when the other side closes, says "bye" and closes
+ *   echo    sends back what arrives; when the other side closes, sends "bye" and closes
  *   update  the same, and renews both keys with every 16th record
- *   first   says "first", closes its direction at once, and reads on
- *   cut     sends back one record and is gone, without close_notify
+ *   first   sends "first", closes its direction at once, and continues to read
+ *   cut     sends back one record and exits, without close_notify
  *   bare    as echo, and presents no certificate
  *
- * Everything it finds goes to standard error, one `name value` a line.
+ * Everything it learns goes to standard error, one `name value` per line.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -35,7 +35,7 @@ static void tell(const char *name, const unsigned char *bytes, size_t len) {
     fputc('\n', stderr);
 }
 
-/* Ends with what went wrong. What has not been said yet on the wire, an alert perhaps, is said. */
+/* Ends with what went wrong, after sending what is still pending, such as an alert. */
 static void fail(const char *where, int code) {
     fprintf(stderr, "failed %s: %s\n", where, gnutls_strerror_name(code));
     if (code == GNUTLS_E_FATAL_ALERT_RECEIVED || code == GNUTLS_E_WARNING_ALERT_RECEIVED) {
@@ -88,7 +88,7 @@ static void report(void) {
     gnutls_free(binding.data);
 }
 
-/* Reads until the other side ends, and says how it ended. */
+/* Reads until the other side ends, and reports how it ended. */
 static void converse(const char *mode) {
     static char buffer[16384];
     unsigned long long total = 0, records = 0, updates = 0;

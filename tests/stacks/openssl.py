@@ -40,7 +40,7 @@ class Peer:
             self.wire.sendall(self.outgoing.read())
 
     def drive(self, step):
-        """Does `step`, moving bytes for as long as it asks for some."""
+        """Does `step`, moving bytes for as long as it requests some."""
         while True:
             try:
                 result = step()
@@ -60,7 +60,7 @@ class Peer:
             rest = rest[self.drive(lambda: self.tls.write(rest)):]
 
     def read(self):
-        """What comes next; nothing at close_notify, None when the wire was cut."""
+        """The next bytes; empty at close_notify, None if the wire was cut."""
         try:
             return self.drive(lambda: self.tls.read(16384))
         except ssl.SSLZeroReturnError:
@@ -69,7 +69,7 @@ class Peer:
             return None
 
     def close(self):
-        """Says close_notify. It does not wait for the other one."""
+        """Sends close_notify, without waiting for the other one."""
         try:
             self.tls.unwrap()
         except ssl.SSLWantReadError:

@@ -300,12 +300,12 @@ impl Talk {
         }
     }
 
-    /// Ends the wire toward the process, with nothing said.
+    /// Ends the wire toward the process, without sending anything.
     pub(crate) fn cut(&mut self) {
         self.wire.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Ends the wire toward the process, without sending anything.
+    /// Ends the wire, waits for the process, and returns its output and our end.
     pub(crate) fn finish(mut self) -> (Tls, BTreeMap<String, String>) {
         self.flush();
         let _ = self.wire.shutdown(Shutdown::Write);

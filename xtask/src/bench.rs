@@ -22,7 +22,7 @@ pub(crate) enum Options {
     Groups(Vec<OsString>),
     /// The ratios, against the bars.
     Check,
-    /// The TLS adapter beside rustls; `check` fails below the bars.
+    /// The TLS adapter compared with rustls; `check` fails below the bars.
     Tls { check: bool },
     /// Bytestreams through a real server; `check` fails below the bars.
     Ibb { check: bool },

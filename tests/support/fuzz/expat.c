@@ -1,8 +1,8 @@
 /* What expat makes of documents, for the checks in Rust: batches in on standard input, trees out on standard output.
  *
- * A batch is a length of four bytes, the lowest first, and so many bytes of documents, each a length and its bytes. An
- * answer is a length and its bytes for each document: a tree in the notation of notation.rs, nothing where expat refuses.
- * The parser is set up as Prosody sets it up: namespaces on, the encoding found by expat. */
+ * A batch is a length of four bytes, least significant first, and that many bytes of documents, each a length and its bytes. An
+ * answer is a length and its bytes for each document: a tree in the notation of notation.rs, nothing if expat refuses it.
+ * The parser is configured as in Prosody: namespaces on, the encoding detected by expat. */
 #include <expat.h>
 #include <stdint.h>
 #include <stdio.h>

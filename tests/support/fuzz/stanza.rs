@@ -9,7 +9,7 @@ use super::judges::Judges;
 use super::notation::{self, Order};
 use super::random::Random;
 
-/// One input of so many has what was written read by rxml and expat as well, which takes longer than everything else.
+/// rxml and expat also read what was written for one input in this many, because that takes longer than everything else.
 /// That they accept what we accept is for the differential target to say.
 const JUDGED: usize = 4;
 
