@@ -53,7 +53,8 @@ mod tls;
 #[cfg(feature = "xmpp")]
 mod wait;
 
-#[cfg(all(test, feature = "xmpp"))]
+#[cfg(test)]
+#[cfg(feature = "xmpp")]
 mod tests;
 
 pub use event::{Inbound, LinkError};
