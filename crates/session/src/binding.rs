@@ -25,7 +25,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// The service of `xtls stanzas` and `xtls chat`: stanzas, nothing more said.
+    /// The service of `xtls stanzas` and `xtls chat`: plain stanzas.
     #[must_use]
     pub fn stanzas() -> Self {
         Self::new("stanzas", Mode::Stanzas)
@@ -124,7 +124,7 @@ impl Binding {
         name.into_bytes()
     }
 
-    /// What TLS must find for a session with this context: the peer's bare address and our ALPN name, which byte mode
+    /// What TLS must verify for a session with this context: the peer's bare address and our ALPN name, which byte mode
     /// requires.
     #[must_use]
     pub fn expect(&self, trust: impl Into<Current>, policy: Policy) -> Expectations {

@@ -1,4 +1,4 @@
-//! What a session tells its owner.
+//! The events of a session, and why it ends.
 
 use xtls_framer::FrameError;
 use xtls_stanza::{Address, ReadError, Stanza};
@@ -13,39 +13,39 @@ use crate::{Service, Traffic};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The peer's key is genuine but nobody has vouched for it yet: answer with [`judge`](crate::Session::judge).
-    /// Until then nothing goes in or out.
+    /// The peer's key is genuine but unknown: answer with [`judge`](crate::Session::judge). Until then nothing passes in
+    /// either direction.
     Judge(Introduction),
     /// The initiator may send, although the responder has not yet confirmed that it accepts our key. What is sent now
-    /// is confidential to the judged peer; if the session ends before [`Event::Established`], the [`Receipt`] says so.
+    /// is confidential to the judged peer; if the session ends before [`Event::Established`], the [`Receipt`] shows it.
     Ready,
-    /// For the responder: its own verdict is given (the initiator says nothing before its own). For the initiator: the
-    /// first application byte has come, so the responder has accepted its key. Comes once, or never.
+    /// For the responder: its own verdict is given (the initiator sends nothing before its own). For the initiator: the
+    /// first application byte has arrived, so the responder has accepted its key. Comes once, or never.
     Established(Peer),
     /// A stanza from the peer, with `from` and `to` restored from the binding.
     Stanza(Stanza),
-    /// Bytes can be read (byte mode). Told when bytes come, not for what is left of them: read until there are none.
+    /// Bytes can be read (byte mode). Comes when bytes arrive, not for what you leave unread: read until there are none.
     Readable,
-    /// A stanza that a peer has no authority to send, or that means nothing; it was dropped, and answered if it was a
-    /// request.
+    /// The peer sent a stanza that it has no authority to send, or that means nothing; it was dropped, and answered if it
+    /// was a request.
     Refused(Violation),
-    /// A verification goes on, also before the verdict.
+    /// A verification proceeds, possibly before the verdict.
     Verify(Verify),
-    /// At least half of the queue is free again after [`SendError::Full`](crate::SendError::Full).
+    /// At least half of the queue is free again, after [`SendError::Full`](crate::SendError::Full).
     Writable,
-    /// A request of ours that the peer will not answer any more, because the session is about to end: the error that it
-    /// gets instead (`remote-server-timeout`, type `wait`). It was made here and proves nothing.
+    /// The error for a request of ours that the peer will not answer any more, because the session is about to end
+    /// (`remote-server-timeout`, type `wait`). It was made here and proves nothing.
     Unanswered(Stanza),
     /// The keys have served as long as they should (stanza mode): replace the session, or
     /// [`refresh_keys`](crate::Session::refresh_keys).
     KeysOld,
-    /// The peer has nothing more to say: everything that it sent has been handed out, and but for answers nothing follows.
-    /// We may go on writing. Say [`took`](crate::Session::took) once the application has taken it all: that is what the
-    /// peer waits for. Without [`Event::Established`] before it, a peer that knows the letter only has said nothing at all.
+    /// The peer has finished: everything that it sent has been handed out, and only answers follow. You may keep writing.
+    /// Call [`took`](crate::Session::took) once your application has taken it all: the peer waits for that. Without
+    /// [`Event::Established`] before it, a peer that knows only the letter has sent nothing at all.
     PeerFinished,
-    /// The peer's close_notify, after [`Event::PeerFinished`] has been told: no answer comes any more either.
+    /// The peer's close_notify, after [`Event::PeerFinished`]: no answers follow either.
     PeerClosed,
-    /// The end; nothing comes after it. Comes exactly once.
+    /// The end: the last event, exactly once.
     Closed(Close),
 }
 
@@ -53,36 +53,36 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Introduction {
-    /// Who the server says this is: the address in the binding.
+    /// Who the server claims this is: the address in the binding.
     pub peer: Address,
     /// The key that it has proven to hold.
     pub fingerprint: Fingerprint,
-    /// A code has spoken against this key before: it can be [verified](crate::Session::verify) or refused, and not accepted
-    /// without that.
+    /// A verification by code has failed for this key before: it can be [verified](crate::Session::verify) again or refused, but
+    /// not simply accepted.
     pub doubt: Option<Doubt>,
 }
 
-/// The owner's word on an [`Introduction`].
+/// Your answer to an [`Introduction`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Go on.
+    /// Continue with this peer.
     Accept,
     /// End the session; nothing of it reaches the application.
     Refuse,
 }
 
-/// Why a verdict was not taken. Nothing has changed.
+/// Why a verdict was not accepted. Nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JudgeError {
-    /// No key waits for a verdict: it was given before, or the session has ended.
-    #[error("no key waits for a verdict")]
+    /// No key is waiting for a verdict: it was given before, or the session has ended.
+    #[error("no key is waiting for a verdict")]
     NotDue,
     /// The verdict is about another key than the one that was presented.
     #[error("the verdict is about another key than the one that was presented, {0}")]
     OtherKey(Fingerprint),
-    /// A code has spoken against the key: it is not accepted before it is verified.
-    #[error("the key is not accepted before it is verified: a code did not fit")]
+    /// A code did not match for this key: it cannot be accepted before it is verified.
+    #[error("the key cannot be accepted before it is verified: a code did not match")]
     Doubted,
 }
 
@@ -109,28 +109,27 @@ pub struct Close {
     pub by: By,
     /// Why.
     pub why: Why,
-    /// Whether all that the peer wrote was read: it said so itself, by `<finish/>` or close_notify, and not in the middle of a
-    /// stanza.
+    /// Whether everything that the peer wrote was read: the peer confirmed it by `<finish/>` or close_notify, and not in the
+    /// middle of a stanza.
     pub clean: bool,
-    /// How many stanzas were sent of which the peer has not said, inside, that its application took them: all, or none.
-    /// In byte mode, where nobody says so, it counts the bytes that went out without any sign that the peer had accepted
-    /// our key.
+    /// How many of the stanzas sent the peer has not confirmed, inside, as taken by its application: all, or none. Byte mode has
+    /// no such confirmation; there it counts the bytes that went out without any sign that the peer had accepted our key.
     pub unconfirmed: u64,
-    /// The most that the peer has said, inside, of what was sent to it.
+    /// The most that the peer has confirmed, inside, of what was sent to it.
     pub receipt: Receipt,
-    /// What has passed in and out, up to this end.
+    /// What was read and written, up to this end.
     pub traffic: Traffic,
 }
 
-/// What a peer has said, inside its tunnel, of what was sent to it. Each says more than the one before it.
+/// What a peer has confirmed, inside its tunnel, of what was sent to it. Each confirms more than the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Receipt {
     /// Not even that it accepts our key.
     Unaccepted,
-    /// That it accepts our key, and nothing of the end.
+    /// That it accepts our key, and nothing about the end.
     Accepted,
-    /// That it has read everything that this session brought; whether anybody took it, it cannot say. A peer that does not
-    /// know `<finish/>` answers it so, with an error.
+    /// That it has read everything that this session brought; whether an application took it, it cannot tell. A peer that does
+    /// not know `<finish/>` answers it with an error, which means this.
     Read,
     /// That its application has taken everything.
     Taken,
@@ -143,7 +142,7 @@ pub enum By {
     Us,
     /// The peer, by a message that TLS has authenticated; during the handshake, by one that may be anybody's.
     Peer,
-    /// The transport: the stream went away beneath the session, by whoever's hand.
+    /// The transport: the stream beneath the session went away, whatever the cause.
     Transport,
 }
 
@@ -157,13 +156,13 @@ pub enum Why {
     /// The owner refused the peer's key.
     #[error("the peer's key was refused")]
     Refused,
-    /// The peer's key is not to be trusted, as was found out after its handshake: it was revoked meanwhile, say.
+    /// The peer's key turned out to be untrusted after its handshake: it was revoked meanwhile, for example.
     #[error(transparent)]
     Untrusted(Box<TrustError>),
-    /// The owner gave up.
-    #[error("given up here")]
+    /// The owner aborted the session.
+    #[error("aborted here")]
     Aborted,
-    /// TLS failed: see the error for whose fault it was.
+    /// TLS failed: the error tells whose fault it was.
     #[error(transparent)]
     Tls(TlsError),
     /// What came out of TLS is not a sequence of stanzas.
@@ -172,21 +171,21 @@ pub enum Why {
     /// A stanza inside is not well-formed or not allowed.
     #[error("inside the tunnel: {0}")]
     Xml(ReadError),
-    /// A stanza inside claims to be from, or for, somebody else.
+    /// A stanza inside claims to be from, or for, another address.
     #[error("inside the tunnel: {0}")]
     Routing(Violation),
-    /// The peer said it had nothing more to say, and then said more.
-    #[error("inside the tunnel: the peer went on speaking after it had finished")]
+    /// The peer sent `<finish/>`, and then more than answers.
+    #[error("inside the tunnel: the peer kept sending after it had finished")]
     Afterthought,
     /// The first byte in byte mode was not the confirmation.
-    #[error("the peer began with byte {0:#04x} where the confirmation (0x20) was due")]
+    #[error("the peer began with byte {0:#04x} where the confirmation (0x20) was expected")]
     Confirmation(u8),
     /// The responder speaks our ALPN and ended its direction without the confirmation, or gave none in time: it gave up before
     /// its verdict.
     #[error("the peer has not accepted our key")]
     Unconfirmed,
-    /// Answers that the peer asked for and does not read fill the queue.
-    #[error("the peer asks faster than it reads the answers")]
+    /// Answers that the peer requested and does not read fill the queue.
+    #[error("the peer sends requests faster than it reads the answers")]
     Unread,
     /// The transport ended before the peer had finished, or its close_notify came in the middle of a stanza: what was read
     /// may be cut off.
@@ -200,10 +199,10 @@ pub enum Why {
         "the stream was cut before both sides had closed it: all was read, and the peer may not have received the end"
     )]
     Unfinished,
-    /// Nothing came during the handshake for too long.
+    /// Nothing arrived during the handshake for too long.
     #[error("the handshake made no progress in time")]
     HandshakeTimeout,
-    /// The peer gave no sign of life, although the transport may have said that all is well.
+    /// The peer gave no sign of life inside the tunnel, whatever the transport claimed.
     #[error("the peer gives no sign of life")]
     Silent,
     /// No verdict in time.
@@ -215,23 +214,23 @@ pub enum Why {
     CloseTimeout,
 }
 
-/// Why the application's stanza or bytes were not taken.
+/// Why a stanza or bytes could not be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The handshake or the verdict is still due.
+    /// The handshake is not finished, or the key not judged.
     #[error("the session is not open yet")]
     NotOpen,
     /// No room: wait for [`Event::Writable`].
     #[error("the session has no room: the transport is slower than the application")]
     Full,
-    /// Too many requests wait for their answers.
-    #[error("{limit} requests wait for their answers already")]
+    /// Too many requests are waiting for their answers.
+    #[error("{limit} requests are already waiting for their answers")]
     Requests {
         /// The limit.
         limit: usize,
     },
-    /// Our direction is closed already.
+    /// Our direction is already closed.
     #[error("this direction of the session is closed")]
     Finished,
     /// The stanza is longer than the peer would take, or than TLS holds at once.
@@ -248,8 +247,8 @@ pub enum SendError {
     /// Stanzas in byte mode, or bytes in stanza mode.
     #[error("this session carries {0}")]
     Mode(&'static str),
-    /// The stanza says what only sessions say to each other: an id of theirs, or a payload.
-    #[error("{0} is kept for the ends of a tunnel themselves")]
+    /// The stanza contains what only sessions send to each other: one of their ids, or a payload.
+    #[error("{0} is reserved for the ends of a tunnel themselves")]
     Reserved(String),
     /// The children, set by hand, would end the stanza too early or never.
     #[error("the stanza's children: {0}")]

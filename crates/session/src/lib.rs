@@ -1,15 +1,15 @@
-//! One peer's secure conversation over any ordered byte stream.
+//! A secure conversation with one peer over any ordered byte stream.
 //!
 //! A [`Session`] joins TLS, the framer and the stanza reader. It knows nothing of the transport beneath it: an In-Band
-//! Bytestream, a pipe and a socket look the same. It does no I/O and is told the time. What it guarantees:
+//! Bytestream, a pipe and a socket look the same. It does no I/O, and the time is passed in. What it guarantees:
 //!
-//! * nothing goes in or out before both ends' keys are judged;
+//! * nothing passes in either direction before both ends' keys are judged;
 //! * no stanza leaves it without the addresses of the [`Binding`];
 //! * what was received before a cut, or before the peer's alert, is handed out before the end, in any cutting of the wire;
-//! * it says [`Event::Closed`] exactly once, last, and tells a clean end from a cut one;
-//! * everything it holds has a limit ([`Config`]), and a slow reader slows its peer down.
+//! * [`Event::Closed`] comes exactly once, last, and tells a clean end from a cut one;
+//! * everything it holds is limited ([`Config`]), and a slow reader slows its peer down.
 //!
-//! The owner moves bytes and time, and asks for events until there are none:
+//! You move bytes and the time, and poll for events until there are none:
 //!
 //! ```
 //! use std::{sync::Arc, time::Instant};
@@ -35,8 +35,8 @@
 //! # fn main() -> Result<()> {
 //! let (r, j) = ("romeo@montague.example/orchard", "juliet@capulet.example/balcony");
 //! let mut ends = [session(r, j, Role::Client, 1)?, session(j, r, Role::Server, 2)?];
-//! let mut heard = None;
-//! while heard.is_none() {
+//! let mut received = None;
+//! while received.is_none() {
 //!     let now = Instant::now();
 //!     for (from, to) in [(0, 1), (1, 0)] {
 //!         while let Some(wire) = ends[from].poll_wire(4096) {
@@ -50,13 +50,13 @@
 //!                     let body = Element::new("body", "jabber:client").with_text("Call me but love");
 //!                     ends[to].send(&Stanza::new(Kind::Message).with_child(&body))?;
 //!                 }
-//!                 Event::Stanza(stanza) => heard = Some(stanza),
+//!                 Event::Stanza(stanza) => received = Some(stanza),
 //!                 _ => {}
 //!             }
 //!         }
 //!     }
 //! }
-//! assert_eq!(heard.and_then(|stanza| stanza.from), Some(Address::new(r)?));
+//! assert_eq!(received.and_then(|stanza| stanza.from), Some(Address::new(r)?));
 //! # Ok(())
 //! # }
 //! ```

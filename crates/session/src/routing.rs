@@ -1,7 +1,7 @@
 //! Strip and restore: which addresses and payloads cross the border of a tunnel.
 //!
-//! A client takes a stanza **without `from`** for the word of its own server (RFC 6120 §8.1.2.1), so a stripped stanza
-//! in the ordinary dispatcher would hand the peer the server's authority. Therefore every stanza leaves here stamped
+//! A client treats a stanza **without `from`** as sent by its own server (RFC 6120 §8.1.2.1), so a stripped stanza in an
+//! ordinary dispatcher would give the peer the server's authority. Therefore every stanza leaves here stamped
 //! with the addresses of the binding, or it does not leave.
 
 use std::borrow::Cow;
@@ -14,14 +14,14 @@ use crate::event::SendError;
 /// What becomes of a stanza that came out of the tunnel.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Arrival {
-    /// It is the peer's, stamped.
+    /// It is from the peer, stamped.
     Deliver(Stanza),
-    /// It is a request that the session answers itself, inside.
+    /// It is a request that the session itself answers, inside.
     Answer {
         reply: Stanza,
         refused: Option<Violation>,
     },
-    /// It is nothing that a peer may send.
+    /// No peer may send it.
     Drop(Violation),
 }
 
@@ -32,7 +32,7 @@ pub enum Violation {
     /// It claims an address that is not an end of this session; the session ends.
     #[error("a stanza says {0}")]
     Address(Box<FalseAddress>),
-    /// A payload that only one's own server may send, or that would open a tunnel in the tunnel.
+    /// A payload that only your own server may send, or that would open a tunnel in the tunnel.
     #[error("the peer has no authority to send <{} xmlns='{}'/>", name.escape_debug(), ns.escape_debug())]
     Payload {
         /// The payload's namespace.
@@ -157,7 +157,7 @@ pub(crate) fn restore(mut stanza: Stanza, binding: &Binding) -> Result<Arrival, 
             return Ok(Arrival::Answer { reply, refused });
         }
     }
-    // An error may repeat the request. What it repeats is not believed either, but somebody waits for the error.
+    // An error may repeat the request. What it repeats is not believed either, but someone is waiting for the error.
     let unwanted = |child: &Element| for_servers(child) || (failed && forbidden(child));
     let mut wanted = children.iter().filter(|child| !unwanted(child));
     if let Some(forbidden) = wanted.find(|child| forbidden(child)) {
@@ -232,7 +232,7 @@ fn out_of_place(kind: &'static str, type_: &str) -> Arrival {
 /// Extended addressing (XEP-0033).
 const ADDRESS: &str = "http://jabber.org/protocol/address";
 
-/// What sessions say to each other, and no application says.
+/// What only sessions send to each other.
 fn of_sessions(child: &Element) -> bool {
     child.ns.as_str().starts_with("urn:xmpp:tmp:xtls#")
 }

@@ -54,11 +54,11 @@ pub struct Deadline {
     pub why: &'static str,
 }
 
-/// The secure life of one pair of addresses over one byte stream.
+/// A secure conversation between one pair of addresses over one byte stream.
 ///
 /// The owner moves bytes: what the transport brings goes into [`handle_wire`](Self::handle_wire) while
 /// [`wants_wire`](Self::wants_wire), what [`poll_wire`](Self::poll_wire) gives goes out in order, and
-/// [`poll_event`](Self::poll_event) is asked until it has nothing. The session knows neither the transport nor the time.
+/// [`poll_event`](Self::poll_event) is called until it returns `None`. The session knows neither the transport nor the time.
 pub struct Session {
     binding: Binding,
     config: Arc<Config>,
@@ -78,7 +78,7 @@ pub struct Session {
     key_use: KeyUse,
     traffic: Traffic,
     timers: Timers,
-    /// The time as we were told last.
+    /// The time that was passed in last.
     now: Instant,
     events: VecDeque<Event>,
     writer: Writer,
@@ -108,7 +108,7 @@ enum Writer {
 }
 
 impl Session {
-    /// Begins a session over a stream that both sides have agreed on. The client's first flight is ready at once.
+    /// Starts a session over a stream that both sides have agreed on. The client's first flight is ready at once.
     ///
     /// Sessions may share one configuration: `config` is one, or an `Arc` of one.
     #[must_use]
@@ -140,8 +140,8 @@ impl Session {
         session
     }
 
-    /// A responder that takes other services too, as [`Binding::expect_one_of`] has told TLS. Which one it is, the
-    /// [`Peer`](crate::Peer) of [`Event::Established`] says.
+    /// A responder that accepts these services too, as passed to [`Binding::expect_one_of`]. The [`Peer`](crate::Peer) of
+    /// [`Event::Established`] has the one that the initiator chose.
     #[must_use]
     pub fn serving(mut self, also: Vec<Service>) -> Self {
         self.also = also;
@@ -161,7 +161,7 @@ impl Session {
         &self.binding
     }
 
-    /// The transport stands only now, though the first flight was made earlier: the handshake's limits count from here.
+    /// The transport is open only now, although the first flight was made earlier: the handshake's time limits start here.
     pub fn begun(&mut self, now: Instant) {
         if self.phase == Phase::Handshaking {
             let (idle, total) = (self.config.handshake_idle, self.config.handshake_total);
@@ -173,8 +173,8 @@ impl Session {
 
     // The wire.
 
-    /// Takes bytes that the transport brought, in order. Never fails: the peer's faults come out as
-    /// [`Event::Closed`], after its last words.
+    /// Takes bytes that the transport received, in order. Never fails: the peer's faults come out as [`Event::Closed`],
+    /// after everything that it sent before them.
     pub fn handle_wire(&mut self, now: Instant, wire: &[u8]) {
         let ending = self.phase.is_over() || self.end_after_reading.is_some();
         if ending || self.is_cut() || wire.is_empty() {
@@ -197,7 +197,7 @@ impl Session {
         self.look_ahead();
     }
 
-    /// The transport has ended, whoever ended it. What was received before is still handed out.
+    /// The transport has ended, for whatever reason. What was received before is still handed out.
     pub fn handle_wire_end(&mut self, _now: Instant) {
         self.transport = Transport::Gone;
         if self.phase.is_over() {
@@ -236,8 +236,8 @@ impl Session {
         wire
     }
 
-    /// What [`poll_wire`](Self::poll_wire) has to give before anything was sent, without taking it: a first flight that may
-    /// travel ahead of the transport, and must travel on it if nobody took it there.
+    /// What [`poll_wire`](Self::poll_wire) returns next, without taking it, before anything was sent: a first flight that may
+    /// travel ahead of the transport, and must travel on it otherwise.
     #[must_use]
     pub fn peek_wire(&self) -> &[u8] {
         self.tls.peek_wire()
@@ -255,7 +255,7 @@ impl Session {
 
     // Time.
 
-    /// The next moment at which something runs out.
+    /// When [`handle_timeout`](Self::handle_timeout) is due next, and what for.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
         let due = |timer: Timer| {
@@ -267,7 +267,7 @@ impl Session {
         due.min_by_key(|deadline| deadline.at)
     }
 
-    /// Tells the time when a deadline has passed.
+    /// Handles the deadline that has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
         let is_due = |session: &Self, timer| session.due(timer).is_some_and(|at| at <= now);
@@ -566,14 +566,14 @@ impl Session {
         self.timers.set(Timer::LastWords, limit);
     }
 
-    /// Whether the end is decided, or the time of [`close`](Self::close) is over: what is left to hand out waits for nobody.
+    /// Whether the end is decided, or the time of [`close`](Self::close) is over: hand out what is left without waiting.
     #[must_use]
     pub fn is_ending(&self) -> bool {
         let decided = self.phase.is_over() || self.end_after_reading.is_some();
         decided || self.is_cut() || self.hurry == Hurry::Over
     }
 
-    /// Until when an alert that is the last word waits for the transport.
+    /// Until when a final alert waits for the transport.
     #[must_use]
     pub fn last_words(&self) -> Option<Instant> {
         self.due(Timer::LastWords)
@@ -581,7 +581,7 @@ impl Session {
 
     // Trust.
 
-    /// The owner's word on [`Event::Judge`](crate::Event::Judge), about exactly this key.
+    /// Answers [`Event::Judge`], for exactly this key.
     ///
     /// # Errors
     /// See [`JudgeError`].
@@ -603,7 +603,7 @@ impl Session {
         Ok(())
     }
 
-    /// Whether this verdict on this key would be taken now.
+    /// Whether [`judge`](Self::judge) would accept this verdict on this key now.
     ///
     /// # Errors
     /// Why it would not be.
@@ -611,15 +611,15 @@ impl Session {
         self.phase.awaits_verdict(self.tls.peer(), key, verdict)
     }
 
-    /// Whether a key waits for a verdict.
+    /// Whether a key is waiting for a verdict.
     #[must_use]
     pub fn is_judging(&self) -> bool {
         matches!(self.phase, Phase::Judging(_))
     }
 
-    /// The pins have changed: the peer's key is judged by them as that of a new session would be, and if it is refused, the
-    /// session ends as [`Untrusted`](Why::Untrusted). A key that is not pinned any more, and that a new session would only
-    /// ask about, stays. A handshake that is under way is judged when it is finished, as ever.
+    /// The pins have changed: the peer's key is judged again, as in a new session, and if it is refused, this session ends as
+    /// [`Untrusted`](Why::Untrusted). A key that is no longer pinned, and that a new session would only ask about, stays. A
+    /// handshake in progress is judged when it is finished, as always.
     pub fn trust_changed(&mut self, now: Instant) {
         let Some(judged) = self.tls.judge_again() else {
             return;
@@ -662,8 +662,8 @@ impl Session {
 
     // What goes in.
 
-    /// How many more bytes [`write`](Self::write) takes: what becomes of them fills the queue and no more. 0 means that
-    /// [`send`](Self::send) says [`SendError::Full`].
+    /// How many more bytes [`write`](Self::write) takes, so that their records just fill the queue. 0 means that
+    /// [`send`](Self::send) returns [`SendError::Full`].
     #[must_use]
     pub fn room(&self) -> usize {
         let pending = self.tls.wire_pending();
@@ -672,7 +672,7 @@ impl Session {
         queue.max(usize::from(pending == 0)).min(self.tls.room())
     }
 
-    /// Sends one stanza. `to` and `from` may be absent or truthful; they do not travel.
+    /// Sends one stanza. `to` and `from` may be absent or those of the binding; they are not transmitted.
     ///
     /// # Errors
     /// The caller's faults: see [`SendError`]. Nothing was sent then.
@@ -697,7 +697,7 @@ impl Session {
         Ok(())
     }
 
-    /// Writes bytes (byte mode), as many as there is room for, and says how many.
+    /// Writes as many bytes as there is room for (byte mode), and returns how many.
     ///
     /// # Errors
     /// The caller's faults: see [`SendError`].
@@ -790,13 +790,13 @@ impl Session {
         }
     }
 
-    /// With spaces, in one TLS write with it, so that the length of the stanza shows nowhere.
+    /// Pads a stanza with spaces in the same TLS write, so that its length does not show.
     fn pad(&self, xml: &mut Vec<u8>) {
         xml.resize(xml.len().next_multiple_of(self.config.padding), b' ');
     }
 
-    /// Says what the session itself has to say. An answer that finds our direction closed is dropped, as RFC 6120 drops what
-    /// arrives after the stream's end.
+    /// Sends a stanza of the session's own. An answer that finds our direction closed is dropped, as RFC 6120 drops what
+    /// arrives after the end of a stream.
     fn say(&mut self, stanza: &Stanza) {
         let mut xml = Vec::new();
         stanza.write(&mut xml);
@@ -821,7 +821,8 @@ impl Session {
 
     // What comes out.
 
-    /// What happened. Stanzas are cut, judged and restored here, one a call, so an owner that stops asking stops the peer.
+    /// The next event. Stanzas are cut, judged and restored here, one per call, so that an owner that stops polling stops the
+    /// peer.
     ///
     /// An answer to a peer's request may be in [`poll_wire`](Self::poll_wire) afterwards.
     pub fn poll_event(&mut self) -> Option<Event> {
@@ -850,8 +851,8 @@ impl Session {
         None
     }
 
-    /// Reads bytes (byte mode), at most `max`. [`poll_event`](Self::poll_event) afterwards tells whether those were the
-    /// last ones.
+    /// Reads at most `max` bytes (byte mode). [`poll_event`](Self::poll_event) afterwards shows whether they were the last
+    /// ones.
     pub fn read(&mut self, max: usize) -> Option<Bytes> {
         match (&mut self.inside, &self.phase) {
             (Inside::Bytes(bytes), Phase::Established) => {
@@ -969,8 +970,8 @@ impl Session {
         }
     }
 
-    /// Cuts what is whole, and answers the peer's probes among it: an owner that takes nothing for hours is slow, and
-    /// not dead. Everything else waits for the owner.
+    /// Cuts whole stanzas ahead of their turn, and answers the peer's probes among them: an owner that takes nothing for hours
+    /// is slow, not dead. Everything else waits for the owner.
     fn look_ahead(&mut self) {
         if !self.phase.is_open() {
             return;
@@ -978,7 +979,7 @@ impl Session {
         while let Inside::Stanzas(stanzas) = &mut self.inside
             && let Some(frame) = stanzas.cut_ahead()
         {
-            // One at a time: whoever asks for more than it reads waits its turn.
+            // One at a time: a peer that requests more than it reads waits its turn.
             if self.tls.wire_pending() < SMALL
                 && is_small_ping(&frame)
                 && let Ok(stanza) = Stanza::read(&frame)
@@ -996,9 +997,9 @@ impl Session {
 
     // The ends of both directions.
 
-    /// Says that we have nothing more to say, after all that was sent; the peer's direction stays open without a limit.
+    /// Finishes our direction, after everything that was sent; the peer's stays open without a time limit.
     ///
-    /// With stanzas, the peer is asked to say when its application has taken everything
+    /// With stanzas, the peer is asked to confirm that its application has taken everything
     /// ([`Receipt::Taken`](crate::Receipt::Taken)), and close_notify follows when it has, and when the peer has finished as
     /// well. A peer without our ALPN is given the time of [`Config::close`] to answer. With bytes, it is close_notify at once.
     pub fn finish(&mut self, now: Instant) {
@@ -1022,8 +1023,8 @@ impl Session {
         }
     }
 
-    /// Ends our direction at once: close_notify after all that was sent, and no question what became of it. For a session
-    /// that another one replaces, and for an owner that does not want to know.
+    /// Ends our direction at once: close_notify after everything that was sent, without asking for a confirmation. For a
+    /// session that another one replaces, and for owners that don't need to know.
     pub fn part(&mut self, now: Instant) {
         match self.phase {
             Phase::Handshaking | Phase::Judging(_) => self.end(By::Us, Why::Aborted),
@@ -1037,15 +1038,15 @@ impl Session {
         }
     }
 
-    /// As [`finish`](Self::finish), in a hurry: the answer, and the peer's own `<finish/>`, are waited for no longer than the
-    /// configured time, and its close_notify no longer than that once more. What has come by then is still handed out; in
-    /// byte mode, what was not read by then is dropped.
+    /// As [`finish`](Self::finish), within a time limit: the answer and the peer's own `<finish/>` have the configured time, and
+    /// its close_notify as much again. What has arrived by then is still handed out; in byte mode, what was not read by then is
+    /// dropped.
     pub fn close(&mut self, now: Instant) {
         self.finish(now);
         self.hurry(now);
     }
 
-    /// As [`part`](Self::part), in a hurry: the peer has the configured time to end its own direction.
+    /// As [`part`](Self::part), within a time limit: the peer has the configured time to end its own direction.
     pub fn leave(&mut self, now: Instant) {
         self.part(now);
         self.hurry(now);
@@ -1058,8 +1059,8 @@ impl Session {
         self.transport = Transport::Gone;
     }
 
-    /// The application has taken everything that came before [`Event::PeerFinished`]: the peer may know. Ignored at any other
-    /// time.
+    /// Confirms to the peer that the application has taken everything that came before [`Event::PeerFinished`]. Ignored at any
+    /// other time.
     pub fn took(&mut self, now: Instant) {
         if !self.phase.is_open() {
             return;
@@ -1074,13 +1075,13 @@ impl Session {
         }
     }
 
-    /// Whether the peer's close_notify has come, and everything before it was handed out.
+    /// Whether the peer's close_notify has arrived, and everything before it was handed out.
     #[must_use]
     pub fn peer_closed(&self) -> bool {
         self.ends.peer_closed()
     }
 
-    /// Says close_notify, after which nothing can be said.
+    /// Sends close_notify, after which nothing can be sent.
     fn shut(&mut self) {
         self.tls.close();
         self.ends.close();
@@ -1098,7 +1099,7 @@ impl Session {
     fn close_expires(&mut self, now: Instant) {
         self.timers.stop(Timer::Close);
         if self.ends.is_finishing() {
-            // No answer in time. The peer is told that nothing follows, and has as long again for the same.
+            // No answer in time. close_notify tells the peer that nothing follows, and gives it as long again to do the same.
             self.shut();
             self.hurry(now);
             return self.advance(now);
@@ -1109,7 +1110,7 @@ impl Session {
             Inside::Bytes(_) | Inside::Stanzas(_) => {
                 let in_order = self.tls.peer_closed() && self.is_flushed();
                 if self.end_after_reading.is_none() && in_order {
-                    // The owner has not asked yet: what it will find is an end in order.
+                    // The owner has not polled yet: what it will find is an orderly end.
                     return;
                 }
                 self.end_after_reading(By::Us, Why::CloseTimeout);
@@ -1118,7 +1119,7 @@ impl Session {
         self.transport = Transport::Gone;
     }
 
-    /// The peer has nothing more to say.
+    /// The peer's `<finish/>` has arrived.
     fn on_finish(&mut self, request: &Stanza, id: Box<str>) -> Option<Event> {
         let truthful = routing::is_truthful(request, &self.binding).map_err(Why::Routing);
         if let Err(why) = truthful.and_then(|()| self.ends.on_finish(id)) {
@@ -1145,39 +1146,39 @@ impl Session {
 
     // A conversation that goes on in another session.
 
-    /// The requests that wait for their answers move to a session that goes on with the conversation, and so does the count of
-    /// what was not confirmed. An unanswered `<finish/>` does not: the owner [finishes](Self::finish) the successor.
+    /// Moves the requests that wait for their answers, and the count of what was not confirmed, to a session that continues the
+    /// conversation. An unanswered `<finish/>` stays: [finish](Self::finish) the successor.
     pub fn hand_over(&mut self, successor: &mut Self) {
         self.requests.move_to(&mut successor.requests);
         successor.carry(self.carried());
     }
 
-    /// What a session that goes on with the conversation has to know of this one, also after its end. This one forgets it.
+    /// What a session that continues the conversation has to know of this one, also after its end. This one forgets it.
     pub fn carried(&mut self) -> Carried {
         let established = self.phase == Phase::Established;
         self.ends.carried(&self.binding.sid, established)
     }
 
-    /// Goes on with a conversation that another session began.
+    /// Continues a conversation that another session began.
     pub fn carry(&mut self, carried: Carried) {
         self.ends.carry(carried);
     }
 
-    /// What was sent by this session belongs to another conversation: says how many stanzas stayed unconfirmed, and forgets
-    /// them.
+    /// Forgets the stanzas that this session sent and that stayed unconfirmed, and returns how many they are: they count in
+    /// another conversation.
     pub fn disown(&mut self) -> u64 {
         self.ends.forget_unconfirmed()
     }
 
     // Signs of life, and keys.
 
-    /// When the peer was heard last: not its server, which could say anything but what TLS lets through.
+    /// When the peer itself last sent something: not its server, which can send anything but what TLS lets through.
     #[must_use]
     pub fn heard(&self) -> Option<Instant> {
         self.keepalive.heard()
     }
 
-    /// Whether the peer waits for our application: what it sends stays in the transport.
+    /// Whether the peer is waiting for our application: what it sends stays in the transport.
     #[must_use]
     pub fn holds_back(&self) -> bool {
         self.is_listening() && !self.wants_wire()
@@ -1189,9 +1190,9 @@ impl Session {
         self.phase == Phase::Established && !ending && !self.tls.peer_closed()
     }
 
-    /// Whether silence means anything: nobody is asked who has no say any more, or while we owe the transport something,
-    /// which has its own limits for a peer that takes nothing. Nor while we do not listen ourselves: the answer would lie
-    /// unread before us.
+    /// Whether silence proves anything. We don't ask a peer that can no longer answer, nor while something of ours waits for the
+    /// transport, which has its own limits for a peer that takes nothing. While we are not reading, silence proves nothing: the
+    /// answer would lie unread.
     fn probes(&self) -> bool {
         self.inside.mode() == Mode::Stanzas
             && self.is_listening()
@@ -1200,14 +1201,14 @@ impl Session {
             && self.wants_wire()
     }
 
-    /// Whether a peer that is held back is shown that we live. One that knows the letter only would not know what it is for.
+    /// Whether a peer that is held back is shown that we are alive. One that knows only the letter would not know what it means.
     fn shows_life(&self) -> bool {
         let spent = self.keepalive.is_spent(self.inside.mode());
         self.holds_back() && !self.ends.is_closed() && self.is_bound() && !spent
     }
 
-    /// Shows that we live: white space, which means nothing between stanzas; among bytes, which all mean something, new
-    /// keys. While something of ours waits for the transport, that is as good, and nothing is added to it.
+    /// Shows that we are alive: by white space, which means nothing between stanzas, or among bytes, which all mean something, by
+    /// new keys. While something of ours waits for the transport, that is as good, and nothing is added to it.
     fn show_life(&mut self, now: Instant) {
         let mode = self.inside.mode();
         self.keepalive.on_due(now, mode, &mut self.timers);
@@ -1230,7 +1231,7 @@ impl Session {
 
     /// Renews the keys of both directions with the next write (KeyUpdate), and counts anew.
     ///
-    /// It protects what was said from whoever finds the new keys; unlike a new session it does not lock out somebody who
+    /// This protects past data from a later leak of the new keys; unlike a new session, it does not lock out an attacker who
     /// has the old ones.
     pub fn refresh_keys(&mut self, now: Instant) {
         if self.phase.is_open() {
@@ -1270,8 +1271,8 @@ impl Session {
 
     // Verification.
 
-    /// The person here wants to verify the peer: begins a run, or takes part in the one that the peer asks for. `seed` is
-    /// random, secret and never used twice. What becomes of the run is told by [`Event::Verify`].
+    /// Starts to verify the peer for the person here, or joins the run that the peer asks for. `seed` is random, secret and
+    /// never used twice. [`Event::Verify`] reports how the run proceeds.
     ///
     /// # Errors
     /// See [`VerifyError`].
@@ -1295,8 +1296,7 @@ impl Session {
         Ok(run)
     }
 
-    /// The person here says yes to exactly the run of [`Verify::Asked`](crate::Verify::Asked); otherwise as
-    /// [`verify`](Self::verify).
+    /// Joins exactly the run of [`Verify::Asked`](crate::Verify::Asked); otherwise as [`verify`](Self::verify).
     ///
     /// # Errors
     /// See [`VerifyError`].
@@ -1311,7 +1311,7 @@ impl Session {
         self.verify(now, compare, seed).map(drop)
     }
 
-    /// The attempt of [`Verify::Due`](crate::Verify::Due) is counted: the commitment may be said.
+    /// The attempt of [`Verify::Due`](crate::Verify::Due) has been counted: the commitment may be sent.
     ///
     /// # Errors
     /// [`VerifyError::Stale`] and [`VerifyError::NotDue`].
@@ -1336,7 +1336,7 @@ impl Session {
         Ok(())
     }
 
-    /// The owner ends a run, or does not want the one that the peer asks for.
+    /// Cancels a run, or declines the one that the peer asks for.
     ///
     /// # Errors
     /// [`VerifyError::Stale`].
@@ -1352,8 +1352,8 @@ impl Session {
         Ok(())
     }
 
-    /// Looks through what came before our own verdict, or before the peer's: steps of a verification are taken out, all else is
-    /// held until the session is open.
+    /// Takes the steps of a verification out of what arrived before our own verdict, or before the peer's. All else is held until
+    /// the session is open.
     fn take_verification_steps(&mut self) {
         let responds = match self.binding.role {
             Role::Server => Responds::Here,
@@ -1434,7 +1434,7 @@ impl Session {
             .map_err(|_| SendError::NotOpen)
     }
 
-    /// What has passed in and out so far.
+    /// What was read and written so far.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         self.traffic

@@ -1,4 +1,4 @@
-//! What a session and its owner say to each other about a verification.
+//! A verification as the owner of a session sees it.
 
 use std::fmt;
 
@@ -35,8 +35,8 @@ impl Compare {
     }
 }
 
-/// Names one run of a verification, from the first wish to its end: what a person answers is an answer to this run and to no
-/// other. Never used twice among sessions whose [numbers](crate::Session::numbered) differ.
+/// Identifies one run of a verification, from the first request to its end, so that a person's answer applies to this run and to no
+/// other. Unique among sessions whose [numbers](crate::Session::numbered) differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Run {
     pub(crate) session: u64,
@@ -49,7 +49,7 @@ impl fmt::Display for Run {
     }
 }
 
-/// How a verification goes on. `Debug` shows neither words nor code.
+/// How a verification proceeds. `Debug` shows neither words nor code.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verify {
     /// The person at the other end wants it: answer with [`verify_join`](crate::Session::verify_join) by the same method, or
@@ -61,7 +61,7 @@ pub enum Verify {
         method: Method,
     },
     /// Both want it. Count the attempt, and then call [`verify_go`](crate::Session::verify_go); or, if there were too many,
-    /// [`verify_cancel`](crate::Session::verify_cancel). Nothing that could be guessed at has been said yet.
+    /// [`verify_cancel`](crate::Session::verify_cancel). Nothing that an attacker could guess from has been sent yet.
     Due {
         /// Which run.
         run: Run,
@@ -150,8 +150,8 @@ pub enum Broken {
     /// The peer broke a rule, or what was compared is not the same.
     #[error(transparent)]
     Fault(Fault),
-    /// The peer said something that cannot be read.
-    #[error("the peer said something about verification that cannot be read: {0}")]
+    /// The peer sent a step that cannot be read.
+    #[error("the peer sent a step of the verification that cannot be read: {0}")]
     Unreadable(xtls_stanza::PayloadError),
     /// It took too long.
     #[error("it was not finished in time")]
@@ -184,26 +184,26 @@ fn says(reason: Reason) -> &'static str {
     }
 }
 
-/// Why a call about a verification was not taken. Nothing has changed, and nothing was said to the peer.
+/// Why a call about a verification was refused. Nothing has changed, and nothing was sent to the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// The handshake is not finished, or the session is over.
-    #[error("there is no session to verify in")]
+    #[error("there is no session to verify the peer in")]
     NotOpen,
     /// The session carries bytes.
-    #[error("a session that carries bytes cannot be verified in")]
+    #[error("a peer cannot be verified in a session that carries bytes")]
     Mode,
-    /// One is going on.
-    #[error("a verification is going on already")]
+    /// Another one is in progress.
+    #[error("a verification is already in progress")]
     Busy,
     /// The peer waits for the other method.
     #[error("the peer wants to compare {}", .0.name())]
     Method(Method),
     /// The run that the call names is over: it has ended, or another one goes on in its place.
-    #[error("the verification that this was about is over")]
+    #[error("that verification is over")]
     Stale(Run),
     /// The run goes on, but this is not what it waits for.
-    #[error("the verification does not wait for this")]
+    #[error("the verification is not waiting for this")]
     NotDue(Run),
 }

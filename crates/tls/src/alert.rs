@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A TLS alert that the peer sent (RFC 8446 §6), by its number.
 ///
-/// Until the handshake is finished an alert may come from anybody in between; it ends the connection all the same.
+/// Until the handshake is finished, an alert may come from anyone in between; it ends the connection nonetheless.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Alert(u8);
 
@@ -85,7 +85,7 @@ impl Alert {
         }
     }
 
-    /// Whether it says that the peer refused our certificate or key.
+    /// Whether it means that the peer refused our certificate or key.
     ///
     /// `decrypt_error` counts: it means that our signature did not fit the key in our certificate.
     #[must_use]

@@ -23,7 +23,7 @@ use crate::{
     verifier::Verifier,
 };
 
-/// What rustls counts as overhead when it is told the size of a record.
+/// What rustls counts as overhead when the size of a record is set.
 const RUSTLS_OVERHEAD: usize = 5;
 
 /// Wire bytes that may wait to be polled, unless set otherwise.
@@ -132,7 +132,7 @@ impl Config {
         Ok(Checks::new(role, verifier, expect))
     }
 
-    /// The rustls configuration of one client connection, for use without [`Tls`](crate::Tls): under tokio-rustls, say.
+    /// The rustls configuration of one client connection, for use without [`Tls`](crate::Tls), under tokio-rustls for example.
     ///
     /// The certificate is judged as always, but rustls alone accepts a server that knows no ALPN or asks for no certificate:
     /// call [`Checks::peer`] when the handshake is finished, before anything is written or believed. A configuration serves

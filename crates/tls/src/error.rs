@@ -17,7 +17,7 @@ pub enum TlsError {
     /// The server did not ask for our certificate, so it does not know who we are.
     #[error("the other end did not ask for our certificate, and both sides must")]
     NotAsked,
-    /// The peer does not speak TLS 1.3, or says that we do not.
+    /// The peer does not speak TLS 1.3, or claims that we do not.
     #[error("the other end does not speak TLS 1.3")]
     Version,
     /// There is no key exchange that both sides accept.
@@ -73,7 +73,7 @@ pub enum WriteError {
     /// More than fits in the queue toward the wire.
     #[error("cannot write so much now: there is room for {room} bytes")]
     Full {
-        /// What [`room`](crate::Tls::room) says.
+        /// What [`room`](crate::Tls::room) returns.
         room: usize,
     },
 }
@@ -165,7 +165,7 @@ impl TlsError {
         }
     }
 
-    /// What an alert of the peer means: some say exactly what we would say in its place.
+    /// What an alert of the peer means: some mean exactly what we would have sent in its place.
     fn of_alert(alert: Alert) -> Self {
         match alert {
             Alert::PROTOCOL_VERSION => Self::Version,

@@ -36,7 +36,7 @@ const MAX_CREATED: u64 = 253_370_764_799;
 /// One account's long-term key on one device, and its certificate.
 ///
 /// The certificate is self-signed X.509 with an Ed25519 key; its only subject alternative name is an `id-on-xmppAddr`
-/// (RFC 6120 §13.7.1.4) with the bare JID. It says nothing that a peer would believe by itself: peers pin the
+/// (RFC 6120 §13.7.1.4) with the bare JID. A peer believes none of it by itself: peers pin the
 /// [`fingerprint`](Self::fingerprint). The key serves XTLS alone and is never shared between accounts.
 ///
 /// The key is wiped from memory when the value is dropped (rustls's own copies excepted), and `Debug` does not show it.

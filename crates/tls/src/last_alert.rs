@@ -1,7 +1,8 @@
-//! Alerts after the handshake: by which an owner turns a peer away, and by which a peer is stopped that only keeps us busy.
+//! Alerts after the handshake: for a peer that its owner turns away, and for one that only keeps us busy.
 //!
-//! rustls answers the faults that it finds itself, and cannot be asked for an alert. So it gives up the keys of our
-//! direction, and one last record is made of them by the cipher suite that made all others.
+//! rustls sends alerts for the faults that it finds itself, and cannot be asked for another one. So we take the keys of our
+//! direction from it (`enable_secret_extraction`), and the cipher suite that made all other records makes one last record with
+//! them. The connection is over then.
 
 use std::io::Write as _;
 
@@ -20,7 +21,7 @@ const FATAL: u8 = 2;
 /// All that rustls had to send has to be taken before.
 pub(crate) fn last_word(mut connection: Connection, alert: Alert) -> Option<Vec<u8>> {
     let mut wire = Vec::new();
-    // Asked for new keys, rustls says so with its next write, even an empty one, and has them already.
+    // Asked for new keys, rustls announces them with its next write, even an empty one, and uses them already.
     let nothing = connection.writer().write(b"").ok()?;
     debug_assert_eq!(nothing, 0, "there was nothing to write");
     while connection.wants_write() {

@@ -1,7 +1,7 @@
 //! TLS 1.3 as a sans-IO byte stream between two people: identities, pins and trust.
 //!
 //! [`Tls`] turns wire bytes into plaintext and back, over rustls. It knows nothing of XMPP stanzas, sockets, clocks or files:
-//! whoever owns the bytes moves them, whoever owns the disk keeps the [`Identity`] and the [`trust::Store`].
+//! you move the bytes, and keep the [`Identity`] and the [`trust::Store`] on disk.
 //!
 //! - **Who**: each side has one Ed25519 key in a self-signed certificate that names its bare JID. A peer is accepted when its
 //!   certificate names the expected JID *and* its key fits the pins; see [`trust`].

@@ -1,4 +1,4 @@
-//! What a peer's certificate says: its key, and whose it claims to be.
+//! What a peer's certificate contains: its key, and whose it claims to be.
 //!
 //! Nothing is believed here. The name becomes evidence only with a pin, or with the user's verdict on first use; the key only
 //! with the signature made by it. Dates, issuers and other names are not looked at: trust is in pins.
@@ -25,7 +25,7 @@ const P256: &[u8] = &[
     0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
 ];
 
-/// Why a certificate cannot be used, whoever it belongs to.
+/// Why a certificate cannot be used, no matter whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateFault {
@@ -52,7 +52,7 @@ pub enum CertificateFault {
 /// The names of kind `id-on-xmppAddr` in a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Names {
-    /// None: legal, but it says nothing.
+    /// None: legal, but it names no one.
     None,
     /// Exactly one, a bare JID, normalised.
     One(String),

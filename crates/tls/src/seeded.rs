@@ -1,6 +1,6 @@
 //! A provider whose randomness follows from a seed: **for tests only** (feature `seeded`, or this crate's own tests).
 //!
-//! Two runs with the same seeds put the same bytes on the wire. Whoever knows the seed reads everything.
+//! Two runs with the same seeds put the same bytes on the wire. Anyone who knows the seed can read everything.
 
 use std::{
     fmt,

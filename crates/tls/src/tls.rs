@@ -42,7 +42,7 @@ const AHEAD: usize = 66_000;
 ///
 /// - Wire bytes go into [`handle_wire`](Self::handle_wire), cut in any way, and come out of [`poll_wire`](Self::poll_wire).
 /// - The peer's faults end the connection: see [`failure`](Self::failure). Poll once more then, the alert is in the queue.
-/// - Nothing is decrypted into `plain`, and [`peer`](Self::peer) says nothing, before the peer's certificate, its signature
+/// - Nothing is decrypted into `plain`, and [`peer`](Self::peer) is `None`, before the peer's certificate, its signature
 ///   and its Finished were checked and the ALPN name fits.
 /// - A client that has finished does not know yet whether the server accepts it: that shows in the first bytes it
 ///   receives, or in an alert.
@@ -90,7 +90,7 @@ impl Tls {
                 (Connection::Server(server), checks)
             }
         };
-        // The limit is `max_pending`, kept here: rustls's own would take a part of a write and say nothing.
+        // The limit is `max_pending`, kept here: rustls's own would silently take a part of a write.
         connection.set_buffer_limit(None);
         let mut tls = Self {
             connection: Some(connection),
@@ -110,7 +110,7 @@ impl Tls {
         Ok(tls)
     }
 
-    /// Takes all of `wire`, in any cutting, and appends what it says to `plain`.
+    /// Takes all of `wire`, however it is cut, and appends the plaintext to `plain`.
     ///
     /// `plain` grows by at most the length of `wire` (plus what was held back of an unfinished record: under 17 KiB). Bytes
     /// after the peer's `close_notify` (RFC 8446 §6.1) and after a failure are dropped.
@@ -299,7 +299,7 @@ impl Tls {
 
     /// The next bytes for the wire, at most `max`; `None` when there are none, or `max` is 0.
     ///
-    /// After a failure these are the last words: data written before it, then the alert that tells the peer.
+    /// After a failure this is the rest: data written before it, then the alert for the peer.
     pub fn poll_wire(&mut self, max: usize) -> Option<Bytes> {
         self.seal();
         let len = self.out.len().min(max);
@@ -366,7 +366,7 @@ impl Tls {
         self.collect();
     }
 
-    /// Ends the connection because of who the peer is, and tells it: what was written before, then `access_denied`
+    /// Ends the connection because of who the peer is, and lets it know: what was written before, then `access_denied`
     /// (RFC 8446 §6.2). It is over with [`TlsError::Rejected`].
     ///
     /// Before the end of the handshake and after [`close`](Self::close) it is as if `close` were called.
@@ -379,7 +379,7 @@ impl Tls {
         self.failure = Some(TlsError::Rejected);
     }
 
-    /// What the pins say of the peer's key now: they may have changed since the handshake.
+    /// How the pins judge the peer's key now: they may have changed since the handshake.
     ///
     /// # Errors
     /// A new connection would be refused for this. `None` while the peer is not known.
@@ -388,7 +388,7 @@ impl Tls {
         Some(self.checks.verifier().judge_again(peer))
     }
 
-    /// The last record of this connection says `alert`, behind all that was written. After our close_notify nothing does.
+    /// The last record of this connection is `alert`, behind everything that was written. Nothing follows our close_notify.
     fn last_word(&mut self, alert: Alert) {
         self.seal();
         self.collect();
@@ -397,7 +397,7 @@ impl Tls {
         self.out.put_slice(&last.unwrap_or_default());
     }
 
-    /// Whether the handshake is not finished. Stays true when it fails: see [`failure`](Self::failure).
+    /// Whether the handshake is not finished. Stays `true` when it fails: see [`failure`](Self::failure).
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
         self.peer.is_none()
@@ -540,7 +540,7 @@ impl Tls {
         if heard || told || !self.speaks_plainly() {
             self.failure = Some(why);
         } else if matches!(error, Error::PeerMisbehaved(_)) {
-            // rustls tells the peer nothing of some faults, and it would wait.
+            // rustls sends no alert for some faults, and the peer would wait.
             self.refuse(why, Alert::UNEXPECTED_MESSAGE);
         } else {
             self.refuse(why, Alert::DECODE_ERROR);
@@ -563,7 +563,7 @@ impl Tls {
             && self.failure.is_none()
             && let Some(connection) = &mut self.connection
         {
-            // rustls sizes its buffer before it asks for bytes, now or when the next ones come; being told to wait, it
+            // rustls sizes its buffer before it asks for bytes, now or when the next ones come; asked to wait, it
             // changes nothing else.
             let _ = connection.read_tls(&mut Waiting);
         }

@@ -30,7 +30,7 @@ use crate::{
 use attempts::Attempt;
 use map::Map;
 
-/// How a key was compared with what its owner says.
+/// How a key was compared with its owner's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Method {
@@ -50,7 +50,7 @@ pub enum Level {
     FirstUse,
     /// Compared by people.
     Verified(Method),
-    /// Never to be accepted again, from anybody.
+    /// Never to be accepted again, from anyone.
     Revoked,
 }
 
@@ -66,7 +66,7 @@ impl fmt::Display for Level {
     }
 }
 
-/// What is done about a key that nobody pinned, of a JID that has no key.
+/// What to do about an unpinned key of a JID that has no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Policy {
@@ -79,7 +79,7 @@ pub enum Policy {
     Pinned,
 }
 
-/// What the store says about a key that claims to be a JID's.
+/// How the store judges a key that claims to be a JID's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judgement<'a> {
     /// This key is pinned for this JID, and not revoked.
@@ -112,7 +112,7 @@ pub struct Store {
     first_use_limit: usize,
 }
 
-/// Keys that a store takes on first use in a day (UTC), unless told otherwise.
+/// Keys that a store accepts on first use in a day (UTC), unless set otherwise.
 pub const FIRST_USES: usize = 1_000;
 
 impl Default for Store {
@@ -129,7 +129,7 @@ impl Default for Store {
 }
 
 impl Store {
-    /// A store that knows nobody.
+    /// An empty store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -181,7 +181,7 @@ impl Store {
         }
         let known = self.pins.get(&*jid);
         match (self.doubt(&jid, key), pin, known) {
-            // Whoever is known by other keys is not verified by a code for this one.
+            // A peer that is known by other keys is not verified by a code for this one.
             (Some(doubt), pin, known) if pin.is_some() || known.is_none() || doubt.is_final() => {
                 Judgement::Doubted(doubt)
             }
@@ -211,7 +211,7 @@ impl Store {
         self.add(jid, key, level, now, false)
     }
 
-    /// Pins one more key for a JID that has keys already: a second device, said so by the user.
+    /// Pins one more key for a JID that has keys already: a second device, as the user confirmed.
     ///
     /// # Errors
     /// As [`pin`](Self::pin), but other keys do not matter unless `level` is [`Level::FirstUse`]: a further key of a known
@@ -251,7 +251,7 @@ impl Store {
             .is_some()
     }
 
-    /// Drops all keys of `jid` except revoked ones, and all doubts about them; says how many keys.
+    /// Drops all keys of `jid` except revoked ones, and all doubts about them; returns how many keys.
     ///
     /// When nothing else is left the JID is unknown again, and first use is possible.
     pub fn forget(&mut self, jid: &str) -> usize {
@@ -261,13 +261,13 @@ impl Store {
         self.retain(jid, |pin| pin.level == Level::Revoked)
     }
 
-    /// Drops exactly this key of `jid`, even when it is revoked, and the doubt about it; says whether it was there.
+    /// Drops exactly this key of `jid`, even when it is revoked, and the doubt about it; returns whether it was there.
     pub fn forget_key(&mut self, jid: &str, key: &Fingerprint) -> bool {
         let doubted = self.clear(jid, key);
         self.retain(jid, |pin| pin.fingerprint != *key) > 0 || doubted
     }
 
-    /// The JIDs of which the two stores do not say the same, in order of their octets. What they share is not looked at.
+    /// The JIDs about which the two stores differ, in order of their octets. What they share is not looked at.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<Arc<str>> {
         let mut jids = self.pins.differences(&other.pins);

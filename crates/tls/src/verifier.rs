@@ -26,14 +26,14 @@ pub struct PeerKey {
     pub fingerprint: Fingerprint,
     /// The key as DER SubjectPublicKeyInfo: what its signature was checked with, and what a verification must cover.
     pub spki: Vec<u8>,
-    /// What the store said of the key when the connection was made.
+    /// How the store judged the key when the connection was made.
     pub standing: Standing,
     /// The bare JID in its certificate; always the expected one. `None` when a certificate without a name was accepted
     /// because its key is pinned and verified.
     pub san: Option<String>,
 }
 
-/// What the store says about a peer's key that was not refused.
+/// How the store judges a peer's key that was not refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// It is pinned for this peer.
@@ -83,7 +83,7 @@ impl Verifier {
         }
     }
 
-    /// What the presented certificate says, if it was acceptable. Proven only when the handshake is finished.
+    /// What the presented certificate claims, if it was acceptable. Proven only when the handshake is finished.
     pub(crate) fn claim(&self) -> Option<&PeerKey> {
         self.claim.get()
     }
@@ -132,7 +132,7 @@ impl Verifier {
             return Err(TrustError::OwnKey { peer: peer() });
         }
         let store = self.trust.get();
-        // Whose key it is counts before what else the certificate says.
+        // Whose key it is comes before anything else in the certificate.
         self.owner(&store, presented)?;
         let san = match san::names(certificate).map_err(bad)? {
             Names::One(san) if san == self.peer || planted!("name-not-compared") => Some(san),
@@ -149,7 +149,7 @@ impl Verifier {
         })
     }
 
-    /// A key that is nobody's, or another's.
+    /// Refuses a key that is revoked, or belongs to another peer.
     fn owner(&self, store: &Store, presented: Fingerprint) -> Result<(), TrustError> {
         let peer = self.peer.clone();
         match store.judge(&self.peer, &presented) {
@@ -166,7 +166,7 @@ impl Verifier {
         }
     }
 
-    /// What the pins say of a key that the peer has, `named` if its certificate names the peer.
+    /// How the pins judge the peer's key, `named` if its certificate names the peer.
     fn standing(
         &self,
         store: &Store,
@@ -236,7 +236,7 @@ impl Verifier {
             .map_err(|_| Error::General("a verifier serves one handshake".to_owned()))
     }
 
-    /// Proof of possession, with exactly the key bytes that were judged: no second parser has a say about them.
+    /// Proof of possession, with exactly the key bytes that were judged: no second parser sees them.
     fn signature(
         &self,
         message: &[u8],
@@ -273,7 +273,7 @@ impl Verifier {
     }
 }
 
-/// What the peer is told: that its certificate is no good, or that it is not welcome; not why.
+/// The alert for the peer: that its certificate is bad, or that it is not welcome; not why.
 fn alert_for(refusal: &TrustError) -> CertificateError {
     match refusal {
         TrustError::BadCertificate { .. }

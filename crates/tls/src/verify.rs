@@ -1,11 +1,11 @@
-//! Verification: two people find out whether there is somebody between them, without reading 64 digits aloud.
+//! Verification: two people find out whether anyone is between them, without reading 64 digits aloud.
 //!
 //! A [`Run`] is one attempt, by one of two methods:
 //!
-//! - **Words**: both ends show four short words, and the people say whether they are the same. Neither end, and nobody between
+//! - **Words**: both ends show four short words, and the people confirm that they are the same. Neither end, and nobody between
 //!   them, knows the words before it can no more choose them: the client commits to its nonce before it sees the server's.
-//! - **Code**: both people enter one code that they have agreed on elsewhere. SPAKE2 tells whether the codes are the same and
-//!   nothing more: who does not know the code can try one guess a run, and the failure is seen.
+//! - **Code**: both people enter one code that they have agreed on elsewhere. SPAKE2 shows whether the codes are the same and
+//!   nothing more: an attacker who doesn't know the code gets one guess per run, and a wrong one is noticed.
 //!
 //! Everything is bound to the [`Context`]: a secret of this TLS connection (so that a man in the middle, who has two
 //! connections, has two contexts), both keys and both bare JIDs. Without I/O and clock; randomness is passed in. How often it
@@ -56,7 +56,7 @@ impl From<Method> for crate::trust::Method {
     }
 }
 
-/// What the two ends of a run say to each other. `Debug` shows the kind only.
+/// What the two ends of a run send to each other. `Debug` shows the kind only.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Message {
     /// The client's promise of its nonce.
@@ -104,7 +104,7 @@ pub enum Fault {
     /// No element of the group, or our own side reflected.
     #[error("the peer's side of the exchange is none")]
     Exchange,
-    /// The proof does not fit: another code, or somebody in between.
+    /// The proof does not match: another code, or someone in between.
     #[error("the peer has not seen the same")]
     Confirmation,
 }
@@ -167,7 +167,7 @@ impl Run {
         }
     }
 
-    /// The person has compared the words and says that they are the same. Gives the message that tells the peer; `None`
+    /// The person has compared the words and confirms that they are the same. Returns the message for the peer; `None`
     /// when there is nothing to agree to.
     pub fn agree(&mut self) -> Option<Message> {
         match &mut self.0 {
@@ -176,7 +176,7 @@ impl Run {
         }
     }
 
-    /// Whether both ends have seen the same, and both have said so.
+    /// Whether both ends have seen the same, and both have confirmed it.
     #[must_use]
     pub fn is_done(&self) -> bool {
         match &self.0 {

@@ -1,9 +1,9 @@
-//! How each direction ends: what it asks for first, what it answers, and when it says close_notify.
+//! How each direction ends: what it asks for first, what it answers, and when it sends close_notify.
 //!
-//! close_notify takes an end's voice, so an end that finished early could not say what became of what it read later. In a
-//! session of stanzas an end therefore says `<finish/>` first, which the other end answers once its application has taken
-//! everything before it. Only when both have been answered does close_notify follow. Everything outside of TLS could be
-//! forged, and says nothing.
+//! After its close_notify an end can send nothing, so an end that finished early could not confirm what it read later. In a
+//! session of stanzas an end therefore sends `<finish/>` first, which the other end answers once its application has taken
+//! everything before it. close_notify follows only when both have been answered. Anything outside of TLS could be forged, and
+//! proves nothing.
 
 use tracing::debug;
 use xtls_stanza::{Kind, Stanza, finish};
@@ -15,33 +15,33 @@ use crate::event::{By, Event, Receipt, SendError, Why};
 /// The id of our `<finish/>`: there is one in a session.
 const FINISH: &str = "xtls-finish";
 
-/// How far both directions have ended, and what was said of it.
+/// How far both directions have ended, and what was confirmed.
 #[derive(Debug)]
 pub(super) struct Ends {
     writing: Direction,
     reading: Direction,
-    /// Who sent its close_notify first.
+    /// Which end sent its close_notify first.
     first: Option<By>,
-    /// What the peer has said to our `<finish/>`.
+    /// How the peer has answered our `<finish/>`.
     answer: Option<Answer>,
     /// The id of the peer's `<finish/>`, until it is answered.
     asked: Option<Box<str>>,
     /// The sid of the stream on which the conversation began, if that was not this one.
     since: Option<Box<str>>,
-    /// What the peer had said when this session went on with the conversation.
+    /// What the peer had confirmed when this session continued the conversation.
     before: Receipt,
-    /// What was sent without the peer having said that its application took it.
+    /// What was sent and not confirmed by the peer's application.
     unconfirmed: u64,
 }
 
-/// What a session leaves to the one that goes on with its conversation.
+/// What a session passes on to the one that continues its conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Carried {
     /// The sid of the stream on which the conversation began.
     since: Box<str>,
     /// Stanzas that were sent and not confirmed.
     unconfirmed: u64,
-    /// What the peer has said of those before them.
+    /// What the peer has confirmed of those before them.
     receipt: Receipt,
 }
 
@@ -84,12 +84,12 @@ impl Ends {
         self.writing == Direction::Open
     }
 
-    /// Whether our close_notify was said.
+    /// Whether our close_notify was sent.
     pub(super) fn is_closed(&self) -> bool {
         self.writing == Direction::Ended
     }
 
-    /// Whether the peer has said that it has nothing more to say.
+    /// Whether the peer has finished: only answers follow.
     pub(super) fn peer_finished(&self) -> bool {
         self.reading != Direction::Open
     }
@@ -104,7 +104,7 @@ impl Ends {
         self.first.unwrap_or(By::Us)
     }
 
-    /// We have nothing more to say: what asks the peer to confirm it.
+    /// Finishes our direction: returns the request that asks the peer for a confirmation.
     pub(super) fn finish(&mut self) -> Stanza {
         self.writing = Direction::Finished;
         finish::request(FINISH)
@@ -115,18 +115,18 @@ impl Ends {
         self.writing == Direction::Finished && self.answer.is_none()
     }
 
-    /// Whether ours was said and close_notify was not.
+    /// Whether our `<finish/>` was sent and our close_notify was not.
     pub(super) fn is_finishing(&self) -> bool {
         self.writing == Direction::Finished
     }
 
-    /// Our close_notify is said.
+    /// Our close_notify is sent.
     pub(super) fn close(&mut self) {
         self.writing = Direction::Ended;
         self.first.get_or_insert(By::Us);
     }
 
-    /// The peer's close_notify has come. What it said before may not have been handed out.
+    /// The peer's close_notify has arrived. What it sent before may not have been handed out.
     pub(super) fn on_close_notify(&mut self) {
         self.first.get_or_insert(By::Peer);
     }
@@ -152,7 +152,7 @@ impl Ends {
     /// The peer's `<finish/>` has come.
     ///
     /// # Errors
-    /// It has said so before.
+    /// It has sent one before.
     pub(super) fn on_finish(&mut self, id: Box<str>) -> Result<(), Why> {
         if self.reading != Direction::Open {
             return Err(Why::Afterthought);
@@ -162,13 +162,13 @@ impl Ends {
         Ok(())
     }
 
-    /// The application has taken everything: the answer, if one is due.
+    /// The application has taken everything: returns the answer, if one is due.
     pub(super) fn took(&mut self) -> Option<Stanza> {
         let id = self.asked.take()?;
         Some(finish::answer(&id, self.since.as_deref()))
     }
 
-    /// Whether this is the answer to our `<finish/>`. No application can say it, and no request of ours has its id.
+    /// Whether this is the answer to our `<finish/>`. No application can send it, and no request of ours has its id.
     pub(super) fn is_answer(&self, stanza: &Stanza) -> bool {
         self.writing != Direction::Open
             && self.answer.is_none()
@@ -176,7 +176,7 @@ impl Ends {
             && stanza.id.as_deref() == Some(FINISH)
     }
 
-    /// It has come; whether close_notify is due.
+    /// The answer has arrived; returns whether close_notify is due.
     pub(super) fn on_answer(&mut self, answer: &Stanza) -> bool {
         let error = answer.type_.as_deref() == Some("error");
         let whole = finish::since(answer).as_deref() == self.since.as_deref()
@@ -192,11 +192,11 @@ impl Ends {
         if answer == Answer::Taken {
             self.unconfirmed = 0;
         }
-        // A peer that knows nothing of it says close_notify when it has finished.
+        // A peer that knows nothing of it sends close_notify when it has finished.
         (error && self.writing == Direction::Finished) || self.is_done()
     }
 
-    /// Whether a peer says this that has nothing more to say. Answers are due all the same, and so are signs of life.
+    /// Whether a peer that has finished sends more than it may: answers are still due, and so are signs of life.
     pub(super) fn is_afterthought(&self, stanza: &Stanza) -> bool {
         self.reading == Direction::Finished && !is_answer(stanza)
     }
@@ -215,7 +215,7 @@ impl Ends {
         self.unconfirmed
     }
 
-    /// The most that the peer has said of what was sent to it, in a session that is `established` or not.
+    /// The most that the peer has confirmed of what was sent to it, in a session that is `established` or not.
     pub(super) fn receipt(&self, established: bool) -> Receipt {
         if self.before == Receipt::Taken && self.unconfirmed == 0 {
             return Receipt::Taken;
@@ -228,7 +228,7 @@ impl Ends {
         }
     }
 
-    /// What the session that goes on with the conversation has to know of this one, on the stream `sid`.
+    /// What the session that continues the conversation has to know of this one, on the stream `sid`.
     pub(super) fn carried(&mut self, sid: &str, established: bool) -> Carried {
         Carried {
             since: self.since.take().unwrap_or_else(|| sid.into()),
@@ -237,7 +237,7 @@ impl Ends {
         }
     }
 
-    /// Goes on with a conversation that another session began.
+    /// Continues a conversation that another session began.
     pub(super) fn carry(&mut self, carried: Carried) {
         self.since = Some(carried.since);
         self.before = carried.receipt;
@@ -245,7 +245,7 @@ impl Ends {
     }
 }
 
-/// Refuses what an application would say in a session's place.
+/// Refuses what only a session may send.
 pub(super) fn is_free_to_say(stanza: &Stanza) -> Result<(), SendError> {
     match stanza.id.as_deref() {
         Some(id) if stanza.kind == Kind::Iq && (id == FINISH || id.starts_with(PROBE)) => {

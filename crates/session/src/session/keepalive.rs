@@ -1,7 +1,7 @@
 //! Signs of life inside the tunnel, in both directions.
 //!
-//! What the server says proves nothing, because it can answer in the peer's name, or not answer. So a peer that is silent is
-//! asked inside, and a session that holds its peer back shows that it is slow and not gone.
+//! What the server sends proves nothing: it can answer in the peer's name, or not answer. So a peer that is silent is asked
+//! inside, and a session that holds its peer back shows that it is slow and not gone.
 
 use std::time::{Duration, Instant};
 

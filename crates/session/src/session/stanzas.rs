@@ -126,7 +126,7 @@ impl StanzaReader {
         }
     }
 
-    /// The next step of a verification that has come before the responder's verdict. Whoever says more than steps has given it.
+    /// The next step of a verification that has come before the responder's verdict. A responder that sends more than steps has given it.
     pub(super) fn next_step_until_confirmed(
         &mut self,
         responds: Responds,
@@ -147,7 +147,7 @@ impl StanzaReader {
         }
     }
 
-    /// White space is the confirmation. The letter has none of its own, so that anything is one.
+    /// White space is the confirmation. The letter has none of its own, so that anything counts as one.
     fn watch(&mut self, responds: Responds) {
         let white = match self.plain.first() {
             Some(first) => matches!(first, b' ' | b'\t' | b'\r' | b'\n'),

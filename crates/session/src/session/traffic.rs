@@ -1,4 +1,4 @@
-//! What has passed.
+//! What an application has read and written.
 
 /// What has passed between a session and its application, in bytes of plaintext.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

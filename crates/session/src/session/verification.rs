@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::verify::{Broken, Compare, Run, Verify, VerifyError};
 
-/// How often the peer may ask in one session; then it is answered `locked` and the application is not told.
+/// How often the peer may ask in one session; further requests are answered `locked`, without an event.
 const MAX_ASKED: u32 = 8;
 
 /// Where a verification is.
@@ -214,7 +214,7 @@ impl Verification {
         Ok(())
     }
 
-    /// Ends what is going on, if anything is, and says `reason` to the peer, if there is one to say.
+    /// Ends the run in progress, if there is one, and sends `reason` to the peer, if there is one to send.
     pub(super) fn break_off(&mut self, why: Broken, reason: Option<Reason>) -> Effects {
         let mut effects = Effects::default();
         if !self.state.is_idle() {
@@ -334,7 +334,7 @@ impl Verification {
         effects.events.push(Verify::Done { run, method, key });
     }
 
-    /// Ends what is going on, and says so to both sides.
+    /// Ends the run in progress, and lets both sides know.
     fn fail(&mut self, why: Broken, reason: Option<Reason>, effects: &mut Effects) {
         let (run, method) = (self.run(), self.state.method());
         let counted = matches!(self.state, State::Running(_));

@@ -1,4 +1,4 @@
-//! How often verifying may be tried: a guess that nobody sees must not be free.
+//! How often verification may be tried: a guess that no one notices must not be free.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(super) struct Attempt {
 }
 
 impl Store {
-    /// Counts an attempt to verify a key of `jid`, before it is made; says how many may still fail after this one. `tag` is
+    /// Counts an attempt to verify a key of `jid`, before it is made; returns how many more may fail after this one. `tag` is
     /// that of the code, if there is one; `now` is in unix seconds.
     ///
     /// # Errors

@@ -124,7 +124,7 @@ impl Store {
         doubts.iter().find(|doubt| doubt.fingerprint == *key)
     }
 
-    /// Takes the mark off a key; says whether there was one.
+    /// Removes the mark from a key; returns whether there was one.
     pub(super) fn clear(&mut self, jid: &str, key: &Fingerprint) -> bool {
         let Ok(bare) = jid::bare(jid) else {
             return false;

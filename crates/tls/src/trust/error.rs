@@ -22,7 +22,7 @@ pub enum TrustError {
         /// The key it presented now.
         presented: Fingerprint,
     },
-    /// The peer has no pinned key, and the policy or the case (one's own JID) demands one.
+    /// The peer has no pinned key, and the policy or the case (your own JID) demands one.
     #[error(
         "no key is pinned for {peer}, and one is required: it presented {presented}; compare that with them over another \
          channel, then pin it"
@@ -33,7 +33,7 @@ pub enum TrustError {
         /// The key it presented.
         presented: Fingerprint,
     },
-    /// The certificate names somebody else.
+    /// The certificate names someone else.
     #[error(
         "the other end should be {peer}, but its certificate names {san}: somebody else answered"
     )]
@@ -43,7 +43,7 @@ pub enum TrustError {
         /// The peer's bare JID.
         peer: String,
     },
-    /// The certificate names nobody, and its key is not pinned explicitly.
+    /// The certificate names no one, and its key is not pinned explicitly.
     #[error(
         "the certificate presented by {peer} names no XMPP address, so its key {presented} is accepted only when it is pinned \
          and verified"
@@ -62,7 +62,7 @@ pub enum TrustError {
         /// The peer's bare JID.
         peer: String,
     },
-    /// The peer presented our own key: somebody reflects our messages, or a key was copied.
+    /// The peer presented our own key: someone reflects our messages, or a key was copied.
     #[error(
         "the other end presented our own key as that of {peer}: somebody reflects us, or the key was copied"
     )]

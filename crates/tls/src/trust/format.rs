@@ -1,4 +1,4 @@
-//! The store as text that grows: a head, then records, each of which says all that is known of one JID:
+//! The store as text that grows: a head, then records, each of which holds all that is known of one JID:
 //!
 //! ```text
 //! xtls-trust 2 00000000000000000331 9f86…0a08
@@ -14,7 +14,7 @@
 //! A mark has a key, what it was compared by, and when. An attempt to verify has its time, its outcome, and the tag of its
 //! code or `-`. A later record of a JID takes the place of the earlier one; one without a line forgets it.
 //!
-//! The head says how many bytes of records count, and their SHA-256. Whoever adds records writes them behind the others
+//! The head has the number of bytes of records that count, and their SHA-256. To add records, write them behind the others
 //! first, and the head over the old one when they are on the disk. So what was cut off, damaged or edited by hand is noticed,
 //! and what a writer that was stopped has left behind those bytes counts for nothing. It guards against accidents, not against
 //! somebody who can write the file.
@@ -84,7 +84,7 @@ pub enum StoreRule {
     /// A key is pinned once only, and marked once only for a JID.
     #[error("the key stands in an earlier line already")]
     Duplicate,
-    /// There are as many bytes as the head says (in version 1: the last line is `@end`, with a number of lines and a hash).
+    /// There are as many bytes as the head states (in version 1: the last line is `@end`, with a number of lines and a hash).
     #[error("the end is missing: the text is cut off")]
     CutOff,
     /// The hash fits.
@@ -248,7 +248,7 @@ impl fmt::Debug for Ledger {
     }
 }
 
-/// What a head says.
+/// What a head contains.
 struct Promise {
     length: u64,
     hash: String,

@@ -113,7 +113,7 @@ impl<K: Ord + Clone, V: Clone> Map<K, V> {
 }
 
 impl<K: Ord + Clone, V: Clone + PartialEq> Map<K, V> {
-    /// The keys under which the two maps do not say the same, in order.
+    /// The keys under which the two maps differ, in order.
     pub(super) fn differences(&self, other: &Self) -> Vec<K> {
         let (mut own, mut others) = (vec![&self.root], vec![&other.root]);
         let (mut deep, mut other_deep) = (self.depth(), other.depth());
@@ -238,7 +238,7 @@ fn beneath<'a, K, V>(nodes: &[&'a Arc<Node<K, V>>]) -> Vec<&'a Arc<Node<K, V>>> 
     children.map(|(_, child)| child).collect()
 }
 
-/// The keys under which two rows of leaves do not say the same.
+/// The keys under which two rows of leaves differ.
 fn merged<K: Ord + Clone, V: PartialEq>(
     own: &[&Arc<Node<K, V>>],
     others: &[&Arc<Node<K, V>>],

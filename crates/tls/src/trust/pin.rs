@@ -48,7 +48,7 @@ impl Pin {
         }
     }
 
-    /// The day on which it was taken without a comparison, if nobody has compared it since.
+    /// The day on which it was accepted without a comparison, if it has not been compared since.
     pub(super) fn first_use(&self) -> Option<i64> {
         (self.level == Level::FirstUse).then(|| day::number(self.first_seen))
     }
