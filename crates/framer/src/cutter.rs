@@ -8,7 +8,7 @@ use crate::scan::{Fault, FaultKind, Scanner};
 /// Cuts stanzas out of a buffer that the caller owns: a [`Framer`](crate::Framer) without the
 /// buffer, and without the copy into it.
 ///
-/// For whoever already collects the bytes in a [`BytesMut`]: a TLS layer's plaintext, a codec's
+/// For callers that already collect the bytes in a [`BytesMut`]: a TLS layer's plaintext, a codec's
 /// read buffer.
 ///
 /// ```
@@ -28,7 +28,7 @@ use crate::scan::{Fault, FaultKind, Scanner};
 pub struct Cutter {
     limits: Limits,
     scanner: Scanner,
-    /// Where the buffer's first byte stands in the whole stream.
+    /// The offset of the buffer's first byte in the whole stream.
     start: u64,
     error: Option<FrameError>,
 }
@@ -45,13 +45,13 @@ impl Cutter {
         }
     }
 
-    /// The next whole stanza of `buffer`, taken off its front; `Ok(None)` = more bytes please.
+    /// Takes the next whole stanza off the front of `buffer`; `Ok(None)` means that more bytes are needed.
     ///
-    /// Between calls on one stream the caller only appends to `buffer`. Whitespace between stanzas
-    /// is taken off too; an unfinished stanza stays.
+    /// Between calls on one stream, only append to `buffer`. Whitespace between stanzas
+    /// is removed too; an unfinished stanza stays.
     ///
     /// # Errors
-    /// The stream breaks a rule or a limit. The same error comes from every later call, and
+    /// The stream breaks a rule or a limit. Every later call returns the same error, and
     /// `buffer` is left as it is.
     pub fn cut(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
         if let Some(error) = self.error {
@@ -64,7 +64,7 @@ impl Cutter {
         cut
     }
 
-    /// Says that no more bytes come after `rest`, which is what [`cut`](Self::cut) left when it
+    /// Signals that no bytes follow `rest`, which is what [`cut`](Self::cut) left when it
     /// asked for more.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl Cutter {
         self.error.as_ref()
     }
 
-    /// How much of `rest` belongs to a stanza, which begins with `<` however little of it is here.
+    /// How much of `rest` belongs to a stanza. A lone `<` already does.
     pub(crate) fn unfinished(rest: &[u8]) -> usize {
         rest.len() - leading_whitespace(rest)
     }
@@ -98,7 +98,7 @@ impl Cutter {
                 Some(_) => return Err(FrameError::StrayText { at: self.start }),
             }
         }
-        // Nothing past the limit is looked at: the verdict is the same however the bytes came.
+        // Nothing past the limit is scanned, so the verdict doesn't depend on how the bytes arrived.
         let limit = self.limits.max_len;
         let window = buffer.get(..limit).unwrap_or(buffer);
         match self.scanner.scan(window, self.limits.max_depth) {
@@ -140,7 +140,7 @@ impl Cutter {
         }
     }
 
-    /// Where a position in the buffer stands in the whole stream.
+    /// The offset in the whole stream of a position in the buffer.
     const fn at(&self, pos: usize) -> u64 {
         self.start.saturating_add(pos as u64)
     }
@@ -158,9 +158,9 @@ fn leading_whitespace(bytes: &[u8]) -> usize {
         .count()
 }
 
-/// The first byte that begins no UTF-8 character.
-/// Whether `bytes` are one stanza and nothing else, as a [`Cutter`] of any length and the [default](Limits) depth would see
-/// it. For what is about to be sent; what was received is cut, never asked about.
+/// Whether `bytes` are exactly one stanza, judged like a [`Cutter`] without a length limit and with the [default](Limits) depth.
+///
+/// Use it for bytes about to be sent; cut what you receive.
 ///
 /// ```
 /// assert!(xtls_framer::is_one(b"<message><body/></message>"));
@@ -175,6 +175,7 @@ pub fn is_one(bytes: &[u8]) -> bool {
         && not_utf8(bytes).is_none()
 }
 
+/// The position of the first byte that begins no UTF-8 character.
 fn not_utf8(bytes: &[u8]) -> Option<usize> {
     if is_ascii(bytes) {
         return None;
@@ -182,7 +183,7 @@ fn not_utf8(bytes: &[u8]) -> Option<usize> {
     str::from_utf8(bytes).err().map(|error| error.valid_up_to())
 }
 
-/// The standard library's answer, which for long texts looks for a reason to stop far too often.
+/// Like the standard library's `is_ascii`, which checks far too often whether to stop early in long texts.
 fn is_ascii(bytes: &[u8]) -> bool {
     if bytes.len() < 2 * BLOCK {
         return bytes.is_ascii();
@@ -197,5 +198,5 @@ fn is_ascii(bytes: &[u8]) -> bool {
         && tail.is_ascii()
 }
 
-/// Bytes between two looks at whether all were ASCII.
+/// Bytes between two checks whether all were ASCII.
 const BLOCK: usize = 512;

@@ -5,7 +5,7 @@ use std::io;
 /// Why the bytes cannot be cut any further.
 ///
 /// `at` counts bytes from the beginning of the whole stream, whitespace between stanzas included.
-/// The stream is of no use after any of these: where one border is wrong, all later ones are.
+/// The stream is unusable after any of these: once one border is wrong, all later ones are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -23,17 +23,17 @@ pub enum FrameError {
         /// The `<` of the element too deep.
         at: u64,
     },
-    /// Markup that XML knows and XMPP forbids (RFC 6120 §11.1 and its neighbours).
+    /// Markup that XML allows and XMPP forbids (RFC 6120 §11.1 and following).
     Restricted {
         /// Which markup.
         what: Restricted,
         /// Its `<`.
         at: u64,
     },
-    /// Something other than whitespace between stanzas (RFC 6120 §11.7). A byte-order mark counts
+    /// Anything but whitespace between stanzas (RFC 6120 §11.7), including a byte-order mark
     /// (§11.6).
     StrayText {
-        /// The first byte of it.
+        /// Its first byte.
         at: u64,
     },
     /// An end tag where no element is open, `</stream:stream>` included (RFC 6120 §11.3).
@@ -46,7 +46,7 @@ pub enum FrameError {
         /// The first byte that begins no UTF-8 character.
         at: u64,
     },
-    /// The stream ended inside a stanza. Only what is told about the end reports this: `finish`,
+    /// The stream ended inside a stanza. Only the calls that learn of the end report this: `finish`,
     /// the iterator and the codec.
     Truncated {
         /// The `<` of the unfinished stanza.
@@ -67,7 +67,7 @@ pub enum Restricted {
     /// `<!-- … -->` (RFC 6120 §11.1).
     Comment,
     /// `<![CDATA[ … ]]>` between stanzas, where only whitespace may stand (RFC 6120 §11.7). Inside
-    /// a stanza it is character data like any other and no error.
+    /// a stanza it is ordinary character data.
     CData,
 }
 

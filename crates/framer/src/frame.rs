@@ -5,21 +5,21 @@ use bytes::Bytes;
 /// One whole top-level element: from its `<` to its last `>`, in UTF-8, free of what RFC 6120 §11.1
 /// forbids.
 ///
-/// That is all a frame promises. Names, attributes, references and the matching of tags are for the
-/// reader it is given to; a frame may turn out not to be well-formed.
+/// That is all a frame guarantees. Names, attributes, references and matching tags are up to the
+/// reader; a frame may turn out not to be well-formed.
 ///
 /// It is a slice of the buffer it was cut from, not a copy. Keeping a small frame keeps that whole
-/// buffer in memory: what passes through may stay a frame, what is stored should be copied.
+/// buffer in memory: pass frames on as they are, but copy what you store.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Frame(Bytes);
 
 impl Frame {
-    /// The caller has found the borders and checked the bytes.
+    /// The caller has found the borders and checked the encoding.
     pub(crate) const fn new(bytes: Bytes) -> Self {
         Self(bytes)
     }
 
-    /// The element as it came.
+    /// The element as received.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -27,8 +27,8 @@ impl Frame {
 
     /// The element as text.
     ///
-    /// Looks at every byte once more, because the proof that they are UTF-8 cannot be kept without
-    /// unsafe code. A reader that takes bytes should be given [`as_bytes`](Self::as_bytes).
+    /// Checks every byte again, because the proof that they are UTF-8 can't be kept without
+    /// unsafe code. Give [`as_bytes`](Self::as_bytes) to a reader that accepts bytes.
     #[must_use]
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()
@@ -36,7 +36,7 @@ impl Frame {
 
     /// The name of the element as written, with its prefix: `message`, `iq`, `stream:features`.
     ///
-    /// It is what stands between `<` and the first white space, `/` or `>`; whether that is a name is for a reader to judge.
+    /// This is everything between `<` and the first whitespace, `/` or `>`; the framer doesn't check that it is a valid name.
     #[must_use]
     pub fn name(&self) -> &str {
         let after = self.0.get(1..).unwrap_or_default();
@@ -64,7 +64,7 @@ impl From<Frame> for Bytes {
     }
 }
 
-/// Shows the length alone: a stanza is somebody's conversation and has no business in a log.
+/// Shows the length only: stanzas are private conversations and don't belong in a log.
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Frame").field("len", &self.0.len()).finish()

@@ -24,7 +24,7 @@ use crate::limits::Limits;
 /// ```
 pub struct Framer {
     cutter: Cutter,
-    /// Begins at a border, or between two.
+    /// Begins at a border, or between two of them.
     buffer: BytesMut,
 }
 
@@ -38,24 +38,24 @@ impl Framer {
         }
     }
 
-    /// Takes bytes as they come, in pieces of any size.
+    /// Takes bytes as they arrive, in pieces of any size.
     ///
     /// They are kept until [`next`](Self::next) has cut them, so call that until it returns
     /// `Ok(None)` before pushing again: then at most one unfinished stanza within its limit and one
-    /// push are held, and what a peer can make the framer hold is bounded by the limit and by the
-    /// size of the pushes. After an error pushed bytes are dropped.
+    /// push are held, so a peer can't make the framer hold more than the limit and the
+    /// size of a push. After an error, pushed bytes are dropped.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.cutter.error().is_none() {
             self.buffer.extend_from_slice(bytes);
         }
     }
 
-    /// The next whole stanza; `Ok(None)` = more bytes please, which can be said at any byte.
+    /// The next whole stanza; `Ok(None)` means that more bytes are needed.
     ///
     /// # Errors
-    /// The stream breaks a rule or a limit: as soon as the byte at fault is there, and after all
-    /// stanzas before it. (UTF-8 alone is judged when the stanza is whole.) The same error comes
-    /// from every later call, and the bytes held are given up.
+    /// The stream breaks a rule or a limit: reported as soon as the offending byte is there, and after all
+    /// stanzas before it. (UTF-8 alone is checked once the stanza is whole.) Every later call returns
+    /// the same error, and the buffered bytes are discarded.
     #[expect(
         clippy::should_implement_trait,
         reason = "an iterator would end at None, which here asks for more bytes"
@@ -68,15 +68,15 @@ impl Framer {
         next
     }
 
-    /// Bytes of an unfinished stanza, once [`next`](Self::next) has returned `Ok(None)`. More than
-    /// none at the end of the stream means that it was cut off. Whitespace between stanzas does not
-    /// count; after an error it is none.
+    /// Bytes of an unfinished stanza, once [`next`](Self::next) has returned `Ok(None)`. If this isn't
+    /// zero at the end of the stream, the stream was cut off. Whitespace between stanzas doesn't
+    /// count; after an error this is zero.
     #[must_use]
     pub fn buffered(&self) -> usize {
         Cutter::unfinished(&self.buffer)
     }
 
-    /// Says that the stream has ended, once [`next`](Self::next) has returned `Ok(None)`.
+    /// Signals the end of the stream, once [`next`](Self::next) has returned `Ok(None)`.
     ///
     /// # Errors
     /// [`FrameError::Truncated`] if a stanza is unfinished, or the error that `next` has already
@@ -102,7 +102,7 @@ impl Default for Framer {
     }
 }
 
-/// Shows where the framer stands, and nothing of what it holds.
+/// Shows the framer's state and none of its bytes.
 impl fmt::Debug for Framer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Framer")

@@ -25,12 +25,12 @@ pub fn frames<R: BufRead>(reader: R, limits: Limits) -> Frames<R> {
     }
 }
 
-/// What [`frames`] returns.
+/// The iterator that [`frames`] returns.
 ///
-/// Each item is an [`io::Result`]. A stream that breaks a rule gives an error that holds a
+/// Each item is an [`io::Result`]. A stream that breaks a rule yields an error that holds a
 /// [`FrameError`](crate::FrameError): of kind `UnexpectedEof` if the reader ended inside a stanza,
-/// else `InvalidData`. The iterator ends after any error but `WouldBlock` and `TimedOut`, after
-/// which it can be asked again and has lost nothing.
+/// otherwise `InvalidData`. The iterator ends after any error but `WouldBlock` and `TimedOut`, after
+/// which it can be polled again without loss.
 pub struct Frames<R> {
     reader: R,
     framer: Framer,
@@ -59,7 +59,7 @@ impl<R: BufRead> Frames<R> {
     }
 }
 
-/// Bytes pushed at once, however much a reader has at hand: some are a whole file in memory.
+/// Bytes pushed at once, however much a reader has buffered: some hold a whole file in memory.
 const PIECE: usize = 65_536;
 
 impl<R: BufRead> Iterator for Frames<R> {
@@ -80,7 +80,7 @@ impl<R: BufRead> Iterator for Frames<R> {
 
 impl<R: BufRead> FusedIterator for Frames<R> {}
 
-/// Shows where the framer stands; the reader may hold bytes of stanzas.
+/// Shows the framer's state; the reader may hold bytes of stanzas.
 impl<R> fmt::Debug for Frames<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Frames")

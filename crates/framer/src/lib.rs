@@ -16,35 +16,35 @@
 //! # Ok::<(), xtls_framer::FrameError>(())
 //! ```
 //!
-//! Bytes go in in pieces of any size; [`Frame`]s come out as slices of one buffer, each the whole
-//! of one element. There are four faces over one scanner:
+//! Push bytes in pieces of any size; [`Frame`]s come out as slices of one buffer, each the whole
+//! of one element. There are four interfaces to one scanner:
 //!
 //! | | for | buffer |
 //! | --- | --- | --- |
 //! | [`Framer`] | any caller | its own: one copy in, none out |
-//! | [`Cutter`] | whoever has the bytes in a `BytesMut` already | the caller's: no copy |
+//! | [`Cutter`] | callers that have the bytes in a `BytesMut` already | the caller's: no copy |
 //! | [`frames`] | a blocking `std::io::BufRead` | its own |
 //! | `FrameDecoder` | `tokio_util::codec`, with the feature `codec` | tokio's: no copy |
 //!
 //! # What is refused
 //! Between stanzas only space, tab, CR and LF may stand. XML declarations, DTDs, processing
 //! instructions and comments are refused everywhere (RFC 6120 §11.1), CDATA sections between
-//! stanzas only. A stanza must be UTF-8 and keep within the [`Limits`]. A [`FrameError`] says what,
-//! at which byte of the stream, and which rule; it is final.
+//! stanzas only. A stanza must be UTF-8 and stay within the [`Limits`]. A [`FrameError`] names the
+//! problem, its byte offset in the stream, and the rule; it is final.
 //!
-//! # What is not looked at
-//! Names, attributes, references, namespaces, and whether an end tag names what it ends. Of a
-//! well-formed stream each frame is exactly one element. Of any other some frame is not
+//! # What is not checked
+//! Names, attributes, references, namespaces, and whether end tags match start tags. In a
+//! well-formed stream, each frame is exactly one element. In any other, some frame is not
 //! well-formed, or there is an error: a strict reader of every frame is a strict reader of the
 //! stream.
 //!
 //! # Dependencies
-//! Of other crates, [`bytes`] is part of the interface, and is exported for that; with the feature `codec` the trait of
-//! `tokio-util` is, too.
+//! [`bytes`] is part of the public interface and re-exported. With the feature `codec`, the `Decoder` trait of `tokio-util` is
+//! part of it too, but not re-exported.
 //!
 //! # Cost
-//! Linear in the bytes, whatever they are and however they are cut. Markup is found by `memchr`, a
-//! frame costs a reference count. There is no unsafe code.
+//! Linear in the number of bytes, whatever they are and however they are cut. `memchr` finds the markup; a
+//! frame costs one reference count. There is no unsafe code.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

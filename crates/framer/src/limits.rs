@@ -1,8 +1,8 @@
 /// How large one stanza may be.
 ///
 /// Both limits are checked while the stanza arrives, so an unfinished stanza never makes the framer
-/// keep more than the limit and the one push that went past it. RFC 6120 §13.12 leaves such limits
-/// to the receiver (and asks that a server allow at least 10 000 bytes).
+/// hold more than the limit plus the push that exceeded it. RFC 6120 §13.12 leaves such limits
+/// to the receiver (and requires servers to allow at least 10 000 bytes).
 ///
 /// ```
 /// let limits = xtls_framer::Limits::default().max_len(65_536).max_depth(16);
@@ -22,8 +22,8 @@ impl Limits {
         self
     }
 
-    /// Elements open inside each other; the stanza itself is one. Default 64, which is the strict
-    /// reader's too.
+    /// Depth of nested elements, counting the stanza itself. Default 64, the same as the strict
+    /// reader's.
     #[must_use]
     pub const fn max_depth(mut self, elements: u32) -> Self {
         self.max_depth = elements;

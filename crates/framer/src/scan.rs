@@ -1,13 +1,13 @@
-//! Finds the end of the element at the beginning of some bytes, which may stop anywhere.
+//! Finds the end of the element at the start of some bytes, which may stop anywhere.
 //!
-//! The scanner holds positions and no bytes. However the input is cut, it looks at each byte a few
-//! times at most, and what it decides about a tag depends on the bytes of that tag alone.
+//! The scanner holds positions, not bytes. However the input is cut, it visits each byte a few
+//! times at most, and its decision about a tag depends on the bytes of that tag alone.
 
 use memchr::{memchr, memchr2};
 
 use crate::error::Restricted;
 
-/// What stops the scan for good; the position is the `<` of the markup at fault.
+/// What stops the scan for good; the position is the `<` of the offending markup.
 #[derive(Debug)]
 pub(crate) struct Fault {
     pub(crate) kind: FaultKind,
@@ -23,19 +23,19 @@ pub(crate) enum FaultKind {
 
 #[derive(Debug)]
 pub(crate) struct Scanner {
-    /// The first byte not decided on, counted from the `<` that begins the stanza.
+    /// The first undecided byte, counted from the `<` that begins the stanza.
     pos: usize,
     /// Elements open before `pos`.
     depth: u32,
     place: Place,
-    /// The quote that the last attributes were not written with. A wrong guess costs time, never a
-    /// border.
+    /// The quote that the last attributes did not use. A wrong guess costs time, never a
+    /// wrong border.
     rare: u8,
     #[cfg(test)]
     pub(crate) looked_at: usize,
 }
 
-/// What stands at `pos`.
+/// What `pos` points at.
 #[derive(Clone, Copy, Debug)]
 enum Place {
     Text,
@@ -44,17 +44,17 @@ enum Place {
     CData,
 }
 
-/// How the `>` that ends a start tag is told from one in an attribute value.
+/// How the `>` that ends a start tag is distinguished from one in an attribute value.
 #[derive(Clone, Copy, Debug)]
 enum Quotes {
-    /// No rare quote up to `pos`: the first `>` can be judged by what stands before it.
+    /// No rare quote up to `pos`: the first `>` can be judged by what precedes it.
     OneKind { turned: bool },
-    /// Counted up to `pos`, which stands inside this quote.
+    /// Counted up to `pos`, which is inside this quote.
     Counted { open: Option<u8> },
 }
 
 enum Step {
-    /// Look again at the new place.
+    /// Look again at the new position.
     On,
     /// The stanza ends before this position.
     End(usize),
@@ -74,13 +74,13 @@ impl Scanner {
         }
     }
 
-    /// Has the stanza's first tag not been recognised yet?
+    /// Whether the stanza's first tag has yet to be recognised.
     pub(crate) const fn is_between_stanzas(&self) -> bool {
         self.pos == 0
     }
 
-    /// Goes on where the last call stopped. `bytes` begins with the stanza's `<` and with all that
-    /// was there before. Returns the length of the element, and is then ready for the next; `None`
+    /// Continues where the last call stopped. `bytes` begins with the stanza's `<` and everything that
+    /// was there before. Returns the length of the element and is then ready for the next; `None`
     /// asks for more bytes.
     pub(crate) fn scan(&mut self, bytes: &[u8], max_depth: u32) -> Result<Option<usize>, Fault> {
         loop {
@@ -101,13 +101,13 @@ impl Scanner {
         }
     }
 
-    /// The fast path: text, and tags that are here as a whole and easily judged. The rest goes to
-    /// its own place.
+    /// The fast path: text, and complete tags that are easy to judge. The rest is handled
+    /// by kind.
     fn whole_tags(&mut self, bytes: &[u8], max_depth: u32) -> Result<Step, Fault> {
         let (mut pos, mut depth) = (self.pos, self.depth);
         let step = loop {
             let rest = bytes.get(pos..).unwrap_or_default();
-            // Tags often touch; a search would cost more than this look.
+            // Tags are often adjacent; a search would cost more than this check.
             let text = if rest.first() == Some(&b'<') {
                 Some(0)
             } else {
@@ -272,7 +272,7 @@ impl Scanner {
                 return Step::Starved;
             };
             self.pos += found;
-            // The section's own `[` stands before its content, so these two brackets are never the
+            // The section's own `[` precedes its content, so these two brackets are never the
             // opening ones.
             let ends = bytes
                 .get(..self.pos)
@@ -322,8 +322,8 @@ fn begins(bytes: &[u8], word: &[u8]) -> Option<bool> {
     Some(bytes.starts_with(word))
 }
 
-/// Could this byte go on a target that begins with `xml`? Any but whitespace and `?` makes another
-/// name of it.
+/// Whether this byte continues a target that begins with `xml`. Any but whitespace and `?` makes it another
+/// name.
 const fn is_name_byte(byte: u8) -> bool {
     !matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'?')
 }
@@ -332,12 +332,12 @@ const fn other_quote(quote: u8) -> u8 {
     quote ^ b'"' ^ b'\''
 }
 
-/// Does the `>` after `tag`, which holds no quote but this kind, end it for certain?
+/// Whether the `>` after `tag`, which holds no other kind of quote than this, certainly ends it.
 ///
-/// With one kind of quote, a last one that does not follow `=` or whitespace has closed a value,
+/// With a single kind of quote, a last one that doesn't follow `=` or whitespace closes a value,
 /// because in a well-formed tag an opening one always follows them. In a tag that is not
-/// well-formed the answer is worth nothing and none is needed: the frame is refused by whoever
-/// reads it.
+/// well-formed the answer is meaningless, and none is needed: a strict reader refuses
+/// the frame.
 fn is_whole(tag: &[u8], quote: u8) -> bool {
     let mut end = tag.strip_suffix(b"/").unwrap_or(tag);
     while let [head @ .., b' ' | b'\t' | b'\r' | b'\n'] = end {
@@ -351,18 +351,18 @@ fn is_whole(tag: &[u8], quote: u8) -> bool {
     }
 }
 
-/// Where the `>` of an end tag stands, if the tag is as short as most are. A search would cost more than this look.
+/// The position of the `>` of an end tag, if the tag is as short as most are. A search would cost more than this check.
 #[inline]
 fn short_end(bytes: &[u8]) -> Option<usize> {
     first_in_word(bytes, b'>').or_else(|| Some(8 + first_in_word(bytes.get(8..)?, b'>')?))
 }
 
-/// Where `byte` first stands in the first eight bytes.
+/// The position of `byte` within the first eight bytes.
 #[inline]
 fn first_in_word(bytes: &[u8], byte: u8) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     let differs = u64::from_le_bytes(*bytes.first_chunk()?) ^ (ONES * u64::from(byte));
-    // The lowest mark is right; those above it may come from its borrow.
+    // The lowest mark is right; higher ones may come from its borrow.
     let marks = differs.wrapping_sub(ONES) & !differs & (ONES << 7);
     (marks != 0).then_some(marks.trailing_zeros() as usize / 8)
 }

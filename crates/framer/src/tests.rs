@@ -1,4 +1,4 @@
-//! What only shows inside: how often bytes are looked at, and what is held.
+//! What only shows from inside: how often bytes are visited, and how much memory is held.
 
 mod cost;
 mod memory;

@@ -15,16 +15,16 @@ use crate::xml::swar;
 /// Longest local, domain or resource part in bytes (RFC 6122 §2).
 const MAX_PART: usize = 1023;
 
-/// Longest address without memory of its own, in bytes. Most full addresses have 30 to 45.
+/// Longest address stored inline, in bytes. Most full addresses have 30 to 45.
 const SHORT: usize = 54;
 
 /// An XMPP address (`local@domain/resource`, RFC 6122), cheap to clone.
 ///
 /// ASCII letters of the local and domain parts are lower-cased and the dot at the end of a domain
 /// is dropped, so that equal addresses are equal octets. The Unicode part of the normalisation
-/// (stringprep) is not done here: whoever takes an address from a person or a server does it first.
+/// (stringprep) is not done here: normalise addresses that a person types or a server sends first.
 ///
-/// It may have a resource or not. [`Bare`] and [`Full`] are those of which it is known.
+/// It may or may not have a resource; use [`Bare`] and [`Full`] where one or the other is meant.
 ///
 /// ```
 /// use xtls_stanza::Address;
@@ -42,7 +42,7 @@ pub struct Address {
     domain: u16,
     /// Where the bare address ends: at the `/`, or at the end.
     bare: u16,
-    /// It can be written as it is.
+    /// It can be written to XML without escapes.
     plain: bool,
 }
 
@@ -60,7 +60,7 @@ impl Address {
         }
     }
 
-    /// The same, to where it is to stay.
+    /// Like [`Address::new`], but writes to the final place.
     #[inline]
     pub(crate) fn read(place: &mut Option<Self>, text: &str) -> Result<(), AddressError> {
         if let Some((domain, bare)) = plain(text.as_bytes()) {
@@ -78,7 +78,7 @@ impl Address {
         Ok(())
     }
 
-    /// The same, if it is one, of a text of ASCII.
+    /// Like [`Address::new`], for ASCII text.
     #[inline]
     pub(crate) fn of_ascii(text: &[u8]) -> Option<Self> {
         if let Some((domain, bare)) = plain(text)
@@ -89,7 +89,7 @@ impl Address {
         Self::normalise(str::from_utf8(text).ok()?).ok()
     }
 
-    /// What [`Address::new`] means, for any text.
+    /// The slow path of [`Address::new`], for any text.
     fn normalise(text: &str) -> Result<Self, AddressError> {
         let (bare, resource) = match text.split_once('/') {
             Some((bare, resource)) => (bare, Some(resource)),
@@ -133,7 +133,7 @@ impl Address {
         Ok(Self::made(text, offsets.0, offsets.1))
     }
 
-    /// Of a normal text and the places in it.
+    /// Assembles an address from normalised text and its offsets.
     #[inline]
     fn made(text: Text<SHORT>, domain: u16, bare: u16) -> Self {
         let plain = swar::needs_no_escape(text.as_bytes());
@@ -154,7 +154,7 @@ impl Address {
         &self.text
     }
 
-    /// Appends ` name='address'`, of which ` name='` is given.
+    /// Appends ` name='address'`; `start` is ` name='`.
     #[inline]
     pub(crate) fn write<const N: usize>(&self, start: &[u8; N], out: &mut Vec<u8>) {
         if self.plain {
@@ -164,7 +164,7 @@ impl Address {
         }
     }
 
-    /// The same, of which it need not be shown again that it is text.
+    /// Like [`as_str`](Self::as_str), without checking UTF-8 again.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.text.as_bytes()
     }
@@ -218,8 +218,8 @@ impl Address {
     }
 }
 
-/// Where the domain starts and the bare address ends, of an address that is normal already and of
-/// the characters that nearly all are made of. `None` says nothing about the text.
+/// The offsets of the domain and of the end of the bare address, if the address is already normalised and consists of
+/// the characters that nearly all addresses use. `None` means nothing about the text.
 #[inline]
 fn plain(text: &[u8]) -> Option<(usize, usize)> {
     if text.len() > MAX_PART {
@@ -231,13 +231,13 @@ fn plain(text: &[u8]) -> Option<(usize, usize)> {
             for at in swar::not_in_a_label(word)? {
                 let at = from + at;
                 match text.get(at) {
-                    // An empty label is wrong in a domain, but not in a local part.
+                    // An empty label is an error in a domain, but not in a local part.
                     Some(b'.') if label == at && domain > 0 => return None,
                     Some(b'.') => label = at + 1,
                     Some(b'@') if domain == 0 && at > 0 => (domain, label) = (at + 1, at + 1),
                     Some(b'/') => break 'bare at,
                     Some(_) => return None,
-                    // What the last word is filled with.
+                    // The padding of the last word.
                     None => break 'bare at,
                 }
             }
@@ -248,7 +248,7 @@ fn plain(text: &[u8]) -> Option<(usize, usize)> {
         [] => true,
         [_, resource @ ..] => !resource.is_empty() && swar::is_visible(resource),
     };
-    // Without an `@` it was a domain from the start, whose empty labels were let through.
+    // Without an `@` it was a domain from the start, and its empty labels have yet to be checked.
     let normal = label < bare && good && (domain > 0 || is_domain(text.get(..bare)?));
     normal.then_some((domain, bare))
 }
@@ -258,7 +258,7 @@ fn is_domain(text: &[u8]) -> bool {
     text.split(|&b| b == b'.').all(|label| !label.is_empty())
 }
 
-/// Offsets fit: two parts of at most 1023 bytes lie before either of them.
+/// Offsets fit: at most two parts of 1023 bytes precede them.
 fn offset(at: usize) -> u16 {
     u16::try_from(at).unwrap_or(u16::MAX)
 }
@@ -285,7 +285,7 @@ fn check(part: Part, text: &str) -> Result<(), AddressError> {
     }
 }
 
-/// What RFC 6122 allows, short of the Unicode tables of stringprep.
+/// What RFC 6122 allows, except for the Unicode tables of stringprep.
 fn allowed(part: Part, c: char) -> bool {
     if c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}') {
         return false;
@@ -330,7 +330,7 @@ impl fmt::Display for Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// The part is there but holds nothing.
+    /// The part is present but empty.
     #[error("the {part} of the address is empty (RFC 6122 §2)")]
     Empty {
         /// Which part.
@@ -344,7 +344,7 @@ pub enum AddressError {
         /// Its length in bytes.
         len: usize,
     },
-    /// The part holds a character that may not stand in it.
+    /// The part contains a character that it must not contain.
     #[error("the {part} of the address holds {found:?} (RFC 6122 §2)")]
     Forbidden {
         /// Which part.
@@ -352,10 +352,10 @@ pub enum AddressError {
         /// The first such character.
         found: char,
     },
-    /// It is the address of a client where one without a resource is meant.
+    /// The address has a resource where one without is required.
     #[error("the address has a resource, where an account or a server is meant (RFC 6122 §2)")]
     NotBare,
-    /// It is the address of an account or a server where one with a resource is meant.
+    /// The address has no resource where one is required.
     #[error("the address has no resource, where one client is meant (RFC 6122 §2)")]
     NotFull,
 }
@@ -374,7 +374,7 @@ impl PartialOrd for Address {
     }
 }
 
-/// Order by octets (`i;octet`), as the rule for simultaneous opens needs it.
+/// Ordered by octets (`i;octet`), as the rule for simultaneous opens requires.
 impl Ord for Address {
     fn cmp(&self, other: &Self) -> Ordering {
         self.text.cmp(&other.text)

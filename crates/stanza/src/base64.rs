@@ -6,11 +6,11 @@ use base64::engine::Engine as _;
 use base64::{DecodeError, DecodeSliceError};
 use bytes::Bytes;
 
-/// White space that a text may hold beyond its own length, in bytes.
+/// White space that a text may hold beyond the length of the rest, in bytes.
 const FREE_WHITE_SPACE: usize = 1024;
 
-/// Bytes that are decoded or encoded at once, a multiple of three: room is made for them while the
-/// processor's first cache can hold it, because clearing it is a pass over memory of its own.
+/// Bytes decoded or encoded at once, a multiple of three: they are cleared first, and stay in the
+/// processor's L1 cache until they are overwritten.
 const PART: usize = 24_576;
 
 /// AVX2 or NEON where the processor has it.
@@ -33,7 +33,7 @@ static ENGINE: LazyLock<base64::engine::GeneralPurpose> =
 pub enum Whitespace {
     /// Refuse it, as RFC 4648 §3.3 and XEP-0047 §4 ask.
     Refuse,
-    /// Skip spaces, tabs and line ends, which old senders put in; at most as many as there are other
+    /// Skip spaces, tabs and line ends, which old clients insert; at most as many as there are other
     /// characters, plus 1024.
     #[default]
     Skip,
@@ -49,10 +49,10 @@ pub enum Error {
     /// The last group is incomplete.
     #[error("the last group of base64 is not complete (RFC 4648 §4)")]
     Length,
-    /// `=` is missing at the end, or too many are there.
+    /// There are too few or too many `=` at the end.
     #[error("the padding of base64 is wrong (RFC 4648 §4)")]
     Padding,
-    /// Bits of the last character that stand for nothing are not zero.
+    /// Unused bits of the last character are not zero.
     #[error("the last bits of base64 are not zero (RFC 4648 §3.5)")]
     TrailingBits,
     /// More white space than [`Whitespace::Skip`] allows.
@@ -78,7 +78,7 @@ pub fn encode(bytes: &[u8], out: &mut Vec<u8>) {
         let before = out.len();
         out.resize(before + encoded_len(part.len()), b'=');
         let room = out.get_mut(before..).unwrap_or_default();
-        // The room is exactly what is needed, which is the only thing that can go wrong.
+        // This can only fail for lack of room, and the room is exact.
         let written = ENGINE.encode_slice(part, room).unwrap_or_default();
         out.truncate(before + written);
     }
@@ -97,8 +97,8 @@ pub fn encode(bytes: &[u8], out: &mut Vec<u8>) {
 ///
 /// # Errors
 ///
-/// Any character outside of the alphabet, wrong or missing padding, bits that stand for nothing and
-/// are not zero, and white space beyond what `whitespace` allows.
+/// Any character outside the alphabet, wrong or missing padding, unused bits that
+/// aren't zero, and white space beyond what `whitespace` allows.
 pub fn decode(text: &str, whitespace: Whitespace) -> Result<Bytes, Error> {
     decode_bytes(text.as_bytes(), whitespace)
 }
@@ -110,7 +110,7 @@ pub(crate) fn decode_bytes(text: &[u8], whitespace: Whitespace) -> Result<Bytes,
         return decode_unbroken(&known);
     }
     match (decode_unbroken(text), whitespace) {
-        // Nobody sends white space any more, so it is looked for only after a failure.
+        // Clients no longer send white space, so look for it only after a failure.
         (Err(_), Whitespace::Skip) if text.iter().any(|&b| is_white_space(b)) => {
             let unbroken: Vec<u8> = text
                 .iter()
@@ -134,7 +134,7 @@ fn decode_unbroken(text: &[u8]) -> Result<Bytes, Error> {
     decode_parts(text).map_or_else(|| decode_whole(text), Ok)
 }
 
-/// Decodes a good text; `None` if there is something wrong with it.
+/// Decodes a valid text; `None` if anything is wrong with it.
 fn decode_parts(text: &[u8]) -> Option<Bytes> {
     let padding = text.iter().rev().take(2).filter(|&&b| b == b'=').count();
     let len = (text.len() / 4 * 3).checked_sub(padding)?;
@@ -151,7 +151,7 @@ fn decode_parts(text: &[u8]) -> Option<Bytes> {
     (bytes.len() == len).then(|| bytes.into())
 }
 
-/// Says what is wrong with a text.
+/// Finds out what is wrong with a text.
 fn decode_whole(text: &[u8]) -> Result<Bytes, Error> {
     let mut bytes = vec![0; text.len().div_ceil(4).saturating_mul(3)];
     match ENGINE.decode_slice(text, &mut bytes) {

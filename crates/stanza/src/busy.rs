@@ -10,31 +10,31 @@ use crate::ns;
 /// The namespace of `<limit/>`.
 pub const NS: &str = ns::XTLS_LIMIT;
 
-/// The longest wait that is believed, in seconds: a day.
+/// The longest wait that is honoured, in seconds: a day.
 const MAX_WAIT: u32 = 86_400;
 
-/// A limit that a request for a tunnel has met. Its name is that of the setting.
+/// A limit that a request for a tunnel ran into. It is named like its setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Limit {
-    /// Opens in a minute from one bare address.
+    /// Opens per minute from one bare address.
     OpensPerMinute,
     /// The same from a bare address whose key is known.
     OpensPerMinuteKnown,
-    /// Opens in a minute from everybody together.
+    /// Opens per minute from all addresses together.
     OpensPerMinuteInAll,
-    /// Streams at a time.
+    /// Concurrent streams.
     Streams,
-    /// Streams at a time that one bare address opened.
+    /// Concurrent streams opened by one bare address.
     StreamsPerPeer,
-    /// Opens at a time that wait for the owner's word.
+    /// Concurrent opens that wait for the owner's decision.
     Pending,
     /// The same from one bare address.
     PendingPerPeer,
-    /// Unfinished handshakes at a time.
+    /// Concurrent unfinished handshakes.
     Unfinished,
     /// The same with one bare address.
     UnfinishedPerPeer,
-    /// New tunnels that the application has not taken.
+    /// New tunnels that the application has yet to take.
     Incoming,
 }
 
@@ -126,8 +126,8 @@ pub struct UnknownLimit;
 /// A request for a tunnel met a limit.
 ///
 /// It travels as the application's own condition in a `policy-violation` of type `wait`:
-/// `<limit xmlns='urn:xmpp:tmp:xtls#limit' name='opens-per-minute' most='6' wait='37'/>`. What is shown to a person is made
-/// from the name and the two numbers, so that a peer puts no words into our mouth.
+/// `<limit xmlns='urn:xmpp:tmp:xtls#limit' name='opens-per-minute' most='6' wait='37'/>`. Messages to the user are built
+/// from the name and the two numbers, so that a peer can't make us display text of its own.
 ///
 /// ```
 /// use xtls_stanza::busy::{Busy, Limit};
@@ -142,12 +142,12 @@ pub struct Busy {
     pub limit: Limit,
     /// How many it allows.
     pub most: u32,
-    /// After how many seconds it is worth trying again.
+    /// Seconds after which a retry makes sense.
     pub wait: u32,
 }
 
 impl Busy {
-    /// What an error says about this; `None` if it holds no `<limit/>`, or one that cannot be read or is not known here.
+    /// Reads the `<limit/>` in an error; `None` if there is none, or it is malformed or unknown.
     #[must_use]
     pub fn read(error: &StanzaError) -> Option<Self> {
         let element = error.app.as_ref().filter(|app| app.is("limit", NS))?;
@@ -163,7 +163,7 @@ impl Busy {
         })
     }
 
-    /// The error that says it: `policy-violation` of type `wait`, the same in words and for programs.
+    /// The error that reports it, as text and for programs: `policy-violation` of type `wait`.
     #[must_use]
     pub fn to_error(self) -> StanzaError {
         let limit = Element::new("limit", NS)

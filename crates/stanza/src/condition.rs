@@ -10,7 +10,7 @@ use crate::ns;
 pub enum Condition {
     /// The request is malformed or cannot be processed.
     BadRequest,
-    /// Something with the same name or address is there already.
+    /// The name or address is already in use.
     Conflict,
     /// The feature is not implemented.
     FeatureNotImplemented,
@@ -18,15 +18,15 @@ pub enum Condition {
     Forbidden,
     /// The addressee is no longer at this address.
     Gone,
-    /// The responder has gone wrong by itself.
+    /// The responder failed.
     InternalServerError,
-    /// The addressee or item is not there.
+    /// The addressee or item doesn't exist.
     ItemNotFound,
-    /// An address in the request is not an address.
+    /// An address in the request is malformed.
     JidMalformed,
     /// The request does not meet the criteria of the responder.
     NotAcceptable,
-    /// Nobody may do this.
+    /// No one may do this.
     NotAllowed,
     /// The requester must authenticate first.
     NotAuthorized,
@@ -48,7 +48,7 @@ pub enum Condition {
     ServiceUnavailable,
     /// The requester must subscribe first.
     SubscriptionRequired,
-    /// None of the others.
+    /// None of the above.
     UndefinedCondition,
     /// The request came at an unexpected time.
     UnexpectedRequest,
@@ -142,7 +142,7 @@ impl Condition {
         }
     }
 
-    /// What the numbers of `jabber:iq` days mean (XEP-0086).
+    /// The numeric codes of the first years (XEP-0086).
     fn from_code(code: &str) -> Option<(Self, ErrorType)> {
         let found = match code {
             "302" => Self::Redirect,
@@ -224,11 +224,11 @@ impl fmt::Display for ErrorType {
 pub struct StanzaError {
     /// What the sender of the failed request can do.
     pub kind: ErrorType,
-    /// What went wrong. React on this, not on `kind`.
+    /// What went wrong. React to this, not to `kind`.
     pub condition: Condition,
-    /// Words for a person. The peer's words: show them as such.
+    /// Human-readable text. The peer wrote it: present it as such.
     pub text: Option<String>,
-    /// An application's own condition.
+    /// An application-specific condition.
     pub app: Option<Element>,
 }
 
@@ -243,14 +243,14 @@ impl StanzaError {
         }
     }
 
-    /// The same with words for a person.
+    /// Adds human-readable text.
     #[must_use]
     pub fn with_text(mut self, text: impl Into<String>) -> Self {
         self.text = Some(text.into());
         self
     }
 
-    /// The same with an application's own condition.
+    /// Adds an application-specific condition.
     #[must_use]
     pub fn with_app(mut self, app: Element) -> Self {
         self.app = Some(app);
@@ -267,7 +267,7 @@ impl StanzaError {
         }
     }
 
-    /// The same without a copy.
+    /// Like `read`, without a copy.
     pub(crate) fn take(element: Element) -> Self {
         let bare = Self::bare(&element);
         let app = element.children.into_iter().find_map(|node| match node {
@@ -277,7 +277,7 @@ impl StanzaError {
         Self { app, ..bare }
     }
 
-    /// Without the application's own condition.
+    /// Without the application-specific condition.
     fn bare(element: &Element) -> Self {
         let code = element.attr("code").and_then(Condition::from_code);
         let defined = element

@@ -1,4 +1,4 @@
-//! Service discovery: what an entity is and can (XEP-0030 2.5.0 §3).
+//! Service discovery: what an entity is and supports (XEP-0030 2.5.0 §3).
 
 use crate::element::Element;
 use crate::payload_error::{PayloadError, required};
@@ -9,7 +9,7 @@ pub const NS: &str = crate::ns::DISCO_INFO;
 /// `<query/>` in a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
-    /// Which part of the entity is asked for.
+    /// The part of the entity in question.
     pub node: Option<String>,
 }
 
@@ -35,11 +35,11 @@ impl Query {
 /// `<query/>` in an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Info {
-    /// The node that was asked for.
+    /// The node in question.
     pub node: Option<String>,
-    /// What the entity is; XEP-0030 asks for at least one.
+    /// What the entity is; XEP-0030 requires at least one.
     pub identities: Vec<Identity>,
-    /// What the entity can: names of features.
+    /// What the entity supports: names of features.
     pub features: Vec<String>,
 }
 
@@ -50,12 +50,12 @@ pub struct Identity {
     pub category: String,
     /// Such as `pc`.
     pub type_: String,
-    /// Words for a person.
+    /// A human-readable name.
     pub name: Option<String>,
 }
 
 impl Info {
-    /// Whether the feature is among them.
+    /// Whether the entity supports this feature.
     pub fn has(&self, feature: &str) -> bool {
         self.features.iter().any(|f| f == feature)
     }

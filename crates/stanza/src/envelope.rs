@@ -1,4 +1,4 @@
-//! A stanza as exchanged with one's own server, its payload decoded.
+//! A stanza as exchanged with your server, with its payload decoded.
 
 mod children;
 mod error;
@@ -26,8 +26,8 @@ use crate::{disco, ns};
 
 /// A stanza with its payload decoded.
 ///
-/// What is neither address, id, type nor child, such as `xml:lang` on the stanza itself, is left
-/// out: whoever needs it reads a [`Stanza`].
+/// Anything but addresses, id, type and children, such as `xml:lang` on the stanza itself, is
+/// dropped; read a [`Stanza`] if you need it.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -48,17 +48,17 @@ use crate::{disco, ns};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    /// The sender; absent means one's own account.
+    /// The sender; absent means your own account.
     pub from: Option<Address>,
     /// The addressee.
     pub to: Option<Address>,
     /// The id; empty if a message or presence has none.
     pub id: String,
-    /// What it is and carries.
+    /// Its kind, type and payload.
     pub content: Content,
 }
 
-/// What an [`Envelope`] is and carries.
+/// The kind, type and payload of an [`Envelope`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// `<iq type='get'/>`
@@ -88,17 +88,17 @@ pub enum Content {
 }
 
 impl Envelope {
-    /// Reads one stanza. Of an IBB `<data/>` no tree is made.
+    /// Reads one stanza. An IBB `<data/>` is decoded without building a tree.
     ///
     /// # Errors
     ///
-    /// What [`Stanza::read`] refuses, and a stanza against the rules of RFC 6120 §8.2; ask
-    /// [`EnvelopeError::reply`] for the answer that it deserves.
+    /// Anything that [`Stanza::read`] refuses, and stanzas that break the rules of RFC 6120 §8.2;
+    /// [`EnvelopeError::reply`] gives the answer to send.
     pub fn read(frame: &Bytes) -> Result<Self, EnvelopeError> {
         Self::read_cached(frame, &mut AddressCache::default())
     }
 
-    /// The same, faster where the addresses are those of the stanza before.
+    /// Like [`Envelope::read`], but faster if the addresses are those of the previous stanza.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl Envelope {
         Self::assemble(from, to, start, payloads)
     }
 
-    /// The same of a stanza that was read before.
+    /// Decodes a stanza that has already been read.
     ///
     /// # Errors
     ///
@@ -214,7 +214,7 @@ impl Envelope {
         })
     }
 
-    /// Appends the stanza in its canonical form.
+    /// Appends the stanza in canonical form.
     pub fn write(&self, out: &mut Vec<u8>) {
         let (kind, type_) = match &self.content {
             Content::Get(_) => (Kind::Iq, Some("get")),
@@ -287,7 +287,7 @@ impl Envelope {
         self.reply(Content::Result(payload))
     }
 
-    /// The error that answers this stanza, of the same kind. Answers and errors are never answered with one.
+    /// The error that answers this stanza, of the same kind. Never answer results and errors with one.
     #[must_use]
     pub fn error(&self, error: StanzaError) -> Self {
         self.reply(match &self.content {
@@ -317,7 +317,7 @@ impl Envelope {
 }
 
 impl EnvelopeError {
-    /// The `bad-request` that the sender of the stanza deserves, if it asked for something.
+    /// The `bad-request` to send back if the stanza was a request.
     pub fn reply(&self) -> Option<Envelope> {
         match self {
             Self::IqType(requester) | Self::Children { requester, .. } => {
@@ -349,7 +349,7 @@ fn other(payload: &Payload) -> Option<&Element> {
     }
 }
 
-/// Appends payloads, and those that are trees by a writer of these.
+/// Appends payloads; trees go through the writer.
 fn write_all<'t>(payloads: &'t [Payload], mut writer: Writer<'t>, out: &mut Vec<u8>) {
     for payload in payloads {
         match other(payload) {
@@ -377,7 +377,7 @@ fn answer(payload: Payload) -> Payload {
     }
 }
 
-/// Takes the `<error/>` out, the first if there are several; without one the condition is undefined.
+/// Takes out the first `<error/>`; if there is none, the condition is undefined.
 fn split_error(mut payloads: Vec<Payload>) -> (Vec<Payload>, StanzaError) {
     let is_error = |payload: &Payload| matches!(payload, Payload::Other(element) if element.is("error", ns::CLIENT));
     let found = payloads

@@ -1,4 +1,4 @@
-//! The end of what one end of a tunnel says: a request inside, answered when everything before it has been taken.
+//! How one end of a tunnel finishes sending: a request inside, answered once everything before it has been processed.
 
 use crate::element::Element;
 use crate::stanza::{Kind, Stanza, StanzaType};
@@ -8,7 +8,7 @@ pub const NS: &str = crate::ns::XTLS_FINISH;
 
 const NAME: &str = "finish";
 
-/// The request: whoever sends it has nothing more to say.
+/// The request: its sender will send nothing more.
 #[must_use]
 pub fn request(id: &str) -> Stanza {
     Stanza::new(Kind::Iq)
@@ -21,7 +21,7 @@ pub fn request(id: &str) -> Stanza {
 #[must_use]
 pub fn in_stanza(stanza: &Stanza) -> Option<&str> {
     let asks = stanza.kind == Kind::Iq && stanza.type_ == Some(StanzaType::Set);
-    // A namespace can hide behind a reference or a prefix, a name cannot.
+    // References or prefixes can hide a namespace, but not a name.
     if !asks || memchr::memmem::find(&stanza.children, NAME.as_bytes()).is_none() {
         return None;
     }
@@ -32,8 +32,8 @@ pub fn in_stanza(stanza: &Stanza) -> Option<&str> {
     }
 }
 
-/// The answer: everything before the request has been taken. `since` is the sid of the stream on which the conversation
-/// began, where this is not the first one.
+/// The answer: everything before the request has been processed. `since` is the sid of the stream on which the conversation
+/// began, if this is not the first one.
 #[must_use]
 pub fn answer(id: &str, since: Option<&str>) -> Stanza {
     let answer = Stanza::new(Kind::Iq)
@@ -45,7 +45,7 @@ pub fn answer(id: &str, since: Option<&str>) -> Stanza {
     }
 }
 
-/// Since when everything has been taken, as an [`answer`] says.
+/// The `since` of an [`answer`].
 #[must_use]
 pub fn since(answer: &Stanza) -> Option<String> {
     let children = answer.elements().ok()?;

@@ -1,6 +1,6 @@
-//! What servers are asked not to do with a message (XEP-0334 §4, XEP-0280 §6.2).
+//! Requests to servers about handling a message (XEP-0334 §4, XEP-0280 §6.2).
 //!
-//! Hints only: nothing may rely on them.
+//! They are only hints: don't rely on them.
 
 use crate::element::Element;
 use crate::ns;
@@ -14,7 +14,7 @@ pub enum Hint {
     NoStore,
     /// Do not store it for longer than its delivery takes.
     NoPermanentStore,
-    /// Store it even if it does not look like it.
+    /// Store it even if it normally wouldn't be.
     Store,
 }
 
@@ -37,7 +37,7 @@ impl Hint {
         }
     }
 
-    /// The hint that an element is, if it is one.
+    /// Reads a hint; `None` if the element is something else.
     pub fn read(element: &Element) -> Option<Self> {
         Self::ALL
             .into_iter()

@@ -21,7 +21,7 @@ pub const NS: &str = crate::ns::IBB;
 /// Longest [`Sid`] in bytes.
 const MAX_SID: usize = 256;
 
-/// Longest [`Sid`] without memory of its own, in bytes. Ours have 17.
+/// Longest [`Sid`] stored inline, in bytes. Ours have 17.
 const SHORT: usize = 30;
 
 /// The name of a bytestream, unique between its two addresses: an `xs:NMTOKEN` of 1 to 256 bytes.
@@ -33,7 +33,7 @@ impl Sid {
     ///
     /// # Errors
     ///
-    /// An empty text, one of more than 256 bytes, or one that is no `xs:NMTOKEN`: white space around it counts.
+    /// The text is empty, longer than 256 bytes, or not an `xs:NMTOKEN`; surrounding white space is an error.
     pub fn new(text: &str) -> Result<Self, SidError> {
         if text.len() > MAX_SID {
             Err(SidError::TooLong { len: text.len() })
@@ -44,10 +44,10 @@ impl Sid {
         }
     }
 
-    /// The same, if it is one, of a text of ASCII.
+    /// Like [`Address::new`], for ASCII text.
     pub(crate) fn of_ascii(text: &[u8]) -> Option<Self> {
         if !text.is_empty() && swar::name_len(text) == text.len() {
-            // A name has no other characters than these.
+            // Every byte of a token counts toward `name_len`.
             if let Some(text) = Text::short(text) {
                 return Some(Self(text));
             }
@@ -85,11 +85,11 @@ impl FromStr for Sid {
     }
 }
 
-/// Why a text is no [`Sid`].
+/// Why a text is not a [`Sid`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SidError {
-    /// It is empty or holds a character that a token may not.
+    /// It is empty or contains a character that tokens don't allow.
     #[error("the sid is no token (XEP-0047 §8, xs:NMTOKEN)")]
     NotAToken,
     /// It is longer than 256 bytes.
@@ -125,7 +125,7 @@ impl fmt::Display for BlockSize {
     }
 }
 
-/// The number of a chunk. Each sender counts for itself from 0; after 65535 comes 0.
+/// The number of a chunk. Each direction counts from 0 on its own; 65535 is followed by 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(pub u16);
 
@@ -149,10 +149,10 @@ impl fmt::Display for Seq {
 /// Which stanzas carry the chunks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Carrier {
-    /// `iq`: each chunk is answered. The default.
+    /// `iq`: each chunk is acknowledged. The default.
     #[default]
     Iq,
-    /// `message`: nothing is answered.
+    /// `message`: nothing is acknowledged.
     Message,
 }
 
@@ -175,7 +175,7 @@ pub struct Open {
     pub block_size: BlockSize,
     /// Which stanzas carry the chunks.
     pub carrier: Carrier,
-    /// The children, which XEP-0047 does not define: XTLS puts `<start/>` here.
+    /// The children, which XEP-0047 doesn't define: XTLS adds `<start/>`.
     pub extensions: Vec<Element>,
 }
 
@@ -192,7 +192,7 @@ impl Open {
         })
     }
 
-    /// The same without the children.
+    /// Like [`Open::read`], without the children.
     pub(crate) fn bare(element: &Element) -> Result<Self, PayloadError> {
         PayloadError::unless(element, "open", NS)?;
         let block_size = u16_of(required(element, "open", "block-size")?).and_then(BlockSize::new);
@@ -217,7 +217,7 @@ impl Open {
         })
     }
 
-    /// The element. `stanza='iq'` is left out: it is the default, and the letter does not know it.
+    /// The element. `stanza='iq'` is omitted: it is the default, and the letter doesn't mention it.
     pub fn to_element(&self) -> Element {
         let mut element = Element::new("open", NS)
             .with_attr("sid", self.sid.as_str())
@@ -262,7 +262,7 @@ impl Data {
         }
     }
 
-    /// Reads the parts of a `<data/>` of which no tree was made: two attributes and the text.
+    /// Decodes a `<data/>` from its two attributes and text, without a tree.
     ///
     /// # Errors
     ///
@@ -276,7 +276,7 @@ impl Data {
         Self::from_bytes(sid, seq, text.as_bytes(), whitespace)
     }
 
-    /// The same with a text of which it is not known that it is UTF-8.
+    /// Like [`Data::from_parts`], for text that may not be UTF-8.
     pub(crate) fn from_bytes(
         sid: &str,
         seq: &str,
@@ -310,13 +310,13 @@ impl Data {
             .with_text(String::from_utf8(text).unwrap_or_default())
     }
 
-    /// Appends what [`Data::to_element`] would write, without a tree and a second copy of the text.
+    /// Appends what [`Data::to_element`] would write, without a tree or a second copy of the text.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"<data xmlns='http://jabber.org/protocol/ibb' seq='");
         // Writing to memory cannot fail.
         let _ = write!(out, "{}", self.seq.0);
         out.push(b'\'');
-        // Its characters need no escape, or it would be no NMTOKEN.
+        // No character of an NMTOKEN needs an escape.
         write::unchanged(out, b" sid='", self.sid.0.as_bytes());
         if self.bytes.is_empty() {
             out.extend_from_slice(b"/>");
@@ -374,7 +374,7 @@ fn sid(element: &Element, name: &'static str) -> Result<Sid, PayloadError> {
     })
 }
 
-/// An `xs:unsignedShort` of 1 to 5 digits and nothing else.
+/// An `xs:unsignedShort` of 1 to 5 digits.
 pub(crate) fn u16_of(text: &str) -> Option<u16> {
     let digits = (1..=5).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()

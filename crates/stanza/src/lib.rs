@@ -2,9 +2,9 @@
 //!
 //! Three views of the same bytes, from near to far:
 //!
-//! - [`Stanza`]: the head typed, the children raw and uncopied. For passing stanzas on.
+//! - [`Stanza`]: a typed head and raw, uncopied children. For passing stanzas on.
 //! - [`Envelope`]: the payload decoded into [`Payload`]. For answering stanzas.
-//! - [`Element`]: a small owned tree. For everything that has no type of its own.
+//! - [`Element`]: a small owned tree. For everything without a type of its own.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -33,13 +33,13 @@
 //!
 //! # What may grow
 //!
-//! [`Content`], [`Kind`], [`StanzaType`], [`Condition`] and [`ErrorType`] are closed by RFC 6120 and RFC 6121, and structs such as
-//! [`ibb::Open`] have the fields of their schemas: they stay as they are. Errors are open (`non_exhaustive`). [`Payload`] gets a
-//! variant whenever one more element is decoded, which was [`Payload::Other`] before. It is not `non_exhaustive`, so that the
-//! compiler names each place that has to be looked at then; whoever does not want that ends the match with `_`. The same goes for
+//! RFC 6120 and RFC 6121 fix [`Content`], [`Kind`], [`StanzaType`], [`Condition`] and [`ErrorType`], and schemas fix the fields of
+//! structs such as [`ibb::Open`]: these won't change. Errors are `non_exhaustive`. [`Payload`] gains a
+//! variant for each further element that is decoded and was [`Payload::Other`] before. It isn't `non_exhaustive`, so that the
+//! compiler points out each match that needs attention; end yours with `_` if you don't want that. The same goes for
 //! [`busy::Limit`] and [`verify::Reason`].
 //!
-//! Of other crates, only [`bytes`] is part of the interface, and is exported for that.
+//! The only other crate in the public interface is [`bytes`], which is re-exported.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

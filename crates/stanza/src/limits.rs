@@ -1,15 +1,15 @@
-//! What a server announces about its streams (XEP-0478 0.2 §3).
+//! The stream limits that a server announces (XEP-0478 0.2 §3).
 
 use crate::element::Element;
 use crate::ns;
 use crate::payload_error::PayloadError;
 
-/// `<limits/>` among the features of a stream. It speaks of one's own server, never of the peer's.
+/// `<limits/>` among the stream features. They are your server's, not the peer's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Longest stanza in bytes.
     pub max_bytes: Option<u64>,
-    /// Seconds of silence after which the stream is closed.
+    /// Seconds of inactivity after which the server closes the stream.
     pub idle_seconds: Option<u64>,
 }
 
@@ -18,7 +18,7 @@ impl Limits {
     ///
     /// # Errors
     ///
-    /// Another element, or a limit that is no number.
+    /// Another element, or a limit that isn't a number.
     pub fn read(element: &Element) -> Result<Self, PayloadError> {
         PayloadError::unless(element, "limits", ns::LIMITS)?;
         Ok(Self {

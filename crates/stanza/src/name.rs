@@ -1,4 +1,4 @@
-//! Names and namespaces, of which a tree holds many and few that differ.
+//! Names and namespaces: a tree contains many, few of them distinct.
 
 use std::fmt;
 use std::ops::Deref;
@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use crate::text::Text;
 
-/// Longest name without memory of its own, in bytes.
+/// Longest name stored inline, in bytes.
 const SHORT: usize = 22;
 
-/// The name of an element or attribute, without a prefix. A text that is cheap to make and to clone.
+/// The name of an element or attribute, without a prefix. Cheap to create and clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Text<SHORT>);
 
-/// The name of a namespace; empty for none. All clones share one text, and so does what was read where it was declared once.
+/// The name of a namespace; empty for none. Clones share one text, and so do elements that were read in the scope of one declaration.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Namespace(Arc<str>);
 
@@ -34,7 +34,7 @@ impl Namespace {
         &self.0
     }
 
-    /// Where the text lies: the same place is the same namespace, which shows without a comparison.
+    /// The address of the text: the same address means the same namespace, without a comparison.
     pub(crate) fn place(&self) -> *const u8 {
         self.0.as_ptr()
     }
@@ -42,7 +42,7 @@ impl Namespace {
 
 impl PartialEq<str> for Name {
     fn eq(&self, other: &str) -> bool {
-        // Whether it is text need not be shown again.
+        // Bytes, to save another UTF-8 check.
         self.0.as_bytes() == other.as_bytes()
     }
 }
@@ -65,7 +65,7 @@ impl From<&str> for Namespace {
     }
 }
 
-/// What a text of either kind can do.
+/// What both types have in common.
 macro_rules! text {
     ($type:ty) => {
         impl Deref for $type {

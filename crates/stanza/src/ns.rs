@@ -1,4 +1,4 @@
-//! The namespaces that are spoken here.
+//! The namespaces in use.
 
 /// Stanzas of a client, outside and inside a tunnel.
 pub const CLIENT: &str = "jabber:client";
@@ -6,15 +6,15 @@ pub const CLIENT: &str = "jabber:client";
 pub const STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 /// In-Band Bytestreams (XEP-0047).
 pub const IBB: &str = "http://jabber.org/protocol/ibb";
-/// XTLS, as the letter of December 2008 names it.
+/// XTLS, as named in the letter of December 2008.
 pub const XTLS: &str = "urn:xmpp:tmp:xtls";
 /// The early hello, an extension to the letter.
 pub const XTLS_EARLY: &str = "urn:xmpp:tmp:xtls#early";
-/// Which limit turned a request away, an extension to the letter.
+/// The limit that a request ran into, an extension to the letter.
 pub const XTLS_LIMIT: &str = "urn:xmpp:tmp:xtls#limit";
 /// Verification inside a tunnel, an extension to the letter.
 pub const XTLS_VERIFY: &str = "urn:xmpp:tmp:xtls#verify";
-/// The end of what one end says, an extension to the letter.
+/// How one end finishes sending, an extension to the letter.
 pub const XTLS_FINISH: &str = "urn:xmpp:tmp:xtls#finish";
 /// Service discovery (XEP-0030).
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";

@@ -5,7 +5,7 @@ use crate::name::{Name, Namespace};
 use crate::payload_error::PayloadError;
 use crate::{disco, ibb, ns, xtls};
 
-/// A child of a stanza, decoded if it is one of ours.
+/// A child of a stanza, decoded if its type is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
     /// IBB `<open/>`.
@@ -16,20 +16,20 @@ pub enum Payload {
     Close(ibb::Close),
     /// An element of XTLS.
     Xtls(xtls::Control),
-    /// A question for disco#info.
+    /// A disco#info request.
     DiscoQuery(disco::Query),
-    /// An answer from disco#info.
+    /// A disco#info answer.
     DiscoInfo(disco::Info),
     /// `<ping/>` (XEP-0199).
     Ping,
-    /// One of ours by its namespace that cannot be read. It deserves `bad-request`, or
+    /// An element of a known namespace that can't be decoded. Answer with `bad-request`, or
     /// `feature-not-implemented` if `why` is [`PayloadError::Unknown`].
     Malformed {
         /// Its namespace.
         ns: Namespace,
         /// Its name.
         name: Name,
-        /// The attribute `sid` as it came, in case the bytestream is known.
+        /// The attribute `sid` as received, in case the bytestream is known.
         sid: Option<String>,
         /// What is wrong with it.
         why: PayloadError,
@@ -41,7 +41,7 @@ pub enum Payload {
 impl Payload {
     /// Reads a child of a stanza. Never fails: see [`Payload::Malformed`] and [`Payload::Other`].
     ///
-    /// A disco#info `<query/>` with an identity or a feature inside is taken for the answer.
+    /// A disco#info `<query/>` that contains an identity or a feature counts as an answer.
     pub fn read(element: &Element) -> Self {
         match Self::decode(element) {
             Some(Self::Open(mut open)) => {
@@ -53,7 +53,7 @@ impl Payload {
         }
     }
 
-    /// `None` if the element is none of ours. An IBB `<open/>` comes without its children.
+    /// `None` if the element's type is unknown. An IBB `<open/>` is returned without its children.
     fn decode(element: &Element) -> Option<Self> {
         let read = match element.ns.as_str() {
             ns::IBB => match element.name.as_str() {
@@ -84,7 +84,7 @@ impl Payload {
         }))
     }
 
-    /// The element. Of a [`Payload::Malformed`] only name, namespace and sid are left.
+    /// The element. Only name, namespace and sid are left of a [`Payload::Malformed`].
     pub fn to_element(&self) -> Element {
         match self {
             Self::Open(open) => open.to_element(),

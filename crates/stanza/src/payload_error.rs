@@ -1,13 +1,13 @@
-//! Why an element is not what its name promises.
+//! Why an element can't be decoded.
 
 use crate::base64;
 use crate::element::Element;
 
-/// Why an element is not the payload that its name promises.
+/// Why an element can't be decoded as the payload that its name announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PayloadError {
-    /// An element that this namespace does not have.
+    /// The namespace has no such element.
     #[error("an element that is not known in its namespace")]
     Unknown,
     /// An attribute is missing.
@@ -40,13 +40,13 @@ pub enum PayloadError {
         /// What is wrong with the text; the message says it too.
         why: base64::Error,
     },
-    /// There are elements where only text may be.
+    /// There are elements where only text is allowed.
     #[error("<{element}/> has elements inside")]
     Children {
         /// The name of the element.
         element: &'static str,
     },
-    /// An element that may appear once appears twice.
+    /// An element appears twice that may appear only once.
     #[error("<{element}/> appears twice")]
     Twice {
         /// The name of the element.
@@ -64,7 +64,7 @@ impl PayloadError {
     }
 }
 
-/// The value of an attribute that must be there.
+/// The value of a required attribute.
 pub(crate) fn required<'e>(
     element: &'e Element,
     name: &'static str,

@@ -1,9 +1,9 @@
 //! The strict reader.
 //!
-//! quick-xml's own reader accepts much that is no XML. So only its search for the end of a tag is
+//! quick-xml's own reader accepts much that isn't XML. So only its search for the end of a tag is
 //! used, and everything is checked here, so that a document is accepted only if expat and rxml
-//! accept it too, and gives the same tree there. A server
-//! and a client that disagree about a document are how stanzas get smuggled. On top of that, what
+//! accept it too and yield the same tree. A server
+//! and a client that disagree about a document allow stanza smuggling. On top of that, what
 //! RFC 6120 §11.1 forbids is refused.
 
 mod content;
@@ -26,33 +26,33 @@ use self::tokenize::Piece;
 use crate::name::Namespace;
 use crate::xml::chars::is_white_space;
 
-/// So many bytes are checked to be UTF-8 at once.
+/// Bytes checked for UTF-8 at once.
 const WINDOW: usize = 512;
 
-/// What the reader found next.
+/// What the reader found.
 pub(crate) enum Token<'a> {
     /// An element begins; ask the reader for its name, namespace and attributes.
     Start,
-    /// A piece of text. There may be several in a row, and none is empty.
+    /// A non-empty piece of text. There may be several in a row.
     Text(Cow<'a, str>),
     /// The innermost element ends.
     End,
-    /// The document has ended, and was whole.
+    /// The document has ended, and was complete.
     Eof,
 }
 
-/// The same, and quickly found.
+/// What the fast path found.
 enum Plain<'a> {
     Start,
     Text(&'a str),
-    /// The beginning of a text that is longer than what is known.
+    /// The first bytes, so many, of a text that extends beyond the window.
     LongText(usize),
     End,
-    /// Something else, which may be anything.
+    /// Something for the slow path.
     Not,
 }
 
-/// Where the reader stands.
+/// The reader's state.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Before the element of the document.
@@ -70,19 +70,19 @@ enum State {
 struct Open<'a> {
     /// The name as written: the end tag must repeat it.
     raw: &'a str,
-    /// How many declarations were in scope outside of it.
+    /// The number of declarations in scope outside.
     mark: usize,
 }
 
-/// Text that was not checked.
+/// Unchecked text.
 pub(crate) struct RawText<'a> {
-    /// As it stands in the document.
+    /// As written.
     pub(crate) bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> RawText<'a> {
-    /// Checks and normalises it, as the reader does otherwise.
+    /// Checks and normalises it, as the reader would.
     pub(crate) fn check(&self) -> Result<Cow<'a, str>, ReadError> {
         content::text(self.bytes, self.at)
     }
@@ -92,14 +92,14 @@ impl<'a> RawText<'a> {
 pub(crate) struct Reader<'a> {
     document: &'a [u8],
     state: State,
-    /// Several elements and text may stand at the top.
+    /// Several elements and text may appear at the top level.
     fragment: bool,
     /// Elements around the document.
     outside: usize,
-    /// Where the last token begins and ends.
+    /// Start and end of the last token.
     start: usize,
     end: usize,
-    /// A part of the document that is known to be UTF-8, and where it begins.
+    /// A part of the document known to be UTF-8, and its offset.
     window: (&'a str, usize),
     scope: Scope<'a>,
     open: Stack<Open<'a>, 4>,
@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A reader of what stands between the tags of an element that declares `prefixes`.
+    /// A reader of the content of an element that declares `prefixes`.
     pub(crate) fn fragment<'p: 'a>(
         content: &'a [u8],
         inherited_ns: &'a str,
@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next token where it is what most tokens are, read in one pass: tags and text of plain
+    /// The fast path: reads the most frequent tokens in one pass, which are tags and text of plain
     /// characters.
     #[inline(always)]
     fn plain(&mut self) -> Plain<'a> {
@@ -233,7 +233,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether a start tag stands at the beginning of this text and is plain; then it is read.
+    /// Reads the start tag at the beginning of this text, if it is plain.
     #[inline(never)]
     fn start_tag(&mut self, text: &'a str) -> bool {
         if self.state == State::After || self.open.len() + self.outside >= MAX_DEPTH {
@@ -253,11 +253,11 @@ impl<'a> Reader<'a> {
         true
     }
 
-    /// What follows the last token and is known to be UTF-8, which may be nothing.
+    /// What follows the last token and is known to be UTF-8; may be empty.
     #[inline]
     fn known(&mut self) -> &'a str {
         let (window, at) = self.window;
-        // A tag at the end of the window would not be whole.
+        // A tag at the end of the window might be incomplete.
         match window.get(self.end - at..) {
             Some(known) if known.len() > WINDOW / 2 || at + window.len() == self.document.len() => {
                 known
@@ -275,7 +275,7 @@ impl<'a> Reader<'a> {
         known
     }
 
-    /// The text that comes next, as it is and unchecked, if there is some.
+    /// The text that follows, as written and unchecked, if any.
     pub(crate) fn raw_text(&mut self) -> Option<RawText<'a>> {
         if self.state != State::Inside {
             return None;
@@ -295,8 +295,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What comes next, unchecked, up to the end tag that would end it if it were the only text of the
-    /// only child. It is only looked at: see [`Reader::took`].
+    /// Everything up to the end tag that would follow if it were the only text of the
+    /// only child, unchecked. This only peeks: see [`Reader::took`].
     pub(crate) fn only_text(&self) -> Option<RawText<'a>> {
         if self.state != State::Inside {
             return None;
@@ -313,14 +313,14 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Goes on behind a text of which it is now known that it holds no `<` and no `&` and nothing
+    /// Continues after a text that turned out to contain no `<`, no `&` and nothing
     /// that XML forbids.
     pub(crate) fn took(&mut self, text: &RawText<'_>) {
         self.start = self.end;
         self.end += text.bytes.len();
     }
 
-    /// Reads to the end, where nothing may be left.
+    /// Checks that the document ends here.
     pub(crate) fn finish(&mut self) -> Result<(), ReadError> {
         match self.next()? {
             Token::Eof => Ok(()),
@@ -329,7 +329,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads over the element of which [`Token::Start`] was just returned.
+    /// Skips the rest of the element whose [`Token::Start`] was just returned.
     pub(crate) fn skip(&mut self) -> Result<(), ReadError> {
         let depth = self.open.len();
         while self.open.len() >= depth {
@@ -372,7 +372,7 @@ impl<'a> Reader<'a> {
         self.scope.uri(self.space)
     }
 
-    /// Its attributes in order, which it has no longer.
+    /// Takes its attributes, in order.
     pub(crate) fn take_attributes(&mut self) -> impl Iterator<Item = Attribute<'a>> {
         self.attributes.drain(..)
     }
@@ -392,12 +392,12 @@ impl<'a> Reader<'a> {
             .since(self.open.last().map_or(0, |open| open.mark))
     }
 
-    /// Its namespace for a tree, which all that are in it share.
+    /// Its namespace for a tree, shared by everything in its scope.
     pub(crate) fn shared_ns(&mut self) -> Namespace {
         self.scope.namespace(self.space)
     }
 
-    /// Its attributes in order, which it has no longer, each with its namespace for a tree.
+    /// Takes its attributes, in order, each with its namespace for a tree.
     pub(crate) fn take_attributes_with_ns(
         &mut self,
     ) -> impl Iterator<Item = (Option<Namespace>, Attribute<'a>)> {
@@ -425,7 +425,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// An element of this name begins, whose declarations begin at the mark.
+    /// Opens an element of this name, whose declarations begin at the mark.
     fn opened(&mut self, name: QName<'a>, space: Space, mark: usize) {
         self.space = space;
         self.name = name;
@@ -476,7 +476,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Why a piece that is no tag may not stand around the element.
+    /// The error for anything but a tag outside of the element.
     fn outside(&self, raw: &[u8]) -> ReadError {
         match content::utf8(raw, self.start) {
             Ok(text) if self.start == 0 && text.starts_with('\u{FEFF}') => {

@@ -4,7 +4,7 @@ use crate::element::Element;
 use crate::ns;
 use crate::payload_error::{PayloadError, required};
 
-/// A child of a message about its delivery.
+/// A child of a message that concerns its delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Receipt {
     /// `<request/>`: asks for a receipt of this message, which must have an id.
@@ -21,7 +21,7 @@ impl Receipt {
     ///
     /// # Errors
     ///
-    /// Another element, or a `<received/>` that does not say what.
+    /// Another element, or a `<received/>` without the id of a message.
     pub fn read(element: &Element) -> Result<Self, PayloadError> {
         if element.is("request", ns::RECEIPTS) {
             Ok(Self::Request)

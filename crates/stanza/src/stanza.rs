@@ -1,4 +1,4 @@
-//! A stanza with a typed head and its children left as they came.
+//! A stanza with a typed head and raw children.
 
 mod extra;
 mod line;
@@ -17,8 +17,8 @@ use crate::element::Element;
 use crate::read::{ReadError, Reader, Rule, Token};
 use crate::{ns, write};
 
-/// Bytes that the tags of a stanza may have before its children are copied, lest a short body keep a long head in
-/// memory, unless they are less than a quarter of the children.
+/// Bytes that the tags of a stanza may have before its children are copied, so that a short body doesn't keep a long head in
+/// memory. Tags shorter than a quarter of the children don't count.
 const MAX_AROUND: usize = 512;
 
 /// The three kinds of stanzas (RFC 6120 §8.2).
@@ -42,7 +42,7 @@ impl Kind {
         }
     }
 
-    /// The kind with this name.
+    /// The kind of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "message" => Some(Self::Message),
@@ -59,9 +59,9 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A stanza: its head typed, its children raw and uncopied.
+/// A stanza with a typed head and raw, uncopied children.
 ///
-/// Reading checks the whole element; writing puts a canonical head in front of the same bytes.
+/// Reading checks the whole element; writing puts a canonical head before the same bytes.
 /// Debug output shows the head and the length of the children only.
 ///
 /// ```
@@ -87,22 +87,22 @@ pub struct Stanza {
     pub from: Option<Address>,
     /// The addressee.
     pub to: Option<Address>,
-    /// The id, which answers repeat.
+    /// The id, repeated in answers.
     pub id: Option<String>,
     /// The type, which means different things for each kind.
     pub type_: Option<StanzaType>,
-    /// The language of text for people (`xml:lang`).
+    /// The language of human-readable text (`xml:lang`).
     pub lang: Option<String>,
-    /// Declarations of prefixes and then other attributes. The children may need the declarations.
+    /// Declarations of prefixes, which the children may need, and then other attributes.
     pub extra: Vec<RawAttr>,
-    /// What stands between the tags, with `jabber:client` as the default namespace. Checked by
-    /// [`Stanza::read`], [`Stanza::with_child`] and [`Stanza::with_children`]; whoever sets it by
-    /// hand answers for it being well-formed.
+    /// Everything between the tags, with `jabber:client` as the default namespace. Checked by
+    /// [`Stanza::read`], [`Stanza::with_child`] and [`Stanza::with_children`]; if you set it
+    /// directly, make sure that it is well-formed.
     pub children: Bytes,
 }
 
 impl Stanza {
-    /// A stanza without attributes and children.
+    /// A stanza without attributes or children.
     pub fn new(kind: Kind) -> Self {
         Self {
             kind,
@@ -118,22 +118,22 @@ impl Stanza {
 
     /// Reads one stanza. The children are a slice of `frame`.
     ///
-    /// Without a declaration the default namespace is `jabber:client`. A prefix on the stanza itself
-    /// is understood, and not kept.
+    /// Without a declaration, the default namespace is `jabber:client`. A prefix on the stanza itself
+    /// is understood but not preserved.
     ///
     /// # Errors
     ///
-    /// Whatever [`Element::read`] refuses, an element that is no stanza in `jabber:client`, and a
-    /// `from` or `to` that is no address.
+    /// Anything that [`Element::read`] refuses, an element that isn't a stanza in `jabber:client`, and a
+    /// `from` or `to` that isn't an address.
     pub fn read(frame: &Bytes) -> Result<Self, ReadError> {
         Self::try_from(frame.clone())
     }
 
     /// Appends the stanza: `xmlns`, `from`, `to`, `id`, `type`, `xml:lang`, [`extra`](Self::extra),
-    /// and then the children as they are.
+    /// and then the children unchanged.
     ///
-    /// Characters that XML cannot carry become U+FFFD in values. Of `extra`, what would appear twice
-    /// and attributes whose prefix is not declared there are left out.
+    /// Characters that XML can't represent become U+FFFD in values. Duplicates in `extra`
+    /// and attributes whose prefix isn't declared there are omitted.
     pub fn write(&self, out: &mut Vec<u8>) {
         Head {
             kind: self.kind,
@@ -154,21 +154,21 @@ impl Stanza {
         }
     }
 
-    /// The child elements as trees. Text between them is left out.
+    /// The child elements as trees, without the text between them.
     ///
     /// # Errors
     ///
-    /// None after [`Stanza::read`]; what [`Element::read`] refuses if `children` or `extra` were set by hand.
+    /// None after [`Stanza::read`]; anything that [`Element::read`] refuses if `children` or `extra` were set directly.
     pub fn elements(&self) -> Result<Vec<Element>, ReadError> {
         Element::read_all(&mut self.child_reader()?)
     }
 
-    /// Leaves out the children that are not wanted, and the text between children, if there is one that is not wanted. What
-    /// stays is left as it came.
+    /// Removes the child elements that aren't wanted. If any is removed, so is the text between children. What
+    /// stays is left unchanged.
     ///
     /// # Errors
     ///
-    /// As [`Stanza::elements`]; then nothing changes.
+    /// As [`Stanza::elements`]; the stanza is unchanged then.
     pub fn retain(&mut self, mut wanted: impl FnMut(&Element) -> bool) -> Result<(), ReadError> {
         let mut reader = self.child_reader()?;
         let (mut kept, mut all) = (Vec::new(), true);
@@ -203,42 +203,42 @@ impl Stanza {
         Reader::fragment(&self.children, ns::CLIENT, prefixes)
     }
 
-    /// The same with this sender.
+    /// Sets the sender.
     #[must_use]
     pub fn with_from(mut self, from: Address) -> Self {
         self.from = Some(from);
         self
     }
 
-    /// The same with this addressee.
+    /// Sets the addressee.
     #[must_use]
     pub fn with_to(mut self, to: Address) -> Self {
         self.to = Some(to);
         self
     }
 
-    /// The same with this id.
+    /// Sets the id.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
     }
 
-    /// The same with this type.
+    /// Sets the type.
     #[must_use]
     pub fn with_type(mut self, type_: impl Into<StanzaType>) -> Self {
         self.type_ = Some(type_.into());
         self
     }
 
-    /// The same with this language.
+    /// Sets the language.
     #[must_use]
     pub fn with_lang(mut self, lang: impl Into<String>) -> Self {
         self.lang = Some(lang.into());
         self
     }
 
-    /// The same with one more child. The children are copied.
+    /// Adds a child. The children are copied.
     #[must_use]
     pub fn with_child(mut self, child: &Element) -> Self {
         let mut children = Vec::from(self.children);
@@ -247,11 +247,11 @@ impl Stanza {
         self
     }
 
-    /// The same with these children instead, which are checked.
+    /// Replaces the children, after checking the new ones.
     ///
     /// # Errors
     ///
-    /// What [`Element::read`] refuses.
+    /// Anything that [`Element::read`] refuses.
     pub fn with_children(mut self, children: Bytes) -> Result<Self, ReadError> {
         self.children = children;
         let mut reader = self.child_reader()?;
@@ -260,7 +260,7 @@ impl Stanza {
     }
 }
 
-/// As [`Stanza::read`], of a frame that nobody needs any more: the children become what is left of it.
+/// Like [`Stanza::read`], but takes over the frame, which becomes the children.
 impl TryFrom<Bytes> for Stanza {
     type Error = ReadError;
 
@@ -282,12 +282,12 @@ impl TryFrom<Bytes> for Stanza {
             extra: start.extra,
             children: Bytes::new(),
         };
-        // The end of `<message/>` has no place of its own.
+        // The end of `<message/>` has no position of its own.
         if from < to {
             let around = frame.len() - (to - from);
             frame.truncate(to);
             frame.advance(from);
-            // A slice keeps the whole frame, the tags with it.
+            // A slice keeps the whole frame alive, including the tags.
             let wasteful = around > MAX_AROUND && around > frame.len() / 4;
             stanza.children = if wasteful {
                 Bytes::copy_from_slice(&frame)
@@ -299,7 +299,7 @@ impl TryFrom<Bytes> for Stanza {
     }
 }
 
-/// The start tag of a stanza, its strings left in the frame.
+/// The start tag of a stanza, with its strings left in the frame.
 pub(crate) struct Start<'a> {
     pub(crate) kind: Kind,
     pub(crate) id: Option<Cow<'a, str>>,
@@ -309,7 +309,7 @@ pub(crate) struct Start<'a> {
 }
 
 impl<'a> Start<'a> {
-    /// Reads the first tag of a document, and the addresses to where they are to stay.
+    /// Reads the first tag of a document, writing the addresses to their final place.
     pub(crate) fn read(
         reader: &mut Reader<'a>,
         from: &mut Option<Address>,
@@ -365,7 +365,7 @@ impl<'a> Start<'a> {
         })
     }
 
-    /// The start tag of a stanza that was read before.
+    /// The start tag of a stanza that has already been read.
     pub(crate) fn of(stanza: &'a Stanza) -> Self {
         Self {
             kind: stanza.kind,

@@ -1,4 +1,4 @@
-//! Addresses of which it is known whether they have a resource.
+//! Addresses known to have a resource, or to have none.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,8 +7,8 @@ use super::{Address, AddressError};
 
 /// An address without a resource: an account (`local@domain`) or a server (`domain`).
 ///
-/// For lists of accounts, who may come from any of their clients. A full address cannot get in by mistake, where it would
-/// match nobody:
+/// Use it for lists of accounts, which may connect from any of their clients. A full address, which would match nothing
+/// there, cannot get in by mistake:
 ///
 /// ```
 /// use xtls_stanza::{Address, Bare};
@@ -40,7 +40,7 @@ impl Bare {
     ///
     /// # Errors
     ///
-    /// The text is no address, or one with a resource, which is not taken off: see [`Address::to_bare`].
+    /// The text is not an address, or has a resource. Nothing is stripped: for that see [`Address::to_bare`].
     pub fn new(text: &str) -> Result<Self, AddressError> {
         Address::new(text)?.try_into()
     }
@@ -60,7 +60,7 @@ impl Full {
     ///
     /// # Errors
     ///
-    /// The text is no address, or one without a resource.
+    /// The text is not an address, or has no resource.
     pub fn new(text: &str) -> Result<Self, AddressError> {
         Address::new(text)?.try_into()
     }
@@ -82,7 +82,7 @@ impl Address {
         Bare(self.without_resource())
     }
 
-    /// The same bare address with this resource, in place of the one that it has.
+    /// The same bare address with this resource, replacing any that it has.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ macro_rules! exact {
                 self.0.as_str()
             }
 
-            /// The same where either kind will do.
+            /// Borrows it where either kind will do.
             pub fn as_address(&self) -> &Address {
                 &self.0
             }
@@ -135,7 +135,7 @@ macro_rules! exact {
                 self.0.local()
             }
 
-            /// The part behind the `@`.
+            /// The domain.
             pub fn domain(&self) -> &str {
                 self.0.domain()
             }

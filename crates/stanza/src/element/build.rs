@@ -1,15 +1,15 @@
-//! Trees from what the reader finds.
+//! Builds trees from the reader's tokens.
 
 use std::mem;
 
 use super::tree::{Attr, Element};
 use crate::read::{ReadError, Reader, Rule, Token};
 
-/// From this length on a list of elements grows by a quarter.
+/// From this length on, a list of elements grows by a quarter.
 const MANY: usize = 1024;
 
-/// Makes room for one more in a list that a peer can make long. Vectors double, and a list that moves takes the old and the
-/// new place: three times of what it needs, which large entries are not worth.
+/// Makes room for one more entry in a list that a peer can make long. A vector doubles, and while it moves it occupies the
+/// old and the new allocation: three times what it needs, which is too much for large entries.
 pub(crate) fn grow<T>(list: &mut Vec<T>) {
     if list.len() == list.capacity() && list.len() >= MANY {
         list.reserve_exact(list.len() / 4);
@@ -23,12 +23,12 @@ impl Element {
     ///
     /// # Errors
     ///
-    /// Whatever expat or rxml would refuse, what RFC 6120 §11.1 forbids, and more than
+    /// Anything that expat or rxml would refuse, that RFC 6120 §11.1 forbids, or that exceeds
     /// [`MAX_DEPTH`](crate::MAX_DEPTH), [`MAX_ATTRIBUTES`](crate::MAX_ATTRIBUTES), [`MAX_IN_SCOPE`](crate::MAX_IN_SCOPE) and
-    /// [`MAX_NAMESPACE`](crate::MAX_NAMESPACE) allow. The document is untrusted; the error holds nothing of it.
+    /// [`MAX_NAMESPACE`](crate::MAX_NAMESPACE). The document is untrusted; the error contains none of it.
     pub fn read(document: &[u8], inherited_ns: &str) -> Result<Self, ReadError> {
         let mut reader = Reader::new(document, inherited_ns);
-        // A document that ends before its element is an error of the reader.
+        // The reader itself refuses a document that ends before its element.
         let root = match reader.next()? {
             Token::Start => Self::read_started(&mut reader)?,
             Token::Text(_) | Token::End | Token::Eof => {
@@ -39,7 +39,7 @@ impl Element {
         Ok(root)
     }
 
-    /// Reads the rest of an element of which [`Token::Start`] was just returned.
+    /// Reads the rest of the element whose [`Token::Start`] was just returned.
     pub(crate) fn read_started(reader: &mut Reader<'_>) -> Result<Self, ReadError> {
         let mut open = Vec::new();
         let mut current = started(reader);

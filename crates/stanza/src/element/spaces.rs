@@ -1,8 +1,8 @@
-//! Which namespaces of trees are declared where.
+//! Decides where the namespaces of trees are declared.
 //!
-//! Nearly everybody declares a namespace as the default where it changes, and so do we while that costs little. In a tree
-//! that changes often it costs the name each time, which is how a short document with a long name becomes a long one. Then
-//! what is used more than once is declared once, with a prefix, in front of everything.
+//! Nearly all writers declare a namespace as the default where it changes, and so do we while that is cheap. In a tree
+//! that changes often, each change costs the whole name, which turns a short document with a long name into a long one. Then
+//! every namespace used more than once is declared once, with a prefix, up front.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -14,7 +14,7 @@ use crate::ns;
 use crate::read::MAX_IN_SCOPE;
 use crate::xml::chars::carried;
 
-/// Bytes that declarations may take beyond what they would take if each were there once.
+/// Bytes that repeated declarations may take beyond the first of each.
 const REPEATED: usize = 1024;
 
 /// Bytes of a declaration beside the name: ` xmlns:a1=''`.
@@ -30,7 +30,7 @@ pub(super) type Id = usize;
 pub(super) const NONE: Id = 0;
 /// The one of the prefix `xml`, which needs no declaration.
 pub(super) const XML: Id = 1;
-/// The one of the prefix `xmlns`, in which nothing can be.
+/// The one of the prefix `xmlns`, which can contain nothing.
 pub(super) const XMLNS: Id = 2;
 
 /// All namespaces of some trees.
@@ -40,24 +40,24 @@ pub(super) struct Spaces<'t> {
     all: Vec<Space<'t>>,
 }
 
-/// What is known of a namespace.
+/// What is known about a namespace.
 #[derive(Default)]
 struct Space<'t> {
     text: Cow<'t, str>,
-    /// Declarations that it takes if each stands where the namespace begins.
+    /// Declarations needed if each is made where the namespace begins.
     times: usize,
     /// The last element that declared it for its attributes, by number.
     element: usize,
     /// Elements around the one being looked at, and that one, which use it.
     around: usize,
-    /// Whether it is declared in front.
+    /// Whether it is declared up front.
     front: bool,
     /// Whether its prefix is declared here.
     pub(super) in_scope: bool,
 }
 
 impl<'t> Spaces<'t> {
-    /// The namespaces of these trees, if it costs much to declare them where they begin.
+    /// The namespaces of these trees, if declaring them where they begin is expensive.
     pub(super) fn of(
         trees: impl Iterator<Item = &'t Element> + Clone,
         inherited_ns: &'t str,
@@ -111,7 +111,7 @@ impl<'t> Spaces<'t> {
         })
     }
 
-    /// The namespace of an element: nothing can be in that of `xmlns`.
+    /// The namespace of an element, which can't be that of `xmlns`.
     pub(super) fn of_element(&mut self, element: &'t Element) -> Id {
         match self.id(&element.ns) {
             XMLNS => NONE,
@@ -124,7 +124,7 @@ impl<'t> Spaces<'t> {
         self.all.get(id).map_or("", |space| &space.text)
     }
 
-    /// Those that are declared in front of everything.
+    /// Those declared up front.
     pub(super) fn front(&self) -> impl Iterator<Item = Id> {
         let all = self.all.iter().enumerate();
         all.filter(|(_, space)| space.front).map(|(id, _)| id)
@@ -141,7 +141,7 @@ impl<'t> Spaces<'t> {
         }
     }
 
-    /// Counts the declarations where namespaces begin. So many are in scope outside.
+    /// Counts the declarations where namespaces begin, given the number in scope outside.
     fn count(&mut self, element: &'t Element, outside: Id, mut in_scope: usize, count: &mut Count) {
         count.elements += 1;
         let number = count.elements;
@@ -166,7 +166,7 @@ impl<'t> Spaces<'t> {
         }
     }
 
-    /// Chooses what is declared in front: what costs most, and so much that with what is declared later nowhere more is in
+    /// Chooses what to declare up front: the most expensive first, as long as nowhere more declarations are in
     /// scope than the reader allows.
     fn choose(&mut self, trees: impl Iterator<Item = &'t Element> + Clone) {
         let mut repeated: Vec<Id> = (XMLNS + 1..self.all.len()).collect();
@@ -191,7 +191,7 @@ impl<'t> Spaces<'t> {
         }
     }
 
-    /// How many namespaces are used at one place, by an element or those around it, beside those in front.
+    /// The number of namespaces used at one place, by an element or its ancestors, apart from those declared up front.
     fn deepest(&mut self, element: &'t Element, outside: usize, most: &mut usize) {
         let mut used = outside;
         let mut enter = |space: &mut Space<'_>| {
@@ -231,13 +231,13 @@ struct Count {
 }
 
 impl Space<'_> {
-    /// Bytes of its declarations without the first.
+    /// Bytes of its declarations except the first.
     fn repeated(&self) -> usize {
         self.times.saturating_sub(1) * (self.text.len() + DECLARATION)
     }
 }
 
-/// Whether the declarations of a tree, each where its namespace begins, take no more than what is left of some bytes.
+/// Whether the declarations of a tree, each made where its namespace begins, fit in the remaining budget.
 fn is_cheap(element: &Element, outside: &str, left: &mut usize) -> bool {
     let spaces = element.attrs.iter().filter_map(|attr| attr.ns.as_ref());
     let declared = Some(&element.ns).filter(|ns| **ns != *outside);

@@ -6,7 +6,7 @@ use crate::name::{Name, Namespace};
 
 /// An element with its name, namespace, attributes and children.
 ///
-/// A tree that was read holds neither two texts in a row nor an empty one. Debug output shows the
+/// A tree that was read contains no adjacent or empty texts. Debug output shows the
 /// shape and not the contents, which may be secret.
 ///
 /// ```
@@ -27,7 +27,7 @@ pub struct Element {
     pub name: Name,
     /// The namespace; empty for none.
     pub ns: Namespace,
-    /// The attributes in order, declarations of namespaces not among them.
+    /// The attributes in order, without namespace declarations.
     pub attrs: Vec<Attr>,
     /// The children in order.
     pub children: Vec<Node>,
@@ -47,14 +47,14 @@ pub struct Attr {
 /// A child of an [`Element`].
 #[derive(Clone, PartialEq, Eq)]
 pub enum Node {
-    /// An element, in a place of its own: a list of nodes may be long, and most of its memory is then what it grows by.
+    /// An element, boxed so that the spare capacity of long lists of nodes stays small.
     Element(Box<Element>),
     /// Text, with references resolved.
     Text(String),
 }
 
 impl Element {
-    /// An element without attributes and children.
+    /// An element without attributes or children.
     pub fn new(name: impl Into<Name>, ns: impl Into<Namespace>) -> Self {
         Self {
             name: name.into(),
@@ -92,7 +92,7 @@ impl Element {
 
     /// The child elements in order, without a copy.
     pub(crate) fn into_elements(self) -> Vec<Self> {
-        // Counted, because a list that grows takes more for a while than what it ends with.
+        // Counted first, because a growing list temporarily takes more memory than it ends with.
         let mut elements = Vec::with_capacity(self.elements().count());
         for node in self.children {
             match node {
@@ -103,7 +103,7 @@ impl Element {
         elements
     }
 
-    /// The text directly inside, joined.
+    /// The text directly inside, concatenated.
     pub fn text(&self) -> String {
         let texts = self.children.iter().filter_map(|node| match node {
             Node::Text(text) => Some(text.as_str()),
@@ -112,7 +112,7 @@ impl Element {
         texts.collect()
     }
 
-    /// The same with this attribute, which replaces one of the same name.
+    /// Sets an attribute, replacing one of the same name.
     #[must_use]
     pub fn with_attr(mut self, name: impl Into<Name>, value: impl Into<String>) -> Self {
         let (name, value) = (name.into(), value.into());
@@ -131,14 +131,14 @@ impl Element {
         self
     }
 
-    /// The same with one more child element.
+    /// Adds a child element.
     #[must_use]
     pub fn with_child(mut self, child: Self) -> Self {
         self.children.push(child.into());
         self
     }
 
-    /// The same with more text.
+    /// Adds text.
     #[must_use]
     pub fn with_text(mut self, text: impl Into<String>) -> Self {
         self.push_text(&text.into());

@@ -1,4 +1,4 @@
-//! Trees as text.
+//! Writes trees.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -13,26 +13,26 @@ use crate::xml::chars::carried;
 use crate::xml::names;
 
 impl Element {
-    /// Appends the element in its canonical form, for a place where `inherited_ns` is the default namespace.
+    /// Appends the element in canonical form, for a place where `inherited_ns` is the default namespace.
     ///
-    /// What comes out is well-formed whatever the fields hold: a character that XML cannot carry
-    /// becomes U+FFFD, a name that is none is mended with `_`, and of two attributes with the same
-    /// name the first is written. An attribute named `xmlns`, or in the namespace of that prefix, is left out.
+    /// The output is well-formed whatever the fields contain: a character that XML can't represent
+    /// becomes U+FFFD, an invalid name is repaired with `_`, and of two attributes with the same
+    /// name only the first is written. An attribute named `xmlns`, or in the namespace of that prefix, is omitted.
     ///
-    /// A namespace is declared as the default where it begins. If that takes many bytes, because a namespace with a long
-    /// name begins again and again, those that do are declared once, with a prefix, on this element.
+    /// A namespace is declared as the default where it begins. If that would take many bytes, because namespaces with long
+    /// names begin again and again, those are declared once, with a prefix, on this element.
     pub fn write(&self, inherited_ns: &str, out: &mut Vec<u8>) {
         Writer::new(iter::once(self), inherited_ns, Form::Short).only(self, out);
     }
 }
 
-/// Writes trees that stand in the same place.
+/// Writes trees with the same parent.
 pub(crate) struct Writer<'t> {
     form: Form,
     inherited_ns: &'t str,
     /// `None` if each namespace is declared where it begins.
     spaces: Option<Spaces<'t>>,
-    /// The prefixes that are declared here, the innermost last.
+    /// The prefixes in scope, the innermost last.
     scope: Vec<Id>,
 }
 
@@ -51,7 +51,7 @@ impl<'t> Writer<'t> {
         }
     }
 
-    /// Appends what the element around all trees declares for them.
+    /// Appends the declarations that the parent makes for the trees.
     pub(crate) fn declarations(&mut self, out: &mut Vec<u8>) {
         if let Some(mut spaces) = self.spaces.take() {
             self.front(&mut spaces, out);
@@ -64,7 +64,7 @@ impl<'t> Writer<'t> {
         self.tree(element, false, out);
     }
 
-    /// Appends the only tree, which declares for itself.
+    /// Appends the only tree, which makes its own declarations.
     pub(crate) fn only(&mut self, element: &'t Element, out: &mut Vec<u8>) {
         self.tree(element, true, out);
     }
@@ -93,7 +93,7 @@ impl<'t> Writer<'t> {
         self.scope.push(id);
     }
 
-    /// Appends a tree where each namespace has one prefix, but for the default.
+    /// Appends a tree in which each namespace has one prefix, except for the default.
     fn shared(
         &mut self,
         element: &'t Element,
@@ -104,7 +104,7 @@ impl<'t> Writer<'t> {
     ) {
         let mark = self.scope.len();
         let own = spaces.of_element(element);
-        // The default changes where nothing else can be done, and for the first element, which most others are like.
+        // The default changes only where nothing else works, and for the first element, whose namespace most others share.
         let changes = own != outside && own != XML && (own == NONE || first);
         let tag = match own {
             XML => format!("xml:{}", names::mend(&element.name)),
@@ -151,8 +151,8 @@ impl<'t> Writer<'t> {
     }
 }
 
-/// Appends a tree where each namespace is declared as the default where it begins. The one outside comes as it is written
-/// and as it is held, by which what shares it is known without a comparison.
+/// Appends a tree in which each namespace is declared as the default where it begins. The outer one is given as written
+/// and as stored, so that elements that share it are recognised without a comparison.
 fn plain(
     element: &Element,
     (inherited_ns, outside): (&str, Option<&Namespace>),
@@ -186,7 +186,7 @@ fn plain(
     });
 }
 
-/// Appends attributes with the declarations that they need.
+/// Appends attributes with the declarations they need.
 fn attributes(attrs: &[Attr], form: Form, out: &mut Vec<u8>) {
     let mut seen = BTreeSet::new();
     let mut prefixes: Vec<Cow<'_, str>> = Vec::new();
@@ -218,7 +218,7 @@ fn attributes(attrs: &[Attr], form: Form, out: &mut Vec<u8>) {
     }
 }
 
-/// Whether an attribute would declare a namespace, and is left out.
+/// Whether an attribute would declare a namespace and is therefore omitted.
 fn is_declaration(none: bool, xmlns: bool, attr: &Attr) -> bool {
     xmlns || (none && attr.name == "xmlns")
 }

@@ -10,11 +10,11 @@ use crate::payload::Payload;
 use crate::payload_error::PayloadError;
 use crate::read::{RawText, ReadError, Reader, Token};
 
-/// The payloads of a stanza in order. An iq has one at most, which needs no list.
+/// The payloads of a stanza in order. An iq has at most one, which needs no list.
 #[derive(Default)]
 pub(super) struct Payloads {
     first: Option<Payload>,
-    /// Empty while there is no first.
+    /// Empty as long as there is no first.
     others: Vec<Payload>,
 }
 
@@ -64,7 +64,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Payloads, ReadError> {
                 };
                 payloads.push(match only {
                     Some(data) => {
-                        // The end tag, or an error: base64 holds nothing else.
+                        // The end tag, or an error: base64 contains nothing else.
                         reader.next()?;
                         Payload::Data(data)
                     }
@@ -72,18 +72,18 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Payloads, ReadError> {
                 });
             }
             Token::Start => payloads.push(Payload::from(Element::read_started(reader)?)),
-            // RFC 6120 gives text between the children no meaning.
+            // Text between the children has no meaning (RFC 6120 §8).
             Token::Text(_) => {}
             Token::End | Token::Eof => return Ok(payloads),
         }
     }
 }
 
-/// Reads the IBB `<data/>` that is all that a stanza carries, up to its end tag. `None` if it looks
-/// like anything else, and then nothing has happened.
+/// Reads an IBB `<data/>` that is the only child, up to its end tag. `None`, with no effect, if it looks
+/// like anything else.
 ///
-/// Where its text would end is known without a search, and that it holds nothing else is known when
-/// it is base64.
+/// The position of the closing tags is known without a search, and that there is nothing in between is known once
+/// the text decodes as base64.
 fn only_data(reader: &mut Reader<'_>) -> Option<Data> {
     let (text, sid, seq) = (
         reader.only_text()?,
@@ -95,16 +95,16 @@ fn only_data(reader: &mut Reader<'_>) -> Option<Data> {
     Some(data)
 }
 
-/// Reads an IBB `<data/>` with its text left in the frame.
+/// Reads an IBB `<data/>`, leaving its text in the frame.
 ///
-/// Text that is base64 holds nothing that XML forbids, so only other text is checked for that.
+/// Base64 contains nothing that XML forbids, so only other text is checked for that.
 fn read_data(reader: &mut Reader<'_>) -> Result<Payload, ReadError> {
     let sid = reader.attr("sid").map(str::to_owned);
     let seq = reader.attr("seq").map(str::to_owned);
     let raw = reader.raw_text();
     let mut token = match (reader.next(), &raw) {
         (Ok(token), _) => token,
-        // The text stands in front of what is wrong with the rest.
+        // Errors in the text precede those in the rest.
         (Err(error), raw) => {
             raw.as_ref().map(RawText::check).transpose()?;
             return Err(error);

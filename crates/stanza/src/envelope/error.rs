@@ -1,9 +1,9 @@
-//! Why a frame is no envelope.
+//! Why a frame is not an envelope.
 
 use crate::address::Address;
 use crate::read::ReadError;
 
-/// Why a frame is no [`Envelope`](super::Envelope).
+/// Why a frame is not an [`Envelope`](super::Envelope).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvelopeError {
@@ -30,12 +30,12 @@ pub enum EnvelopeError {
         /// How many child elements there are.
         count: usize,
     },
-    /// A presence of a type that does not exist.
+    /// A presence of unknown type.
     #[error("a presence of unknown type (RFC 6121 §4.7.1)")]
     PresenceType,
 }
 
-/// Who sent an iq that no [`Envelope`](super::Envelope) is made of, and awaits an answer.
+/// The sender of an iq that is not a valid [`Envelope`](super::Envelope), waiting for an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Requester {

@@ -1,7 +1,7 @@
-//! The two stanzas that bytestreams consist of, read in one pass: the chunk in an iq and the empty result.
+//! One-pass readers for the two stanzas that make up bytestreams: the chunk in an iq and the empty result.
 //!
-//! Nothing is refused here. Whatever is not written as nearly everybody writes it is `None`, and read again by
-//! the strict reader; so whatever is accepted here must be accepted there, as the same.
+//! Nothing is refused here. Anything not written the way nearly all clients write it yields `None` and is read again by
+//! the strict reader. Anything accepted here must be accepted there, with the same result.
 
 use crate::address::Address;
 use crate::base64::{self, Whitespace};
@@ -9,23 +9,23 @@ use crate::ibb::{self, Data, Seq, Sid};
 use crate::ns;
 use crate::xml::swar;
 
-/// What stands behind the text of the chunk.
+/// What follows the text of the chunk.
 const TAIL: &[u8] = b"</data></iq>";
 
-/// The addresses of the last stanza that was read, for [`Envelope::read_cached`](super::Envelope::read_cached): most stanzas of a
-/// bytestream have the same. One for each direction of a connection.
+/// The addresses of the last stanza read, for [`Envelope::read_cached`](super::Envelope::read_cached): most stanzas of a
+/// bytestream repeat them. Keep one for each direction of a connection.
 #[derive(Clone, Debug, Default)]
 pub struct AddressCache {
     from: Option<Address>,
     to: Option<Address>,
 }
 
-/// One of the two.
+/// One of the two stanzas.
 pub(super) struct Iq {
     pub(super) from: Option<Address>,
     pub(super) to: Option<Address>,
     pub(super) id: String,
-    /// What is set, or the result that holds nothing.
+    /// The chunk of a `set`; `None` is the empty result.
     pub(super) data: Option<Data>,
 }
 
@@ -65,7 +65,7 @@ pub(super) fn read(frame: &[u8], known: &mut AddressCache) -> Option<Iq> {
     })
 }
 
-/// The chunk that is all that an iq holds.
+/// The chunk, if it is the only content of the iq.
 fn data(frame: &[u8]) -> Option<Data> {
     let mut rest = frame.strip_prefix(b"<data")?;
     let [mut declared, mut sid, mut seq] = [None; 3];
@@ -89,8 +89,8 @@ fn data(frame: &[u8]) -> Option<Data> {
     })
 }
 
-/// Takes `='…'` of an attribute that did not come before; gives what follows it. What is between the quotes is ASCII without
-/// references and controls.
+/// Parses `='…'` of an attribute that has not occurred before and returns the rest. The value is ASCII without
+/// references or controls.
 #[inline]
 fn once<'a>(place: &mut Option<&'a [u8]>, text: &'a [u8]) -> Option<&'a [u8]> {
     let [b'=', quote @ (b'\'' | b'"'), text @ ..] = text else {
@@ -103,7 +103,7 @@ fn once<'a>(place: &mut Option<&'a [u8]>, text: &'a [u8]) -> Option<&'a [u8]> {
     (end == quote && place.replace(value).is_none()).then_some(rest)
 }
 
-/// An address, if there is one; `None` if it is wrong.
+/// An optional address; `None` if it is invalid.
 fn address(text: Option<&[u8]>, known: &mut Option<Address>) -> Option<Option<Address>> {
     let Some(text) = text else {
         return Some(None);

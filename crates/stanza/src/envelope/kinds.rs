@@ -3,7 +3,7 @@
 /// The type of a message (RFC 6121 §5.2.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MessageKind {
-    /// No type, or one that is not known.
+    /// No type, or an unknown one.
     #[default]
     Normal,
     /// Part of a conversation.

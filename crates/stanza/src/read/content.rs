@@ -1,4 +1,4 @@
-//! What stands between tags and in values: characters, references, line ends.
+//! Text and attribute values: characters, references, line ends.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use super::rule::{ReadError, Rule};
 use crate::xml::chars::is_carried;
 use crate::xml::names::is_ncname;
 
-/// Most digits of a character reference, leading zeros counted. The largest character has seven; rxml takes eight.
+/// Most digits of a character reference, leading zeros included. The largest character has seven; rxml accepts eight.
 const MAX_DIGITS: usize = 8;
 
 /// Checks the encoding.
@@ -17,7 +17,7 @@ pub(super) fn utf8(raw: &[u8], at: usize) -> Result<&str, ReadError> {
     })
 }
 
-/// As much as is encoded well and cut between characters.
+/// The longest valid prefix, cut between characters.
 pub(super) fn utf8_prefix(raw: &[u8]) -> &str {
     std::str::from_utf8(raw).unwrap_or_else(|error| {
         let valid = raw.get(..error.valid_up_to()).unwrap_or_default();
@@ -41,7 +41,7 @@ pub(super) fn text(raw: &[u8], at: usize) -> Result<Cow<'_, str>, ReadError> {
     Ok(line_ends(raw))
 }
 
-/// Checks `<![CDATA[…]]>` and gives what it holds.
+/// Checks `<![CDATA[…]]>` and returns its content.
 pub(super) fn cdata(raw: &str, at: usize) -> Result<Cow<'_, str>, ReadError> {
     const OPEN: &str = "<![CDATA[";
     let inside = raw.strip_prefix(OPEN).and_then(|r| r.strip_suffix("]]>"));
@@ -116,7 +116,7 @@ pub(super) fn value(raw: &str, at: usize) -> Result<Cow<'_, str>, ReadError> {
         };
         from += len + taken;
     }
-    // References are longer than what they stand for.
+    // References are longer than the characters they stand for.
     normal.shrink_to_fit();
     Ok(Cow::Owned(normal))
 }
@@ -156,7 +156,7 @@ pub(super) fn reference(raw: &str, at: usize) -> Result<Cow<'static, str>, ReadE
     }
 }
 
-/// Checks that there are no characters that XML cannot carry.
+/// Checks that there are no characters that XML can't represent.
 fn carried(raw: &str, at: usize) -> Result<(), ReadError> {
     match raw.char_indices().find(|&(_, c)| !is_carried(c)) {
         Some((found, _)) => Err(ReadError {
@@ -174,7 +174,7 @@ fn line_ends(raw: &str) -> Cow<'_, str> {
     Cow::Owned(raw.replace("\r\n", "\n").replace('\r', "\n"))
 }
 
-/// Whether text needs no closer look: no controls but tab and line feed, no `]`, and not the first
+/// Whether text needs no further check: no controls but tab and line feed, no `]`, and not the first
 /// byte of U+FFFE and U+FFFF.
 pub(super) fn plain_text(raw: &str) -> bool {
     none(raw, |b| {
@@ -182,14 +182,14 @@ pub(super) fn plain_text(raw: &str) -> bool {
     })
 }
 
-/// The same of the value of an attribute.
+/// Like [`plain_text`], for attribute values.
 fn plain_value(raw: &str) -> bool {
     none(raw, |b| {
         (b < 0x20) | (b == b'&') | (b == b'<') | (b == 0xEF)
     })
 }
 
-/// Whether no byte is special; in blocks without a branch inside, which compilers turn into vectors.
+/// Whether no byte is special. Works on blocks without branches, which compilers vectorise.
 fn none(raw: &str, special: impl Fn(u8) -> bool) -> bool {
     let any = |bytes: &[u8]| bytes.iter().fold(false, |found, &b| found | special(b));
     let (blocks, rest) = raw.as_bytes().as_chunks::<32>();

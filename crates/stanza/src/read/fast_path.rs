@@ -1,7 +1,7 @@
-//! The hot path: tags and text of plain ASCII, read in one pass.
+//! The fast path: tags and text of plain ASCII, read in one pass.
 //!
-//! Nothing is refused here. What is not plain, wrong or cut off is `None`, and read again by those who
-//! know what is wrong with it; so whatever is accepted here must be accepted there, as the same.
+//! Nothing is refused here. Anything not plain, wrong or incomplete yields `None` and is read again by the slow path, which
+//! knows what is wrong with it. Anything accepted here must be accepted there, with the same result.
 
 use std::borrow::Cow;
 
@@ -21,8 +21,8 @@ pub(super) struct Tag<'a> {
     pub(super) len: usize,
 }
 
-/// Reads the start tag, and finds its namespace, at the beginning of a text that lies at offset `at` of the document.
-/// Declarations go to the scope, also if nothing comes of it.
+/// Reads the start tag at the beginning of a text, which is at offset `at` of the document, and resolves its namespace.
+/// Declarations are added to the scope even if the result is `None`.
 pub(super) fn tag<'a>(
     text: &'a str,
     at: usize,
@@ -50,7 +50,7 @@ pub(super) fn tag<'a>(
         }
         let start = rest.pos;
         if !starts_name(rest.byte()?) {
-            // More white space, or some in front of the end.
+            // More white space, or white space before the end.
             return None;
         }
         let name = rest.name()?;
@@ -92,12 +92,12 @@ pub(super) fn tag<'a>(
     Some((tag, space))
 }
 
-/// Up to so many attributes, comparing each with each is the fastest.
+/// Up to this many attributes, comparing all pairs is fastest.
 const FEW: usize = 8;
 
 /// Whether no two of these attributes, which are in no namespace, have the same name.
 fn distinct(attributes: &[Attribute<'_>]) -> bool {
-    // Most differ where it costs nothing to see.
+    // Most differ in length or first byte.
     let alike = |a: &str, b: &str| {
         a.len() == b.len() && a.as_bytes().first() == b.as_bytes().first() && a == b
     };
@@ -111,14 +111,14 @@ fn distinct(attributes: &[Attribute<'_>]) -> bool {
     true
 }
 
-/// The length of the end tag at the beginning of `text`, if it is the one of an element whose start
-/// tag has this name.
+/// The length of the end tag at the beginning of `text`, if it matches a start
+/// tag with this name.
 pub(super) fn end_tag(text: &str, name: &str) -> Option<usize> {
     let after = text.get(2..)?.strip_prefix(name)?;
     after.starts_with('>').then_some(name.len() + 3)
 }
 
-/// The text up to the next `<` or `&`, or all, of which more may follow then.
+/// The text up to the next `<` or `&`, or all of it if there is none.
 pub(super) fn text(text: &str) -> Option<&str> {
     let len = swar::text_len(text.as_bytes());
     let len = match text.as_bytes().get(len) {
@@ -133,7 +133,7 @@ pub(super) fn text(text: &str) -> Option<&str> {
     text.get(..len)
 }
 
-/// The length of the reference at the beginning of `text`, and what it stands for.
+/// The length of the reference at the beginning of `text`, and the character it stands for.
 pub(super) fn reference(text: &str) -> Option<(usize, &'static str)> {
     let known = match text.as_bytes() {
         [b'&', b'a', b'm', b'p', b';', ..] => (5, "&"),
@@ -146,7 +146,7 @@ pub(super) fn reference(text: &str) -> Option<(usize, &'static str)> {
     Some(known)
 }
 
-/// What is left of a text.
+/// The rest of a text.
 struct Rest<'a> {
     text: &'a str,
     pos: usize,
@@ -174,7 +174,7 @@ impl<'a> Rest<'a> {
         Some(QName { raw, local_at })
     }
 
-    /// Reads over a prefix or a local name, which does not reach to the end of the text.
+    /// Skips a prefix or a local name that ends before the text does.
     #[inline]
     fn part(&mut self) -> Option<()> {
         let rest = self.text.as_bytes().get(self.pos..)?;
@@ -207,7 +207,7 @@ fn starts_name(b: u8) -> bool {
     b.is_ascii_alphabetic() || b == b'_'
 }
 
-/// How many plain bytes stand before the quote; `None` if it is not here or something else comes first.
+/// The number of plain bytes before the quote; `None` if it is missing or something else comes first.
 fn value_len(bytes: &[u8], quote: u8) -> Option<usize> {
     let len = swar::value_len(bytes, quote);
     (*bytes.get(len)? == quote).then_some(len)

@@ -1,25 +1,25 @@
-//! What a document broke, and where.
+//! Which rule a document breaks, and where.
 
 use std::fmt;
 
-/// Elements inside each other, the outermost counted.
+/// Maximum nesting depth of elements, counting the outermost.
 pub const MAX_DEPTH: usize = 64;
-/// Attributes of one element, declarations of namespaces not counted.
+/// Maximum number of attributes of one element, not counting namespace declarations.
 pub const MAX_ATTRIBUTES: usize = 64;
-/// Declarations of namespaces that are in scope at one place, those of one element among them. That of the default
-/// namespace around a document does not count, nor does the same said again by its element.
+/// Maximum number of namespace declarations in scope at one place. The default
+/// namespace around a document doesn't count, nor does its element repeating it.
 pub const MAX_IN_SCOPE: usize = 128;
-/// Bytes of the name of a namespace, references resolved. The longest in use have some 80. Trees share them, so the
-/// limit bounds what it takes to compare two of them, and to write one that stands alone.
+/// Maximum length of a namespace name in bytes, with references resolved. The longest in use have some 80. Trees share them, so the
+/// limit bounds the cost of comparing two and of writing one.
 pub const MAX_NAMESPACE: usize = 1024;
 
-/// Why a document was refused. Holds nothing of the document, which may be secret.
+/// Why a document was refused. Contains none of the document, which may be secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReadError {
-    /// Offset in bytes of the place in the document.
+    /// Byte offset in the document.
     pub at: usize,
-    /// The rule that it breaks.
+    /// The broken rule.
     pub rule: Rule,
 }
 
@@ -37,13 +37,13 @@ impl std::error::Error for ReadError {}
 pub enum Rule {
     /// The bytes are not UTF-8.
     NotUtf8,
-    /// A byte-order mark stands in front.
+    /// A byte-order mark at the beginning.
     ByteOrderMark,
-    /// A character that XML cannot carry, as such or as a reference.
+    /// A character that XML can't represent, literal or as a reference.
     Character,
-    /// A carriage return that parsers read differently.
+    /// A carriage return that parsers interpret differently.
     CarriageReturn,
-    /// `<?xml …?>`, which belongs to a stream and not to a stanza.
+    /// `<?xml …?>`, which belongs to a stream, not a stanza.
     Declaration,
     /// `<?…?>`.
     ProcessingInstruction,
@@ -53,25 +53,25 @@ pub enum Rule {
     Comment,
     /// An entity other than the five of XML.
     Entity,
-    /// `&` that does not begin a reference.
+    /// `&` that doesn't begin a reference.
     Reference,
-    /// `<!` that begins nothing known.
+    /// `<!` that begins nothing valid.
     Markup,
     /// `]]>` in text.
     CDataEnd,
-    /// The document holds no element.
+    /// There is no element.
     NoElement,
-    /// Text before or after the element, white space included: rxml takes none in front.
+    /// Text before or after the element, including white space: rxml accepts none before it.
     TextOutside,
     /// A second element after the first.
     SecondElement,
     /// The document ends inside of an element or a tag.
     Unclosed,
-    /// An end tag that is not the one of the innermost element.
+    /// An end tag that doesn't match the innermost element.
     EndTag,
-    /// A name that is none, or has two colons.
+    /// An invalid name, or one with two colons.
     Name,
-    /// No white space in front of an attribute.
+    /// No white space before an attribute.
     AttributeSpace,
     /// An attribute without `=` and a value in quotes.
     AttributeValue,
@@ -79,11 +79,11 @@ pub enum Rule {
     LessThan,
     /// Two attributes with the same name, or the same name and namespace.
     DuplicateAttribute,
-    /// A prefix that is not declared.
+    /// An undeclared prefix.
     Prefix,
     /// The prefix `xml` or `xmlns`, or one of their namespaces, used for something else.
     ReservedPrefix,
-    /// A prefix declared as nothing.
+    /// A prefix declared as the empty namespace.
     EmptyPrefix,
     /// More than [`MAX_DEPTH`] elements inside each other.
     Depth,
@@ -93,13 +93,13 @@ pub enum Rule {
     InScope,
     /// The name of a namespace with more than [`MAX_NAMESPACE`] bytes.
     NamespaceLength,
-    /// An element that is no message, presence or iq.
+    /// An element that isn't a message, presence or iq.
     NotAStanza,
     /// A stanza outside of `jabber:client`.
     StanzaNamespace,
     /// A stanza with a prefix that declares another default namespace for its children.
     DefaultNamespace,
-    /// A `from` or `to` that is no address.
+    /// A `from` or `to` that isn't an address.
     Address,
 }
 

@@ -1,4 +1,4 @@
-//! Which namespace a prefix means where.
+//! Resolves prefixes to namespaces.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -28,13 +28,13 @@ struct Binding<'a> {
     /// Empty for the default namespace.
     prefix: &'a str,
     uri: Cow<'a, str>,
-    /// The first prefix in scope with the same namespace, by its place: two names are compared by it, and not by texts
+    /// The index of the first prefix in scope with the same namespace, so that names are compared by index and not by texts
     /// that may be long.
     same: usize,
 }
 
 impl Binding<'_> {
-    /// Most prefixes are empty, and comparing nothing by a call is what it would cost.
+    /// Most prefixes are empty: skip the call that would compare nothing.
     fn is(&self, prefix: &str) -> bool {
         self.prefix.len() == prefix.len() && (prefix.is_empty() || self.prefix == prefix)
     }
@@ -43,7 +43,7 @@ impl Binding<'_> {
 /// The declarations in scope, the innermost last.
 pub(super) struct Scope<'a> {
     bindings: Stack<Binding<'a>, 4>,
-    /// The same for trees, which share them: by place, as far as there was need.
+    /// The shared namespaces for trees, by index, created on demand.
     shared: Vec<Option<Namespace>>,
 }
 
@@ -73,7 +73,7 @@ impl<'a> Scope<'a> {
     /// Declares a prefix, or with an empty one the default namespace (Namespaces in XML 1.0 §3, §5).
     pub(super) fn bind(&mut self, prefix: &'a str, uri: Cow<'a, str>) -> Result<(), Rule> {
         match (prefix, &*uri) {
-            // Declared by definition: saying so again changes nothing.
+            // Declared by definition: repeating it changes nothing.
             ("xml", ns::XML) => return Ok(()),
             ("xml" | "xmlns", _) | (_, ns::XML | ns::XMLNS) => return Err(Rule::ReservedPrefix),
             ("", _) => {}
@@ -87,7 +87,7 @@ impl<'a> Scope<'a> {
         if at >= MAX_IN_SCOPE && at >= MAX_IN_SCOPE + self.uncounted() {
             return Err(Rule::InScope);
         }
-        // Only attributes are compared, and those without a prefix are in no namespace.
+        // Only attributes are compared, and without a prefix they are in no namespace.
         let same = if prefix.is_empty() {
             at
         } else {
@@ -98,7 +98,7 @@ impl<'a> Scope<'a> {
         Ok(())
     }
 
-    /// The declaration around the document, and that by which its element says the same again.
+    /// The declaration around the document, and the one by which its element repeats it.
     fn uncounted(&self) -> usize {
         let (around, first) = (self.bindings.get(0), self.bindings.get(1));
         let again = first.is_some_and(|first| {
@@ -147,7 +147,7 @@ impl<'a> Scope<'a> {
         Err(Rule::Prefix)
     }
 
-    /// The same for prefixes with the same namespace.
+    /// Maps prefixes of the same namespace to one value.
     pub(super) fn canonical(&self, space: Space) -> Space {
         match space {
             Space::None | Space::Xml => space,
@@ -155,7 +155,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// The namespace for a tree, which all that are in it share.
+    /// The namespace for a tree, shared by everything in its scope.
     pub(super) fn namespace(&mut self, space: Space) -> Namespace {
         let at = match space {
             Space::None => return "".into(),

@@ -1,6 +1,6 @@
-//! A stack whose first entries need no memory of their own: most documents never have more.
+//! A stack whose first entries are stored inline: most documents never need more.
 
-/// The first `N` entries lie inside.
+/// The first `N` entries are stored inline.
 pub(super) struct Stack<T, const N: usize> {
     first: [T; N],
     more: Vec<T>,
@@ -30,7 +30,7 @@ impl<T: Default, const N: usize> Stack<T, N> {
         self.len += 1;
     }
 
-    /// Cuts it down to `len` entries.
+    /// Truncates it to `len` entries.
     #[inline]
     pub(super) fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);

@@ -19,7 +19,7 @@ pub(crate) struct Attribute<'a> {
     pub(super) at: usize,
 }
 
-/// Reads `<name …>` or `<name …/>`, which begins at offset `at` of the document; declarations go to
+/// Reads `<name …>` or `<name …/>` at offset `at` of the document; declarations go to
 /// the scope and everything else to `attributes`.
 pub(super) fn read<'a>(
     tag: &'a str,
@@ -57,7 +57,7 @@ pub(super) fn read<'a>(
             None | Some(_) => None,
         };
         if let Some(prefix) = declared {
-            // The declaration of `xml` leaves no trace in the scope.
+            // Declaring `xml` leaves no trace in the scope.
             let twice = if prefix == "xml" {
                 std::mem::replace(&mut xml_declared, true)
             } else {
@@ -83,7 +83,7 @@ pub(super) fn read<'a>(
     Ok(element)
 }
 
-/// Finds the namespaces of attributes, when all declarations are known.
+/// Resolves the namespaces of attributes, once all declarations are known.
 pub(super) fn resolve(
     scope: &Scope<'_>,
     attributes: &mut [Attribute<'_>],
@@ -99,7 +99,7 @@ pub(super) fn resolve(
     distinct(scope, attributes)
 }
 
-/// Up to so many attributes, comparing each with each is the fastest.
+/// Up to this many attributes, comparing all pairs is fastest.
 const FEW: usize = 8;
 
 /// No two attributes may have the same name and namespace (Namespaces in XML 1.0 §6.3).
@@ -127,7 +127,7 @@ fn distinct(scope: &Scope<'_>, attributes: &[Attribute<'_>]) -> Result<(), ReadE
     }
 }
 
-/// What is left of a tag.
+/// The rest of a tag.
 struct Rest<'a> {
     text: &'a str,
     /// Offset in the document.
@@ -155,7 +155,7 @@ impl<'a> Rest<'a> {
 
     fn name(&mut self) -> Result<QName<'a>, ReadError> {
         let mut colon = None;
-        // Whether both parts are made of what may stand in an ASCII name.
+        // Whether both parts consist of ASCII name characters.
         let mut plain = true;
         let mut len = 0;
         for b in self.text.bytes() {
@@ -209,7 +209,7 @@ impl<'a> Rest<'a> {
     }
 }
 
-/// Bytes that end a name whatever comes after: checked names hold none of them.
+/// Bytes that always end a name: valid names contain none of them.
 fn ends_name(b: u8) -> bool {
     is_white_space(b) || matches!(b, b'=' | b'\'' | b'"' | b'/' | b'<' | b'>' | b'&')
 }

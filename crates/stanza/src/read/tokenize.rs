@@ -1,4 +1,4 @@
-//! Cuts a document into pieces, without looking into them. quick-xml finds where a tag ends.
+//! Splits a document into tokens without examining them. quick-xml finds where a tag ends.
 
 use memchr::{memchr, memchr2, memmem};
 use quick_xml::parser::{ElementParser, Parser as _};
@@ -23,9 +23,9 @@ pub(super) enum Piece {
 /// Longest reference that there can be: `&#x`, eight digits and `;`.
 const MAX_REFERENCE: usize = 12;
 
-/// The first piece of what is left of a document, and its length, which is not zero; `None` at the end.
+/// The first token of the rest of a document and its length, which isn't zero; `None` at the end.
 ///
-/// The error of what RFC 6120 §11.1 forbids, and of a piece without end.
+/// Fails on anything that RFC 6120 §11.1 forbids, and on an unterminated token.
 #[inline]
 pub(super) fn first(rest: &[u8]) -> Result<Option<(Piece, usize)>, Rule> {
     match rest {

@@ -1,4 +1,4 @@
-//! Attributes of a stanza beside its typed head.
+//! Attributes of a stanza outside of its typed head.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::write::{self, Form};
 use crate::xml::chars::is_carried;
 use crate::xml::names::is_ncname;
 
-/// An attribute of a stanza that is not part of its typed head, with its prefix as written.
+/// An attribute of a stanza outside of its typed head, with its prefix as written.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawAttr {
     pub(crate) name: String,
@@ -17,10 +17,10 @@ pub struct RawAttr {
 }
 
 impl RawAttr {
-    /// An attribute, or with a name like `xmlns:p` the declaration of a prefix.
+    /// An attribute, or the declaration of a prefix if the name is like `xmlns:p`.
     ///
-    /// `None` if the name is none, belongs to the typed head, or is `xmlns`, if XML cannot carry the
-    /// value, and if the declaration is not allowed or longer than [`MAX_NAMESPACE`].
+    /// `None` if the name is invalid, belongs to the typed head, or is `xmlns`; if XML can't represent the
+    /// value; and if the declaration isn't allowed or is longer than [`MAX_NAMESPACE`].
     pub fn new(name: impl Into<String>, value: impl Into<String>) -> Option<Self> {
         let (name, value) = (name.into(), value.into());
         let fits = match name.split_once(':') {
@@ -88,7 +88,7 @@ fn declarations(extra: &[RawAttr]) -> impl Iterator<Item = &RawAttr> {
     })
 }
 
-/// Those that declare nothing, each once, with the namespace of its prefix, which must be declared.
+/// Those that aren't declarations, without duplicates, with the namespaces of their prefixes, which must be declared.
 pub(super) fn attributes(extra: &[RawAttr]) -> impl Iterator<Item = (&RawAttr, &str)> {
     let prefixes: BTreeMap<&str, &str> = declarations(extra)
         .filter_map(|attr| Some((attr.declares()?, attr.value.as_str())))

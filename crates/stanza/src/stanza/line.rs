@@ -1,4 +1,4 @@
-//! A stanza on one line.
+//! Writes a stanza on one line.
 
 use std::iter;
 
@@ -13,7 +13,7 @@ impl Stanza {
     ///
     /// # Errors
     ///
-    /// As [`Stanza::elements`]. Of [`extra`](Self::extra), what [`Stanza::write`] leaves out is left out.
+    /// As [`Stanza::elements`]. Anything in [`extra`](Self::extra) that [`Stanza::write`] omits is omitted.
     pub fn to_element(&self) -> Result<Element, ReadError> {
         let mut element = Element::new(self.kind.name(), ns::CLIENT);
         let addresses = [("from", &self.from), ("to", &self.to)];
@@ -52,12 +52,12 @@ impl Stanza {
         }
     }
 
-    /// Appends the stanza on one line, whatever its reader takes for the end of a line, and without anything that a terminal
-    /// obeys. The line end itself is the caller's.
+    /// Appends the stanza on one line, by any reader's definition of a line, and without anything that a terminal
+    /// interprets. The line end is up to the caller.
     ///
-    /// Text is text, also where it came as a CDATA section. Controls (U+0000 to U+001F, U+007F to U+009F), line and paragraph
-    /// separators (U+2028, U+2029) and what turns the direction of writing (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066
-    /// to U+2069) become references such as `&#x2028;`. [`Stanza::read`] reads it again, as the same tree.
+    /// CDATA sections become ordinary text. Controls (U+0000 to U+001F, U+007F to U+009F), line and paragraph
+    /// separators (U+2028, U+2029) and bidirectional controls (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066
+    /// to U+2069) become references such as `&#x2028;`. [`Stanza::read`] reads the same tree from it.
     ///
     /// ```
     /// use bytes::Bytes;
@@ -72,7 +72,7 @@ impl Stanza {
     ///
     /// # Errors
     ///
-    /// As [`Stanza::elements`]; then nothing is appended.
+    /// As [`Stanza::elements`]; nothing is appended then.
     pub fn write_line(&self, out: &mut Vec<u8>) -> Result<(), ReadError> {
         let tree = self.to_element()?;
         Writer::new(iter::once(&tree), "", Form::Line).only(&tree, out);

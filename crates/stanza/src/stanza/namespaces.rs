@@ -1,4 +1,4 @@
-//! Which namespaces a stanza may hold, found without reading it again.
+//! Finds the namespaces that may occur in a stanza, without reading it again.
 
 use std::sync::LazyLock;
 
@@ -6,12 +6,12 @@ use memchr::memmem::Finder;
 
 use super::Stanza;
 
-/// What a declaration begins with. The name of an attribute holds no references, so there is none without these bytes.
+/// How a declaration begins. Attribute names contain no references, so there is no declaration without these bytes.
 static XMLNS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("xmlns"));
 
 impl Stanza {
-    /// Whether an element inside may be in a namespace that begins with one of these. Where it says `false` there is none;
-    /// where it says `true` there may be none either, for nothing is read: look at [`Stanza::elements`].
+    /// Whether an element inside may be in a namespace that begins with one of these. `false` is certain;
+    /// `true` may be wrong, because nothing is parsed: check [`Stanza::elements`].
     ///
     /// ```
     /// use bytes::Bytes;
@@ -27,7 +27,7 @@ impl Stanza {
         if self.children.is_empty() {
             return false;
         }
-        // A prefix that the stanza declares stands for any namespace.
+        // A prefix declared on the stanza may stand for any namespace.
         let prefixed = self.extra.iter().any(|attr| attr.declares().is_some());
         prefixed
             || XMLNS.find_iter(&self.children).any(|at| {
@@ -37,8 +37,8 @@ impl Stanza {
     }
 }
 
-/// What follows the opening quote, if the text goes on as a declaration does. What is looked at for one is no part of another,
-/// so the work grows with the text.
+/// What follows the opening quote, if the text continues like a declaration. No two calls examine the same bytes,
+/// so the work is linear.
 fn value(after: &[u8]) -> Option<&[u8]> {
     let after = match after {
         [b':', prefix @ ..] => {
@@ -56,7 +56,7 @@ fn value(after: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Whether a value that begins like this may be a text that begins with `ns`: references can hide it.
+/// Whether a value that starts like this may begin with `ns`, possibly hidden by references.
 fn may_begin(value: &[u8], ns: &str) -> bool {
     let value = value.get(..ns.len()).unwrap_or(value);
     value == ns.as_bytes() || value.contains(&b'&')

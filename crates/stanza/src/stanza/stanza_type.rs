@@ -1,11 +1,11 @@
-//! The types of all stanzas.
+//! Stanza types.
 
 use std::fmt;
 use std::ops::Deref;
 
-/// The type of a stanza: what it means depends on its kind (RFC 6120 §8.2.3, RFC 6121 §4.7.1 and §5.2.2).
+/// The type of a stanza; its meaning depends on the kind (RFC 6120 §8.2.3, RFC 6121 §4.7.1 and §5.2.2).
 ///
-/// It reads like the text that it is on the wire, and every text has one type only.
+/// It dereferences to its text on the wire, and each text has exactly one type.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -19,39 +19,39 @@ use std::ops::Deref;
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum StanzaType {
-    /// An iq that asks.
+    /// An iq request for information.
     Get,
-    /// An iq that asks for a change.
+    /// An iq request for a change.
     Set,
-    /// An iq that answers.
+    /// The answer to an iq request.
     Result,
-    /// Any stanza that says what went wrong with another.
+    /// A stanza of any kind that reports an error.
     Error,
-    /// A message like any other, which needs no type.
+    /// An ordinary message; the type may be absent.
     Normal,
-    /// A message that is part of a conversation.
+    /// A message in a one-to-one conversation.
     Chat,
     /// A message to all occupants of a room.
     Groupchat,
-    /// A message to which no answer is expected.
+    /// A message to which no reply is expected.
     Headline,
-    /// A presence: the sender can no longer be reached.
+    /// Presence: the sender is no longer available.
     Unavailable,
-    /// A presence that asks for presence.
+    /// Presence: a request to subscribe.
     Subscribe,
-    /// A presence that grants presence.
+    /// Presence: a subscription was granted.
     Subscribed,
-    /// A presence that gives presence up.
+    /// Presence: a request to unsubscribe.
     Unsubscribe,
-    /// A presence that takes presence away.
+    /// Presence: a subscription was denied or cancelled.
     Unsubscribed,
-    /// A presence by which a server asks for presence.
+    /// Presence: a server asks for the current presence.
     Probe,
     /// Anything else.
     Other(OtherType),
 }
 
-/// A type that RFC 6120 and RFC 6121 do not know.
+/// A type that RFC 6120 and RFC 6121 don't define.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct OtherType(Box<str>);
 
