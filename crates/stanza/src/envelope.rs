@@ -17,7 +17,7 @@ pub use self::fast_chunk::AddressCache;
 pub use self::kinds::{MessageKind, PresenceKind};
 use crate::address::Address;
 use crate::condition::{Condition, StanzaError};
-use crate::element::{Element, Writer};
+use crate::element::Writer;
 use crate::payload::Payload;
 use crate::read::Reader;
 use crate::stanza::{Head, Kind, Stanza, Start};
@@ -247,7 +247,11 @@ impl Envelope {
             }
             Content::Get(_) | Content::Set(_) | Content::Result(_) | Content::Error(_) => &[],
         };
-        let mut writer = Writer::new(list.iter().filter_map(other), ns::CLIENT, Form::Short);
+        let mut writer = Writer::new(
+            list.iter().filter_map(Payload::other),
+            ns::CLIENT,
+            Form::Short,
+        );
         writer.declarations(out);
         let before = out.len();
         out.push(b'>');
@@ -335,24 +339,10 @@ impl EnvelopeError {
     }
 }
 
-fn other(payload: &Payload) -> Option<&Element> {
-    match payload {
-        Payload::Other(element) => Some(element),
-        Payload::Open(_)
-        | Payload::Data(_)
-        | Payload::Close(_)
-        | Payload::Xtls(_)
-        | Payload::DiscoQuery(_)
-        | Payload::DiscoInfo(_)
-        | Payload::Ping
-        | Payload::Malformed { .. } => None,
-    }
-}
-
 /// Appends payloads; trees go through the writer.
 fn write_all<'t>(payloads: &'t [Payload], mut writer: Writer<'t>, out: &mut Vec<u8>) {
     for payload in payloads {
-        match other(payload) {
+        match payload.other() {
             Some(element) => writer.element(element, out),
             None => payload.write(out),
         }

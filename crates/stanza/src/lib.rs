@@ -48,6 +48,7 @@ mod planted;
 
 mod address;
 pub mod base64;
+mod body;
 pub mod busy;
 mod condition;
 pub mod disco;
@@ -77,6 +78,7 @@ mod xml;
 pub mod xtls;
 
 pub use address::{Address, AddressError, Bare, Full, Part};
+pub use body::Body;
 pub use bytes;
 pub use condition::{Condition, ErrorType, StanzaError};
 pub use element::{Attr, Element, Node};

@@ -110,6 +110,21 @@ impl Payload {
         }
     }
 
+    /// The element, if it isn't decoded.
+    pub(crate) fn other(&self) -> Option<&Element> {
+        match self {
+            Self::Other(element) => Some(element),
+            Self::Open(_)
+            | Self::Data(_)
+            | Self::Close(_)
+            | Self::Xtls(_)
+            | Self::DiscoQuery(_)
+            | Self::DiscoInfo(_)
+            | Self::Ping
+            | Self::Malformed { .. } => None,
+        }
+    }
+
     /// Appends the element inside of a stanza in `jabber:client`.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         match self {

@@ -9,6 +9,7 @@
 )]
 
 mod accepted;
+mod body;
 mod condition;
 mod cost;
 mod differential;
