@@ -229,8 +229,8 @@ fn flows() -> Full {
             &|_| false,
         );
         while let Some(event) = flows.poll_event() {
-            if let StreamEvent::Incoming { stream, .. } = event {
-                flows.accept(now, stream, None).unwrap();
+            if let StreamEvent::Incoming { key, .. } = event {
+                flows.answer(now, key, Ok(None)).unwrap();
             }
         }
         while flows.poll_transmit(now).is_some() {}

@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::Instant;
 
 use bytes::Bytes;
-use xtls_client::transport::{Bytestreams, Event, StartFlow, StreamKey, Transport};
+use xtls_client::transport::{Bytestreams, Event, Open, StartFlow, StreamKey, Transport};
 use xtls_stanza::ibb::Carrier;
 use xtls_stanza::{Address, Envelope};
 use xtls_tests::keys::{self, JULIET, ROMEO};
@@ -155,8 +155,12 @@ impl<T: Transport> Carried<T> {
             now,
         };
         let to = keys::address(JULIET);
-        let sid = line.ends[0].fresh_sid(&to);
-        line.streams[0] = Some(line.ends[0].open(now, &to, sid, None).unwrap());
+        let open = Open {
+            peer: &to,
+            sid: line.ends[0].fresh_sid(&to).unwrap(),
+            hello: None,
+        };
+        line.streams[0] = Some(line.ends[0].open(now, open).unwrap());
         while line.step() {}
         assert!(line.streams[1].is_some());
         line
@@ -188,9 +192,9 @@ impl<T: Transport> Line for Carried<T> {
             }
             while let Some(event) = self.ends[end].poll_event() {
                 moved = true;
-                if let Event::Incoming { stream, .. } = event {
-                    self.ends[end].accept(self.now, stream, None).unwrap();
-                    self.streams[end] = Some(stream);
+                if let Event::Incoming { key, .. } = event {
+                    self.ends[end].answer(self.now, key, Ok(None)).unwrap();
+                    self.streams[end] = Some(key);
                 }
             }
         }

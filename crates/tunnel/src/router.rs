@@ -20,6 +20,7 @@ mod queue;
 mod replace;
 mod trust;
 mod tunnel;
+mod unanswered;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -47,7 +48,7 @@ use crowd::{Crowd, has_good_pin};
 use legs::{Leg, Legs};
 use tunnel::{Phase, Tunnel};
 
-use crate::transport::Transport;
+use crate::transport::{StreamEnd, Transport};
 
 /// When a router next wants [`Router::handle_timeout`], and what for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,6 +221,10 @@ impl Router {
             self.swallow(now, id);
         }
         self.legs.lost(now);
+        self.pump(now);
+        for stream in self.streams.keys().copied().collect::<Vec<_>>() {
+            self.legs.give_up(now, stream, StreamEnd::LinkLost);
+        }
         self.pump(now);
         self.end_yielding();
         self.out.clear();

@@ -17,8 +17,8 @@
 //! ```text
 //! ours     open ────────────▶ Opened ─┐
 //!               ╲                     ├─▶ write, read ⇄ Ready ─▶ close ─┬─▶ Closed
-//! theirs   Incoming ─▶ accept ────────┘                    ╲    abort ──┤
-//!                   ╲─▶ refuse ─────────────────────────────────────────╯
+//! theirs   Incoming ─▶ answer ────────┘                    ╲    abort ──┤
+//!                        ╲───────────────────────────────────────────────╯
 //! ```
 //!
 //! Every stream ends with exactly one [`Event::Closed`], its last event. The key of a stream is never used again.
@@ -32,8 +32,10 @@
 //! * **Back-pressure both ways.** [`write`](Transport::write) takes what [`room`](Transport::room) says; bytes that nobody
 //!   [reads](Transport::read) hold the peer back, and are never dropped or collected without limit.
 //! * **Flushed means acknowledged** by the other end, not handed to the link, where the transport can know it.
-//! * **Bounded patience.** An open, an answer and a close that never come end the stream by a deadline of the transport.
-//! * **Limits.** What peers can make it hold is limited, in bytes and in streams.
+//! * **Bounded patience.** A close that never comes ends the stream by a deadline of the transport. The router gives up
+//!   unanswered opens, if the transport does not say that it does so itself.
+//! * **Limits.** What peers can make a stream hold is limited. The router limits how many unfinished tunnels there are; a
+//!   transport that holds much for each open limits these too.
 //!
 //! Sources: XEP-0047 for In-Band Bytestreams, the XTLS letter and docs/PROTOCOL.md for the start inside of an open and the
 //! binding of a session to the name of its stream.
@@ -69,11 +71,11 @@ pub struct StreamKey(pub u64);
 /// Something happened to a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// A peer asks for a stream. The router answers with [`accept`](Transport::accept) or [`refuse`](Transport::refuse),
-    /// at once or after its owner was asked; the transport ends streams that wait too long as [`StreamEnd::Expired`].
+    /// A peer asks for a stream. The router [answers](Transport::answer) at once, or after its owner was asked; a transport
+    /// may end a stream that has waited too long as [`StreamEnd::Expired`].
     Incoming {
         /// The stream.
-        stream: StreamKey,
+        key: StreamKey,
         /// The full address of the peer, as the servers say.
         from: Address,
         /// The TLS ClientHello that came with the open, if the transport can carry one. `Err`: this is no tunnel, or
@@ -83,7 +85,7 @@ pub enum Event {
     /// The peer has accepted our open.
     Opened {
         /// The stream.
-        stream: StreamKey,
+        key: StreamKey,
         /// The first flight of the TLS server that came with the answer.
         flight: Option<Bytes>,
     },
@@ -101,11 +103,25 @@ pub enum Event {
     /// The stream has ended. Nothing more comes of it.
     Closed {
         /// The stream.
-        stream: StreamKey,
+        key: StreamKey,
         /// Why.
         end: StreamEnd,
     },
 }
+
+/// What a new stream of ours is to be.
+#[derive(Debug, Clone)]
+pub struct Open<'a> {
+    /// The full address of the other end.
+    pub peer: &'a Address,
+    /// Its name.
+    pub sid: Sid,
+    /// The ClientHello that goes with the open, of at most [`max_flight`](Transport::max_flight) bytes.
+    pub hello: Option<Bytes>,
+}
+
+/// The answer to an open: the first flight of the TLS server, or a refusal.
+pub type Answer = Result<Option<Bytes>, StanzaError>;
 
 /// All byte streams of one kind from and to one XMPP address. See the [module](self) for the contract.
 ///
@@ -124,10 +140,16 @@ pub trait Transport: Any + fmt::Debug + Send {
         true
     }
 
-    /// The longest TLS flight in bytes that an open and its answer can carry, which saves a round trip. Default 0: none.
-    /// The router never sends more than [`MAX_FLIGHT`].
+    /// The longest TLS flight in bytes that an open and its answer can carry, which saves a round trip; 0 if none. Default
+    /// [`MAX_FLIGHT`], which is also the most that the router sends.
     fn max_flight(&self) -> usize {
-        0
+        MAX_FLIGHT
+    }
+
+    /// How long an open of ours may be unanswered before the router gives it up. `None` for a transport that does so itself.
+    /// Default 60 s.
+    fn open_timeout(&self) -> Option<Duration> {
+        Some(OPEN)
     }
 
     /// Whether several streams with one peer can stand at once. Keys of a long conversation are renewed by a second one
@@ -144,41 +166,31 @@ pub trait Transport: Any + fmt::Debug + Send {
 
     // Opening.
 
-    /// A name for a new stream to this peer that nobody can guess and that no other stream has.
-    fn fresh_sid(&mut self, peer: &Address) -> Sid;
+    /// A name for a new stream to this peer that nobody can guess and that no other stream has. Default: the router makes
+    /// one of 128 random bits.
+    fn fresh_sid(&mut self, _peer: &Address) -> Option<Sid> {
+        None
+    }
 
-    /// Asks the peer for a stream of this name, with a ClientHello of at most [`max_flight`](Self::max_flight) bytes.
-    /// [`Event::Opened`] or [`Event::Closed`] follows.
+    /// Asks the peer for a stream. [`Event::Opened`] or [`Event::Closed`] follows.
     ///
     /// # Errors
     /// The caller's faults and our own limits.
-    fn open(
-        &mut self,
-        now: Instant,
-        peer: &Address,
-        sid: Sid,
-        hello: Option<Bytes>,
-    ) -> Result<StreamKey, OpenError>;
+    fn open(&mut self, now: Instant, open: Open<'_>) -> Result<StreamKey, OpenError>;
 
     /// Accepts what [`Event::Incoming`] asked for, with a flight of at most [`max_flight`](Self::max_flight) bytes that
-    /// answers its ClientHello.
+    /// answers its ClientHello; or refuses it, and [`Event::Closed`] follows.
     ///
     /// # Errors
     /// The open was withdrawn, answered before, or is too old.
-    fn accept(
-        &mut self,
-        now: Instant,
-        stream: StreamKey,
-        flight: Option<Bytes>,
-    ) -> Result<(), Gone>;
-
-    /// Refuses what [`Event::Incoming`] asked for. [`Event::Closed`] follows.
-    fn refuse(&mut self, now: Instant, stream: StreamKey, with: StanzaError);
+    fn answer(&mut self, now: Instant, stream: StreamKey, answer: Answer) -> Result<(), Gone>;
 
     /// What names the stream between its two addresses: the same text at both ends once it is open, and the one that the
     /// session on it is bound to. It may change until [`Event::Opened`], for example if an open is repeated; a ClientHello
-    /// that went with another name is not used then.
-    fn name(&self, stream: StreamKey) -> Option<&str>;
+    /// that went with another name is not used then. Default: its [`sid`](Self::sid).
+    fn name(&self, stream: StreamKey) -> Option<&str> {
+        self.sid(stream).map(Sid::as_str)
+    }
 
     /// The sid that names the stream in the tunnel's own `<close sid=''/>`. `None` if nothing but the two addresses does.
     fn sid(&self, stream: StreamKey) -> Option<&Sid>;
@@ -214,9 +226,9 @@ pub trait Transport: Any + fmt::Debug + Send {
     /// there is a way. [`Event::Closed`] is there at once.
     fn abort(&mut self, now: Instant, stream: StreamKey);
 
-    /// The connection to our server is gone for good, and another address may be bound: all streams that need it end as
-    /// [`StreamEnd::LinkLost`], and nothing more is sent.
-    fn lost(&mut self, now: Instant);
+    /// The connection to our server is gone for good, and another address may be bound. Default: nothing; the router
+    /// [aborts](Self::abort) every stream that is left.
+    fn lost(&mut self, _now: Instant) {}
 
     // What the router knows of the conversation above.
 
@@ -238,32 +250,41 @@ pub trait Transport: Any + fmt::Debug + Send {
 
     /// Takes in a stanza from our server, or gives it back: the next transport is offered it, and at last the router
     /// answers. Take answers only if both their id and their sender match a request of yours. `known` says whether we know
-    /// a key of an address, so that it may ask for streams more often than others.
+    /// a key of an address, so that it may ask for streams more often than others. Default: none is taken.
     fn handle(
         &mut self,
-        now: Instant,
+        _now: Instant,
         stanza: Envelope,
-        known: &dyn Fn(&Address) -> bool,
-    ) -> Option<Envelope>;
+        _known: &dyn Fn(&Address) -> bool,
+    ) -> Option<Envelope> {
+        Some(stanza)
+    }
 
     /// The next event.
     fn poll_event(&mut self) -> Option<Event>;
 
     /// The next stanza for our server, without a sender. It is asked for only while the link has room: that is how bytes
-    /// wait.
-    fn poll_transmit(&mut self, now: Instant) -> Option<Envelope>;
+    /// wait. Default none.
+    fn poll_transmit(&mut self, _now: Instant) -> Option<Envelope> {
+        None
+    }
 
     /// Whether so many answers wait for the link that no further requests should be read now. Default no.
     fn is_crowded(&self) -> bool {
         false
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout).
-    fn poll_timeout(&self) -> Option<Deadline>;
+    /// When to call [`handle_timeout`](Self::handle_timeout). Default never.
+    fn poll_timeout(&self) -> Option<Deadline> {
+        None
+    }
 
-    /// Does what is due.
-    fn handle_timeout(&mut self, now: Instant);
+    /// Does what is due. Default nothing.
+    fn handle_timeout(&mut self, _now: Instant) {}
 }
+
+/// How long the router waits for the answer to an open, if the transport has no limit of its own.
+const OPEN: Duration = Duration::from_secs(60);
 
 /// Most bytes of a TLS flight in an open or in its answer. A longer ClientHello goes on the stream, and so does the rest of
 /// a longer server flight.

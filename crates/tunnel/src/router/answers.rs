@@ -8,6 +8,7 @@ use tracing::{debug, trace};
 use xtls_ibb::MAX_ID;
 use xtls_session::By;
 use xtls_stanza::disco::{Identity, Info};
+use xtls_stanza::ibb::Sid;
 use xtls_stanza::{
     Address, Condition, Content, Envelope, ErrorType, Payload, PayloadError, PresenceKind,
     StanzaError, xtls,
@@ -162,6 +163,16 @@ pub(super) fn fresh_id(random: &mut ChaCha20Rng) -> String {
         }
     }
     id
+}
+
+/// The same as the name of a stream.
+pub(super) fn fresh_sid(random: &mut ChaCha20Rng) -> Sid {
+    loop {
+        // A letter and hexadecimal digits are a token.
+        if let Ok(sid) = Sid::new(&fresh_id(random)) {
+            return sid;
+        }
+    }
 }
 
 pub(super) fn fresh_seed(random: &mut ChaCha20Rng) -> [u8; 32] {

@@ -11,11 +11,11 @@ use xtls_session::{By, Close, Service, Session, Why as Inner};
 use xtls_stanza::Address;
 use xtls_tls::{Role, TlsError};
 
-use super::Router;
 use super::event::{OpenError, TunnelId, Why};
 use super::legs::Leg;
 use super::tunnel::{Hello, Phase, Tunnel};
-use crate::transport::{MAX_FLIGHT, StreamEnd};
+use super::{Router, answers};
+use crate::transport::{MAX_FLIGHT, Open, StreamEnd};
 
 impl Router {
     /// Sends `<open><start/></open>`, with a ClientHello in it if it is to be `early`. Each open has a TLS client of its
@@ -29,6 +29,7 @@ impl Router {
     ) -> Result<(Leg, Phase), OpenError> {
         let via = self.legs.toward(peer);
         let sid = self.legs.fresh_sid(via, peer);
+        let sid = sid.unwrap_or_else(|| answers::fresh_sid(&mut self.random));
         let most = self.legs.max_flight(via);
         let client = || {
             let sid = sid.as_str().to_owned();
@@ -42,7 +43,7 @@ impl Router {
         let hello = session
             .as_ref()
             .map(|session| Bytes::copy_from_slice(session.peek_wire()));
-        let stream = self.legs.open(now, via, peer, sid, hello)?;
+        let stream = self.legs.open(now, via, Open { peer, sid, hello })?;
         Ok((stream, Phase::Opening { early: session }))
     }
 

@@ -1,6 +1,7 @@
 //! The transports of one router, and the streams of all of them under one kind of name.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,9 +10,11 @@ use xtls_stanza::busy::Busy;
 use xtls_stanza::{Address, Envelope, StanzaError};
 
 use super::config::Config;
+use super::unanswered::Unanswered;
 use super::{Deadline, answers};
 use crate::transport::{
-    self, Bytestreams, Gone, OpenError, Sid, StartFlow, Stats, StreamEnd, StreamKey, Transport,
+    self, Bytestreams, Gone, Open, OpenError, Sid, StartFlow, Stats, StreamEnd, StreamKey,
+    Transport,
 };
 
 /// One byte stream beneath a tunnel.
@@ -58,6 +61,10 @@ pub(super) struct Legs {
     bytestreams: Bytestreams,
     /// The start flow if asked for, and those from outside in their order.
     others: Vec<Box<dyn Transport>>,
+    /// Opens whose transport leaves it to us to give them up.
+    unanswered: Unanswered,
+    /// Streams that we gave up and that have not reported their end, and why we did.
+    given_up: BTreeMap<Leg, StreamEnd>,
 }
 
 impl Legs {
@@ -76,6 +83,8 @@ impl Legs {
             own,
             bytestreams,
             others,
+            unanswered: Unanswered::default(),
+            given_up: BTreeMap::new(),
         }
     }
 
@@ -129,7 +138,8 @@ impl Legs {
         TransportId(other.map_or(0, |place| place + 1))
     }
 
-    pub(super) fn fresh_sid(&mut self, via: TransportId, peer: &Address) -> Sid {
+    /// The name of a stream to come, if the transport makes it.
+    pub(super) fn fresh_sid(&mut self, via: TransportId, peer: &Address) -> Option<Sid> {
         self.at_mut(via).fresh_sid(peer)
     }
 
@@ -142,12 +152,15 @@ impl Legs {
         &mut self,
         now: Instant,
         via: TransportId,
-        peer: &Address,
-        sid: Sid,
-        hello: Option<Bytes>,
+        open: Open<'_>,
     ) -> Result<Leg, OpenError> {
-        let key = self.at_mut(via).open(now, peer, sid, hello)?;
-        Ok(Leg { via, key })
+        let transport = self.at_mut(via);
+        let key = transport.open(now, open)?;
+        let (limit, leg) = (transport.open_timeout(), Leg { via, key });
+        if let Some(limit) = limit {
+            self.unanswered.add(leg, now + limit);
+        }
+        Ok(leg)
     }
 
     pub(super) fn accept(
@@ -156,11 +169,12 @@ impl Legs {
         leg: Leg,
         flight: Option<Bytes>,
     ) -> Result<(), Gone> {
-        self.at_mut(leg.via).accept(now, leg.key, flight)
+        self.at_mut(leg.via).answer(now, leg.key, Ok(flight))
     }
 
     pub(super) fn refuse(&mut self, now: Instant, leg: Leg, with: StanzaError) {
-        self.at_mut(leg.via).refuse(now, leg.key, with);
+        // A stream that has gone meanwhile needs no refusal.
+        let _ = self.at_mut(leg.via).answer(now, leg.key, Err(with));
     }
 
     /// What names the stream between its two addresses.
@@ -263,12 +277,36 @@ impl Legs {
         }
     }
 
+    /// Ends a stream at once, and as this.
+    pub(super) fn give_up(&mut self, now: Instant, leg: Leg, end: StreamEnd) {
+        self.given_up.insert(leg, end);
+        self.abort(now, leg);
+    }
+
     pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<Envelope> {
         self.all_mut()
             .find_map(|transport| transport.poll_transmit(now))
     }
 
     pub(super) fn poll_event(&mut self) -> Option<Event> {
+        let mut event = self.next_event()?;
+        match &mut event {
+            Event::Opened { leg, .. } => self.unanswered.remove(*leg),
+            Event::Closed { leg, end } => {
+                self.unanswered.remove(*leg);
+                if let Some(why) = self.given_up.remove(leg) {
+                    *end = why;
+                }
+            }
+            Event::Incoming { .. }
+            | Event::Ready(_)
+            | Event::PeerClosed(_)
+            | Event::TurnedAway { .. } => {}
+        }
+        Some(event)
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
         let mut all = self.all_mut().enumerate();
         all.find_map(|(place, transport)| {
             let event = transport.poll_event()?;
@@ -277,13 +315,20 @@ impl Legs {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Deadline> {
-        let due = self.all().filter_map(Transport::poll_timeout);
+        let open = self
+            .unanswered
+            .next()
+            .map(|at| Deadline { at, why: "open" });
+        let due = self.all().filter_map(Transport::poll_timeout).chain(open);
         due.min_by_key(|deadline| deadline.at)
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         for transport in self.all_mut() {
             transport.handle_timeout(now);
+        }
+        while let Some(leg) = self.unanswered.expired(now) {
+            self.give_up(now, leg, StreamEnd::TimedOut("the open"));
         }
     }
 }
@@ -299,26 +344,19 @@ impl Event {
         use transport::Event as Of;
         let leg = |key| Leg { via, key };
         match event {
-            Of::Incoming {
-                stream,
-                from,
-                hello,
-            } => Self::Incoming {
-                leg: leg(stream),
+            Of::Incoming { key, from, hello } => Self::Incoming {
+                leg: leg(key),
                 from,
                 hello,
             },
-            Of::Opened { stream, flight } => Self::Opened {
-                leg: leg(stream),
+            Of::Opened { key, flight } => Self::Opened {
+                leg: leg(key),
                 flight,
             },
-            Of::Ready(stream) => Self::Ready(leg(stream)),
-            Of::PeerClosed(stream) => Self::PeerClosed(leg(stream)),
+            Of::Ready(key) => Self::Ready(leg(key)),
+            Of::PeerClosed(key) => Self::PeerClosed(leg(key)),
             Of::TurnedAway { from, busy } => Self::TurnedAway { from, busy },
-            Of::Closed { stream, end } => Self::Closed {
-                leg: leg(stream),
-                end,
-            },
+            Of::Closed { key, end } => Self::Closed { leg: leg(key), end },
         }
     }
 }

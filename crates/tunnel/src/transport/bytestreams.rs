@@ -9,7 +9,7 @@ use xtls_stanza::{
     Address, Condition, Content, Envelope, ErrorType, Payload, StanzaError, ibb, xtls,
 };
 
-use super::{Deadline, Event, Gone, MAX_FLIGHT, OpenError, Sid, Stats, StreamKey, Transport};
+use super::{Answer, Deadline, Event, Gone, Open, OpenError, Sid, Stats, StreamKey, Transport};
 
 /// All bytestreams of one address.
 #[derive(Debug)]
@@ -35,51 +35,37 @@ impl Transport for Bytestreams {
         &[ibb::NS]
     }
 
-    fn max_flight(&self) -> usize {
-        MAX_FLIGHT
+    /// `Config::open_timeout` counts.
+    fn open_timeout(&self) -> Option<Duration> {
+        None
     }
 
-    fn fresh_sid(&mut self, peer: &Address) -> Sid {
-        self.mux.fresh_sid(peer)
+    fn fresh_sid(&mut self, peer: &Address) -> Option<Sid> {
+        Some(self.mux.fresh_sid(peer))
     }
 
-    fn open(
-        &mut self,
-        now: Instant,
-        peer: &Address,
-        sid: Sid,
-        hello: Option<Bytes>,
-    ) -> Result<StreamKey, OpenError> {
+    fn open(&mut self, now: Instant, open: Open<'_>) -> Result<StreamKey, OpenError> {
         let start = |hello| xtls::Control::Start { hello }.to_element();
         // A block that is refused is tried again under another sid, to which the ClientHello does not belong.
         let options = OpenOptions::default()
             .carrier(self.carrier)
-            .extension(start(hello))
+            .extension(start(open.hello))
             .extensions_later(vec![start(None)])
-            .sid(sid);
-        Ok(key(self.mux.open(now, peer, options)?))
+            .sid(open.sid);
+        Ok(key(self.mux.open(now, open.peer, options)?))
     }
 
-    fn accept(
-        &mut self,
-        now: Instant,
-        stream: StreamKey,
-        flight: Option<Bytes>,
-    ) -> Result<(), Gone> {
+    fn answer(&mut self, now: Instant, stream: StreamKey, answer: Answer) -> Result<(), Gone> {
         let proceed = |flight| xtls::Control::Proceed {
             hello: Some(flight),
         };
-        let answer = flight.map(proceed).map(Payload::Xtls);
-        self.mux.accept(now, id(stream), answer)
-    }
-
-    fn refuse(&mut self, now: Instant, stream: StreamKey, with: StanzaError) {
-        // A stream that has gone meanwhile needs no refusal.
-        let _ = self.mux.refuse(now, id(stream), with);
-    }
-
-    fn name(&self, stream: StreamKey) -> Option<&str> {
-        self.sid(stream).map(Sid::as_str)
+        match answer {
+            Ok(flight) => {
+                let payload = flight.map(proceed).map(Payload::Xtls);
+                self.mux.accept(now, id(stream), payload)
+            }
+            Err(refusal) => self.mux.refuse(now, id(stream), refusal),
+        }
     }
 
     fn sid(&self, stream: StreamKey) -> Option<&Sid> {
@@ -150,12 +136,12 @@ impl Transport for Bytestreams {
         loop {
             return Some(match self.mux.poll_event()? {
                 Ibb::Incoming { id, from, open } => Event::Incoming {
-                    stream: key(id),
+                    key: key(id),
                     from,
                     hello: hello_in(&open),
                 },
                 Ibb::Opened { id, answer } => Event::Opened {
-                    stream: key(id),
+                    key: key(id),
                     flight: match answer {
                         Some(Payload::Xtls(xtls::Control::Proceed { hello })) => hello,
                         _ => None,
@@ -164,7 +150,7 @@ impl Transport for Bytestreams {
                 Ibb::Readable { id } | Ibb::Writable { id } => Event::Ready(key(id)),
                 Ibb::PeerClosed { id } => Event::PeerClosed(key(id)),
                 Ibb::Closed { id, close } => Event::Closed {
-                    stream: key(id),
+                    key: key(id),
                     end: close.why.into(),
                 },
                 Ibb::TurnedAway { from, busy } => Event::TurnedAway { from, busy },

@@ -28,7 +28,10 @@ pub enum StreamEnd {
     /// This end called [`abort`](super::Transport::abort).
     #[error("aborted")]
     Aborted,
-    /// This end called [`refuse`](super::Transport::refuse).
+    /// The peer called it.
+    #[error("the peer aborted the stream")]
+    Reset,
+    /// This end [answered](super::Transport::answer) with a refusal.
     #[error("the open was declined")]
     Declined,
     /// This end neither accepted nor refused the peer's open in time.
@@ -64,6 +67,7 @@ impl StreamEnd {
             | Self::Unfinished { .. }
             | Self::Unread { .. }
             | Self::Aborted
+            | Self::Reset
             | Self::Declined
             | Self::Expired
             | Self::TimedOut(_)

@@ -24,7 +24,7 @@ use self::flow::{Arrival, Expiry, Flow};
 use self::flows::Flows;
 use self::gate::{FLOWS, Gate};
 use self::outbox::{Outbox, error, request};
-use super::{Deadline, Event, Gone, MAX_FLIGHT, OpenError, Sid, StreamEnd, StreamKey, Transport};
+use super::{Answer, Deadline, Event, Gone, Open, OpenError, Sid, StreamEnd, StreamKey, Transport};
 
 /// All flows of one full address.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl StartFlow {
             let unknown = error(Condition::ItemNotFound);
             self.out.error(&peer, request, unknown);
         }
-        self.events.push_back(Event::Closed { stream, end });
+        self.events.push_back(Event::Closed { key: stream, end });
     }
 
     /// Answers a start that waits for the router with an error; false if none waits.
@@ -134,7 +134,7 @@ impl StartFlow {
         self.flows
             .add(from.clone(), Flow::incoming(stream, request, now + ACCEPT));
         self.events.push_back(Event::Incoming {
-            stream,
+            key: stream,
             from,
             hello: Ok(hello),
         });
@@ -218,7 +218,10 @@ impl StartFlow {
             Content::Result(Some(Payload::Xtls(xtls::Control::Proceed { hello }))) => {
                 self.flows.change(stream, Flow::begin);
                 let flight = hello;
-                self.events.push_back(Event::Opened { stream, flight });
+                self.events.push_back(Event::Opened {
+                    key: stream,
+                    flight,
+                });
             }
             Content::Error(error) => self.end(stream, StreamEnd::Refused(presentable(error))),
             // A result without `<proceed/>` is no yes in this flow.
@@ -235,8 +238,8 @@ impl StartFlow {
 }
 
 impl Transport for StartFlow {
-    fn max_flight(&self) -> usize {
-        MAX_FLIGHT
+    fn open_timeout(&self) -> Option<Duration> {
+        None
     }
 
     fn side_by_side(&self) -> bool {
@@ -247,22 +250,12 @@ impl Transport for StartFlow {
         false
     }
 
-    fn fresh_sid(&mut self, _: &Address) -> Sid {
-        loop {
-            // A letter and digits are a token: the first one is.
-            if let Ok(sid) = Sid::new(&self.fresh_id()) {
-                return sid;
-            }
-        }
+    fn fresh_sid(&mut self, _: &Address) -> Option<Sid> {
+        Sid::new(&self.fresh_id()).ok()
     }
 
-    fn open(
-        &mut self,
-        now: Instant,
-        peer: &Address,
-        sid: Sid,
-        hello: Option<Bytes>,
-    ) -> Result<StreamKey, OpenError> {
+    fn open(&mut self, now: Instant, open: Open<'_>) -> Result<StreamKey, OpenError> {
+        let Open { peer, sid, hello } = open;
         if !peer.is_full() {
             return Err(OpenError::NotFull);
         }
@@ -281,18 +274,19 @@ impl Transport for StartFlow {
         Ok(stream)
     }
 
-    fn accept(&mut self, _: Instant, stream: StreamKey, flight: Option<Bytes>) -> Result<(), Gone> {
+    fn answer(&mut self, _: Instant, stream: StreamKey, answer: Answer) -> Result<(), Gone> {
         let waiting = self.flows.get(stream).filter(|flow| flow.is_incoming());
         let request = waiting.ok_or(Gone)?.start().to_owned();
-        self.flows.change(stream, Flow::begin);
-        let proceed = xtls::Control::Proceed { hello: flight };
-        let peer = self.flows.peer(stream).ok_or(Gone)?;
-        self.out.result(peer, request, Some(proceed));
+        match answer {
+            Ok(hello) => {
+                self.flows.change(stream, Flow::begin);
+                let proceed = xtls::Control::Proceed { hello };
+                let peer = self.flows.peer(stream).ok_or(Gone)?;
+                self.out.result(peer, request, Some(proceed));
+            }
+            Err(refusal) => _ = self.turn_down(stream, refusal, StreamEnd::Declined),
+        }
         Ok(())
-    }
-
-    fn refuse(&mut self, _: Instant, stream: StreamKey, with: StanzaError) {
-        self.turn_down(stream, with, StreamEnd::Declined);
     }
 
     fn name(&self, stream: StreamKey) -> Option<&str> {

@@ -1,5 +1,6 @@
-//! A session needs nothing but bytes in order: the same scenarios over In-Band Bytestreams, over the data requests of
-//! the original flow, over a plain pipe and over a TCP socket.
+//! Transports can be swapped. A session needs only bytes in order: the same scenarios over In-Band Bytestreams, over the
+//! start flow, over a plain pipe and over a TCP socket. And a router needs only a [`Transport`](xtls_client::transport::Transport):
+//! the same again through whole routers (`routers.rs`), over one that was written outside (`beside.rs`) as well.
 
 #![allow(
     clippy::expect_used,
@@ -10,8 +11,10 @@
     reason = "a test that cannot go on says so by failing"
 )]
 
-#[path = "swap/lines.rs"]
+mod beside;
 mod lines;
+mod routers;
+mod world;
 
 use std::sync::Arc;
 use std::time::Instant;
