@@ -24,6 +24,7 @@ mod renewing;
 mod replacing;
 mod streams;
 mod taking;
+mod transports;
 mod trusting;
 mod two_keys;
 mod verifying;
