@@ -1,4 +1,4 @@
-//! A transport as somebody else would write it: packets beside the server, which arrive in order, or not any more.
+//! A transport as a third party would write it: packets that bypass the server, and arrive in order or not at all.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use xtls_client::transport::*;
 use xtls_stanza::Address;
 
-/// Bytes that one end may have sent and the other not read.
+/// Bytes that one end may have sent and the other has not read.
 const WINDOW: usize = 8192;
 
 /// The other end, and the name of the stream.
@@ -17,7 +17,7 @@ pub(crate) type Name = (Address, Sid);
 pub(crate) enum Frame {
     Open(Option<Bytes>),
     Answer(Answer),
-    /// Bytes, how many of the other end's were read, and whether these are the last.
+    /// Bytes, how many of the other end's bytes were read, and whether these are the last.
     Data(Bytes, usize, bool),
     Reset,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Beside {
     streams: BTreeMap<StreamKey, (Name, Stream)>,
     begun: u64,
     events: VecDeque<Event>,
-    /// To be carried to the other end, and given to its `receive` with the sender's address.
+    /// To be carried to the other end, and passed to its `receive` with the sender's address.
     pub(crate) packets: VecDeque<(Name, Frame)>,
 }
 

@@ -1,6 +1,7 @@
-//! Transports can be swapped. A session needs only bytes in order: the same scenarios over In-Band Bytestreams, over the
-//! start flow, over a plain pipe and over a TCP socket. And a router needs only a [`Transport`](xtls_client::transport::Transport):
-//! the same again through whole routers (`routers.rs`), over one that was written outside (`beside.rs`) as well.
+//! Transports can be swapped. A session needs only bytes in order: the same scenarios over In-Band Bytestreams, over
+//! the start flow, over a plain pipe and over a TCP socket. And a router needs only a
+//! [`Transport`](xtls_client::transport::Transport): the same through whole routers (`routers.rs`), and also over one
+//! that was written outside (`beside.rs`).
 
 #![allow(
     clippy::expect_used,
@@ -30,7 +31,7 @@ use xtls_tls::{Role, Tls};
 const R: usize = 0;
 const J: usize = 1;
 
-/// Two sessions and what lies between them.
+/// Two sessions and what connects them.
 struct Both<L> {
     line: L,
     ends: [Session; 2],

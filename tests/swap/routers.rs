@@ -97,7 +97,7 @@ fn close(transports: Transports) {
             "{closed:?}"
         );
     }
-    // Nothing is left that would stand in the way of another.
+    // Nothing is left that could get in the way of another.
     world.events = [Vec::new(), Vec::new()];
     world.tunnels = [None; 2];
     world.open();
@@ -108,7 +108,7 @@ fn close(transports: Transports) {
     );
 }
 
-/// One end aborts, and the other hears of it at once.
+/// One end aborts, and the other learns of it at once.
 fn abort(transports: Transports) {
     let mut world = World::established(transports, &Service::stanzas());
     world.send(R, &message("m1", "word")).unwrap();
@@ -161,7 +161,7 @@ fn refusal(transports: Transports) {
     assert_eq!((closed.clean, closed.unconfirmed), (false, 1), "{closed:?}");
 }
 
-/// Who may open is asked of the router, and a stranger is answered as by a client that does not know XTLS.
+/// The router decides who may open, and a stranger is answered as by a client that does not know XTLS.
 fn strangers(transports: Transports) {
     let closed_to_all = transports(config(J, true, &Service::stanzas()).accept(Accept::Nobody));
     let opener = transports(config(R, true, &Service::stanzas()));
@@ -171,7 +171,7 @@ fn strangers(transports: Transports) {
     assert!(matches!(world.closed(R).why, Why::Unavailable(_)));
 }
 
-/// The owner is asked about somebody, and does not answer for a while.
+/// The owner is asked about a peer, and does not answer for a while.
 fn asking(transports: Transports) {
     let asking = transports(config(J, true, &Service::stanzas()).accept(Accept::Ask([].into())));
     let opener = transports(config(R, true, &Service::stanzas()));
@@ -209,7 +209,7 @@ fn early_hello(transports: Transports) {
     assert_eq!((trips(true), trips(false)), (1, 2));
 }
 
-/// Both open at once: one tunnel stands, under the names that both know.
+/// Both open at once: one tunnel remains, under the names that both know.
 fn crossing(transports: Transports) {
     let mut world = World::new(transports, true, &Service::stanzas());
     for end in [R, J] {
@@ -277,7 +277,7 @@ fn nothing_of_a_tunnel_beside_the_server_travels_in_stanzas_but_its_close() {
     assert_eq!((world.heard(J).len(), world.stanzas), (1, 0));
 }
 
-/// A router with one more transport still takes tunnels over bytestreams.
+/// A router with one more transport still accepts tunnels over bytestreams.
 #[test]
 fn bytestreams_are_there_beside_another_transport() {
     let configs = [
@@ -291,7 +291,7 @@ fn bytestreams_are_there_beside_another_transport() {
     assert_eq!(world.heard(J).len(), 1);
 }
 
-/// Discovery names what each transport says of itself.
+/// Discovery lists the features that each transport declares.
 #[test]
 fn features_are_those_of_the_transports() {
     let mut world = World::new(beside, true, &Service::stanzas());

@@ -1,4 +1,4 @@
-//! Two whole routers, and what lies between them.
+//! Two whole routers, and what connects them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::{J, R, noise};
 
 pub(crate) const NAMES: [&str; 2] = [ROMEO, JULIET];
 
-/// A config with one more transport, or with the one that is there.
+/// Adds a transport to a configuration, or leaves it with the existing ones.
 pub(crate) type Transports = fn(Config) -> Config;
 
 pub(crate) fn config(end: usize, known: bool, service: &Service) -> Config {
@@ -42,9 +42,9 @@ pub(crate) struct World {
     pub(crate) events: [Vec<What>; 2],
     pub(crate) tunnels: [Option<TunnelId>; 2],
     pub(crate) bytes: [Vec<u8>; 2],
-    /// What an end does not take.
+    /// Whether an end takes nothing at present.
     pub(crate) held: [bool; 2],
-    /// How often something went from an end to the other before it was ready.
+    /// How often something passed from one end to the other before it was ready.
     pub(crate) trips: [usize; 2],
     pub(crate) stanzas: usize,
     pub(crate) cut: bool,
@@ -94,7 +94,7 @@ impl World {
         world
     }
 
-    /// Until nothing moves.
+    /// Runs until nothing moves.
     pub(crate) fn run(&mut self) {
         loop {
             let moved = [R, J].map(|end| self.take(end) | self.carry(end));
@@ -185,7 +185,7 @@ impl World {
             .collect()
     }
 
-    /// The end of one side: there, once, and last.
+    /// The end of one side: present, once, and last.
     pub(crate) fn closed(&self, end: usize) -> Closed {
         let closed = |what: &&What| matches!(what, What::Closed(_));
         assert_eq!(
@@ -228,7 +228,7 @@ impl World {
     }
 }
 
-/// Written and read again, as servers carry it.
+/// Serialised and parsed again, as servers carry it.
 fn carried(stanza: &Envelope, from: &Address) -> Envelope {
     let mut stanza = stanza.clone();
     stanza.from = Some(from.clone());
