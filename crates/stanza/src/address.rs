@@ -55,7 +55,7 @@ impl Address {
     #[inline]
     pub fn new(text: &str) -> Result<Self, AddressError> {
         match plain(text.as_bytes()) {
-            Some((domain, bare)) => Ok(Self::made(text.into(), offset(domain), offset(bare))),
+            Some((domain, bare)) => Ok(Self::made_plain(text.into(), domain, bare)),
             None => Self::normalise(text),
         }
     }
@@ -68,7 +68,7 @@ impl Address {
                 text: Text::EMPTY,
                 domain: offset(domain),
                 bare: offset(bare),
-                plain: swar::needs_no_escape(text.as_bytes()),
+                plain: true,
             });
             if address.text.fill(text.as_bytes()) {
                 return Ok(());
@@ -84,7 +84,7 @@ impl Address {
         if let Some((domain, bare)) = plain(text)
             && let Some(text) = Text::short(text)
         {
-            return Some(Self::made(text, offset(domain), offset(bare)));
+            return Some(Self::made_plain(text, domain, bare));
         }
         Self::normalise(str::from_utf8(text).ok()?).ok()
     }
@@ -142,6 +142,17 @@ impl Address {
             domain,
             bare,
             plain,
+        }
+    }
+
+    /// Like `made`, with the offsets that [`plain`] found.
+    #[inline]
+    fn made_plain(text: Text<SHORT>, domain: usize, bare: usize) -> Self {
+        Self {
+            text,
+            domain: offset(domain),
+            bare: offset(bare),
+            plain: true,
         }
     }
 
@@ -219,7 +230,7 @@ impl Address {
 }
 
 /// The offsets of the domain and of the end of the bare address, if the address is already normalised and consists of
-/// the characters that nearly all addresses use. `None` means nothing about the text.
+/// the characters that nearly all addresses use, none of which needs an escape. `None` means nothing about the text.
 #[inline]
 fn plain(text: &[u8]) -> Option<(usize, usize)> {
     if text.len() > MAX_PART {
@@ -246,7 +257,7 @@ fn plain(text: &[u8]) -> Option<(usize, usize)> {
     };
     let good = match text.get(bare..)? {
         [] => true,
-        [_, resource @ ..] => !resource.is_empty() && swar::is_visible(resource),
+        [_, resource @ ..] => !resource.is_empty() && swar::is_visible_and_plain(resource),
     };
     // Without an `@` it was a domain from the start, and its empty labels have yet to be checked.
     let normal = label < bare && good && (domain > 0 || is_domain(text.get(..bare)?));

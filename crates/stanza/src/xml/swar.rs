@@ -46,11 +46,13 @@ pub(crate) fn needs_no_escape(bytes: &[u8]) -> bool {
     first(bytes, marks, ends) == bytes.len()
 }
 
-/// Whether all are visible ASCII characters or spaces.
+/// Whether all are visible ASCII characters or spaces, and [need no escape](needs_no_escape).
 #[inline]
-pub(crate) fn is_visible(bytes: &[u8]) -> bool {
-    let marks = |word| odd(word) | is(word, 0x7F);
-    first(bytes, marks, |b| b == 0x7F) == bytes.len()
+pub(crate) fn is_visible_and_plain(bytes: &[u8]) -> bool {
+    let marks =
+        |word| odd(word) | is(word | (ONES * 0x02), b'>') | is(word | ONES, b'\'') | is(word, 0x7F);
+    let ends = |b| matches!(b, b'&' | b'<' | b'>' | b'\'' | 0x7F);
+    first(bytes, marks, ends) == bytes.len()
 }
 
 /// The words of a text with the places where they begin; the last one is filled with zeros.
@@ -212,13 +214,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_visible_is_found_everywhere() {
+    fn what_is_not_visible_or_needs_an_escape_is_found_everywhere() {
         everywhere(
             |bytes| {
-                let visible = |len: &usize| is_visible(&bytes[..*len]);
+                let visible = |len: &usize| is_visible_and_plain(&bytes[..*len]);
                 (0..=bytes.len()).take_while(visible).last().unwrap()
             },
-            |b| !(0x20..0x7F).contains(&b),
+            |b| !(0x20..0x7F).contains(&b) || b"&<>'".contains(&b),
         );
     }
 
