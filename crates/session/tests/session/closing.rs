@@ -185,3 +185,15 @@ fn an_abort_after_the_peers_end_keeps_what_was_read() {
         (By::Us, Why::Aborted, true)
     );
 }
+
+#[test]
+fn an_end_has_the_final_counters() {
+    let (mut romeo, mut juliet) = Setup::stanzas().connected();
+    romeo.send(&message("how long"));
+    settle(&mut romeo, &mut juliet);
+    romeo.session.abort();
+    juliet.cut();
+    let (sent, received) = (romeo.closed().traffic, juliet.closed().traffic);
+    assert!(sent.written > 0);
+    assert_eq!((sent.written, sent.read), (received.read, received.written));
+}

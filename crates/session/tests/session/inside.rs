@@ -2,7 +2,7 @@
 
 use xtls_session::{Event, Violation};
 
-use super::support::{End as _, JULIET, ROMEO, Setup, address, settle, stanza};
+use super::support::{End as _, JULIET, ROMEO, Setup, address, bodies, message, settle, stanza};
 
 const PING: &str = "<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>";
 const ROSTER: &str = "<iq type='set' id='r'><query xmlns='jabber:iq:roster'>\
@@ -100,4 +100,36 @@ fn addresses_do_not_travel_and_arrive_restored() {
     assert_eq!(arrived.from, Some(address(ROMEO)));
     assert_eq!(arrived.to, Some(address(JULIET)));
     assert_eq!(arrived.lang.as_deref(), Some("it"));
+}
+
+/// How many TLS records there are.
+fn records(mut wire: &[u8]) -> usize {
+    let mut count = 0;
+    while let [_, _, _, high, low, rest @ ..] = wire {
+        wire = &rest[usize::from(u16::from_be_bytes([*high, *low]))..];
+        count += 1;
+    }
+    count
+}
+
+#[test]
+fn stanzas_share_records_when_they_are_sent_in_a_row_and_not_otherwise() {
+    let (mut romeo, mut juliet) = Setup::stanzas().connected();
+    let bodies_sent = ["one", "two", "three"];
+    for body in bodies_sent {
+        romeo.send(&message(body));
+    }
+    let wire = romeo.take();
+    assert_eq!(records(&wire), 1);
+    juliet.feed(&wire);
+    for body in bodies_sent {
+        romeo.send(&message(body));
+        let wire = romeo.take();
+        assert_eq!(records(&wire), 1, "{body}");
+        juliet.feed(&wire);
+    }
+    assert_eq!(
+        bodies(&juliet.stanzas()),
+        [bodies_sent, bodies_sent].concat()
+    );
 }
