@@ -64,7 +64,7 @@ fn stanzas_both_ways(transports: Transports) {
 fn half_close(transports: Transports) {
     let mut world = World::established(transports, &Service::stanzas());
     world.send(R, &message("last", "word")).unwrap();
-    world.ends[R].finish(world.now, world.id(R));
+    world.tunnel(R).finish();
     world.run();
     assert!(world.events[J].contains(&What::PeerFinished));
     for number in 0..50 {
@@ -72,7 +72,7 @@ fn half_close(transports: Transports) {
             .send(J, &message(&format!("m{number}"), "I will go on"))
             .unwrap();
     }
-    world.ends[J].finish(world.now, world.id(J));
+    world.tunnel(J).finish();
     world.wait(Duration::from_secs(60));
     assert_eq!(world.heard(R).len(), 50);
     for end in [R, J] {
@@ -87,7 +87,7 @@ fn half_close(transports: Transports) {
 fn close(transports: Transports) {
     let mut world = World::established(transports, &Service::stanzas());
     for end in [R, J] {
-        world.ends[end].close(world.now, world.id(end));
+        world.tunnel(end).close();
     }
     world.wait(Duration::from_secs(60));
     for end in [R, J] {
@@ -113,7 +113,7 @@ fn abort(transports: Transports) {
     let mut world = World::established(transports, &Service::stanzas());
     world.send(R, &message("m1", "word")).unwrap();
     world.run();
-    world.ends[R].abort(world.now, world.id(R));
+    world.tunnel(R).abort();
     world.wait(Duration::from_secs(1));
     assert_eq!(world.heard(J).len(), 1, "what came before is handed out");
     let closed = world.closed(J);
@@ -179,7 +179,7 @@ fn asking(transports: Transports) {
     world.open();
     world.wait(Duration::from_secs(40));
     assert_eq!(world.events[J], [What::Asked(keys::address(ROMEO))]);
-    world.ends[J].admit(world.now, world.id(J), true);
+    world.tunnel(J).admit(true);
     world.run();
     assert!(
         world.events[R]
@@ -227,9 +227,9 @@ fn crossing(transports: Transports) {
 fn back_pressure(transports: Transports) {
     let mut world = World::established(transports, &pipe());
     world.held[J] = true;
-    let (id, mut taken) = (world.id(R), 0);
+    let mut taken = 0;
     loop {
-        let some = world.ends[R].write(world.now, id, &[7; 4096]);
+        let some = world.tunnel(R).write(&[7; 4096]);
         world.run();
         match some {
             Ok(some @ 1..) => taken += some,
@@ -248,7 +248,7 @@ fn bytes_both_ways(transports: Transports) {
     world.write_all(&[R, J]);
     assert!(world.bytes[J] == noise(R) && world.bytes[R] == noise(J));
     for end in [R, J] {
-        world.ends[end].close(world.now, world.id(end));
+        world.tunnel(end).close();
     }
     world.wait(Duration::from_secs(60));
     assert!(world.closed(R).clean && world.closed(J).clean);
@@ -256,14 +256,12 @@ fn bytes_both_ways(transports: Transports) {
 
 fn a_half_close_of_bytes(transports: Transports) {
     let mut world = World::established(transports, &pipe());
-    world.ends[R]
-        .write(world.now, world.id(R), b"last")
-        .unwrap();
-    world.ends[R].finish(world.now, world.id(R));
+    world.tunnel(R).write(b"last").unwrap();
+    world.tunnel(R).finish();
     world.run();
     assert_eq!(world.bytes[J], b"last");
     world.write_all(&[J]);
-    world.ends[J].finish(world.now, world.id(J));
+    world.tunnel(J).finish();
     world.wait(Duration::from_secs(60));
     assert!(world.bytes[R] == noise(J));
     assert!(world.closed(R).clean && world.closed(J).clean);

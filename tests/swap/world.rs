@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use xtls_client::router::{Closed, Config, Event, SendError, TunnelId, What};
+use xtls_client::router::{Closed, Config, Event, SendError, TunnelId, TunnelMut, What};
 use xtls_client::{Accept, Router};
 use xtls_session::{Service, Verdict};
 use xtls_stanza::{Address, Envelope, Stanza};
@@ -170,8 +170,13 @@ impl World {
         self.tunnels[end].unwrap()
     }
 
+    pub(crate) fn tunnel(&mut self, end: usize) -> TunnelMut<'_> {
+        let id = self.id(end);
+        self.ends[end].tunnel(self.now, id).unwrap()
+    }
+
     pub(crate) fn send(&mut self, end: usize, stanza: &Stanza) -> Result<(), SendError> {
-        self.ends[end].send(self.now, self.id(end), stanza)
+        self.tunnel(end).send(stanza)
     }
 
     pub(crate) fn heard(&self, end: usize) -> Vec<&Stanza> {

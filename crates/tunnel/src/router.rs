@@ -22,6 +22,7 @@ mod trust;
 mod tunnel;
 mod unanswered;
 mod verify;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub use crowd::{TURNED_AWAY, TurnedAway};
 pub use event::{
     Closed, Event, Gone, JudgeError, OpenError, Rival, SendError, TunnelId, What, Why,
 };
+pub use view::TunnelMut;
 
 use clock::Clock;
 use contacts::Contacts;

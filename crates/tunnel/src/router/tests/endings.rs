@@ -330,3 +330,16 @@ fn a_call_after_the_end_does_nothing() {
     world.closed(B, ids[B]);
     assert_eq!(world.ends[B].router.leftovers(), 0);
 }
+
+#[test]
+fn a_tunnel_that_has_ended_cannot_be_looked_at() {
+    let mut world = World::new();
+    let ids = world.establish(A);
+    let now = world.now;
+    let tunnel = world.router(A).tunnel(now, ids[A]).unwrap();
+    assert_eq!((tunnel.id(), tunnel.mode()), (ids[A], Some(Mode::Stanzas)));
+    tunnel.abort();
+    world.settle();
+    assert!(world.ended(A, ids[A]).is_some());
+    assert_eq!(world.router(A).tunnel(now, ids[A]).err(), Some(Gone));
+}
