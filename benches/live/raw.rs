@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use xtls_client::uplink::Inbound;
+use xtls_client::uplink::LinkEvent;
 use xtls_client::xmpp::XmppLink;
 use xtls_stanza::ibb::{Data, Seq, Sid};
 use xtls_stanza::{Address, Content, Envelope, Payload};
@@ -31,7 +31,7 @@ impl Raw {
         let to = far.bound().clone();
         tokio::spawn(async move {
             while let Ok(inbound) = far.next().await {
-                let Inbound::Envelope(envelope) = inbound else {
+                let LinkEvent::Envelope(envelope) = inbound else {
                     continue;
                 };
                 if matches!(envelope.content, Content::Set(Payload::Data(_)))
@@ -72,7 +72,7 @@ impl Raw {
                 self.link.send(envelope).await.expect("the link holds");
                 sent += 1;
             }
-            if let Inbound::Envelope(envelope) = self.link.next().await.expect("the link holds") {
+            if let LinkEvent::Envelope(envelope) = self.link.next().await.expect("the link holds") {
                 match envelope.content {
                     Content::Result(_) => answered += 1,
                     Content::Error(error) => panic!("a chunk came back: {error}"),

@@ -1,12 +1,13 @@
 //! Our end: bytestreams over the client's real link, and a count of what passes through it.
 
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
 use xtls_client::plain;
-use xtls_client::uplink::{Inbound, LinkError, Uplink};
+use xtls_client::uplink::{LinkEvent, LinkError, Uplink};
 use xtls_client::xmpp::XmppLink;
 use xtls_ibb::io::{Endpoint, Listener, Stream};
 use xtls_ibb::{Allow, Config};
@@ -91,10 +92,10 @@ impl Uplink for Watched {
         self.link.stanza_limit()
     }
 
-    async fn next(&mut self) -> Result<Inbound, LinkError> {
-        let inbound = self.link.next().await?;
-        let mut seen = self.seen.lock().expect("nobody has panicked");
-        if let Inbound::Envelope(envelope) = &inbound {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<LinkEvent, LinkError>> {
+        let event = ready!(self.link.poll_next(cx))?;
+        if let LinkEvent::Envelope(envelope) = &event {
+            let mut seen = self.seen.lock().expect("nobody has panicked");
             match chunk(envelope) {
                 Some((true, len)) => {
                     seen.messages_in += 1;
@@ -107,12 +108,16 @@ impl Uplink for Watched {
                 None => {}
             }
         }
-        Ok(inbound)
+        Poll::Ready(Ok(event))
     }
 
-    async fn send(&mut self, envelope: Envelope) -> Result<(), LinkError> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        self.link.poll_ready(cx)
+    }
+
+    fn start_send(&mut self, envelope: Envelope) -> Result<(), LinkError> {
         let chunk = chunk(&envelope);
-        self.link.send(envelope).await?;
+        self.link.start_send(envelope)?;
         let mut seen = self.seen.lock().expect("nobody has panicked");
         match chunk {
             Some((true, len)) => {
@@ -128,8 +133,8 @@ impl Uplink for Watched {
         Ok(())
     }
 
-    async fn close(self) -> Result<(), LinkError> {
-        self.link.close().await
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        self.link.poll_close(cx)
     }
 }
 

@@ -8,10 +8,11 @@ use std::fs::OpenOptions;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::sync::mpsc;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use xtls_client::{Inbound, LinkError, Uplink};
+use xtls_client::{LinkEvent, LinkError, Uplink};
 use xtls_stanza::xtls::Control;
 use xtls_stanza::{Address, Content, Element, Envelope, Payload, Stanza, StanzaError};
 
@@ -198,23 +199,31 @@ impl<U: Uplink> Uplink for Recorded<U> {
         self.inner.stanza_limit()
     }
 
-    async fn next(&mut self) -> Result<Inbound, LinkError> {
-        let inbound = self.inner.next().await?;
-        if let (Some(recorder), Inbound::Envelope(envelope)) = (&self.recorder, &inbound) {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<LinkEvent, LinkError>> {
+        let event = ready!(self.inner.poll_next(cx))?;
+        if let (Some(recorder), LinkEvent::Envelope(envelope)) = (&self.recorder, &event) {
             recorder.carrying("in", envelope);
         }
-        Ok(inbound)
+        Poll::Ready(Ok(event))
     }
 
-    async fn send(&mut self, envelope: Envelope) -> Result<(), LinkError> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn start_send(&mut self, envelope: Envelope) -> Result<(), LinkError> {
         if let Some(recorder) = &self.recorder {
             recorder.carrying("out", &envelope);
         }
-        self.inner.send(envelope).await
+        self.inner.start_send(envelope)
     }
 
-    async fn close(self) -> Result<(), LinkError> {
-        self.inner.close().await
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        self.inner.poll_flush(cx)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        self.inner.poll_close(cx)
     }
 }
 

@@ -13,7 +13,7 @@ use xtls_stanza::{Address, Stanza};
 use xtls_tls::Fingerprint;
 use zeroize::Zeroizing;
 
-use crate::driver::{Answer, Command, Driver, HEAVY, Handles, Life, Note, Trust};
+use crate::driver::{Answer, Command, Driver, HEAVY, Handles, Life, Link, Note, Trust};
 use crate::pipe::Pipe;
 use crate::uplink::{LinkError, Uplink};
 use xtls_keys::{Pins, PinsError};
@@ -108,7 +108,7 @@ impl Client {
         router.set_server_limit(uplink.stanza_limit());
         let paused = Arc::new(AtomicBool::new(false));
         let driver = Driver {
-            uplink,
+            link: Link::new(uplink),
             router,
             trust: Trust::new(pins),
             commands: receiver,

@@ -3,28 +3,30 @@
 mod bytes;
 mod command;
 mod handle;
-mod inbound;
+mod link;
 mod trust;
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 use xtls_session::Service;
-use xtls_stanza::{Address, Envelope, Stanza};
+use xtls_stanza::{Address, Stanza};
 use xtls_tls::trust::Policy;
 
 use crate::client::Tunnel;
-use crate::uplink::{Inbound, LinkError, Uplink};
+use crate::uplink::{LinkError, Uplink};
 pub(crate) use command::{Answer, Command, Note};
 pub(crate) use handle::Handles;
+pub(crate) use link::Link;
 pub(crate) use trust::Trust;
 use xtls_tunnel::router::{Event, Gone, OpenError, Router, SendError, TunnelId, TurnedAway, What};
 
 pub(crate) struct Driver<U> {
-    pub(crate) uplink: U,
+    pub(crate) link: Link<U>,
     pub(crate) router: Router,
     pub(crate) trust: Trust,
     pub(crate) commands: mpsc::Receiver<Command>,
@@ -68,22 +70,17 @@ impl<U: Uplink> Driver<U> {
         }
         self.give_out();
         ended?;
-        self.uplink.close().await
+        self.link.close().await
     }
 
     async fn turns(&mut self) -> Result<(), LinkError> {
-        // The stanza that waits for the link's room.
-        let mut next = None;
         loop {
             self.watch_pins();
             // All that is waiting is heard in each round, so none of it waits for the rest. What the owners say comes
             // first: it shares a chunk with what the streams are about to send.
             self.hear();
             self.give_out();
-            if next.is_none() {
-                next = self.router.poll_transmit(now());
-            }
-            let idle = next.is_none() && self.handles.0.is_empty();
+            let idle = !self.link.has_more(&mut self.router) && self.handles.0.is_empty();
             if idle && self.life != Life::Running {
                 return Ok(());
             }
@@ -97,21 +94,12 @@ impl<U: Uplink> Driver<U> {
             };
             tokio::select! {
                 biased;
-                moved = exchange(&mut self.uplink, next.as_ref()) => {
+                moved = poll_fn(|cx| self.link.poll_turn(cx, &mut self.router)) => {
+                    moved?;
                     self.trust.time_has_passed();
-                    match moved {
-                        Moved::Out(sent) => {
-                            sent?;
-                            next = None;
-                            // Answers that leave as slowly as requests come would be dropped at last.
-                            if self.router.is_crowded() {
-                                continue;
-                            }
-                        }
-                        Moved::In(inbound) => self.on_inbound(inbound?, &mut next),
-                        Moved::Nothing => {}
+                    while let Some(event) = self.link.pop_arrived() {
+                        self.on_link_event(event);
                     }
-                    self.take_in(&mut next)?;
                 }
                 command = self.commands.recv(), if self.life != Life::Alone => match command {
                     Some(command) => self.on_command(command),
@@ -412,33 +400,8 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// What became of the link's turn.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives for one turn of the loop"
-)]
-enum Moved {
-    Out(Result<(), LinkError>),
-    In(Result<Inbound, LinkError>),
-    Nothing,
-}
-
-/// Sends what is to be sent, or waits for what comes. Cancel-safe, as both are.
-async fn exchange<U: Uplink>(uplink: &mut U, next: Option<&Envelope>) -> Moved {
-    match next {
-        None => Moved::In(uplink.next().await),
-        Some(envelope) => match tokio::time::timeout(STALL, uplink.send(envelope.clone())).await {
-            Ok(sent) => Moved::Out(sent),
-            Err(_) => Moved::Nothing,
-        },
-    }
-}
-
-/// Commands, or stanzas, taken at one go.
+/// Commands and signals taken in one go.
 const BATCH: usize = 64;
-
-/// How long the link may take nothing before it is read in between.
-const STALL: Duration = Duration::from_millis(50);
 
 /// Weight of one tunnel's events that wait for its handle before the tunnel stops reading, in bytes.
 pub(crate) const HEAVY: usize = 131_072;

@@ -84,7 +84,7 @@ pub use xtls_link as xmpp;
 
 pub use client::{Arrival, Client, Incoming, JudgeError, Sender, Task, Tunnel};
 pub use relay::Relay;
-pub use uplink::{Inbound, LinkError, Uplink};
+pub use uplink::{LinkEvent, LinkError, Uplink};
 pub use xtls_keys::{Exposed, Home, HomeError, LockError, Pins, PinsError, unix_now};
 pub use xtls_tunnel::{Accept, Config, Router, router, transport};
 

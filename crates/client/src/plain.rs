@@ -29,24 +29,20 @@
 //! # }
 //! ```
 
-use std::future::Future;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 
 use tokio::sync::mpsc;
+use tokio_util::sync::PollSender;
 use xtls_ibb::io::{self, Endpoint, Listener, Pause};
 use xtls_ibb::{Config, Mux};
 use xtls_stanza::Envelope;
 
 use crate::client::Task;
-use crate::uplink::{Inbound, LinkError, Uplink};
+use crate::uplink::{LinkEvent, LinkError, Uplink};
 
 /// Stanzas between the link and the streams, each way. Few: a chunk that waits here counts as sent, and its answer as late.
 const QUEUE: usize = 4;
-
-/// How long the link may take nothing before it is read in between.
-const STALL: Duration = Duration::from_millis(50);
 
 /// Starts the one task that owns the link and its streams.
 ///
@@ -72,9 +68,8 @@ pub fn start<U: Uplink + 'static>(
         uplink,
         pause: endpoint.pause(),
         out,
-        into,
+        into: PollSender::new(into),
         next: None,
-        held: None,
     };
     // Each ends when the other does.
     let task = tokio::spawn(async { tokio::join!(carrier.run(), driver.run()).0 });
@@ -86,87 +81,64 @@ struct Carrier<U> {
     uplink: U,
     pause: Pause,
     out: mpsc::Receiver<Envelope>,
-    into: mpsc::Sender<Envelope>,
+    into: PollSender<Envelope>,
     /// Waits for the link's room.
     next: Option<Envelope>,
-    /// Waits for the streams' room.
-    held: Option<Envelope>,
 }
 
 impl<U: Uplink> Carrier<U> {
     async fn run(mut self) -> Result<(), LinkError> {
-        loop {
-            self.send().await?;
-            if self.next.is_some() {
-                // While the link takes nothing it is still read: a server that waits for us to read may be what we wait for.
-                if self.held.is_none()
-                    && let Some(inbound) = at_once(self.uplink.next())
-                {
-                    self.take(inbound?)?;
-                }
-                self.hand_in();
-                continue;
-            }
-            tokio::select! {
-                envelope = self.out.recv() => match envelope {
-                    Some(envelope) => self.next = Some(envelope),
-                    None => return self.uplink.close().await,
-                },
-                inbound = self.uplink.next(), if self.held.is_none() => self.take(inbound?)?,
-                () = room(&self.into), if self.held.is_some() => self.hand_in(),
-            }
-        }
+        poll_fn(|cx| self.poll_carry(cx)).await?;
+        self.uplink.close().await
     }
 
-    async fn send(&mut self) -> Result<(), LinkError> {
-        while let Some(envelope) = &self.next {
-            let sending = self.uplink.send(envelope.clone());
-            match tokio::time::timeout(STALL, sending).await {
-                Ok(sent) => sent?,
-                Err(_) => return Ok(()),
-            }
-            self.next = self.out.try_recv().ok();
-        }
-        Ok(())
-    }
-
-    fn hand_in(&mut self) {
-        if let Some(envelope) = self.held.take()
-            // Their end of the channel closes with `out`, which is seen there.
-            && let Err(mpsc::error::TrySendError::Full(envelope)) = self.into.try_send(envelope)
+    /// Ready when the streams have nothing more to send. The link is read whether it has room or not: a server that waits
+    /// for us to read may be what we wait for.
+    fn poll_carry(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        let ended = self.poll_send(cx)?;
+        // Their end of this channel closes with the other one.
+        while let Poll::Ready(Ok(())) = self.into.poll_reserve(cx)
+            && let Poll::Ready(event) = self.uplink.poll_next(cx)
         {
-            self.held = Some(envelope);
+            self.take(event?)?;
         }
+        ended.map(Ok)
     }
 
-    fn take(&mut self, inbound: Inbound) -> Result<(), LinkError> {
-        match inbound {
-            Inbound::Envelope(envelope) => {
-                self.held = Some(envelope);
-                self.hand_in();
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        let ended = loop {
+            if self.next.is_none() {
+                match self.out.poll_recv(cx) {
+                    Poll::Ready(Some(envelope)) => self.next = Some(envelope),
+                    Poll::Ready(None) => break Poll::Ready(Ok(())),
+                    Poll::Pending => break Poll::Pending,
+                }
             }
-            Inbound::Suspended => self.pause.suspend(),
-            Inbound::Resumed => self.pause.resume(),
-            Inbound::Rebound(address) => {
+            if self.uplink.poll_ready(cx)?.is_pending() {
+                break Poll::Pending;
+            }
+            if let Some(envelope) = self.next.take() {
+                self.uplink.start_send(envelope)?;
+            }
+        };
+        // Pending or not: what is queued in the link keeps nobody waiting here.
+        let _ = self.uplink.poll_flush(cx)?;
+        ended
+    }
+
+    fn take(&mut self, event: LinkEvent) -> Result<(), LinkError> {
+        match event {
+            // Should the streams have ended, nobody wants it.
+            LinkEvent::Envelope(envelope) => drop(self.into.send_item(envelope)),
+            LinkEvent::Suspended => self.pause.suspend(),
+            LinkEvent::Resumed => self.pause.resume(),
+            LinkEvent::Rebound(address) => {
                 return Err(LinkError::Lost(format!(
                     "it was bound anew, as {address}: no stream survives that"
                 )));
             }
         }
         Ok(())
-    }
-}
-
-/// Waits for room in the channel, or for its end.
-async fn room(channel: &mpsc::Sender<Envelope>) {
-    drop(channel.reserve().await);
-}
-
-/// What a cancel-safe future gives without waiting.
-fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => Some(value),
-        Poll::Pending => None,
     }
 }
 

@@ -8,17 +8,19 @@ mod mailbox;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::PollSender;
 use tracing::debug;
 use xtls_stanza::{
     Address, AddressCache, Condition, Envelope, ErrorType, Kind, Stanza, StanzaError, StanzaType,
 };
 
-use crate::uplink::{Inbound, LinkError, Uplink};
+use crate::uplink::{LinkEvent, LinkError, Uplink};
 use mailbox::{Mailbox, Undelivered};
 
 /// What the relay lets through.
@@ -123,7 +125,7 @@ impl Relay {
         Ok(RelayLink {
             address,
             mailbox,
-            outbound: Some(outbound),
+            outbound: PollSender::new(outbound),
             limits: self.limits,
             addresses: AddressCache::default(),
             ended: None,
@@ -203,8 +205,8 @@ fn written(stanza: &Stanza, expected: usize) -> Bytes {
 pub struct RelayLink {
     address: Address,
     mailbox: Arc<Mailbox>,
-    /// Until the link has ended.
-    outbound: Option<mpsc::Sender<Bytes>>,
+    /// Closed once the link has ended.
+    outbound: PollSender<Bytes>,
     limits: Limits,
     addresses: AddressCache,
     ended: Option<LinkError>,
@@ -214,7 +216,8 @@ impl RelayLink {
     /// Ends the link: the address is free once what was sent has been routed.
     fn end(&mut self, why: LinkError) -> LinkError {
         self.mailbox.leave();
-        self.outbound = None;
+        self.outbound.abort_send();
+        self.outbound.close();
         self.ended.get_or_insert(why).clone()
     }
 
@@ -234,33 +237,39 @@ impl Uplink for RelayLink {
         &self.address
     }
 
-    async fn next(&mut self) -> Result<Inbound, LinkError> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<LinkEvent, LinkError>> {
         loop {
             if let Some(ended) = &self.ended {
-                return Err(ended.clone());
+                return Poll::Ready(Err(ended.clone()));
             }
-            let Some(xml) = self.mailbox.next().await else {
-                return Err(self.cut());
+            let Some(xml) = ready!(self.mailbox.poll_next(cx)) else {
+                return Poll::Ready(Err(self.cut()));
             };
             match Envelope::read_cached(&xml, &mut self.addresses) {
-                Ok(envelope) => return Ok(Inbound::Envelope(envelope)),
+                Ok(envelope) => return Poll::Ready(Ok(LinkEvent::Envelope(envelope))),
                 Err(error) => {
                     debug!(%error, "a stanza that breaks the rules of its kind");
-                    if let Some(reply) = error.reply() {
+                    if let (Some(reply), Some(outbound)) = (error.reply(), self.outbound.get_ref())
+                    {
                         let mut xml = Vec::new();
                         reply.write(&mut xml);
-                        // A link that is full cannot be told; it is the peer's request that goes unanswered.
-                        let _ = self
-                            .outbound
-                            .as_ref()
-                            .map(|outbound| outbound.try_send(xml.into()));
+                        // While the link is full there is no room for the answer; the peer's request goes unanswered.
+                        let _ = outbound.try_send(xml.into());
                     }
                 }
             }
         }
     }
 
-    async fn send(&mut self, envelope: Envelope) -> Result<(), LinkError> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        if let Some(ended) = &self.ended {
+            return Poll::Ready(Err(ended.clone()));
+        }
+        let room = ready!(self.outbound.poll_reserve(cx));
+        Poll::Ready(room.map_err(|_| self.cut()))
+    }
+
+    fn start_send(&mut self, envelope: Envelope) -> Result<(), LinkError> {
         if let Some(ended) = &self.ended {
             return Err(ended.clone());
         }
@@ -276,16 +285,14 @@ impl Uplink for RelayLink {
                 self.limits.max_stanza
             ))));
         }
-        let sent = match &self.outbound {
-            Some(outbound) => outbound.send(xml.into()).await.is_ok(),
-            None => false,
-        };
-        if sent { Ok(()) } else { Err(self.cut()) }
+        let sent = self.outbound.send_item(xml.into());
+        sent.map_err(|_| self.cut())
     }
 
-    async fn close(self) -> Result<(), LinkError> {
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         // What was sent is still routed; the address is free once it has been.
-        Ok(())
+        self.end(LinkError::Closed);
+        Poll::Ready(Ok(()))
     }
 }
 

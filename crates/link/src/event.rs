@@ -8,7 +8,7 @@ use xtls_stanza::{Address, Envelope};
     clippy::large_enum_variant,
     reason = "nearly all of them are envelopes"
 )]
-pub enum Inbound {
+pub enum LinkEvent {
     /// A stanza, from anyone.
     Envelope(Envelope),
     /// The connection is interrupted; what is sent meanwhile waits. Nothing is lost yet.

@@ -10,7 +10,7 @@
 //! parser is not fit for strangers' stanzas (see `screen.rs`). It says what it does, whole stanzas included, to the `log`
 //! crate: do not bridge that to `tracing` below `info`.
 //!
-//! Without the feature `xmpp` there is only what a link reports, [`Inbound`] and [`LinkError`], for links of your own.
+//! Without the feature `xmpp` there is only what a link reports, [`LinkEvent`] and [`LinkError`], for links of your own.
 
 mod event;
 
@@ -57,7 +57,7 @@ mod wait;
 #[cfg(feature = "xmpp")]
 mod tests;
 
-pub use event::{Inbound, LinkError};
+pub use event::{LinkEvent, LinkError};
 #[cfg(feature = "xmpp")]
 pub use {
     error::ConnectError,

@@ -1,18 +1,23 @@
 //! The link as its driver holds it.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use xtls_stanza::{Address, AddressCache, Envelope};
+use tokio::time::Sleep;
+use tokio_util::sync::PollSender;
+use xtls_stanza::{Address, Envelope, AddressCache};
 
 use super::bridge::Bridge;
 use super::connector::Connector;
 use super::error::ConnectError;
 use super::options::Options;
 use super::owner::{News, Outgoing, Owner, QUEUE};
-use crate::{Inbound, LinkError};
+use crate::{LinkEvent, LinkError};
 use xtls_stanza::normalise::{is_raw, normalise};
 
 /// How long a link that is closed may take to send what is queued.
@@ -26,11 +31,21 @@ pub struct XmppLink {
     bound: Address,
     stanza_limit: Option<usize>,
     news: mpsc::Receiver<News>,
-    outgoing: mpsc::Sender<Outgoing>,
+    outgoing: PollSender<Outgoing>,
     bridge: Bridge,
     addresses: AddressCache,
     task: JoinHandle<LinkError>,
     ended: Option<LinkError>,
+    closing: Option<Closing>,
+}
+
+/// How far a link that is being closed has come.
+#[derive(Debug)]
+enum Closing {
+    /// The task sends what is queued, until then at the latest.
+    Flushing(Pin<Box<Sleep>>),
+    /// It did not finish in time, and sends nothing more.
+    Overdue,
 }
 
 /// Connects, logs in, binds a resource and says that we are there.
@@ -81,23 +96,24 @@ pub async fn connect(options: Options) -> Result<XmppLink, ConnectError> {
         bound: bound.address,
         stanza_limit: bound.stanza_limit,
         news,
-        outgoing,
+        outgoing: PollSender::new(outgoing),
         bridge: Bridge::default(),
         addresses: AddressCache::default(),
         task,
         ended: None,
+        closing: None,
     })
 }
 
 impl XmppLink {
     /// Why the task has ended, which it has or is about to.
-    async fn end(&mut self) -> LinkError {
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<LinkError> {
         if let Some(end) = &self.ended {
-            return end.clone();
+            return Poll::Ready(end.clone());
         }
-        let end = (&mut self.task).await.unwrap_or_else(|_| ended());
+        let end = ready!(Pin::new(&mut self.task).poll(cx)).unwrap_or_else(|_| ended());
         self.ended = Some(end.clone());
-        end
+        Poll::Ready(end)
     }
 
     fn stanza(&mut self, envelope: Envelope) -> Option<Outgoing> {
@@ -111,16 +127,16 @@ impl XmppLink {
     }
 
     /// Reads a stanza. One that cannot be read is answered if its sender waits for an answer.
-    fn read(&mut self, stanza: &Bytes) -> Option<Inbound> {
+    fn read(&mut self, stanza: &Bytes) -> Option<LinkEvent> {
         match Envelope::read_cached(stanza, &mut self.addresses) {
-            Ok(envelope) => normal(envelope).map(Inbound::Envelope),
+            Ok(envelope) => normal(envelope).map(LinkEvent::Envelope),
             Err(error) => {
                 tracing::debug!(%error, "dropped a stanza that cannot be read");
                 // A full queue has better things to carry.
                 let _ = error
                     .reply()
                     .and_then(|reply| self.stanza(reply))
-                    .and_then(|reply| self.outgoing.try_send(reply).ok());
+                    .and_then(|reply| self.outgoing.get_ref()?.try_send(reply).ok());
                 None
             }
         }
@@ -148,89 +164,145 @@ fn ended() -> LinkError {
 }
 
 impl XmppLink {
-    /// The full address under which the server knows you. It changes only by [`Inbound::Rebound`].
+    /// The full address under which the server knows you. It changes only by [`LinkEvent::Rebound`].
     #[must_use]
     pub fn bound(&self) -> &Address {
         &self.bound
     }
 
-    /// The longest stanza in bytes that the server says it takes (XEP-0478). It changes only by [`Inbound::Rebound`].
+    /// The longest stanza in bytes that the server says it takes (XEP-0478). It changes only by [`LinkEvent::Rebound`].
     #[must_use]
     pub fn stanza_limit(&self) -> Option<usize> {
         self.stanza_limit
     }
 
-    /// The next thing that happened.
-    ///
-    /// Cancel-safe: nothing is lost when the future is dropped before it is ready.
+    /// Waits for the next event.
     ///
     /// # Errors
     /// The link has ended for good. Every later call returns the same error.
-    pub async fn next(&mut self) -> Result<Inbound, LinkError> {
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<LinkEvent, LinkError>> {
         loop {
-            let Some(news) = self.news.recv().await else {
-                return Err(self.end().await);
+            let Some(news) = ready!(self.news.poll_recv(cx)) else {
+                return Poll::Ready(Err(ready!(self.poll_end(cx))));
             };
             match news {
                 News::Stanza(stanza) => {
-                    if let Some(inbound) = self.read(&stanza) {
-                        return Ok(inbound);
+                    if let Some(event) = self.read(&stanza) {
+                        return Poll::Ready(Ok(event));
                     }
                 }
-                News::Suspended => return Ok(Inbound::Suspended),
-                News::Resumed => return Ok(Inbound::Resumed),
+                News::Suspended => return Poll::Ready(Ok(LinkEvent::Suspended)),
+                News::Resumed => return Poll::Ready(Ok(LinkEvent::Resumed)),
                 News::Rebound(bound) => {
                     self.bound = bound.address.clone();
                     self.stanza_limit = bound.stanza_limit;
-                    return Ok(Inbound::Rebound(bound.address));
+                    return Poll::Ready(Ok(LinkEvent::Rebound(bound.address)));
                 }
             }
         }
     }
 
-    /// Queues one stanza, waiting for room. Its sender's address is the server's to set, so `from` is not sent.
+    /// Waits for room for one stanza, which [`start_send`](Self::start_send) takes.
     ///
-    /// A future that is dropped before it is ready has sent nothing. Success means queued: the server may never see it.
+    /// # Errors
+    /// The link has ended for good.
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        match ready!(self.outgoing.poll_reserve(cx)) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(_) => Poll::Ready(Err(ready!(self.poll_end(cx)))),
+        }
+    }
+
+    /// Queues one stanza, once after each [`poll_ready`](Self::poll_ready). The server sets the sender's address, so `from`
+    /// is not sent. Success means queued: the server may never receive it.
+    ///
+    /// # Errors
+    /// The link has ended for good.
+    ///
+    /// # Panics
+    /// If `poll_ready` was not asked before.
+    pub fn start_send(&mut self, envelope: Envelope) -> Result<(), LinkError> {
+        let Some(stanza) = self.stanza(envelope) else {
+            return Ok(());
+        };
+        let sent = self.outgoing.send_item(stanza);
+        sent.map_err(|_| self.ended.clone().unwrap_or_else(ended))
+    }
+
+    /// Sends what is queued, closes the stream and frees the resource. It finishes within seconds, whatever the server
+    /// does. After the first call, call nothing else.
+    ///
+    /// # Errors
+    /// The link had been lost before, or was lost before everything queued was sent.
+    pub fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        if self.closing.is_none() {
+            if let Some(lost) = &self.ended {
+                return Poll::Ready(Err(lost.clone()));
+            }
+            self.outgoing.abort_send();
+            self.outgoing.close();
+        }
+        let closing = self.closing.get_or_insert_with(|| {
+            let until = tokio::time::sleep(FLUSH);
+            Closing::Flushing(Box::pin(until))
+        });
+        if let Closing::Flushing(until) = closing {
+            // The task goes on until it has taken everything, as long as what comes in is taken from it.
+            let flushed = loop {
+                match self.news.poll_recv(cx) {
+                    Poll::Ready(Some(_)) => {}
+                    Poll::Ready(None) => break true,
+                    Poll::Pending => break false,
+                }
+            };
+            if !flushed {
+                ready!(until.as_mut().poll(cx));
+                self.news.close();
+                *closing = Closing::Overdue;
+            }
+        }
+        let overdue = matches!(closing, Closing::Overdue);
+        // A place that the task had reserved is its last word.
+        if overdue {
+            while let Ok(_dropped) = self.news.try_recv() {}
+        }
+        let end = ready!(self.poll_end(cx));
+        Poll::Ready(match (end, overdue) {
+            (LinkError::Closed, false) => Ok(()),
+            (LinkError::Closed, true) => Err(LinkError::Lost(
+                "it was interrupted, and closed before all was sent".to_owned(),
+            )),
+            (lost, _) => Err(lost),
+        })
+    }
+
+    /// Returns the next event.
+    ///
+    /// Cancel-safe: if the future is dropped before it is ready, nothing is lost.
+    ///
+    /// # Errors
+    /// The link has ended for good. Every later call returns the same error.
+    pub async fn next(&mut self) -> Result<LinkEvent, LinkError> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Queues one stanza, waiting for room. See [`start_send`](Self::start_send).
+    ///
+    /// Cancel-safe: if the future is dropped before it is ready, the stanza was not sent.
     ///
     /// # Errors
     /// The link has ended for good.
     pub async fn send(&mut self, envelope: Envelope) -> Result<(), LinkError> {
-        let Some(stanza) = self.stanza(envelope) else {
-            return Ok(());
-        };
-        match self.outgoing.send(stanza).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(self.end().await),
-        }
+        poll_fn(|cx| self.poll_ready(cx)).await?;
+        self.start_send(envelope)
     }
 
-    /// Sends what is queued, closes the stream and frees the resource. It always ends, within seconds.
+    /// Sends what is queued, closes the stream and frees the resource. It finishes within seconds, whatever the server
+    /// does.
     ///
     /// # Errors
     /// The link had been lost before, or was lost before everything queued was sent.
-    pub async fn close(self) -> Result<(), LinkError> {
-        let Self {
-            outgoing,
-            mut news,
-            task,
-            ended: lost,
-            ..
-        } = self;
-        if let Some(lost) = lost {
-            return Err(lost);
-        }
-        drop(outgoing);
-        // The task goes on until it has taken everything, if somebody takes what comes in.
-        let flushed =
-            tokio::time::timeout(FLUSH, async { while news.recv().await.is_some() {} }).await;
-        drop(news);
-        let end = task.await.unwrap_or_else(|_| ended());
-        match (end, flushed) {
-            (LinkError::Closed, Ok(())) => Ok(()),
-            (LinkError::Closed, Err(_)) => Err(LinkError::Lost(
-                "it was interrupted, and closed before all was sent".to_owned(),
-            )),
-            (lost, _) => Err(lost),
-        }
+    pub async fn close(mut self) -> Result<(), LinkError> {
+        poll_fn(|cx| self.poll_close(cx)).await
     }
 }

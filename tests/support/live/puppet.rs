@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant as Clock, sleep_until};
-use xtls_client::uplink::Inbound;
+use xtls_client::uplink::LinkEvent;
 use xtls_client::xmpp::XmppLink;
 use xtls_ibb::{Config, Event, Mux, OpenOptions, StreamId};
 use xtls_stanza::ibb::BlockSize;
@@ -236,7 +236,7 @@ impl Pump {
             };
             tokio::select! {
                 inbound = self.link.next() => match inbound.expect("the link holds") {
-                    Inbound::Envelope(envelope) => self.take(envelope).await,
+                    LinkEvent::Envelope(envelope) => self.take(envelope).await,
                     other => panic!("the link does not hold: {other:?}"),
                 },
                 Some(envelope) = self.outgoing.recv() => self.link.send(envelope).await.expect("the link holds"),

@@ -1,6 +1,8 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Waker, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use xtls_ibb::io::Stream;
@@ -21,9 +23,11 @@ fn address(text: &str) -> Address {
 struct Frail {
     link: RelayLink,
     /// Comes before what the link brings.
-    news: mpsc::UnboundedReceiver<Inbound>,
-    /// Takes nothing until something was read.
+    news: mpsc::UnboundedReceiver<LinkEvent>,
+    /// Has no room until something was read.
     stuck: bool,
+    /// Waits for that.
+    writer: Option<Waker>,
     closed: Arc<AtomicBool>,
 }
 
@@ -32,32 +36,39 @@ impl Uplink for Frail {
         self.link.bound()
     }
 
-    async fn next(&mut self) -> Result<Inbound, LinkError> {
-        let inbound = tokio::select! {
-            biased;
-            Some(news) = self.news.recv() => Ok(news),
-            inbound = self.link.next() => inbound,
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<LinkEvent, LinkError>> {
+        let event = match self.news.poll_recv(cx) {
+            Poll::Ready(Some(news)) => Ok(news),
+            Poll::Ready(None) | Poll::Pending => ready!(self.link.poll_next(cx)),
         };
         self.stuck = false;
-        inbound
-    }
-
-    async fn send(&mut self, envelope: Envelope) -> Result<(), LinkError> {
-        if self.stuck {
-            std::future::pending().await
+        if let Some(writer) = self.writer.take() {
+            writer.wake();
         }
-        self.link.send(envelope).await
+        Poll::Ready(event)
     }
 
-    async fn close(self) -> Result<(), LinkError> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        if self.stuck {
+            self.writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        self.link.poll_ready(cx)
+    }
+
+    fn start_send(&mut self, envelope: Envelope) -> Result<(), LinkError> {
+        self.link.start_send(envelope)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         self.closed.store(true, Ordering::Relaxed);
-        self.link.close().await
+        self.link.poll_close(cx)
     }
 }
 
 struct World {
     relay: Relay,
-    news: mpsc::UnboundedSender<Inbound>,
+    news: mpsc::UnboundedSender<LinkEvent>,
     closed: Arc<AtomicBool>,
     ours: (Endpoint, Listener, Task),
     theirs: (Endpoint, Listener, Task),
@@ -72,6 +83,7 @@ async fn world(stuck: bool) -> World {
         link,
         news: receiver,
         stuck,
+        writer: None,
         closed: Arc::clone(&closed),
     };
     let there = relay.attach(address(B)).await.unwrap();
@@ -103,7 +115,7 @@ impl World {
 async fn a_link_that_is_bound_anew_ends_every_stream() {
     let mut world = world(false).await;
     let (mut ours, _theirs) = world.stream().await;
-    let rebound = Inbound::Rebound(address("a@west.example/three"));
+    let rebound = LinkEvent::Rebound(address("a@west.example/three"));
     world.news.send(rebound).unwrap();
     let error = ours.read(&mut [0; 9]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
@@ -128,7 +140,7 @@ async fn what_is_not_about_streams_is_refused() {
         content: Content::Get(Payload::Ping),
     };
     stranger.send(ping).await.unwrap();
-    let Inbound::Envelope(answer) = stranger.next().await.unwrap() else {
+    let LinkEvent::Envelope(answer) = stranger.next().await.unwrap() else {
         panic!("no answer");
     };
     let Content::Error(error) = answer.content else {
@@ -140,7 +152,7 @@ async fn what_is_not_about_streams_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_link_that_takes_nothing_is_still_read() {
     let mut world = world(true).await;
-    world.news.send(Inbound::Resumed).unwrap();
+    world.news.send(LinkEvent::Resumed).unwrap();
     world.stream().await;
 }
 
@@ -148,12 +160,12 @@ async fn a_link_that_takes_nothing_is_still_read() {
 async fn nothing_is_late_while_the_link_is_interrupted() {
     let mut world = world(false).await;
     let (mut ours, mut theirs) = world.stream().await;
-    world.news.send(Inbound::Suspended).unwrap();
+    world.news.send(LinkEvent::Suspended).unwrap();
     // Far longer than a stream lives without an answer.
     tokio::time::sleep(Duration::from_secs(3600)).await;
     ours.write_all(b"still there").await.unwrap();
     tokio::time::sleep(Duration::from_secs(3600)).await;
-    world.news.send(Inbound::Resumed).unwrap();
+    world.news.send(LinkEvent::Resumed).unwrap();
     let mut heard = [0; 11];
     theirs.read_exact(&mut heard).await.unwrap();
     assert_eq!(&heard, b"still there");

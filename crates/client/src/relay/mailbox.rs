@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,8 +17,6 @@ use xtls_stanza::Address;
 #[derive(Debug)]
 pub(super) struct Mailbox {
     shelf: Mutex<Shelf>,
-    /// Something has come, or nothing will come any more.
-    news: Notify,
     /// Something was read.
     room: Notify,
 }
@@ -35,7 +34,6 @@ impl Mailbox {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             shelf: Mutex::new(Shelf::new(limit)),
-            news: Notify::new(),
             room: Notify::new(),
         }
     }
@@ -55,7 +53,7 @@ impl Mailbox {
                     return Err(Undelivered::Gone);
                 }
                 if shelf.put(from, &xml) {
-                    break;
+                    return Ok(());
                 }
                 shelf.read_at.map_or_else(Instant::now, |at| at + PATIENCE)
             };
@@ -63,39 +61,35 @@ impl Mailbox {
                 return Err(Undelivered::Stalled);
             }
         }
-        self.news.notify_one();
-        Ok(())
     }
 
     /// Delivers if there is room now.
     pub(super) fn offer(&self, from: &Address, xml: &Bytes) {
         let mut shelf = self.shelf();
-        if !shelf.closed && shelf.put(from, xml) {
-            self.news.notify_one();
+        if !shelf.closed {
+            shelf.put(from, xml);
         }
     }
 
-    /// The next stanza; `None` when nothing will come any more. Cancel-safe.
-    pub(super) async fn next(&self) -> Option<Bytes> {
-        loop {
-            {
-                let mut shelf = self.shelf();
-                if let Some(xml) = shelf.take() {
-                    self.room.notify_waiters();
-                    return Some(xml);
-                }
-                if shelf.closed {
-                    return None;
-                }
-            }
-            self.news.notified().await;
+    /// The next stanza; `None` when nothing will come any more.
+    pub(super) fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<Bytes>> {
+        let mut shelf = self.shelf();
+        if let Some(xml) = shelf.take() {
+            self.room.notify_waiters();
+            return Poll::Ready(Some(xml));
         }
+        if shelf.closed {
+            return Poll::Ready(None);
+        }
+        shelf.reader = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Nothing comes any more; what has come can be read.
     pub(super) fn close(&self) {
-        self.shelf().closed = true;
-        self.news.notify_one();
+        let mut shelf = self.shelf();
+        shelf.closed = true;
+        shelf.wake_reader();
         self.room.notify_waiters();
     }
 
@@ -126,6 +120,8 @@ struct Shelf {
     /// When something was read, or came where nothing was.
     read_at: Option<Instant>,
     closed: bool,
+    /// Waits for something to come, or for the end.
+    reader: Option<Waker>,
 }
 
 #[derive(Debug, Default)]
@@ -145,6 +141,7 @@ impl Shelf {
             waiting: 0,
             read_at: None,
             closed: false,
+            reader: None,
         }
     }
 
@@ -167,7 +164,14 @@ impl Shelf {
         line.stanzas.push_back(xml.clone());
         line.waiting += cost;
         self.waiting += cost;
+        self.wake_reader();
         true
+    }
+
+    fn wake_reader(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
     }
 
     fn take(&mut self) -> Option<Bytes> {

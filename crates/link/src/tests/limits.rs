@@ -5,7 +5,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::Inbound;
+use crate::LinkEvent;
 
 fn bind_within(limits: &str) -> String {
     BIND.replace(
@@ -103,8 +103,8 @@ async fn a_new_binding_brings_the_limit_of_its_own_server() {
     assert_eq!(link.stanza_limit(), Some(20_000));
     loop {
         match link.next().await.unwrap() {
-            Inbound::Rebound(_) => break,
-            Inbound::Suspended | Inbound::Resumed | Inbound::Envelope(_) => {
+            LinkEvent::Rebound(_) => break,
+            LinkEvent::Suspended | LinkEvent::Resumed | LinkEvent::Envelope(_) => {
                 assert_eq!(link.stanza_limit(), Some(20_000));
             }
         }

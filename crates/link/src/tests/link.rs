@@ -5,7 +5,7 @@ use xtls_stanza::ibb::{Data, Seq, Sid};
 use xtls_stanza::{Address, Content, Envelope, MessageKind, Payload};
 
 use super::*;
-use crate::{Inbound, LinkError};
+use crate::{LinkEvent, LinkError};
 
 fn data(to: &str, id: &str, bytes: &[u8]) -> Envelope {
     Envelope {
@@ -22,7 +22,7 @@ fn data(to: &str, id: &str, bytes: &[u8]) -> Envelope {
 
 async fn envelope(link: &mut XmppLink) -> Envelope {
     let inbound = link.next().await.unwrap();
-    let Inbound::Envelope(envelope) = inbound else {
+    let LinkEvent::Envelope(envelope) = inbound else {
         panic!("{inbound:?}")
     };
     envelope
@@ -185,7 +185,7 @@ async fn an_abandoned_next_loses_nothing() {
             biased;
             () = tokio::task::yield_now() => {}
             inbound = link.next() => {
-                let Inbound::Envelope(envelope) = inbound.unwrap() else { panic!() };
+                let LinkEvent::Envelope(envelope) = inbound.unwrap() else { panic!() };
                 assert_eq!(envelope.id, next.to_string());
                 next += 1;
             }
@@ -238,7 +238,7 @@ async fn a_lost_link_says_so_each_time_it_is_asked() {
     let mut link = server.link(&authority).await;
     let lost = LinkError::Conflict("juliet@example.org/x".to_owned());
     assert_eq!(envelope(&mut link).await.id, "parting");
-    assert_eq!(link.next().await, Ok(Inbound::Suspended));
+    assert_eq!(link.next().await, Ok(LinkEvent::Suspended));
     assert_eq!(link.next().await, Err(lost.clone()));
     assert_eq!(link.next().await, Err(lost.clone()));
     assert_eq!(link.send(data("a@b/c", "1", b"")).await, Err(lost.clone()));

@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 use xtls_stanza::{Address, Content, Envelope, Payload};
 
 use super::*;
-use crate::{Inbound, LinkError};
+use crate::{LinkEvent, LinkError};
 
 fn ping(id: &str) -> Envelope {
     Envelope {
@@ -16,11 +16,11 @@ fn ping(id: &str) -> Envelope {
 }
 
 /// What happens next besides interruptions, of which there may be more than one.
-async fn after_interruption(link: &mut XmppLink) -> Result<Inbound, LinkError> {
-    assert_eq!(link.next().await?, Inbound::Suspended);
+async fn after_interruption(link: &mut XmppLink) -> Result<LinkEvent, LinkError> {
+    assert_eq!(link.next().await?, LinkEvent::Suspended);
     loop {
         let inbound = link.next().await?;
-        if inbound != Inbound::Suspended {
+        if inbound != LinkEvent::Suspended {
             return Ok(inbound);
         }
     }
@@ -60,13 +60,13 @@ async fn a_lost_connection_is_resumed_and_what_was_lost_is_sent_again() {
     })
     .await;
     let mut link = server.link(&authority).await;
-    assert!(matches!(link.next().await.unwrap(), Inbound::Envelope(first) if first.id == "m0"));
+    assert!(matches!(link.next().await.unwrap(), LinkEvent::Envelope(first) if first.id == "m0"));
     link.send(ping("p1")).await.unwrap();
     assert_eq!(
         after_interruption(&mut link).await.unwrap(),
-        Inbound::Resumed
+        LinkEvent::Resumed
     );
-    assert!(matches!(link.next().await.unwrap(), Inbound::Envelope(second) if second.id == "m1"));
+    assert!(matches!(link.next().await.unwrap(), LinkEvent::Envelope(second) if second.id == "m1"));
     let (resume, again) = hears.recv().await.unwrap();
     assert!(
         resume.contains("<resume") && resume.contains("h='1'") && resume.contains("previd='sm1'"),
@@ -94,7 +94,7 @@ async fn what_cannot_be_resumed_is_bound_anew() {
     let new = Address::new("juliet@example.org/x1").unwrap();
     assert_eq!(
         after_interruption(&mut link).await.unwrap(),
-        Inbound::Rebound(new.clone())
+        LinkEvent::Rebound(new.clone())
     );
     assert_eq!(link.bound(), &new);
 }
@@ -235,7 +235,7 @@ async fn closing_ends_even_while_the_server_is_away() {
     })
     .await;
     let mut link = server.link(&authority).await;
-    assert_eq!(link.next().await.unwrap(), Inbound::Suspended);
+    assert_eq!(link.next().await.unwrap(), LinkEvent::Suspended);
     link.close().await.unwrap();
 }
 
@@ -267,7 +267,7 @@ async fn no_end_of_a_link_makes_the_library_panic() {
     // At the first attempt, and while the connection is tried again.
     server.refused(&authority).await;
     let mut link = server.link(&authority).await;
-    assert_eq!(link.next().await.unwrap(), Inbound::Suspended);
+    assert_eq!(link.next().await.unwrap(), LinkEvent::Suspended);
     drop(link);
     // What ends in the background needs no more than some turns.
     for _ in 0..1_000 {

@@ -3,10 +3,10 @@
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::{Inbound, LinkError};
+use crate::{LinkEvent, LinkError};
 
 /// Sends these and then a plain one; gives what came out before it, and what the server heard.
-async fn survives(stanzas: String) -> (Vec<Inbound>, String) {
+async fn survives(stanzas: String) -> (Vec<LinkEvent>, String) {
     let authority = Authority::new();
     let tls = authority.server("example.org");
     let (heard, mut hears) = mpsc::unbounded_channel();
@@ -26,7 +26,7 @@ async fn survives(stanzas: String) -> (Vec<Inbound>, String) {
     let mut out = Vec::new();
     loop {
         let inbound = link.next().await.unwrap();
-        if matches!(&inbound, Inbound::Envelope(envelope) if envelope.id == "last") {
+        if matches!(&inbound, LinkEvent::Envelope(envelope) if envelope.id == "last") {
             break;
         }
         out.push(inbound);
@@ -90,7 +90,7 @@ async fn nobody_can_pretend_to_be_a_number() {
     let ids: Vec<_> = out
         .iter()
         .map(|inbound| {
-            let Inbound::Envelope(envelope) = inbound else {
+            let LinkEvent::Envelope(envelope) = inbound else {
                 panic!("{inbound:?}")
             };
             envelope.id.as_str()
@@ -156,8 +156,8 @@ async fn a_sender_of_a_domain_written_for_the_dns_is_the_one_of_its_unicode_name
     let from = "romeo@xn--bcher-kva.example/x";
     let (out, _) = survives(format!("<message from='{from}'/>")).await;
     let senders = out.iter().map(|inbound| match inbound {
-        Inbound::Envelope(envelope) => envelope.from.as_ref().map(|from| from.as_str()),
-        Inbound::Suspended | Inbound::Resumed | Inbound::Rebound(_) => None,
+        LinkEvent::Envelope(envelope) => envelope.from.as_ref().map(|from| from.as_str()),
+        LinkEvent::Suspended | LinkEvent::Resumed | LinkEvent::Rebound(_) => None,
     });
     assert_eq!(
         senders.collect::<Vec<_>>(),
