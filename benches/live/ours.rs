@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use xtls_client::bytestreams;
 use xtls_client::ibb::io::{Endpoint, Listener};
 use xtls_client::ibb::{Allow, Config, OpenOptions, Stats, Window};
-use xtls_client::plain;
 use xtls_stanza::Address;
 use xtls_stanza::ibb::BlockSize;
 
@@ -26,8 +26,8 @@ impl Ours {
             server.login("juliet", "ours").await,
         );
         let to = other.bound().clone();
-        let (near, _, _) = plain::start(link, config()).expect("random bytes");
-        let (far, listener, _) = plain::start(other, config()).expect("random bytes");
+        let (near, _, _) = bytestreams::start(link, config()).expect("random bytes");
+        let (far, listener, _) = bytestreams::start(other, config()).expect("random bytes");
         far.with_mux(|mux| mux.allow(Allow::Anybody));
         Self {
             near,

@@ -6,8 +6,8 @@ use std::task::{Context, Poll, ready};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
-use xtls_client::plain;
-use xtls_client::uplink::{LinkEvent, LinkError, Uplink};
+use xtls_client::bytestreams;
+use xtls_client::uplink::{LinkError, LinkEvent, Uplink};
 use xtls_client::xmpp::XmppLink;
 use xtls_ibb::io::{Endpoint, Listener, Stream};
 use xtls_ibb::{Allow, Config};
@@ -42,7 +42,7 @@ impl Ours {
             link,
             seen: Arc::clone(&seen),
         };
-        let (streams, listener, _task) = plain::start(watched, config).expect("random bytes");
+        let (streams, listener, _task) = bytestreams::start(watched, config).expect("random bytes");
         streams.with_mux(|mux| mux.allow(Allow::Anybody));
         Self {
             own,

@@ -287,6 +287,7 @@ impl From<JudgeError> for Failure {
         match error {
             JudgeError::Stale(why) => Self::failed(format!("nothing was accepted: {why}")),
             JudgeError::Pins(error) => error.into(),
+            other => Self::failed(format!("nothing was accepted: {other}")),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use xtls_client::{LinkEvent, LinkError, Uplink};
+use xtls_client::{LinkError, LinkEvent, Uplink};
 use xtls_stanza::xtls::Control;
 use xtls_stanza::{Address, Content, Element, Envelope, Payload, Stanza, StanzaError};
 

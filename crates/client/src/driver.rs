@@ -1,72 +1,123 @@
 //! The one task that owns everything: the router, the link to the server, the pins.
 
-mod bytes;
-mod command;
-mod handle;
+mod conduit;
 mod link;
+mod parked;
+mod reception;
 mod trust;
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot};
-use tracing::debug;
+use tokio::sync::mpsc;
+use tracing::{debug, info};
+use xtls_keys::Pins;
 use xtls_session::Service;
-use xtls_stanza::{Address, Stanza};
+use xtls_stanza::Address;
 use xtls_tls::trust::Policy;
+use xtls_tunnel::router::{
+    Config, Event, Gone, OpenError, Router, SendError, TURNED_AWAY, TunnelId, TurnedAway, What,
+};
 
-use crate::client::Tunnel;
-use crate::uplink::{LinkError, Uplink};
-pub(crate) use command::{Answer, Command, Note};
-pub(crate) use handle::Handles;
-pub(crate) use link::Link;
-pub(crate) use trust::Trust;
-use xtls_tunnel::router::{Event, Gone, OpenError, Router, SendError, TunnelId, TurnedAway, What};
+use crate::command::{Answer, Command, Port, Signal};
+use crate::uplink::{LinkError, LinkEvent, Uplink};
+use crate::{events, progress};
+use conduit::Conduit;
+use link::Link;
+use parked::{Opening, Parked};
+use reception::Reception;
+use trust::Trust;
 
 pub(crate) struct Driver<U> {
-    pub(crate) link: Link<U>,
-    pub(crate) router: Router,
-    pub(crate) trust: Trust,
-    pub(crate) commands: mpsc::Receiver<Command>,
-    /// Weak, so that the task ends when nobody holds a handle any more.
-    pub(crate) shared: mpsc::WeakSender<Command>,
-    pub(crate) notes: mpsc::UnboundedReceiver<Note>,
+    link: Link<U>,
+    router: Router,
+    trust: Trust,
+    commands: mpsc::Receiver<Command>,
+    /// Weak, so that the task ends with the last handle.
+    shared: mpsc::WeakSender<Command>,
+    signals: mpsc::UnboundedReceiver<Signal>,
     /// For the handles to come.
-    pub(crate) notes_end: mpsc::UnboundedSender<Note>,
-    pub(crate) incoming: mpsc::Sender<Tunnel>,
-    /// The application takes no further tunnels for now.
+    signals_end: mpsc::UnboundedSender<Signal>,
+    reception: Reception,
+    turned_away: mpsc::Sender<TurnedAway>,
+    /// Opens that wait for a tunnel to the same peer to end.
+    parked: Parked,
+    /// The service of opens that name none.
+    service: Service,
+    life: Life,
+    conduits: BTreeMap<TunnelId, Conduit>,
+}
+
+/// The application's ends of the driver's channels.
+pub(crate) struct Ends {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) incoming: mpsc::Receiver<Port>,
     pub(crate) incoming_paused: Arc<AtomicBool>,
-    pub(crate) turned_away: mpsc::Sender<TurnedAway>,
-    pub(crate) life: Life,
-    pub(crate) handles: Handles,
+    pub(crate) turned_away: mpsc::Receiver<TurnedAway>,
 }
 
 /// How far the driver's end has come.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Life {
+enum Life {
     Running,
     /// Every tunnel is being closed, and none is opened any more.
     Stopping,
-    /// As well, and no handle is left that could say anything.
+    /// As well, and the last handle is gone.
     Alone,
     /// The link is gone. What has come is handed out, whether it is taken or not.
     Ended,
 }
 
 impl<U: Uplink> Driver<U> {
-    /// Runs until the link is lost for good, or until it is told to stop and every tunnel has ended.
+    /// A driver, and the application's ends of its channels.
+    pub(crate) fn new(uplink: U, config: Config, pins: Pins, seed: [u8; 32]) -> (Self, Ends) {
+        let served: Vec<_> = config.services().cloned().collect();
+        let service = served.first().cloned().unwrap_or_else(Service::stanzas);
+        let (reception, incoming, incoming_paused) =
+            Reception::new(served, config.incoming_limit());
+        let mut router = Router::new(uplink.bound().clone(), config, seed);
+        router.set_server_limit(uplink.stanza_limit());
+        let (commands_end, commands) = mpsc::channel(COMMANDS);
+        let (signals_end, signals) = mpsc::unbounded_channel();
+        let (away_end, turned_away) = mpsc::channel(TURNED_AWAY);
+        let driver = Self {
+            link: Link::new(uplink),
+            router,
+            trust: Trust::new(pins),
+            commands,
+            shared: commands_end.downgrade(),
+            signals,
+            signals_end,
+            reception,
+            turned_away: away_end,
+            parked: Parked::default(),
+            service,
+            life: Life::Running,
+            conduits: BTreeMap::new(),
+        };
+        let ends = Ends {
+            commands: commands_end,
+            incoming,
+            incoming_paused,
+            turned_away,
+        };
+        (driver, ends)
+    }
+
+    /// Runs until the link is lost for good, or until it is asked to stop and every tunnel has ended.
     pub(crate) async fn run(mut self) -> Result<(), LinkError> {
         let ended = self.turns().await;
         // A reader that is behind gets all that has come, and how it ended.
         self.life = Life::Ended;
-        for id in self.handles.0.keys() {
-            self.router.hold(now(), *id, false);
+        for conduit in self.conduits.values_mut() {
+            conduit.lift_limits(&mut self.router);
         }
         self.router.lost(now());
-        for id in self.handles.0.keys().copied().collect::<Vec<_>>() {
-            self.on_moved(id);
+        for conduit in self.conduits.values_mut() {
+            conduit.moved(&mut self.router);
         }
         self.give_out();
         ended?;
@@ -75,17 +126,22 @@ impl<U: Uplink> Driver<U> {
 
     async fn turns(&mut self) -> Result<(), LinkError> {
         loop {
-            self.watch_pins();
-            // All that is waiting is heard in each round, so none of it waits for the rest. What the owners say comes
-            // first: it shares a chunk with what the streams are about to send.
-            self.hear();
+            self.trust
+                .watch(&mut self.router, !self.conduits.is_empty());
+            // Each round takes what waits everywhere, so that nothing waits for the rest. The handles come first: what they
+            // send shares a chunk with what the streams are about to send.
+            self.take_requests();
             self.give_out();
-            let idle = !self.link.has_more(&mut self.router) && self.handles.0.is_empty();
+            self.open_parked();
+            let idle = !self.link.has_more(&mut self.router) && self.conduits.is_empty();
             if idle && self.life != Life::Running {
                 return Ok(());
             }
             let deadline = self.router.poll_timeout().map(|deadline| deadline.at);
-            let deadline = [deadline, self.next_look()].into_iter().flatten().min();
+            let deadline = [deadline, self.trust.next_look(!self.conduits.is_empty())]
+                .into_iter()
+                .flatten()
+                .min();
             let timer = async {
                 match deadline {
                     Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
@@ -108,15 +164,15 @@ impl<U: Uplink> Driver<U> {
                         self.life = Life::Alone;
                     }
                 },
-                Some(note) = self.notes.recv() => self.on_note(note),
-                // Told in the next round.
+                Some(signal) = self.signals.recv() => self.on_signal(signal),
+                // Handled in the next round.
                 () = timer => {}
             }
         }
     }
 
-    /// Takes what the owners have said, and what has run out.
-    fn hear(&mut self) {
+    /// Takes what the handles ask and signal, and what has run out.
+    fn take_requests(&mut self) {
         for _ in 0..BATCH {
             let Ok(command) = self.commands.try_recv() else {
                 break;
@@ -124,10 +180,10 @@ impl<U: Uplink> Driver<U> {
             self.on_command(command);
         }
         for _ in 0..BATCH {
-            let Ok(note) = self.notes.try_recv() else {
+            let Ok(signal) = self.signals.try_recv() else {
                 break;
             };
-            self.on_note(note);
+            self.on_signal(signal);
         }
         let now = now();
         if self.router.poll_timeout().is_some_and(|due| due.at <= now) {
@@ -143,17 +199,32 @@ impl<U: Uplink> Driver<U> {
                 service,
                 done,
             } => {
-                // Whoever does not wait for the answer any more hears of it by dropping the tunnel.
-                let _ = done.send(self.open(peer, service));
+                let service = service.unwrap_or_else(|| self.service.clone());
+                self.parked.push(Opening {
+                    peer,
+                    service,
+                    done,
+                });
             }
-            Command::Send { id, stanza, done } => self.send(id, *stanza, done),
+            Command::Listen { service, done } => drop(done.send(self.reception.listen(service))),
+            Command::Send { id, stanza, done } => match self.conduits.get_mut(&id) {
+                Some(conduit) => conduit.send(&mut self.router, *stanza, done),
+                None => drop(done.send(Err(SendError::Gone(Gone)))),
+            },
             Command::Judge {
                 id,
                 key,
                 verdict,
                 done,
             } => {
-                let judged = self.judge(id, key, verdict);
+                let judged = match self.conduits.get(&id) {
+                    Some(conduit) => {
+                        let bare = conduit.bare_peer();
+                        let router = &mut self.router;
+                        self.trust.judge(router, id, bare, key, verdict)
+                    }
+                    None => Err(Gone.into()),
+                };
                 let _ = done.send(judged);
             }
             Command::Admit(id, yes) => self.router.admit(now, id, yes),
@@ -173,21 +244,9 @@ impl<U: Uplink> Driver<U> {
                 };
                 let _ = done.send(taken);
             }
-            Command::Finish(id) => {
-                self.took(id);
-                if let Some(handle) = self.handles.0.get_mut(&id) {
-                    handle.finish();
-                }
-                self.retry(id);
-            }
-            Command::Close(id) => match self.pipe(id) {
-                Some(pipe) => self.close_bytes(id, &pipe),
-                None => {
-                    self.took(id);
-                    self.router.close(now, id);
-                }
-            },
-            Command::Abort(id) => self.router.abort(now, id),
+            Command::Finish(id) => self.with_conduit(id, Conduit::finish),
+            Command::Close(id) => self.with_conduit(id, Conduit::close),
+            Command::Abort(id) => self.with_conduit(id, Conduit::abort),
             Command::Export {
                 id,
                 label,
@@ -203,98 +262,121 @@ impl<U: Uplink> Driver<U> {
         }
     }
 
-    fn on_note(&mut self, note: Note) {
-        match note {
-            Note::Room(id) => self.router.hold(now(), id, false),
-            Note::Took(id) => self.router.took(now(), id),
-            Note::Moved(id) => self.on_moved(id),
-            Note::Dropped(id) => {
-                self.router.hold(now(), id, false);
-                match self.pipe(id) {
-                    Some(pipe) => self.leave_bytes(id, &pipe),
-                    None => self.router.leave(now(), id),
+    fn on_signal(&mut self, signal: Signal) {
+        match signal {
+            Signal::Room(id) => self.router.hold(now(), id, false),
+            Signal::Took(id) => self.router.took(now(), id),
+            Signal::Moved(id) => self.with_conduit(id, Conduit::moved),
+            Signal::Dropped(id) => self.with_conduit(id, Conduit::dropped),
+        }
+    }
+
+    fn with_conduit(&mut self, id: TunnelId, call: impl FnOnce(&mut Conduit, &mut Router)) {
+        if let Some(conduit) = self.conduits.get_mut(&id) {
+            call(conduit, &mut self.router);
+        }
+    }
+
+    fn on_link_event(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Envelope(envelope) => {
+                let begins = link::is_open(&envelope);
+                self.trust.look(&mut self.router, begins);
+                if begins {
+                    self.make_room();
                 }
+                self.router.handle(now(), envelope);
+            }
+            LinkEvent::Suspended => {
+                info!("the connection to the server is interrupted");
+                self.router.pause(now());
+            }
+            LinkEvent::Resumed => {
+                info!("the connection to the server is back");
+                self.router.resume(now());
+            }
+            LinkEvent::Rebound(address) => {
+                // A new binding is a new end: no tunnel survives it, whatever the resource is called.
+                debug!("bound anew");
+                self.link.discard_unsent();
+                self.router.rebind(now(), address);
+                self.router.set_server_limit(self.link.stanza_limit());
             }
         }
     }
 
-    fn open(&mut self, peer: Address, service: Option<Service>) -> Result<Tunnel, OpenError> {
+    /// Sets how many tunnels the application has room for, once it has been given those that wait.
+    fn make_room(&mut self) {
+        self.give_out_all();
+        let room = self.reception.room();
+        self.router.set_incoming_room(room);
+    }
+
+    /// Opens what the handles have asked for. Where the owner of a tunnel to the same peer is done with it, the open waits
+    /// for its end.
+    fn open_parked(&mut self) {
+        for Opening {
+            peer,
+            service,
+            done,
+        } in self.parked.take_due()
+        {
+            if done.is_closed() {
+                continue;
+            }
+            let opened = self.open(&peer, service.clone());
+            if matches!(opened, Err(OpenError::Already(_))) && self.is_leaving(&peer) {
+                self.parked.wait(Opening {
+                    peer,
+                    service,
+                    done,
+                });
+                continue;
+            }
+            // A caller that has given up drops the tunnel, which ends it.
+            let _ = done.send(opened);
+        }
+    }
+
+    fn is_leaving(&self, peer: &Address) -> bool {
+        let mut to_peer = self
+            .conduits
+            .values()
+            .filter(|conduit| conduit.peer() == peer);
+        to_peer.any(Conduit::is_leaving)
+    }
+
+    fn open(&mut self, peer: &Address, service: Service) -> Result<Port, OpenError> {
         if self.life != Life::Running {
             return Err(OpenError::Stopped);
         }
-        self.refresh_pins();
-        let id = match service {
-            Some(service) => self.router.open_for(now(), &peer, service)?,
-            None => self.router.open(now(), &peer)?,
-        };
-        self.handle(id, peer).ok_or_else(|| {
+        self.trust.refresh(&mut self.router);
+        let id = self.router.open_for(now(), peer, service.clone())?;
+        self.port(id, peer.clone(), Some(service)).ok_or_else(|| {
             self.router.abort(now(), id);
             OpenError::Stopped
         })
     }
 
+    /// The ends of the channels of a new tunnel: one kept here, one for the application.
+    fn port(&mut self, id: TunnelId, peer: Address, service: Option<Service>) -> Option<Port> {
+        let commands = self.shared.upgrade()?;
+        let (sender, receiver) = events::channel();
+        let (known, progress) = progress::channel(service);
+        let bytes = self.router.may_carry_bytes(id).then(Arc::default);
+        let conduit = Conduit::new(id, peer.clone(), sender, known, bytes.clone());
+        self.conduits.insert(id, conduit);
+        let signals = self.signals_end.clone();
+        Some(Port::new(
+            id, peer, commands, signals, receiver, progress, bytes,
+        ))
+    }
+
     fn stop(&mut self) {
         self.life = self.life.max(Life::Stopping);
-        for id in self.handles.0.keys().copied().collect::<Vec<_>>() {
-            match self.pipe(id) {
-                Some(pipe) => self.leave_bytes(id, &pipe),
-                None => {
-                    self.took(id);
-                    self.router.close(now(), id);
-                }
-            }
-        }
-    }
-
-    /// The application goes on after it was told that the peer has nothing more to say: it has taken everything.
-    fn took(&mut self, id: TunnelId) {
-        let handle = self.handles.0.get(&id);
-        if handle.is_some_and(|handle| handle.heard_out.load(Ordering::Acquire)) {
-            self.router.took(now(), id);
-        }
-    }
-
-    fn send(&mut self, id: TunnelId, stanza: Stanza, done: oneshot::Sender<Result<(), SendError>>) {
-        let Some(handle) = self.handles.0.get_mut(&id) else {
-            let _ = done.send(Err(SendError::Gone(Gone)));
-            return;
-        };
-        if handle.finishing {
-            let finished = xtls_session::SendError::Finished;
-            let _ = done.send(Err(SendError::Session(finished)));
-            return;
-        }
-        // Calls that were given up wait for nothing.
-        handle.waiting.retain(|(_, done)| !done.is_closed());
-        handle.waiting.push_back((stanza, done));
-        if handle.waiting.len() == 1 {
-            self.retry(id);
-        }
-    }
-
-    fn retry(&mut self, id: TunnelId) {
-        if let Some(pipe) = self.pipe(id) {
-            self.push(id, &pipe);
-        }
-        while let Some(handle) = self.handles.0.get_mut(&id)
-            && let Some((stanza, done)) = handle.waiting.pop_front()
-        {
-            if done.is_closed() {
-                continue;
-            }
-            match self.router.send(now(), id, &stanza) {
-                Err(error) if is_early(&error) => {
-                    handle.waiting.push_front((stanza, done));
-                    return;
-                }
-                sent => drop(done.send(sent)),
-            }
-        }
-        if let Some(handle) = self.handles.0.get(&id)
-            && handle.open
-            && handle.finishing
-        {
-            self.router.finish(now(), id);
+        self.parked.retry();
+        for conduit in self.conduits.values_mut() {
+            conduit.stop(&mut self.router);
         }
     }
 
@@ -307,92 +389,102 @@ impl<U: Uplink> Driver<U> {
         }
         loop {
             self.give_out_all();
-            if !self.write_pins() {
+            let Some(unwritten) = self.trust.write(&mut self.router) else {
                 return;
+            };
+            for (id, what) in unwritten {
+                self.pass(id, what);
             }
         }
     }
 
-    pub(super) fn give_out_all(&mut self) {
+    fn give_out_all(&mut self) {
         while let Some(Event { id, what }) = self.router.poll_event(now()) {
-            if let Some(pipe) = self.pipe(id) {
-                self.on_bytes(id, &what, &pipe);
+            if let Some(conduit) = self.conduits.get_mut(&id) {
+                conduit.note(&mut self.router, &what);
             }
             match &what {
                 What::Incoming(peer) | What::Asked(peer) => {
-                    let tunnel = self
-                        .handle(id, peer.clone())
-                        .filter(|_| self.life == Life::Running);
-                    let taken = tunnel.is_some_and(|tunnel| self.incoming.try_send(tunnel).is_ok());
-                    if !taken {
-                        debug!("nobody takes an incoming tunnel");
-                        self.router.abort(now(), id);
-                    } else if matches!(what, What::Asked(_)) {
-                        self.pass(id, what);
-                    }
+                    let peer = peer.clone();
+                    self.on_incoming(id, peer, what);
                     continue;
                 }
                 What::Judge(introduction) => {
-                    // What a code has spoken against is nobody's first use.
+                    // A key that a verification has spoken against is never accepted as a first use.
                     if self.router.policy() != Policy::Ask && introduction.doubt.is_none() {
-                        self.pin_on_first_use(id, introduction.fingerprint);
+                        let peer = introduction.peer.bare();
+                        self.trust
+                            .pin_on_first_use(id, peer, introduction.fingerprint);
                         continue;
                     }
+                    self.expect_taken(id, |reception| reception.ask(id));
                 }
                 What::Writable => {
-                    self.retry(id);
+                    self.with_conduit(id, Conduit::retry);
                     continue;
                 }
                 What::Readable => continue,
-                // What waited for the session to open leaves with the last flight of the handshake.
-                What::Ready | What::Established(_) => {
-                    if let What::Established(peer) = &what {
-                        self.met(peer);
-                    }
-                    if let Some(handle) = self.handles.0.get_mut(&id) {
-                        handle.open = true;
-                    }
-                    self.retry(id);
+                What::Ready => self.with_conduit(id, Conduit::opened),
+                What::Established(peer) => {
+                    self.trust.met(peer);
+                    self.expect_taken(id, |reception| reception.claim(id, &peer.service));
+                    self.with_conduit(id, Conduit::opened);
                 }
                 What::Verify(verify) => {
-                    if !self.on_verify(id, verify) {
+                    let Some(conduit) = self.conduits.get(&id) else {
+                        continue;
+                    };
+                    let bare = conduit.bare_peer();
+                    let stored = self.trust.on_verify(&mut self.router, id, bare, verify);
+                    if let Some(error) = stored.error {
+                        conduit.pass(&mut self.router, What::NotVerified(error));
+                    }
+                    if !stored.pass {
                         continue;
                     }
+                    self.expect_taken(id, |reception| reception.ask(id));
+                }
+                What::Closed(_) => {
+                    self.pass(id, what);
+                    self.reception.forget(id);
+                    self.parked.retry();
+                    if let Some(conduit) = self.conduits.remove(&id) {
+                        conduit.end();
+                    }
+                    continue;
                 }
                 // The rest is for the handle.
                 _ => {}
             }
-            let last = matches!(what, What::Closed(_));
             self.pass(id, what);
-            if last && let Some(handle) = self.handles.0.remove(&id) {
-                for (_, done) in handle.waiting {
-                    let _ = done.send(Err(SendError::Gone(Gone)));
-                }
-            }
+        }
+    }
+
+    fn on_incoming(&mut self, id: TunnelId, peer: Address, what: What) {
+        let port = self.port(id, peer, None);
+        let port = port.filter(|_| self.life == Life::Running);
+        let asked = matches!(what, What::Asked(_));
+        self.expect_taken(id, |reception| {
+            port.is_some_and(|port| reception.arrive(id, port)) && (!asked || reception.ask(id))
+        });
+        if asked {
+            self.pass(id, what);
+        }
+    }
+
+    /// Ends a tunnel that comes out nowhere.
+    fn expect_taken(&mut self, id: TunnelId, take: impl FnOnce(&mut Reception) -> bool) {
+        if !take(&mut self.reception) {
+            debug!("an incoming tunnel finds no one to take it");
+            self.router.abort(now(), id);
         }
     }
 
     fn pass(&mut self, id: TunnelId, what: What) {
-        let Some(handle) = self.handles.0.get(&id) else {
-            return;
-        };
-        let weight = what.weight();
-        let backlog = handle.backlog.fetch_add(weight, Ordering::AcqRel) + weight;
-        let taken = handle.events.send(what).is_ok();
-        if taken && backlog >= HEAVY && self.life != Life::Ended {
-            self.router.hold(now(), id, true);
-            // The handle may have emptied the queue between the count and the hold.
-            if handle.backlog.load(Ordering::Acquire) <= HEAVY / 2 {
-                self.router.hold(now(), id, false);
-            }
+        if let Some(conduit) = self.conduits.get(&id) {
+            conduit.pass(&mut self.router, what);
         }
     }
-}
-
-/// The session will take it later: it is not open yet, or has no room.
-fn is_early(error: &SendError) -> bool {
-    use xtls_session::SendError as Session;
-    matches!(error, SendError::Session(Session::Full | Session::NotOpen))
 }
 
 /// The executor's time, so that paused clocks in tests hold here too.
@@ -403,5 +495,5 @@ fn now() -> Instant {
 /// Commands and signals taken in one go.
 const BATCH: usize = 64;
 
-/// Weight of one tunnel's events that wait for its handle before the tunnel stops reading, in bytes.
-pub(crate) const HEAVY: usize = 131_072;
+/// Commands that wait for the driver; then callers wait.
+const COMMANDS: usize = 64;

@@ -2,7 +2,7 @@
 //!
 //! * [`Uplink`]: a connection to your own server; [`relay`] is one in the process, `xmpp` (feature) a real one.
 //! * [`Client`], [`Incoming`], [`Tunnel`]: handles on the one task that drives both.
-//! * [`plain`]: bytestreams without any of this, for peers that know no XTLS.
+//! * [`bytestreams`]: bytestreams without any of this, for peers that know no XTLS.
 //! * [`Home`], [`Pins`]: the account's key and the keys of its peers on disk, from `xtls-keys`.
 //! * [`Router`]: every tunnel of one address, without I/O, from `xtls-tunnel`.
 //!
@@ -65,11 +65,18 @@
 //! # }
 //! ```
 
+mod byte_channel;
+pub mod bytestreams;
 mod client;
+mod command;
 mod driver;
-mod pipe;
-pub mod plain;
+mod error;
+mod events;
+mod handle;
+mod incoming;
+mod progress;
 pub mod relay;
+mod sender;
 pub mod uplink;
 
 /// The layers beneath, as this crate was built with them.
@@ -82,9 +89,13 @@ pub use {
 #[cfg(feature = "xmpp")]
 pub use xtls_link as xmpp;
 
-pub use client::{Arrival, Client, Incoming, JudgeError, Sender, Task, Tunnel};
+pub use client::{Client, Task};
+pub use error::{JudgeError, ListenError};
+pub use handle::Tunnel;
+pub use incoming::{Arrival, Incoming, Listener};
 pub use relay::Relay;
-pub use uplink::{LinkEvent, LinkError, Uplink};
+pub use sender::Sender;
+pub use uplink::{LinkError, LinkEvent, Uplink};
 pub use xtls_keys::{Exposed, Home, HomeError, LockError, Pins, PinsError, unix_now};
 pub use xtls_tunnel::{Accept, Config, Router, router, transport};
 

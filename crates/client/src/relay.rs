@@ -20,7 +20,7 @@ use xtls_stanza::{
     Address, AddressCache, Condition, Envelope, ErrorType, Kind, Stanza, StanzaError, StanzaType,
 };
 
-use crate::uplink::{LinkEvent, LinkError, Uplink};
+use crate::uplink::{LinkError, LinkEvent, Uplink};
 use mailbox::{Mailbox, Undelivered};
 
 /// What the relay lets through.

@@ -15,13 +15,13 @@ use tokio_xmpp::xmlstream::{RecvFeaturesError, StreamHeader, Timeouts, initiate_
 use super::align::Align;
 use super::dial::{Route, Start};
 use super::error::ConnectError;
+use super::login::LoginStream;
 use super::options::Options;
 use super::pipe::Pipe;
 use super::sasl::{self, Login};
 use super::screen::{Numbers, Screen, Sighting};
 use super::socket::Socket;
 use super::starttls;
-use super::talk::Talk;
 use super::tls::{Exporter, Tls};
 use xtls_stanza::normalise::normalise;
 
@@ -109,10 +109,11 @@ impl Connector {
         exporter: Option<Exporter>,
     ) -> Result<TlsStream<Socket>, ConnectError> {
         let login = &self.login;
-        let mut talk = Talk::start(tls, sasl::DURING, Some(&login.account), &login.domain).await?;
-        let features = talk.features().await?;
-        sasl::log_in(&mut talk, &features, login, exporter).await?;
-        let (tls, early) = talk.finish();
+        let mut stream =
+            LoginStream::start(tls, sasl::DURING, Some(&login.account), &login.domain).await?;
+        let features = stream.features().await?;
+        sasl::log_in(&mut stream, &features, login, exporter).await?;
+        let (tls, early) = stream.finish();
         if early.iter().all(u8::is_ascii_whitespace) {
             return Ok(tls);
         }

@@ -33,9 +33,13 @@ mod limits;
 #[cfg(feature = "xmpp")]
 mod link;
 #[cfg(feature = "xmpp")]
+mod link_task;
+#[cfg(feature = "xmpp")]
+mod login;
+#[cfg(feature = "xmpp")]
 mod options;
 #[cfg(feature = "xmpp")]
-mod owner;
+mod pending;
 #[cfg(feature = "xmpp")]
 mod pipe;
 #[cfg(feature = "xmpp")]
@@ -47,17 +51,13 @@ mod socket;
 #[cfg(feature = "xmpp")]
 mod starttls;
 #[cfg(feature = "xmpp")]
-mod talk;
-#[cfg(feature = "xmpp")]
 mod tls;
-#[cfg(feature = "xmpp")]
-mod wait;
 
 #[cfg(test)]
 #[cfg(feature = "xmpp")]
 mod tests;
 
-pub use event::{LinkEvent, LinkError};
+pub use event::{LinkError, LinkEvent};
 #[cfg(feature = "xmpp")]
 pub use {
     error::ConnectError,

@@ -10,14 +10,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 use tokio_util::sync::PollSender;
-use xtls_stanza::{Address, Envelope, AddressCache};
+use xtls_stanza::{Address, AddressCache, Envelope};
 
 use super::bridge::Bridge;
 use super::connector::Connector;
 use super::error::ConnectError;
+use super::link_task::{LinkTask, Outgoing, QUEUE, TaskEvent};
 use super::options::Options;
-use super::owner::{News, Outgoing, Owner, QUEUE};
-use crate::{LinkEvent, LinkError};
+use crate::{LinkError, LinkEvent};
 use xtls_stanza::normalise::{is_raw, normalise};
 
 /// How long a link that is closed may take to send what is queued.
@@ -30,7 +30,7 @@ const FLUSH: Duration = Duration::from_secs(10);
 pub struct XmppLink {
     bound: Address,
     stanza_limit: Option<usize>,
-    news: mpsc::Receiver<News>,
+    events: mpsc::Receiver<TaskEvent>,
     outgoing: PollSender<Outgoing>,
     bridge: Bridge,
     addresses: AddressCache,
@@ -80,10 +80,10 @@ pub async fn connect(options: Options) -> Result<XmppLink, ConnectError> {
             why: error.to_string(),
         })??;
     let (outgoing, outgoing_end) = mpsc::channel(QUEUE);
-    let (news_end, news) = mpsc::channel(QUEUE);
+    let (events_end, events) = mpsc::channel(QUEUE);
     let (first, bound) = oneshot::channel();
-    let owner = Owner::new(connector, limit, retry, outgoing_end, news_end, first);
-    let task = tokio::spawn(owner.run());
+    let link_task = LinkTask::new(connector, limit, retry, outgoing_end, events_end, first);
+    let task = tokio::spawn(link_task.run());
     // The attempt has a limit of its own, and so has the binding that follows.
     let bound = tokio::time::timeout(limit.saturating_mul(2), bound)
         .await
@@ -95,7 +95,7 @@ pub async fn connect(options: Options) -> Result<XmppLink, ConnectError> {
     Ok(XmppLink {
         bound: bound.address,
         stanza_limit: bound.stanza_limit,
-        news,
+        events,
         outgoing: PollSender::new(outgoing),
         bridge: Bridge::default(),
         addresses: AddressCache::default(),
@@ -182,18 +182,18 @@ impl XmppLink {
     /// The link has ended for good. Every later call returns the same error.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<LinkEvent, LinkError>> {
         loop {
-            let Some(news) = ready!(self.news.poll_recv(cx)) else {
+            let Some(events) = ready!(self.events.poll_recv(cx)) else {
                 return Poll::Ready(Err(ready!(self.poll_end(cx))));
             };
-            match news {
-                News::Stanza(stanza) => {
+            match events {
+                TaskEvent::Stanza(stanza) => {
                     if let Some(event) = self.read(&stanza) {
                         return Poll::Ready(Ok(event));
                     }
                 }
-                News::Suspended => return Poll::Ready(Ok(LinkEvent::Suspended)),
-                News::Resumed => return Poll::Ready(Ok(LinkEvent::Resumed)),
-                News::Rebound(bound) => {
+                TaskEvent::Suspended => return Poll::Ready(Ok(LinkEvent::Suspended)),
+                TaskEvent::Resumed => return Poll::Ready(Ok(LinkEvent::Resumed)),
+                TaskEvent::Rebound(bound) => {
                     self.bound = bound.address.clone();
                     self.stanza_limit = bound.stanza_limit;
                     return Poll::Ready(Ok(LinkEvent::Rebound(bound.address)));
@@ -249,7 +249,7 @@ impl XmppLink {
         if let Closing::Flushing(until) = closing {
             // The task goes on until it has taken everything, as long as what comes in is taken from it.
             let flushed = loop {
-                match self.news.poll_recv(cx) {
+                match self.events.poll_recv(cx) {
                     Poll::Ready(Some(_)) => {}
                     Poll::Ready(None) => break true,
                     Poll::Pending => break false,
@@ -257,14 +257,14 @@ impl XmppLink {
             };
             if !flushed {
                 ready!(until.as_mut().poll(cx));
-                self.news.close();
+                self.events.close();
                 *closing = Closing::Overdue;
             }
         }
         let overdue = matches!(closing, Closing::Overdue);
         // A place that the task had reserved is its last word.
         if overdue {
-            while let Ok(_dropped) = self.news.try_recv() {}
+            while let Ok(_dropped) = self.events.try_recv() {}
         }
         let end = ready!(self.poll_end(cx));
         Poll::Ready(match (end, overdue) {

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::error::ConnectError;
 use super::header::condition;
-use super::talk::Talk;
+use super::login::LoginStream;
 use super::tls::Exporter;
 
 const NS: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
@@ -63,7 +63,7 @@ impl Choice {
 
 /// Logs in on a stream whose features have come.
 pub(super) async fn log_in<T: AsyncRead + AsyncWrite + Unpin>(
-    talk: &mut Talk<T>,
+    stream: &mut LoginStream<T>,
     features: &Element,
     login: &Login,
     exporter: Option<Exporter>,
@@ -88,15 +88,15 @@ pub(super) async fn log_in<T: AsyncRead + AsyncWrite + Unpin>(
     match choice {
         Choice::Sha256(binding) => {
             let scram = Scram::<Sha256>::new(escaped, password, binding);
-            run(talk, login, scram.map_err(|_| no_randomness())?, true).await
+            run(stream, login, scram.map_err(|_| no_randomness())?, true).await
         }
         Choice::Sha1(binding) => {
             let scram = Scram::<Sha1>::new(escaped, password, binding);
-            run(talk, login, scram.map_err(|_| no_randomness())?, true).await
+            run(stream, login, scram.map_err(|_| no_randomness())?, true).await
         }
         Choice::Plain => {
             run(
-                talk,
+                stream,
                 login,
                 Plain::new(login.local.clone(), password),
                 false,
@@ -172,7 +172,7 @@ fn binds_to_exporter(features: &Element) -> bool {
 }
 
 async fn run<T, M>(
-    talk: &mut Talk<T>,
+    stream: &mut LoginStream<T>,
     login: &Login,
     mut mechanism: M,
     proves: bool,
@@ -187,11 +187,11 @@ where
     let auth = Element::new("auth", NS)
         .with_attr("mechanism", name)
         .with_text(encode(&first));
-    talk.write(&auth).await?;
+    stream.write(&auth).await?;
 
     let mut proven = !proves;
     for round in 0..MAX_CHALLENGES {
-        let answer = talk.next().await?;
+        let answer = stream.next().await?;
         if answer.is("failure", NS) {
             let (condition, text) = condition(&answer);
             return Err(ConnectError::Authentication {
@@ -210,7 +210,7 @@ where
             return Ok(());
         }
         if !answer.is("challenge", NS) {
-            return Err(talk.unexpected(&answer));
+            return Err(stream.unexpected(&answer));
         }
         let response = if round == 0 && proves {
             check_challenge(&data, &nonce).map_err(|why| {
@@ -229,7 +229,7 @@ where
             mechanism = back;
             response.map_err(|error| ConnectError::protocol(DURING, error))?
         } else if proven {
-            return Err(talk.unexpected(&answer));
+            return Err(stream.unexpected(&answer));
         } else {
             // A server may send its proof in a challenge of its own.
             mechanism
@@ -239,7 +239,7 @@ where
             Vec::new()
         };
         let response = Element::new("response", NS).with_text(encode(&response));
-        talk.write(&response).await?;
+        stream.write(&response).await?;
     }
     Err(ConnectError::protocol(
         DURING,

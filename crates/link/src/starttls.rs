@@ -4,7 +4,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use xtls_stanza::Element;
 
 use super::error::ConnectError;
-use super::talk::Talk;
+use super::login::LoginStream;
 
 const NS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
 const DURING: &str = "before encryption";
@@ -17,14 +17,14 @@ pub(super) async fn negotiate<T: AsyncRead + AsyncWrite + Unpin>(
     io: T,
     domain: &str,
 ) -> Result<T, ConnectError> {
-    let mut talk = Talk::start(io, DURING, None, domain).await?;
-    if talk.features().await?.child("starttls", NS).is_none() {
+    let mut stream = LoginStream::start(io, DURING, None, domain).await?;
+    if stream.features().await?.child("starttls", NS).is_none() {
         return Err(ConnectError::NoStartTls {
             domain: domain.to_owned(),
         });
     }
-    talk.write(&Element::new("starttls", NS)).await?;
-    let answer = talk.next().await?;
+    stream.write(&Element::new("starttls", NS)).await?;
+    let answer = stream.next().await?;
     if answer.is("failure", NS) {
         return Err(ConnectError::Tls {
             domain: domain.to_owned(),
@@ -32,9 +32,9 @@ pub(super) async fn negotiate<T: AsyncRead + AsyncWrite + Unpin>(
         });
     }
     if !answer.is("proceed", NS) {
-        return Err(talk.unexpected(&answer));
+        return Err(stream.unexpected(&answer));
     }
-    let (io, early) = talk.finish();
+    let (io, early) = stream.finish();
     if early.is_empty() {
         Ok(io)
     } else {

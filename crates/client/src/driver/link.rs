@@ -1,15 +1,12 @@
 //! The driver's link to the server: what the router sends goes out, and what arrives goes to the router.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use tracing::{debug, info};
 use xtls_stanza::{Content, Envelope, Payload, xtls};
 use xtls_tunnel::router::Router;
 
-use super::{Driver, now};
-use crate::client::SPARE;
+use super::now;
 use crate::uplink::{LinkError, LinkEvent, Uplink};
 
 /// The link, with what is on its way between it and the router.
@@ -28,6 +25,15 @@ impl<U: Uplink> Link<U> {
             next: None,
             arrived: VecDeque::new(),
         }
+    }
+
+    pub(super) fn stanza_limit(&self) -> Option<usize> {
+        self.uplink.stanza_limit()
+    }
+
+    /// The stanza that waits for room belongs to a binding that is gone.
+    pub(super) fn discard_unsent(&mut self) {
+        self.next = None;
     }
 
     /// The next thing that has arrived, for the router.
@@ -120,46 +126,8 @@ impl<U: Uplink> Link<U> {
     }
 }
 
-impl<U: Uplink> Driver<U> {
-    pub(super) fn on_link_event(&mut self, event: LinkEvent) {
-        match event {
-            LinkEvent::Envelope(envelope) => {
-                let begins = is_open(&envelope);
-                self.look_at_pins(begins);
-                if begins {
-                    self.make_room();
-                }
-                self.router.handle(now(), envelope);
-            }
-            LinkEvent::Suspended => {
-                info!("the connection to the server is interrupted");
-                self.router.pause(now());
-            }
-            LinkEvent::Resumed => {
-                info!("the connection to the server is back");
-                self.router.resume(now());
-            }
-            LinkEvent::Rebound(address) => {
-                // A new binding is a new end: no tunnel survives it, whatever the resource is called.
-                debug!("bound anew");
-                self.link.next = None;
-                self.router.rebind(now(), address);
-                self.router.set_server_limit(self.link.uplink.stanza_limit());
-            }
-        }
-    }
-
-    /// Tells the router how many tunnels the application has room for, once it has been given those that wait.
-    fn make_room(&mut self) {
-        self.give_out_all();
-        let room = self.incoming.capacity().saturating_sub(SPARE);
-        let shut = self.incoming.is_closed() || self.incoming_paused.load(Ordering::Acquire);
-        let room = if shut { 0 } else { room };
-        self.router.set_incoming_room(room);
-    }
-}
-
-fn is_open(envelope: &Envelope) -> bool {
+/// Whether a stanza may begin a session.
+pub(super) fn is_open(envelope: &Envelope) -> bool {
     matches!(
         envelope.content,
         Content::Set(Payload::Open(_) | Payload::Xtls(xtls::Control::Start { .. }))

@@ -1,21 +1,20 @@
-//! What the driver does with the pins: verdicts, first meetings, verifications; and that the router judges by them.
+//! The pins of a running client: verdicts, first meetings, verifications; and that the router judges by what is pinned.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use xtls_keys::{Meeting, Pins, PinsError, unix_now};
 use xtls_session::{Peer, Verdict, Verify};
 use xtls_stanza::verify::Reason;
 use xtls_tls::trust::{Doubt, Level, Store, TrustError};
 use xtls_tls::{Fingerprint, Standing};
+use xtls_tunnel::router::{Router, TunnelId, What};
 
-use super::{Driver, TunnelId, Uplink, What, now};
-use crate::client::JudgeError;
-use xtls_keys::unix_now;
-use xtls_keys::{Meeting, Pins, PinsError};
-use xtls_tunnel::router::Gone;
+use super::now;
+use crate::error::JudgeError;
 
 /// The pins, and what the router was given of them. Nothing else in the driver can touch either.
-pub(crate) struct Trust {
+pub(super) struct Trust {
     pins: Pins,
     given: Arc<Store>,
     /// When the file was looked at last.
@@ -23,14 +22,22 @@ pub(crate) struct Trust {
     /// It was looked at since anything was waited for.
     fresh: bool,
     /// Keys that wait to be pinned on first use.
-    first: Vec<(TunnelId, Fingerprint)>,
+    first: Vec<(TunnelId, Meeting)>,
     /// Known keys that were met today for the first time.
     met: Vec<Meeting>,
 }
 
+/// What became of a step of a verification.
+pub(super) struct Stored {
+    /// The owner is told of the step.
+    pub(super) pass: bool,
+    /// The attempt was not made, or its result not stored, and why.
+    pub(super) error: Option<String>,
+}
+
 impl Trust {
     /// The router judges by these pins already.
-    pub(crate) fn new(pins: Pins) -> Self {
+    pub(super) fn new(pins: Pins) -> Self {
         Self {
             given: pins.store(),
             pins,
@@ -45,50 +52,48 @@ impl Trust {
     pub(super) fn time_has_passed(&mut self) {
         self.fresh = false;
     }
-}
 
-impl<U: Uplink> Driver<U> {
-    /// The only way to the pins. Whatever was done, and whatever another process did that was found on the way, the router
-    /// judges by it afterwards.
-    fn with_pins<T>(&mut self, call: impl FnOnce(&mut Pins) -> T) -> T {
-        let done = call(&mut self.trust.pins);
-        let store = self.trust.pins.store();
-        if !Arc::ptr_eq(&store, &self.trust.given) {
-            self.trust.given = Arc::clone(&store);
-            self.router.set_trust(now(), store);
+    /// The only way to the pins. Whatever was done, and whatever another process was found to have done, the router judges by
+    /// it afterwards.
+    fn with_pins<T>(&mut self, router: &mut Router, call: impl FnOnce(&mut Pins) -> T) -> T {
+        let done = call(&mut self.pins);
+        let store = self.pins.store();
+        if !Arc::ptr_eq(&store, &self.given) {
+            self.given = Arc::clone(&store);
+            router.set_trust(now(), store);
         }
         done
     }
 
     /// Another process may have pinned, revoked or forgotten a key.
-    pub(super) fn refresh_pins(&mut self) {
-        self.trust.looked = Some(now());
-        if let Err(error) = self.with_pins(Pins::refresh) {
+    pub(super) fn refresh(&mut self, router: &mut Router) {
+        self.looked = Some(now());
+        if let Err(error) = self.with_pins(router, Pins::refresh) {
             // The last good pins stand: a store that cannot be read is never an empty one.
             tracing::error!(%error, "the pin store cannot be read");
         }
     }
 
-    /// Looks at the file before a session begins (`begins`), and while anybody is being met: once for all that has come at
+    /// Looks at the file before a session begins (`begins`), and while a peer is being met: once for all that has come at
     /// the same time.
-    pub(super) fn look_at_pins(&mut self, begins: bool) {
-        if !self.trust.fresh && (begins || self.router.is_meeting()) {
-            self.trust.fresh = true;
-            self.refresh_pins();
+    pub(super) fn look(&mut self, router: &mut Router, begins: bool) {
+        if !self.fresh && (begins || router.is_meeting()) {
+            self.fresh = true;
+            self.refresh(router);
         }
     }
 
-    /// Looks at the file now and then while anybody is talked to.
-    pub(super) fn watch_pins(&mut self) {
-        if self.next_look().is_some_and(|at| at <= now()) {
-            self.refresh_pins();
+    /// Looks at the file now and then while there are tunnels.
+    pub(super) fn watch(&mut self, router: &mut Router, tunnels: bool) {
+        if self.next_look(tunnels).is_some_and(|at| at <= now()) {
+            self.refresh(router);
         }
     }
 
     /// When the file has to be looked at, though nothing happens.
-    pub(super) fn next_look(&self) -> Option<Instant> {
-        let watched = self.trust.pins.is_shared() && !self.handles.0.is_empty();
-        let looked = self.trust.looked.filter(|_| watched);
+    pub(super) fn next_look(&self, tunnels: bool) -> Option<Instant> {
+        let watched = self.pins.is_shared() && tunnels;
+        let looked = self.looked.filter(|_| watched);
         match looked {
             Some(looked) => looked.checked_add(WATCH),
             None => watched.then(now),
@@ -98,42 +103,42 @@ impl<U: Uplink> Driver<U> {
     /// Writes the pin first and opens then: what was accepted survives a crash.
     pub(super) fn judge(
         &mut self,
+        router: &mut Router,
         id: TunnelId,
+        bare: &str,
         key: Fingerprint,
         verdict: Verdict,
     ) -> Result<(), JudgeError> {
-        let handle = self.handles.0.get(&id).ok_or(Gone)?;
-        let bare = handle.peer.bare().to_owned();
         // A key whose tunnel has ended meanwhile must not be pinned.
-        self.router.awaits_verdict(id, key, verdict)?;
+        router.awaits_verdict(id, key, verdict)?;
         if verdict == Verdict::Accept
-            && let Err(error) = self.with_pins(|pins| pins.pin_first_use(&bare, key))
+            && let Err(error) = self.with_pins(router, |pins| pins.pin_first_use(bare, key))
         {
-            let _ = self.router.judge(now(), id, key, Verdict::Refuse);
+            let _ = router.judge(now(), id, key, Verdict::Refuse);
             return Err(error.into());
         }
-        Ok(self.router.judge(now(), id, key, verdict)?)
+        Ok(router.judge(now(), id, key, verdict)?)
     }
 
-    pub(super) fn pin_on_first_use(&mut self, id: TunnelId, key: Fingerprint) {
-        self.trust.first.push((id, key));
+    pub(super) fn pin_on_first_use(&mut self, id: TunnelId, bare: &str, key: Fingerprint) {
+        let bare = bare.to_owned();
+        self.first.push((id, Meeting { bare, key }));
     }
 
-    /// Writes what has gathered, all at once; says whether anything may have come of it.
-    pub(super) fn write_pins(&mut self) -> bool {
-        let first = std::mem::take(&mut self.trust.first);
-        let met = std::mem::take(&mut self.trust.met);
+    /// Writes what has gathered, all at once. `None`: there was nothing. Otherwise something may have come of it, for the
+    /// router; and what could not be pinned is to be passed on.
+    pub(super) fn write(&mut self, router: &mut Router) -> Option<Vec<(TunnelId, What)>> {
+        let first = std::mem::take(&mut self.first);
+        let met = std::mem::take(&mut self.met);
         if first.is_empty() && met.is_empty() {
-            return false;
+            return None;
         }
-        let alive = first.into_iter().filter_map(|(id, key)| {
-            let bare = self.handles.0.get(&id)?.peer.bare().to_owned();
-            let accept = Verdict::Accept;
-            self.router.awaits_verdict(id, key, accept).ok()?;
-            Some((id, Meeting { bare, key }))
+        let alive = first.into_iter().filter(|(id, meeting)| {
+            let verdict = router.awaits_verdict(*id, meeting.key, Verdict::Accept);
+            verdict.is_ok()
         });
         let (ids, first): (Vec<_>, Vec<_>) = alive.unzip();
-        let written = self.with_pins(|pins| pins.meet(&first, &met));
+        let written = self.with_pins(router, |pins| pins.meet(&first, &met));
         let results = match written {
             Ok(results) => results,
             Err(error) => {
@@ -142,21 +147,22 @@ impl<U: Uplink> Driver<U> {
                 first.iter().map(|_| Err(why.clone())).collect()
             }
         };
+        let mut unwritten = Vec::new();
         for ((id, meeting), result) in ids.into_iter().zip(first).zip(results) {
             let verdict = match result {
                 Ok(()) => Verdict::Accept,
                 Err(why) => {
-                    self.pass(id, What::NotPinned(why));
+                    unwritten.push((id, What::NotPinned(why)));
                     Verdict::Refuse
                 }
             };
             // It may have ended meanwhile.
-            let _ = self.router.judge(now(), id, meeting.key, verdict);
+            let _ = router.judge(now(), id, meeting.key, verdict);
         }
-        true
+        Some(unwritten)
     }
 
-    /// Notes the day on which a known key was met.
+    /// Records the day on which a known key was met.
     pub(super) fn met(&mut self, peer: &Peer) {
         let known = match peer.key.standing {
             Standing::Pinned(Level::FirstUse | Level::Verified(_)) => true,
@@ -164,74 +170,90 @@ impl<U: Uplink> Driver<U> {
         };
         let (bare, key) = (peer.address.bare(), peer.key.fingerprint);
         let day = |seconds: i64| seconds.div_euclid(DAY);
-        let noted = self.trust.given.of(bare).iter().any(|pin| {
+        let recorded = self.given.of(bare).iter().any(|pin| {
             let today = pin
                 .last_seen
                 .is_some_and(|last| day(last) >= day(unix_now()));
             pin.fingerprint == key && today
         });
-        if known && !noted {
+        if known && !recorded {
             let bare = bare.to_owned();
-            self.trust.met.push(Meeting { bare, key });
+            self.met.push(Meeting { bare, key });
         }
     }
 
-    /// Counts an attempt before it is made, and stores what a verification came to. Says whether the owner is to hear of it.
-    pub(super) fn on_verify(&mut self, id: TunnelId, verify: &Verify) -> bool {
-        let Some(handle) = self.handles.0.get(&id) else {
-            return false;
-        };
-        let bare = handle.peer.bare().to_owned();
+    /// Counts an attempt before it is made, and stores what a verification came to.
+    pub(super) fn on_verify(
+        &mut self,
+        router: &mut Router,
+        id: TunnelId,
+        bare: &str,
+        verify: &Verify,
+    ) -> Stored {
         match verify {
             // A run that has ended meanwhile goes nowhere, whatever is said to it.
             Verify::Due { run, tag, .. } => {
-                match self.with_pins(|pins| pins.attempt(&bare, *tag)) {
-                    Ok(_) => self.router.verify_go(now(), id, *run).is_ok(),
+                match self.with_pins(router, |pins| pins.attempt(bare, *tag)) {
+                    Ok(_) => Stored::passing(router.verify_go(now(), id, *run).is_ok()),
                     Err(error) => {
-                        self.pass(id, What::NotVerified(error.to_string()));
-                        let _ = self.router.verify_cancel(now(), id, *run, Reason::Locked);
-                        false
+                        let _ = router.verify_cancel(now(), id, *run, Reason::Locked);
+                        Stored::failed(&error)
                     }
                 }
             }
             Verify::Done { method, key, .. } => {
-                let stored = self.with_pins(|pins| pins.verified(&bare, *key, (*method).into()));
-                let verdict = match stored {
-                    Ok(()) => Verdict::Accept,
-                    Err(error) => {
-                        self.pass(id, What::NotVerified(error.to_string()));
-                        Verdict::Refuse
-                    }
+                let stored =
+                    self.with_pins(router, |pins| pins.verified(bare, *key, (*method).into()));
+                let (verdict, stored) = match stored {
+                    Ok(()) => (Verdict::Accept, Stored::passing(true)),
+                    Err(error) => (Verdict::Refuse, Stored::failed(&error)),
                 };
                 // A key that waited for a verdict has it now: it is pinned as verified already.
-                let _ = self.router.judge(now(), id, *key, verdict);
-                verdict == Verdict::Accept
+                let _ = router.judge(now(), id, *key, verdict);
+                stored
             }
             Verify::Failed { .. } => {
-                if let Some((key, method)) = verify.mismatch() {
-                    self.doubt(id, &bare, Doubt::new(key, method.into(), unix_now()));
-                }
-                true
+                let error = verify.mismatch().and_then(|(key, method)| {
+                    let doubt = Doubt::new(key, method.into(), unix_now());
+                    self.doubt(router, id, bare, doubt)
+                });
+                Stored { pass: true, error }
             }
-            Verify::Asked { .. } | Verify::Compare { .. } => true,
+            Verify::Asked { .. } | Verify::Compare { .. } => Stored::passing(true),
         }
     }
 
-    /// What was compared is not the same: the key is marked, and what stands on it ends.
-    fn doubt(&mut self, id: TunnelId, bare: &str, doubt: Doubt) {
-        let marked = self.with_pins(|pins| pins.doubt(bare, doubt.fingerprint, doubt.by));
-        if let Err(error) = marked {
-            // No mark, but no conversation either.
-            self.pass(id, What::NotVerified(unmarked(&error)));
-            let peer = bare.to_owned();
-            let why = TrustError::Doubted { peer, doubt };
-            self.router.distrust(now(), id, why);
-        }
+    /// What was compared is not the same: the key is marked, and what stands on it ends. Says why it could not be marked.
+    fn doubt(
+        &mut self,
+        router: &mut Router,
+        id: TunnelId,
+        bare: &str,
+        doubt: Doubt,
+    ) -> Option<String> {
+        let marked = self.with_pins(router, |pins| pins.doubt(bare, doubt.fingerprint, doubt.by));
+        let error = marked.err()?;
+        // No mark, but no conversation either.
+        let peer = bare.to_owned();
+        let why = TrustError::Doubted { peer, doubt };
+        router.distrust(now(), id, why);
+        Some(unmarked(&error))
+    }
+}
+
+impl Stored {
+    fn passing(pass: bool) -> Self {
+        Self { pass, error: None }
+    }
+
+    fn failed(error: &PinsError) -> Self {
+        let error = Some(error.to_string());
+        Self { pass: false, error }
     }
 }
 
 fn unmarked(error: &PinsError) -> String {
-    format!("the key is not marked as one that did not stand the comparison: {error}")
+    format!("the key could not be marked as one that failed a verification: {error}")
 }
 
 /// A day in seconds.

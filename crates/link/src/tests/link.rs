@@ -5,7 +5,7 @@ use xtls_stanza::ibb::{Data, Seq, Sid};
 use xtls_stanza::{Address, Content, Envelope, MessageKind, Payload};
 
 use super::*;
-use crate::{LinkEvent, LinkError};
+use crate::{LinkError, LinkEvent};
 
 fn data(to: &str, id: &str, bytes: &[u8]) -> Envelope {
     Envelope {

@@ -7,8 +7,8 @@ use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::login::LoginStream;
 use crate::sasl::{DURING, Login, log_in};
-use crate::talk::Talk;
 
 const BOTH: &[&str] = &["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"];
 
@@ -188,11 +188,11 @@ async fn a_link_that_was_bound_once_is_not_logged_in_unbound() {
     let attempt = async |bindings: &'static [&'static str]| {
         let (near, far) = tokio::io::duplex(65_536);
         let server = tokio::spawn(scram_server(far, bindings));
-        let talk = Talk::start(near, DURING, None, "example.org").await;
-        let mut talk = talk.unwrap();
-        let features = talk.features().await.unwrap();
-        let result = log_in(&mut talk, &features, &login, Some([7; 32])).await;
-        drop(talk);
+        let stream = LoginStream::start(near, DURING, None, "example.org").await;
+        let mut stream = stream.unwrap();
+        let features = stream.features().await.unwrap();
+        let result = log_in(&mut stream, &features, &login, Some([7; 32])).await;
+        drop(stream);
         (result, server.await.unwrap())
     };
     // Without a binding it goes, as long as there was none.

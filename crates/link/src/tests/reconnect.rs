@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 use xtls_stanza::{Address, Content, Envelope, Payload};
 
 use super::*;
-use crate::{LinkEvent, LinkError};
+use crate::{LinkError, LinkEvent};
 
 fn ping(id: &str) -> Envelope {
     Envelope {

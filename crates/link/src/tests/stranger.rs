@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::{LinkEvent, LinkError};
+use crate::{LinkError, LinkEvent};
 
 /// Sends these and then a plain one; gives what came out before it, and what the server heard.
 async fn survives(stanzas: String) -> (Vec<LinkEvent>, String) {

@@ -135,6 +135,11 @@ impl Config {
         self
     }
 
+    /// The services that peers may open tunnels to us for. The first is that of our own opens.
+    pub fn services(&self) -> impl Iterator<Item = &Service> {
+        std::iter::once(&self.service).chain(self.also.iter())
+    }
+
     /// Further services that peers may open tunnels to us for. An initiator names one, and a name that is not among ours
     /// fails in TLS. Default none.
     #[must_use]

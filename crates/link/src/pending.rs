@@ -1,4 +1,4 @@
-//! Waiting, for the owner of the stream.
+//! Waiting, for the task that owns the stream.
 
 use std::future::Future;
 use std::time::Duration;

@@ -6,15 +6,15 @@
 //! ```
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //! use xtls_client::relay::{Limits, Relay};
-//! use xtls_client::{ibb, plain, uplink::normalise};
+//! use xtls_client::{bytestreams, ibb, uplink::normalise};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let relay = Relay::start(Limits::default());
 //! let (romeo, juliet) = (normalise("romeo@montague.example/orchard")?, normalise("juliet@capulet.example/balcony")?);
 //! // In earnest a link is `xmpp::connect(…)`.
-//! let (streams, _, _) = plain::start(relay.attach(romeo.clone()).await?, ibb::Config::default())?;
-//! let (hers, mut listener, _) = plain::start(relay.attach(juliet.clone()).await?, ibb::Config::default())?;
+//! let (streams, _, _) = bytestreams::start(relay.attach(romeo.clone()).await?, ibb::Config::default())?;
+//! let (hers, mut listener, _) = bytestreams::start(relay.attach(juliet.clone()).await?, ibb::Config::default())?;
 //! hers.with_mux(|mux| mux.allow(ibb::Allow::Only([romeo.to_bare()].into())));
 //! tokio::spawn(async move {
 //!     let mut stream = streams.open(&juliet, ibb::OpenOptions::default()).await?;
@@ -38,8 +38,8 @@ use xtls_ibb::io::{self, Endpoint, Listener, Pause};
 use xtls_ibb::{Config, Mux};
 use xtls_stanza::Envelope;
 
-use crate::client::Task;
-use crate::uplink::{LinkEvent, LinkError, Uplink};
+use crate::Task;
+use crate::uplink::{LinkError, LinkEvent, Uplink};
 
 /// Stanzas between the link and the streams, each way. Few: a chunk that waits here counts as sent, and its answer as late.
 const QUEUE: usize = 4;

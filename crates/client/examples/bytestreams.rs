@@ -1,7 +1,7 @@
 //! Pipes standard input and output through a bytestream without TLS, over a real server. With a full address it opens,
 //! without it waits for one stream, from anybody.
 //!
-//! `cargo run -p xtls-client --example plain -- ACCOUNT PASSWORD_FILE HOST:PORT CA_FILE [PEER]`
+//! `cargo run -p xtls-client --example bytestreams -- ACCOUNT PASSWORD_FILE HOST:PORT CA_FILE [PEER]`
 
 use std::error::Error;
 
@@ -9,7 +9,7 @@ use tokio::io::{AsyncWriteExt as _, copy, split, stdin, stdout};
 use xtls_client::ibb::{Allow, Config, OpenOptions};
 use xtls_client::uplink::normalise;
 use xtls_client::xmpp::{self, Options};
-use xtls_client::{plain, unix_now};
+use xtls_client::{bytestreams, unix_now};
 use zeroize::Zeroizing;
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,18 +18,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (account, password_file, server, ca_file, peer) = match args.as_slice() {
         [account, password, server, ca] => (account, password, server, ca, None),
         [account, password, server, ca, peer] => (account, password, server, ca, Some(peer)),
-        _ => return Err("plain ACCOUNT PASSWORD_FILE HOST:PORT CA_FILE [PEER]".into()),
+        _ => return Err("bytestreams ACCOUNT PASSWORD_FILE HOST:PORT CA_FILE [PEER]".into()),
     };
     let password = Zeroizing::new(std::fs::read_to_string(password_file)?.trim().to_owned());
     let (host, port) = server.rsplit_once(':').ok_or("HOST:PORT")?;
     let options = Options::new(&normalise(account)?, password)
-        .resource(format!("plain-{}", unix_now()))
+        .resource(format!("bytestreams-{}", unix_now()))
         .server(host, port.parse()?)
         .ca_file(ca_file);
     let link = xmpp::connect(options).await?;
     eprintln!("this is {}", link.bound());
 
-    let (streams, mut listener, task) = plain::start(link, Config::default())?;
+    let (streams, mut listener, task) = bytestreams::start(link, Config::default())?;
     streams.with_mux(|mux| mux.allow(Allow::Anybody));
     let stream = match peer {
         Some(peer) => {

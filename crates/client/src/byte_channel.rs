@@ -1,7 +1,7 @@
-//! What lies between the handle of a byte tunnel and the driver: bytes each way, and how each direction ended.
+//! The bytes of one byte tunnel between its handle and the driver, each way, and how each direction ended.
 //!
-//! Both hold it, and neither waits for the other with the lock in hand. Each direction has a limit; at the limit the writer
-//! waits for room, and the driver leaves bytes in the session, so that the peer's chunks are not acknowledged.
+//! Both share it, and neither waits while it holds the lock. Each direction has a limit; at the limit the writer waits for
+//! room, and the driver leaves bytes in the session, so that the peer's chunks are not acknowledged.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,24 +10,26 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::ReadBuf;
-use xtls_session::{By, Mode, Peer, Why as Inner};
+use xtls_tunnel::router::Closed;
 
-use xtls_tunnel::router::{Closed, Why};
+use crate::error::{read_error, write_error};
 
-/// The shared middle of one byte tunnel.
+/// Shared by the two.
 #[derive(Default)]
-pub(crate) struct Pipe(Mutex<State>);
+pub(crate) struct ByteChannel(Mutex<State>);
 
 #[derive(Default)]
 struct State {
     /// For the application to read.
     inbound: VecDeque<Bytes>,
     inbound_bytes: usize,
+    /// The driver may give more than the reader has room for.
+    unlimited: bool,
     /// The driver has left bytes in the session.
     more: bool,
-    /// Written and not yet in the driver's hand.
+    /// Written and not yet taken by the driver.
     outbound: BytesMut,
-    /// Written and not yet taken by the session, those in the driver's hand included.
+    /// Written and not yet taken by the session, those that the driver has taken included.
     outbound_bytes: usize,
     /// The application has written its last byte.
     finishing: bool,
@@ -38,22 +40,20 @@ struct State {
     /// It has turned out to be a tunnel of stanzas.
     stanzas: bool,
     closed: Option<Closed>,
-    peer: Option<Peer>,
-    /// The driver has been told to look here and has not looked yet.
-    noted: bool,
+    /// The driver has been signalled to look here and has not looked yet.
+    signalled: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
-    watcher: Option<Waker>,
 }
 
 /// What a handle does next.
 pub(crate) enum Turn<T> {
     Done(T),
-    /// Done, and the driver has to be told.
-    Tell(T),
+    /// Done, and the driver has to be signalled.
+    Signal(T),
 }
 
-impl Pipe {
+impl ByteChannel {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing in here can be left half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -67,9 +67,9 @@ impl Pipe {
         Ok(state)
     }
 
-    /// Whether the driver has to be told: not if it has been already.
-    fn note(state: &mut State) -> bool {
-        !std::mem::replace(&mut state.noted, true)
+    /// Whether the driver has to be signalled: not if it has been already.
+    fn signal(state: &mut State) -> bool {
+        !std::mem::replace(&mut state.signalled, true)
     }
 
     // The handle's side.
@@ -83,7 +83,7 @@ impl Pipe {
         if state.inbound.is_empty() {
             return match &state.closed {
                 _ if state.ended => Poll::Ready(Ok(Turn::Done(()))),
-                Some(closed) => Poll::Ready(Err(cut(closed))),
+                Some(closed) => Poll::Ready(Err(read_error(closed))),
                 None => {
                     state.reader = Some(cx.waker().clone());
                     Poll::Pending
@@ -101,10 +101,10 @@ impl Pipe {
                 state.inbound.pop_front();
             }
         }
-        // At half, so that the driver does not come for every byte.
+        // At half, so that the driver is not woken for every byte.
         let room = state.more && state.inbound_bytes <= READ / 2;
-        Poll::Ready(Ok(if room && Self::note(&mut state) {
-            Turn::Tell(())
+        Poll::Ready(Ok(if room && Self::signal(&mut state) {
+            Turn::Signal(())
         } else {
             Turn::Done(())
         }))
@@ -117,7 +117,7 @@ impl Pipe {
     ) -> Poll<io::Result<Turn<usize>>> {
         let mut state = self.usable()?;
         if let Some(closed) = &state.closed {
-            return Poll::Ready(Err(broken(closed)));
+            return Poll::Ready(Err(write_error(closed)));
         }
         if state.finishing {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
@@ -130,9 +130,9 @@ impl Pipe {
         }
         state.outbound.extend_from_slice(taken);
         state.outbound_bytes = state.outbound_bytes.saturating_add(taken.len());
-        let tell = !taken.is_empty() && Self::note(&mut state);
+        let tell = !taken.is_empty() && Self::signal(&mut state);
         Poll::Ready(Ok(if tell {
-            Turn::Tell(taken.len())
+            Turn::Signal(taken.len())
         } else {
             Turn::Done(taken.len())
         }))
@@ -145,17 +145,17 @@ impl Pipe {
             return Poll::Ready(Ok(()));
         }
         if let Some(closed) = &state.closed {
-            return Poll::Ready(Err(broken(closed)));
+            return Poll::Ready(Err(write_error(closed)));
         }
         state.writer = Some(cx.waker().clone());
         Poll::Pending
     }
 
-    /// The last byte is written: true if the driver has to be told.
+    /// The last byte is written: true if the driver has to be signalled.
     pub(crate) fn finish(&self) -> bool {
         let mut state = self.state();
         let first = !std::mem::replace(&mut state.finishing, true);
-        first && state.closed.is_none() && Self::note(&mut state)
+        first && state.closed.is_none() && Self::signal(&mut state)
     }
 
     /// Until close_notify stands behind the last byte.
@@ -165,34 +165,17 @@ impl Pipe {
             return Poll::Ready(Ok(()));
         }
         if let Some(closed) = &state.closed {
-            return Poll::Ready(Err(broken(closed)));
+            return Poll::Ready(Err(write_error(closed)));
         }
         state.writer = Some(cx.waker().clone());
         Poll::Pending
     }
 
-    /// Until both ends have accepted each other, or the tunnel has ended.
-    pub(crate) fn poll_peer(&self, cx: &Context<'_>) -> Poll<io::Result<Peer>> {
-        let mut state = self.usable()?;
-        match (&state.peer, &state.closed) {
-            (Some(peer), _) => Poll::Ready(Ok(peer.clone())),
-            (None, Some(closed)) => Poll::Ready(Err(cut(closed))),
-            (None, None) => {
-                state.watcher = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
-
-    pub(crate) fn peer(&self) -> Option<Peer> {
-        self.state().peer.clone()
-    }
-
     // The driver's side.
 
-    /// The driver looks here now, and can be told again.
+    /// The driver looks here now, and can be signalled again.
     pub(crate) fn look(&self) {
-        self.state().noted = false;
+        self.state().signalled = false;
     }
 
     /// Takes what was written since.
@@ -207,12 +190,18 @@ impl Pipe {
         wake(state.writer.take(), state);
     }
 
-    /// How many bytes may be given; asking for none of them again until the reader has made room.
+    /// How many bytes may be given. After 0, the reader signals when it has made room.
     pub(crate) fn room(&self) -> usize {
         let mut state = self.state();
-        let room = READ.saturating_sub(state.inbound_bytes);
+        let limit = if state.unlimited { usize::MAX } else { READ };
+        let room = limit.saturating_sub(state.inbound_bytes);
         state.more = room == 0;
         room
+    }
+
+    /// From now on everything may be given.
+    pub(crate) fn lift_limit(&self) {
+        self.state().unlimited = true;
     }
 
     pub(crate) fn give(&self, bytes: Bytes) {
@@ -237,11 +226,15 @@ impl Pipe {
         wake(state.writer.take(), state);
     }
 
-    pub(crate) fn met(&self, peer: &Peer) {
+    /// It has turned out to be a tunnel of stanzas.
+    pub(crate) fn set_stanzas(&self) {
         let mut state = self.state();
-        state.peer = Some(peer.clone());
-        state.stanzas = peer.service.mode() == Mode::Stanzas;
+        state.stanzas = true;
         wake_all(state);
+    }
+
+    pub(crate) fn has_peer_finished(&self) -> bool {
+        self.state().ended
     }
 
     /// The peer's direction has ended in order.
@@ -268,66 +261,27 @@ fn wake(waker: Option<Waker>, state: MutexGuard<'_, State>) {
 }
 
 fn wake_all(mut state: MutexGuard<'_, State>) {
-    let State {
-        reader,
-        writer,
-        watcher,
-        ..
-    } = &mut *state;
-    let wakers = [reader.take(), writer.take(), watcher.take()];
+    let wakers = [state.reader.take(), state.writer.take()];
     drop(state);
     for waker in wakers.into_iter().flatten() {
         waker.wake();
     }
 }
 
-/// A tunnel of stanzas is read and written otherwise.
+/// A tunnel of stanzas is not read and written like this.
 pub(crate) fn unsupported() -> io::Error {
     let why = "the tunnel carries stanzas, not bytes";
     io::Error::new(io::ErrorKind::Unsupported, why)
 }
 
-impl std::fmt::Debug for Pipe {
+impl std::fmt::Debug for ByteChannel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = self.state();
-        f.debug_struct("Pipe")
+        f.debug_struct("ByteChannel")
             .field("inbound", &state.inbound_bytes)
             .field("outbound", &state.outbound_bytes)
             .finish_non_exhaustive()
     }
-}
-
-/// What a reader is told of an end that is not the peer's own: never an end of file.
-fn cut(closed: &Closed) -> io::Error {
-    let kind = match (&closed.why, closed.by) {
-        (Why::Declined(_), _) => io::ErrorKind::ConnectionRefused,
-        (Why::Unavailable(_) | Why::Unreachable(_), _) => io::ErrorKind::HostUnreachable,
-        (Why::NoAnswer, _)
-        | (
-            Why::Session(
-                Inner::HandshakeTimeout
-                | Inner::JudgingTimeout
-                | Inner::CloseTimeout
-                | Inner::Silent,
-            ),
-            _,
-        ) => io::ErrorKind::TimedOut,
-        (Why::Session(Inner::Refused) | Why::Impostor, _) => io::ErrorKind::PermissionDenied,
-        (
-            Why::Session(Inner::Tls(_) | Inner::Confirmation(_))
-            | Why::Unasked
-            | Why::LongFlight { .. },
-            _,
-        ) => io::ErrorKind::InvalidData,
-        (Why::Session(Inner::Truncated) | Why::Cut { .. }, _) => io::ErrorKind::UnexpectedEof,
-        (_, By::Us) => io::ErrorKind::ConnectionAborted,
-        (_, By::Peer | By::Transport) => io::ErrorKind::ConnectionReset,
-    };
-    io::Error::new(kind, closed.why.clone())
-}
-
-fn broken(closed: &Closed) -> io::Error {
-    io::Error::new(io::ErrorKind::BrokenPipe, closed.why.clone())
 }
 
 /// Bytes that wait for the application to read them, of one byte tunnel.

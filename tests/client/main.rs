@@ -8,27 +8,17 @@
     reason = "a test that cannot go on says so by failing"
 )]
 
-#[path = "client/bytes.rs"]
 mod bytes;
-#[path = "client/changing.rs"]
 mod changing;
-#[path = "client/crowd.rs"]
 mod crowd;
-#[path = "client/doubting.rs"]
 mod doubting;
-#[path = "client/flow.rs"]
 mod flow;
-#[path = "client/lifetime.rs"]
 mod lifetime;
-#[path = "client/links.rs"]
 mod links;
-#[path = "client/log.rs"]
+mod listening;
 mod log;
-#[path = "client/services.rs"]
+mod reopening;
 mod services;
-#[path = "client/taking.rs"]
 mod taking;
-#[path = "client/trust.rs"]
 mod trust;
-#[path = "client/world.rs"]
 mod world;

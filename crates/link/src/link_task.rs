@@ -19,8 +19,8 @@ use xtls_stanza::{Address, Condition};
 use super::connector::{Connector, farewell};
 use super::error::ConnectError;
 use super::options::Retry;
+use super::pending::{jittered, some, taken};
 use super::screen::Sighting;
-use super::wait::{jittered, some, taken};
 use crate::LinkError;
 use xtls_stanza::normalise::normalise;
 
@@ -38,7 +38,7 @@ const GOODBYE: Duration = Duration::from_secs(12);
 
 /// What the link hears from the task.
 #[derive(Debug)]
-pub(super) enum News {
+pub(super) enum TaskEvent {
     Stanza(Bytes),
     Suspended,
     Resumed,
@@ -59,7 +59,7 @@ pub(super) type Outgoing = Box<Stanza>;
 type Slot = oneshot::Sender<Connection>;
 type Attempt = Pin<Box<dyn Future<Output = Result<Box<Connection>, ConnectError>> + Send>>;
 
-pub(super) struct Owner {
+pub(super) struct LinkTask {
     connector: Connector,
     limit: Duration,
     retry: Retry,
@@ -69,7 +69,7 @@ pub(super) struct Owner {
     sightings: mpsc::UnboundedReceiver<Sighting>,
     saw: mpsc::UnboundedSender<Sighting>,
     outgoing: mpsc::Receiver<Outgoing>,
-    news: mpsc::Sender<News>,
+    events: mpsc::Sender<TaskEvent>,
     first: Option<oneshot::Sender<Result<Bound, ConnectError>>>,
     state: State,
     /// Stanzas set aside by the screen whose place in the stream has not come yet.
@@ -115,14 +115,14 @@ enum Turn {
     Unread,
 }
 
-impl Owner {
+impl LinkTask {
     /// Starts the task's stream. It must run inside a tokio runtime.
     pub(super) fn new(
         connector: Connector,
         limit: Duration,
         retry: Retry,
         outgoing: mpsc::Receiver<Outgoing>,
-        news: mpsc::Sender<News>,
+        events: mpsc::Sender<TaskEvent>,
         first: oneshot::Sender<Result<Bound, ConnectError>>,
     ) -> Self {
         let (ask, slots) = mpsc::unbounded_channel();
@@ -141,7 +141,7 @@ impl Owner {
             sightings,
             saw,
             outgoing,
-            news,
+            events,
             first: Some(first),
             state: State::Idle,
             aside: BTreeMap::new(),
@@ -170,7 +170,7 @@ impl Owner {
 
     /// `None`: closed at this end.
     async fn turns(&mut self) -> Option<ConnectError> {
-        let news = self.news.clone();
+        let events = self.events.clone();
         let mut permit = None;
         loop {
             while self
@@ -195,7 +195,7 @@ impl Owner {
                 biased;
                 Some(slot) = self.slots.recv() => Turn::Slot(slot),
                 attempted = some(connecting) => Turn::Attempted(attempted),
-                reserved = news.reserve(), if permit.is_none() => match reserved {
+                reserved = events.reserve(), if permit.is_none() => match reserved {
                     Ok(reserved) => { permit = Some(reserved); continue; }
                     Err(_) => Turn::Unread,
                 },
@@ -247,7 +247,7 @@ impl Owner {
                 item = tokio::select! {
                     biased;
                     Some(_) = self.outgoing.recv() => item,
-                    reserved = self.news.reserve() => {
+                    reserved = self.events.reserve() => {
                         if let Ok(permit) = reserved {
                             permit.send(item);
                         }
@@ -273,14 +273,14 @@ impl Owner {
         }
     }
 
-    fn event(&mut self, event: Event) -> Result<Option<News>, ConnectError> {
+    fn event(&mut self, event: Event) -> Result<Option<TaskEvent>, ConnectError> {
         match event {
             Event::Stanza(stanza) => Ok(self.stanza_for(&stanza)),
             Event::Stream(StreamEvent::Suspended) => {
                 tracing::debug!("the connection is interrupted");
                 // Before the first binding there is nothing that could be interrupted.
                 Ok(if self.first.is_none() {
-                    Some(News::Suspended)
+                    Some(TaskEvent::Suspended)
                 } else {
                     None
                 })
@@ -288,7 +288,7 @@ impl Owner {
             Event::Stream(StreamEvent::Resumed) => {
                 tracing::debug!("the connection is resumed");
                 self.ready();
-                Ok(Some(News::Resumed))
+                Ok(Some(TaskEvent::Resumed))
             }
             Event::Stream(StreamEvent::Reset { bound_jid, .. }) => {
                 let bound = normalise(bound_jid.as_str())?;
@@ -309,14 +309,14 @@ impl Owner {
                         let _ = first.send(Ok(bound));
                         None
                     }
-                    None => Some(News::Rebound(bound)),
+                    None => Some(TaskEvent::Rebound(bound)),
                 })
             }
         }
     }
 
     /// The stanza in whose place this one came. Those before it are of a lost connection.
-    fn stanza_for(&mut self, stanza: &Stanza) -> Option<News> {
+    fn stanza_for(&mut self, stanza: &Stanza) -> Option<TaskEvent> {
         self.take_notes();
         let number = match stanza {
             Stanza::Message(message) => message.id.as_ref().and_then(|id| id.0.parse().ok()),
@@ -327,7 +327,7 @@ impl Owner {
             return None;
         };
         self.aside = self.aside.split_off(&number);
-        self.aside.remove(&number).map(News::Stanza)
+        self.aside.remove(&number).map(TaskEvent::Stanza)
     }
 
     fn take_notes(&mut self) {
@@ -461,10 +461,10 @@ impl Owner {
             stream,
             mut slots,
             state,
-            news,
+            events,
             ..
         } = self;
-        drop(news);
+        drop(events);
         let mut held = match state {
             State::Connecting { slot, .. } => Some(slot),
             State::Connected { .. } | State::Idle => None,

@@ -17,7 +17,7 @@ const MAX_DEPTH: u32 = 16;
 ///
 /// Bytes are taken from the network in pieces and from the pieces exactly: what follows the last element that was read
 /// is still there to be looked at.
-pub(super) struct Talk<T> {
+pub(super) struct LoginStream<T> {
     io: T,
     during: &'static str,
     unread: BytesMut,
@@ -25,7 +25,7 @@ pub(super) struct Talk<T> {
     header: Header,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Talk<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> LoginStream<T> {
     /// Exchanges stream headers. `during` names the step in errors.
     pub(super) async fn start(
         mut io: T,
