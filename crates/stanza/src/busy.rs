@@ -13,7 +13,7 @@ pub const NS: &str = ns::XTLS_LIMIT;
 /// The longest wait that is honoured, in seconds: a day.
 const MAX_WAIT: u32 = 86_400;
 
-/// A limit that a request for a tunnel ran into. It is named like its setting.
+/// A limit that a request for a tunnel ran into. It is set by its name: `xtls_tunnel::Config::limit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Limit {
     /// Opens per minute from one bare address.
