@@ -45,7 +45,7 @@ impl Tunnel {
 }
 
 impl What {
-    /// Bytes of memory that it holds: what a peer can make long counts by its length, and everything else as [`LIGHT`].
+    /// Bytes of memory that it holds: what a peer can make long counts by its length, and everything else as 512.
     #[must_use]
     pub fn weight(&self) -> usize {
         let long = match self {

@@ -91,3 +91,35 @@ impl Flows {
         Some(done)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "any moment will do")]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_flow_has_one_deadline_at_most_however_much_it_has_carried() {
+        let (now, minute) = (Instant::now(), Duration::from_secs(60));
+        let peer = Address::new("a@west.example/one").unwrap();
+        let (mut flows, key) = (Flows::default(), StreamKey(1));
+        flows.add(peer.clone(), Flow::opening(key, "s".into(), now + minute));
+        assert_eq!(flows.deadlines.len(), 1);
+        flows.change(key, Flow::begin);
+        assert_eq!((flows.next_deadline(), flows.ready()), (None, None));
+        for number in 0..100 {
+            let request = number.to_string();
+            flows.change(key, |flow| flow.write(b"bytes"));
+            assert_eq!(flows.ready(), Some((peer.clone(), key)));
+            flows.change(key, |flow| flow.depart(request.clone(), now + minute));
+            assert_eq!((flows.ready(), flows.deadlines.len()), (None, 1));
+            assert_eq!(flows.change(key, |flow| flow.land(&request)), Some(true));
+            assert_eq!(flows.next_deadline(), None);
+        }
+        flows.change(key, |flow| flow.write(b"last"));
+        flows.change(key, |flow| flow.flush(now + minute));
+        flows.remove(key).unwrap();
+        assert!(flows.ready.is_empty() && flows.deadlines.is_empty() && flows.len() == 0);
+    }
+}
