@@ -1,4 +1,4 @@
-//! Links that stop, stall, come back, and come back as others.
+//! Links that stop, stall, come back, and come back as new ones.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -50,7 +50,7 @@ impl Uplink for Puppet {
     }
 }
 
-/// Romeo on strings, and Juliet.
+/// Romeo on an interruptible link, and Juliet.
 async fn puppet(relay: &Relay) -> (mpsc::UnboundedSender<LinkEvent>, Party, Party) {
     let bound = keys::address(ROMEO);
     let link = relay.attach(bound.clone()).await.unwrap();
@@ -77,7 +77,7 @@ async fn an_interrupted_link_interrupts_and_ends_nothing() {
     pull.send(LinkEvent::Resumed).unwrap();
     assert_eq!(stanza(&mut theirs).await, "m1");
     theirs.finish().await;
-    // The ten seconds of the close have not passed for the tunnel.
+    // The tunnel's ten seconds for closing have not passed.
     assert!(rest(&mut own).await.1.clean);
     assert!(rest(&mut theirs).await.1.clean);
 }
@@ -110,7 +110,7 @@ async fn another_binding_ends_every_tunnel_and_new_ones_begin() {
     assert!(again.1.clean && other.1.clean);
 }
 
-/// A server that takes nothing while we do not read what it has for us: its process is busy writing.
+/// A server that accepts nothing while we don't read what it has for us: its process is busy writing.
 struct Coupled {
     link: RelayLink,
     shared: Arc<Coupling>,
@@ -118,9 +118,9 @@ struct Coupled {
 
 #[derive(Default)]
 struct Coupling {
-    /// Stanzas for the client that it has not read.
+    /// Stanzas for the client that the client has not read.
     unread: Mutex<VecDeque<LinkEvent>>,
-    /// Waits until it has.
+    /// Waits until it has read them.
     writer: Mutex<Option<Waker>>,
 }
 
@@ -229,7 +229,7 @@ async fn a_link_that_takes_nothing_stops_neither_calls_nor_deadlines() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_there() {
+async fn no_one_is_there() {
     let relay = Relay::start(Limits::default());
     let romeo = romeo().on(&relay).await;
     let mut own = romeo.client.open(&keys::address(JULIET)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Tunnels that peers open come out where their service is listened for.
+//! Tunnels that peers open are delivered to the listener for their service.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -48,11 +48,11 @@ async fn each_tunnel_comes_out_at_the_listener_of_its_service() {
         .unwrap();
     own.send(message("m1", "word")).await.unwrap();
     let mut theirs = stanzas.next().await.unwrap();
-    // Nothing was taken by whoever sorts them.
+    // The dispatcher took nothing.
     assert_eq!(stanza(&mut theirs).await, "m1");
     drop((own, theirs));
 
-    // What is not listened for comes out as before, and so does what no longer is.
+    // Tunnels without a listener, or whose listener is gone, are delivered as before.
     let _own = romeo.client.open_for(&to, files()).await.unwrap();
     let other = juliet.incoming.next().await.unwrap();
     assert_eq!(other.service().await.unwrap(), files());
@@ -74,7 +74,7 @@ async fn a_listener_suffices() {
     let _own = romeo.client.open_for(&to, pipe()).await.unwrap();
     let theirs = pipes.next().await.unwrap();
     drop((_own, theirs));
-    // What no one takes is ended.
+    // A tunnel that no one takes is ended.
     let own = romeo.client.open(&to).await.unwrap();
     assert!(!own.closed().await.unwrap().clean);
     juliet.client.stop().await;
@@ -132,7 +132,7 @@ async fn what_a_peer_opens_and_does_not_finish_is_never_listed() {
     let romeo = romeo.policy(Policy::Tofu).on(&relay).await;
     let mut juliet = juliet().serving(&[pipe()]).on(&relay).await;
     let mut pipes = juliet.client.listen(pipe()).await.unwrap();
-    // With a key that is not the one Juliet has pinned.
+    // With a key other than the one that Juliet has pinned.
     let own = romeo.client.open(&keys::address(JULIET)).await.unwrap();
     assert_eq!(
         own.established().await.map_err(|error| error.kind()).err(),

@@ -1,4 +1,4 @@
-//! Opening again while the tunnel before is still ending.
+//! Opening again while the previous tunnel is still ending.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use xtls_client::relay::Limits;
