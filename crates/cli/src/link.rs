@@ -34,6 +34,18 @@ pub(crate) struct Link {
     pub(crate) recorder: Option<Recorder>,
 }
 
+/// Which option helps against a failed login.
+fn connect_hint(error: &xmpp::ConnectError) -> Option<String> {
+    use xmpp::ConnectError as Error;
+    match error {
+        Error::Conflict { .. } => Some("choose another resource with --resource".to_owned()),
+        Error::NoMechanism { offered, .. } if offered.split(", ").any(|name| name == "PLAIN") => {
+            Some("--allow-plain lets PLAIN show the server the password".to_owned())
+        }
+        _ => None,
+    }
+}
+
 /// Logs in and starts the client. A missing key is created only after the login, so that a nonexistent or mistyped account
 /// gets none. Problems with an existing key are reported before the login.
 pub(crate) async fn connect(talk: &ConversationArgs, person: &Person) -> Result<Link, Failure> {
@@ -52,9 +64,9 @@ pub(crate) async fn connect(talk: &ConversationArgs, person: &Person) -> Result<
         None => None,
     };
     let options = options(&talk.server, &account, talk.listen, person).await?;
-    let uplink = xmpp::connect(options)
-        .await
-        .map_err(|error| Failure::new(Code::Server, error.to_string()))?;
+    let uplink = xmpp::connect(options).await.map_err(|error| {
+        Failure::new(Code::Server, error.to_string()).maybe_hint(connect_hint(&error))
+    })?;
     let made = match known {
         Some(known) => Ok(known),
         None => first_key(&home, &account),

@@ -65,6 +65,11 @@
 //! # }
 //! ```
 
+#[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
+compile_error!(
+    "xtls-client needs cryptography: enable the feature `aws-lc-rs` (default) or `ring`"
+);
+
 mod byte_channel;
 pub mod bytestreams;
 mod client;

@@ -103,9 +103,7 @@ pub enum ConnectError {
         domain: String,
     },
     /// The resource is in use by another client.
-    #[error(
-        "the resource of {address} is in use by another client; choose another one with --resource"
-    )]
+    #[error("the resource of {address} is in use by another client")]
     Conflict {
         /// The address that was asked for.
         address: String,
@@ -234,7 +232,7 @@ fn in_brackets(text: &str) -> String {
 
 fn plain_hint(offered: &str) -> &'static str {
     if offered.split(", ").any(|mechanism| mechanism == "PLAIN") {
-        "; PLAIN shows it the password, and is used with --allow-plain only"
+        "; PLAIN shows the server the password, and is used only if it is allowed"
     } else {
         ""
     }

@@ -30,7 +30,7 @@ pub enum LinkError {
     #[error("the server broke the protocol: {0}")]
     Protocol(String),
     /// Another client uses, or has taken, this full address.
-    #[error("the address {0} is in use by another client; choose another resource with --resource")]
+    #[error("the address {0} is in use by another client")]
     Conflict(String),
     /// The server does not let us in any more.
     #[error("the server refuses the account: {0}")]

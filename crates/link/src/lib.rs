@@ -12,6 +12,9 @@
 //!
 //! Without the feature `xmpp` there is only what a link reports, [`LinkEvent`] and [`LinkError`], for links of your own.
 
+#[cfg(all(feature = "xmpp", not(any(feature = "aws-lc-rs", feature = "ring"))))]
+compile_error!("xtls-link needs cryptography: enable the feature `aws-lc-rs` (default) or `ring`");
+
 mod event;
 
 #[cfg(feature = "xmpp")]
