@@ -111,3 +111,8 @@ pub use xtls_tunnel::{Accept, Config, Router, router, transport};
 pub fn random(buffer: &mut [u8]) -> Result<(), LinkError> {
     getrandom::fill(buffer).map_err(|error| LinkError::Lost(format!("no random bytes: {error}")))
 }
+
+/// The examples of the README are compiled as those of the documentation are.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
