@@ -6,18 +6,25 @@
 
 mod answers;
 mod bytes;
+mod carrier;
 mod clock;
 mod close;
+mod closing;
 mod config;
 mod contacts;
+mod conversation;
 mod crowd;
 mod early;
 mod event;
 mod finish;
+mod handover;
 mod legs;
 mod opening;
+mod phase;
+mod progress;
 mod queue;
-mod replace;
+mod running;
+mod transfer;
 mod trust;
 mod tunnel;
 mod unanswered;
@@ -31,8 +38,8 @@ use std::time::Instant;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use xtls_ibb::{MAX_ID, Outgoing};
-use xtls_session::Session;
-use xtls_stanza::{Address, Content, Envelope, Stanza};
+use xtls_session::{Event as Inner, Service, Session};
+use xtls_stanza::{Address, Content, Envelope, Kind, Stanza};
 use xtls_tls::Fingerprint;
 use xtls_tls::trust::Current;
 
@@ -45,10 +52,12 @@ pub use event::{
 pub use view::TunnelMut;
 
 use clock::Clock;
+use close::Ending;
 use contacts::Contacts;
+use conversation::{Conversation, Room};
 use crowd::{Crowd, has_good_pin};
-use legs::{Leg, Legs};
-use tunnel::{Phase, Tunnel};
+use legs::{Event as Stream, Leg, Legs};
+use tunnel::Tunnel;
 
 use crate::transport::{StreamEnd, Transport};
 
@@ -167,7 +176,7 @@ impl Router {
         // While a tunnel is replaced, the new session carries what is said already.
         let id = self.writer(id);
         let tunnel = self.tunnels.get_mut(&id).ok_or(Gone)?;
-        tunnel.speaking()?.send(stanza)?;
+        tunnel.carrier_mut().sending()?.send(stanza)?;
         self.touch(now, id);
         Ok(())
     }
@@ -175,42 +184,22 @@ impl Router {
     /// Ends a tunnel at once. The peer sees a truncation.
     pub fn abort(&mut self, now: Instant, id: TunnelId) {
         let now = self.clock.read(now);
-        self.drop_newcomers(id);
-        match self.tunnels.get_mut(&id) {
-            Some(tunnel) => match &mut tunnel.phase {
-                Phase::Running(session) => {
-                    session.abort();
-                    tunnel.over = true;
-                    let aborted = Why::Session(xtls_session::Why::Aborted);
-                    let aborted = tunnel
-                        .heir
-                        .map(|_| Box::new((xtls_session::By::Us, aborted)));
-                    tunnel.verdict = tunnel.verdict.take().or(aborted);
-                }
-                Phase::Opening { .. } | Phase::Asking { .. } | Phase::Yielding { .. } => {
-                    self.give_up(now, id);
-                }
-                Phase::Emptying { .. } | Phase::Closing { .. } | Phase::Awaiting { .. } => {
-                    self.cut_short(now, id);
-                }
-                Phase::Ending { .. } => {}
-            },
-            None => return,
+        self.drop_successors(now, id);
+        if self.tunnels.contains_key(&id) {
+            self.end(now, id, Ending::Aborted);
+            self.touch(now, id);
         }
-        self.touch(now, id);
     }
 
     /// Says whether the owner takes events of a tunnel now. While it does not, the tunnel stops reading and its peer is
     /// slowed down.
     pub fn hold(&mut self, now: Instant, id: TunnelId, hold: bool) {
         let now = self.clock.read(now);
-        if let Some(tunnel) = self.tunnels.get_mut(&id)
-            && tunnel.held != hold
-        {
-            tunnel.held = hold;
-            if !hold {
-                self.touch(now, id);
-            }
+        let changed = self
+            .conversation_mut(id)
+            .is_some_and(|known| known.hold(hold));
+        if changed && !hold {
+            self.touch(now, id);
         }
     }
 
@@ -220,7 +209,9 @@ impl Router {
         self.clock.resume(now);
         let now = self.clock.read(now);
         for id in self.tunnels.keys().copied().collect::<Vec<_>>() {
-            self.swallow(now, id);
+            if let Some(tunnel) = self.tunnels.get_mut(&id) {
+                tunnel.carrier_mut().swallow(now, &mut self.legs);
+            }
         }
         self.legs.lost(now);
         self.pump(now);
@@ -228,7 +219,7 @@ impl Router {
             self.legs.give_up(now, stream, StreamEnd::LinkLost);
         }
         self.pump(now);
-        self.end_yielding();
+        self.end_yielding(now);
         self.out.clear();
     }
 
@@ -333,7 +324,7 @@ impl Router {
         let empty = |id: &&TunnelId| {
             self.tunnels
                 .get(id)
-                .and_then(|tunnel| tunnel.stream)
+                .and_then(|tunnel| tunnel.carrier().stream())
                 .is_none_or(|stream| legs.is_empty(stream))
         };
         self.dirty.extend(self.emptying.iter().filter(empty));
@@ -354,38 +345,19 @@ impl Router {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
-        let (stream, bound) = (tunnel.stream, tunnel.bound);
-        let Some(session) = tunnel.session() else {
+        if tunnel.session().is_none() {
             self.carry_on_closing(now, id);
             return;
-        };
-        let mut hungry = stream.is_some();
-        if let Some(stream) = stream {
-            while session.wants_wire() {
-                let Some(wire) = self.legs.read(now, stream, PIECE) else {
-                    hungry = false;
-                    break;
-                };
-                session.handle_wire(now, &wire);
-                if bound && session.heard() == Some(now) {
-                    self.legs.alive(now, stream);
-                }
-            }
-            send_wire(&mut self.legs, now, stream, session);
         }
+        let more = tunnel.carrier_mut().exchange(now, &mut self.legs);
         self.collect(now, id);
-        // What was heard may have been answered, without a word to the owner.
-        if let Some(tunnel) = self.tunnels.get_mut(&id)
-            && let Some(stream) = tunnel.stream
-            && let Some(session) = tunnel.session()
-            && send_wire(&mut self.legs, now, stream, session)
-        {
-            self.dirty.insert(id);
-        }
-        // Having found no whole stanza, the session may want more than it did.
-        if hungry
-            && let Some(session) = self.running(id)
-            && session.wants_wire()
+        let Some(tunnel) = self.tunnels.get_mut(&id) else {
+            return;
+        };
+        // What was received may have been answered without an event for the owner; and having found no whole stanza, the
+        // session may want more than it did.
+        if tunnel.carrier_mut().send_wire(now, &mut self.legs)
+            || more && tunnel.carrier().wants_wire()
         {
             self.dirty.insert(id);
         }
@@ -393,7 +365,21 @@ impl Router {
 
     /// The session of a tunnel that has one.
     fn running(&mut self, id: TunnelId) -> Option<&mut Session> {
-        self.tunnels.get_mut(&id)?.session()
+        self.tunnels.get_mut(&id)?.session_mut()
+    }
+
+    fn conversation_mut(&mut self, id: TunnelId) -> Option<&mut Conversation> {
+        self.tunnels.get_mut(&id)?.conversation_mut()
+    }
+
+    /// The stream beneath a tunnel, until it has ended.
+    fn stream_of(&self, id: TunnelId) -> Option<Leg> {
+        self.tunnels.get(&id)?.carrier().stream()
+    }
+
+    /// What travels in a tunnel, as far as it is known.
+    fn service_of(&self, id: TunnelId) -> Option<Service> {
+        self.tunnels.get(&id)?.carrier().service().cloned()
     }
 
     /// Takes the session's events as far as the owner has room for them.
@@ -402,13 +388,13 @@ impl Router {
             let Some(tunnel) = self.tunnels.get_mut(&id) else {
                 return;
             };
-            if !tunnel.over {
-                tunnel.stalled = tunnel.is_full(self.config.queue);
-                if tunnel.held || tunnel.stalled || tunnel.waiting.is_some() {
-                    return;
-                }
+            let over = tunnel
+                .running_mut()
+                .is_some_and(|running| running.is_over());
+            if !over && tunnel.standing_mut().room(self.config.queue) == Room::None {
+                return;
             }
-            let Some(event) = tunnel.session().and_then(Session::poll_event) else {
+            let Some(event) = tunnel.carrier_mut().poll_event() else {
                 return;
             };
             // An event may have made room or work below.
@@ -417,17 +403,52 @@ impl Router {
         }
     }
 
-    /// Moves all that a stream has into its session, whose appetite does not count: the stream is about to end.
-    fn swallow(&mut self, now: Instant, id: TunnelId) {
-        let Some(tunnel) = self.tunnels.get_mut(&id) else {
-            return;
-        };
-        if let Some(stream) = tunnel.stream
-            && let Some(session) = tunnel.session()
-        {
-            while let Some(wire) = self.legs.read(now, stream, usize::MAX) {
-                session.handle_wire(now, &wire);
+    /// What happened to a stream.
+    fn on_stream(&mut self, now: Instant, event: Stream) {
+        match event {
+            Stream::Incoming { leg, from, hello } => self.on_open(now, leg, from, hello),
+            Stream::Opened { leg, flight } => self.on_opened(now, leg, flight),
+            Stream::Ready(leg) => self.dirty.extend(self.streams.get(&leg)),
+            // A tunnel closes each direction inside of TLS.
+            Stream::PeerClosed(leg) => self.legs.close(now, leg),
+            Stream::Closed { leg, end } => self.on_stream_closed(now, leg, end),
+            Stream::TurnedAway { from, busy } => self.crowd.note(now, &from, busy),
+        }
+    }
+
+    /// What a session says, turned into what a tunnel says.
+    fn on_session(&mut self, now: Instant, id: TunnelId, event: Inner) {
+        match event {
+            Inner::Judge(introduction) => {
+                self.on_ready(id);
+                self.on_judge(now, id, introduction);
             }
+            Inner::Ready => {
+                self.on_ready(id);
+                self.tell(id, What::Ready);
+            }
+            Inner::Established(peer) => self.on_established(now, id, peer),
+            Inner::Unanswered(stanza) => self.tell(id, What::Unanswered(stanza)),
+            Inner::KeysOld => self.renew(now, id),
+            // As after a close_notify: whoever has ended its direction has nothing more to say but answers.
+            Inner::Stanza(stanza) if self.is_peer_finished(id) && !is_answer(&stanza) => {
+                self.withhold(id)
+            }
+            Inner::Stanza(stanza) => self.tell(id, What::Stanza(stanza)),
+            Inner::Refused(violation) => self.tell(id, What::Refused(violation)),
+            Inner::Verify(verify) => self.tell(id, What::Verify(verify)),
+            Inner::Writable => self.tell(id, What::Writable),
+            Inner::PeerFinished => self.on_peer_finished(now, id),
+            Inner::PeerClosed => self.on_peer_closed(now, id),
+            Inner::Closed(close) => self.on_session_closed(now, id, close),
+            Inner::Readable => self.tell(id, What::Readable),
+            _ => {}
+        }
+    }
+
+    fn on_ready(&mut self, id: TunnelId) {
+        if let Some(tunnel) = self.tunnels.get_mut(&id) {
+            tunnel.carrier_mut().ready();
         }
     }
 
@@ -450,24 +471,9 @@ impl Router {
     }
 }
 
-/// Moves what a session has for the wire into the stream beneath, as far as there is room; says whether anything moved.
-fn send_wire(legs: &mut Legs, now: Instant, stream: Leg, session: &mut Session) -> bool {
-    let mut moved = false;
-    loop {
-        let room = legs.room(stream);
-        if room == 0 {
-            return moved;
-        }
-        let Some(wire) = session.poll_wire(room) else {
-            return moved;
-        };
-        legs.write(now, stream, wire);
-        moved = true;
-    }
+fn is_answer(stanza: &Stanza) -> bool {
+    stanza.kind == Kind::Iq && matches!(stanza.type_.as_deref(), Some("result" | "error"))
 }
-
-/// How much of a stream moves into a session at once, in bytes.
-const PIECE: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,6 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::Rng as _;
 use tracing::{debug, trace};
 use xtls_ibb::MAX_ID;
-use xtls_session::By;
 use xtls_stanza::disco::{Identity, Info};
 use xtls_stanza::ibb::Sid;
 use xtls_stanza::{
@@ -15,8 +14,8 @@ use xtls_stanza::{
 };
 
 use super::Router;
+use super::close::Ending;
 use super::config::Welcome;
-use super::event::Why;
 
 impl Router {
     /// Answers a stanza that belongs to no stream. Every request gets exactly one answer.
@@ -144,9 +143,7 @@ impl Router {
     fn gone(&mut self, now: Instant, peer: &Address) {
         for id in self.with_peer(peer) {
             let absent = StanzaError::new(ErrorType::Wait, Condition::RecipientUnavailable);
-            self.withdraw(now, id, By::Transport, Why::Unreachable(absent));
-            self.cut(now, id, None);
-            self.cut_short(now, id);
+            self.end(now, id, Ending::PeerGone(absent));
         }
     }
 }

@@ -31,7 +31,7 @@ impl Router {
     pub fn write(&mut self, now: Instant, id: TunnelId, bytes: &[u8]) -> Result<usize, SendError> {
         let now = self.clock.read(now);
         let tunnel = self.tunnels.get_mut(&id).ok_or(Gone)?;
-        let taken = tunnel.speaking()?.write(bytes)?;
+        let taken = tunnel.carrier_mut().sending()?.write(bytes)?;
         self.touch(now, id);
         Ok(taken)
     }
@@ -60,7 +60,7 @@ impl Router {
         let inner = self.clock.read(now);
         let tunnel = self.tunnels.get_mut(&id).ok_or(Gone)?;
         if !last.is_empty() {
-            tunnel.speaking()?.close_after(inner, last)?;
+            tunnel.carrier_mut().sending()?.close_after(inner, last)?;
         }
         self.close(now, id);
         Ok(())
@@ -80,27 +80,32 @@ impl Router {
         out: &mut [u8],
     ) -> Result<(), SendError> {
         let tunnel = self.tunnels.get_mut(&id).ok_or(Gone)?;
-        Ok(tunnel.speaking()?.export(label, context, out)?)
+        Ok(tunnel
+            .carrier_mut()
+            .sending()?
+            .export(label, context, out)?)
     }
 
     /// What a tunnel has done so far; `None` when it has ended.
     #[must_use]
     pub fn stats(&self, id: TunnelId) -> Option<Stats> {
         let tunnel = self.tunnels.get(&id)?;
-        let session = tunnel.running();
+        let session = tunnel.session();
         let traffic = session.map(xtls_session::Session::traffic);
         Some(Stats {
             written: traffic.map_or(0, |traffic| traffic.written),
             read: traffic.map_or(0, |traffic| traffic.read),
             post_quantum: session.and_then(xtls_session::Session::is_post_quantum),
-            stream: tunnel.stream.and_then(|stream| self.legs.stats(stream)),
+            stream: self
+                .stream_of(id)
+                .and_then(|stream| self.legs.stats(stream)),
         })
     }
 
     /// What travels inside, as far as it is known: a responder that takes several services learns it from TLS.
     #[must_use]
     pub fn mode(&self, id: TunnelId) -> Option<Mode> {
-        self.tunnels.get(&id)?.mode()
+        self.tunnels.get(&id)?.carrier().mode()
     }
 
     /// Whether a tunnel carries bytes, or may turn out to.

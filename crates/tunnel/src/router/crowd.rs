@@ -99,11 +99,16 @@ impl Router {
     pub(super) fn too_many(&mut self, from: &Address, older: &[TunnelId]) -> Option<Busy> {
         // What is finished never is unfinished again.
         let tunnels = &self.tunnels;
-        self.half
-            .retain(|id| tunnels.get(id).is_some_and(|tunnel| tunnel.unfinished()));
+        self.half.retain(|id| {
+            tunnels
+                .get(id)
+                .is_some_and(|tunnel| tunnel.carrier().is_unfinished())
+        });
         let half = self.half.iter().filter(|id| !older.contains(id));
-        let half = half.filter_map(|id| tunnels.get(id));
-        let of_peer = half.clone().filter(|tunnel| tunnel.peer.same_bare(from));
+        let half = half.filter_map(|id| Some(tunnels.get(id)?.carrier()));
+        let of_peer = half
+            .clone()
+            .filter(|carrier| carrier.peer().same_bare(from));
         let config = &self.config;
         let (limit, most) = if of_peer.count() >= config.half_open_per_peer {
             (Limit::UnfinishedPerPeer, config.half_open_per_peer)

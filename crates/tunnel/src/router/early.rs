@@ -7,15 +7,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tracing::debug;
-use xtls_session::{By, Close, Service, Session, Why as Inner};
+use xtls_session::{By, Close, Service, Session};
 use xtls_stanza::Address;
-use xtls_tls::{Role, TlsError};
+use xtls_tls::Role;
 
 use super::event::{OpenError, TunnelId, Why};
 use super::legs::Leg;
-use super::tunnel::{Hello, Phase, Tunnel};
+use super::running::Hello;
 use super::{Router, answers};
-use crate::transport::{MAX_FLIGHT, Open, StreamEnd};
+use crate::transport::{MAX_FLIGHT, Open};
 
 impl Router {
     /// Sends `<open><start/></open>`, with a ClientHello in it if it is to be `early`. Each open has a TLS client of its
@@ -26,7 +26,7 @@ impl Router {
         peer: &Address,
         service: &Service,
         early: bool,
-    ) -> Result<(Leg, Phase), OpenError> {
+    ) -> Result<(Leg, Option<Box<Session>>), OpenError> {
         let via = self.legs.toward(peer);
         let sid = self.legs.fresh_sid(via, peer);
         let sid = sid.unwrap_or_else(|| answers::fresh_sid(&mut self.random));
@@ -44,7 +44,7 @@ impl Router {
             .as_ref()
             .map(|session| Bytes::copy_from_slice(session.peek_wire()));
         let stream = self.legs.open(now, via, Open { peer, sid, hello })?;
-        Ok((stream, Phase::Opening { early: session }))
+        Ok((stream, session))
     }
 
     /// Our open has been accepted: the stream stands, TLS begins.
@@ -56,23 +56,31 @@ impl Router {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
-        let Phase::Opening { early } = &mut tunnel.phase else {
+        let carrier = tunnel.carrier_mut();
+        if !carrier.phase().is_opening() {
             return;
-        };
+        }
         // A smaller block was agreed on under another sid, to which the early ClientHello does not belong.
-        let early = early.take().filter(|session| {
+        let early = carrier.take_early().filter(|session| {
             sid.as_ref() == Some(&session.binding().sid) || planted!("hello-of-another-sid")
         });
         let flight = flight.filter(|_| early.is_some() || !planted!("unasked-flight-taken"));
-        let peer = tunnel.peer.clone();
-        tunnel.hello = Hello::Stream;
+        let peer = carrier.peer().clone();
         match (early, flight) {
             (Some(mut session), Some(flight)) if flight.len() <= MAX_FLIGHT => {
                 session.begun(now);
                 // It has travelled.
                 let _ = session.poll_wire(session.peek_wire().len());
                 session.handle_wire(now, &flight);
-                self.begin(now, id, stream, peer, Role::Client, Some(session));
+                self.begin(
+                    now,
+                    id,
+                    stream,
+                    peer,
+                    Role::Client,
+                    Some(session),
+                    Hello::Once,
+                );
             }
             (early, Some(flight)) => {
                 debug!("a flight that is too long, or answers nothing of ours");
@@ -82,19 +90,19 @@ impl Router {
                     },
                     None => Why::Unasked,
                 };
-                let closed = tunnel.closed(By::Us, why);
-                tunnel.phase = Phase::Ending { closed };
+                carrier.fail(By::Us, why);
                 self.legs.abort(now, stream);
             }
             (early, None) => {
-                if early.is_some() {
-                    tunnel.hello = Hello::Both;
-                }
+                let hello = match early {
+                    Some(_) => Hello::Twice,
+                    None => Hello::Once,
+                };
                 let early = early.map(|mut session| {
                     session.begun(now);
                     session
                 });
-                self.begin(now, id, stream, peer, Role::Client, early);
+                self.begin(now, id, stream, peer, Role::Client, early, hello);
             }
         }
     }
@@ -129,13 +137,6 @@ impl Router {
         Some(session)
     }
 
-    /// The peer has answered the ClientHello, wherever that travelled: the early hello is no reason for what follows.
-    pub(super) fn heard_of(&mut self, id: TunnelId) {
-        if let Some(tunnel) = self.tunnels.get_mut(&id) {
-            tunnel.hello = Hello::Stream;
-        }
-    }
-
     /// A handshake has failed whose ClientHello went twice: somebody between us may have taken the peer's early answer
     /// away, so one more try is made without. True when it is under way.
     pub(super) fn again_without_early(
@@ -144,20 +145,9 @@ impl Router {
         id: TunnelId,
         close: &Close,
     ) -> bool {
-        let Some(tunnel) = self.tunnels.get(&id) else {
-            return false;
-        };
-        let cut = match tunnel.cut.as_deref() {
-            // The peer's alert may be sealed with keys that we do not have.
-            None => matches!(
-                close.why,
-                Inner::Tls(TlsError::Alert(_) | TlsError::Protocol(_))
-            ),
-            Some(StreamEnd::LinkLost | StreamEnd::Aborted | StreamEnd::TimedOut(_)) => false,
-            Some(_) => true,
-        };
-        let twice = tunnel.hello == Hello::Both && tunnel.verdict.is_none();
-        twice && cut && !tunnel.hurry && !tunnel.dismissed && self.ask_again(now, id)
+        let tunnel = self.tunnels.get(&id);
+        tunnel.is_some_and(|tunnel| tunnel.carrier().may_try_again(close))
+            && self.ask_again(now, id)
     }
 
     /// Opens once more, without an early hello, under the same tunnel.
@@ -165,35 +155,21 @@ impl Router {
         let Some(tunnel) = self.tunnels.get(&id) else {
             return false;
         };
-        let peer = tunnel.peer.clone();
-        let service = tunnel
-            .service
-            .as_ref()
-            .unwrap_or(&self.config.service)
-            .clone();
-        let Ok((stream, phase)) = self.ask(now, &peer, &service, false) else {
+        let carrier = tunnel.carrier();
+        let peer = carrier.peer().clone();
+        let service = carrier.service().unwrap_or(&self.config.service).clone();
+        let Ok((stream, early)) = self.ask(now, &peer, &service, false) else {
             return false;
         };
         debug!("once more without the early hello");
-        if let Some(tunnel) = self.tunnels.get_mut(&id) {
-            tunnel.set_out(phase);
-            (tunnel.cut, tunnel.over) = (None, false);
-            if let Some(old) = tunnel.stream.replace(stream) {
-                self.streams.remove(&old);
-                self.legs.close(now, old);
-            }
+        if let Some(tunnel) = self.tunnels.get_mut(&id)
+            && let Some(old) = tunnel.carrier_mut().open_again(stream, early)
+        {
+            self.streams.remove(&old);
+            self.legs.close(now, old);
         }
         self.streams.insert(stream, id);
         self.dirty.insert(id);
         true
-    }
-}
-
-impl Tunnel {
-    /// Our open is on its way.
-    pub(super) fn set_out(&mut self, phase: Phase) {
-        let early = matches!(&phase, Phase::Opening { early: Some(_) });
-        self.hello = if early { Hello::Open } else { Hello::Stream };
-        self.phase = phase;
     }
 }

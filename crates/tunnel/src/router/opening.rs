@@ -4,15 +4,19 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tracing::debug;
-use xtls_session::{Binding, By, Event as Inner, Glare, Service, Session, glare};
-use xtls_stanza::{Address, Condition, ErrorType, Kind, Stanza, StanzaError};
+use xtls_session::{Binding, By, Glare, Service, Session, glare};
+use xtls_stanza::{Address, Condition, ErrorType, StanzaError};
 use xtls_tls::{Role, Tls};
 
 use super::Router;
+use super::carrier::Carrier;
+use super::close::Ending;
 use super::config::Welcome;
+use super::conversation::{Carries, Conversation, Standing};
 use super::event::{OpenError, TunnelId, What, Why};
 use super::legs::Leg;
-use super::tunnel::{Hello, Phase, Tunnel};
+use super::running::Hello;
+use super::tunnel::Tunnel;
 use crate::transport::{MAX_FLIGHT, StreamEnd};
 
 impl Router {
@@ -43,11 +47,9 @@ impl Router {
         if self.knows(peer) {
             return Err(OpenError::Already(peer.clone()));
         }
-        let (stream, phase) = self.ask(now, peer, &service, self.config.early)?;
-        let mut tunnel = Tunnel::new(peer.clone(), Role::Client, stream);
-        tunnel.service = Some(service);
-        tunnel.set_out(phase);
-        let id = self.adopt(tunnel);
+        let (stream, early) = self.ask(now, peer, &service, self.config.early)?;
+        let carrier = Carrier::opening(peer.clone(), service, stream, early);
+        let id = self.adopt(carrier, Standing::Conversation(Conversation::default()));
         self.touch(now, id);
         Ok(id)
     }
@@ -63,7 +65,7 @@ impl Router {
         let ours = self.with_peer(&from).into_iter().find(|id| {
             self.tunnels
                 .get(id)
-                .is_some_and(|tunnel| tunnel.awaits_open())
+                .is_some_and(|tunnel| tunnel.carrier().phase().awaits_open())
         });
         // An open of ours to this address makes its crossing one welcome.
         let welcome = match ours {
@@ -88,7 +90,10 @@ impl Router {
                 self.decline(now, stream, Condition::NotAcceptable, ErrorType::Cancel);
             }
             (Some(id), Glare::Ours)
-                if self.tunnels.get(&id).is_some_and(|tunnel| tunnel.opening()) =>
+                if self
+                    .tunnels
+                    .get(&id)
+                    .is_some_and(|tunnel| tunnel.carrier().phase().is_opening()) =>
             {
                 self.decline(now, stream, Condition::Conflict, ErrorType::Cancel);
             }
@@ -108,16 +113,14 @@ impl Router {
             && error.condition == Condition::Conflict
         {
             // The peer's own open won, and was sent before its refusal of ours.
-            tunnel.phase = Phase::Yielding {
-                until: now + self.config.close,
-            };
+            tunnel.carrier_mut().await_open(now + self.config.close);
             self.dirty.insert(id);
             return;
         }
         // A strict reader may have stumbled over the early hello.
         if let StreamEnd::Refused(error) = &end
             && error.condition == Condition::BadRequest
-            && tunnel.hello == Hello::Open
+            && tunnel.carrier().phase().is_opening_early()
             && self.ask_again(now, id)
         {
             return;
@@ -127,8 +130,8 @@ impl Router {
         };
         let refused = matches!(end, StreamEnd::Refused(_));
         let by = if refused { By::Peer } else { By::Transport };
-        let closed = tunnel.closed(by, opening_failure(end));
-        self.finish_tunnel(id, closed);
+        let closed = tunnel.carrier().closed(by, opening_failure(end));
+        self.finish_tunnel(now, id, closed);
     }
 
     /// Takes the peer's open in place of our own, under the same tunnel.
@@ -142,25 +145,20 @@ impl Router {
     ) {
         debug!("crossing opens: the peer's stands");
         // For what ours was to be, or for nothing.
-        let service = self
-            .tunnels
-            .get(&id)
-            .and_then(|tunnel| tunnel.service.clone());
+        let service = self.service_of(id);
         let Some(early) = self.say_yes(now, stream, &peer, service.as_ref(), hello) else {
             return;
         };
-        if let Some(tunnel) = self.tunnels.get_mut(&id) {
-            if let Some(lost) = tunnel.stream.replace(stream) {
-                self.streams.remove(&lost);
-                // Its answer does not matter any more. Should it have been accepted after all, this closes it.
-                // In the original flow it has ended already.
-                self.legs.abort(now, lost);
-            }
-            tunnel.role = Role::Server;
-            tunnel.hello = Hello::Stream;
+        if let Some(tunnel) = self.tunnels.get_mut(&id)
+            && let Some(lost) = tunnel.carrier_mut().yield_to(stream)
+        {
+            self.streams.remove(&lost);
+            // Its answer does not matter any more. Should it have been accepted after all, this closes it.
+            // In the original flow it has ended already.
+            self.legs.abort(now, lost);
         }
         self.streams.insert(stream, id);
-        self.begin(now, id, stream, peer, Role::Server, early);
+        self.begin(now, id, stream, peer, Role::Server, early, Hello::Once);
     }
 
     /// Takes the peer's open, unless too many are unfinished. It discards an older unfinished handshake of the same
@@ -180,7 +178,7 @@ impl Router {
             .filter(|id| {
                 self.tunnels
                     .get(id)
-                    .is_some_and(|tunnel| tunnel.unfinished())
+                    .is_some_and(|tunnel| tunnel.carrier().is_unfinished())
             })
             .collect();
         if let Some(busy) = self.too_many(&peer, &older) {
@@ -199,28 +197,26 @@ impl Router {
         }
         // Whom we talk to already is not asked about again.
         if ask && rival.is_none() {
-            let mut tunnel = Tunnel::new(peer.clone(), Role::Server, stream);
-            tunnel.phase = Phase::Asking { hello };
-            let id = self.adopt(tunnel);
+            let carrier = Carrier::asking(peer.clone(), stream, hello);
+            let id = self.adopt(carrier, Standing::Conversation(Conversation::default()));
             self.tell(id, What::Asked(peer));
             return;
         }
         // A newer session carries on what the older one was for.
-        let service = rival
-            .and_then(|rival| self.tunnels.get(&rival))
-            .and_then(|rival| rival.service.clone());
+        let service = rival.and_then(|rival| self.service_of(rival));
         let Some(early) = self.say_yes(now, stream, &peer, service.as_ref(), hello) else {
             return;
         };
         for id in older {
-            self.drop_session(id, By::Peer, Why::Superseded);
+            self.end(now, id, Ending::Dropped(By::Peer, Why::Superseded));
         }
-        let mut tunnel = Tunnel::new(peer.clone(), Role::Server, stream);
-        tunnel.rival = rival;
-        tunnel.service = service;
-        let id = self.adopt(tunnel);
+        let standing = match rival {
+            Some(rival) => Standing::successor_of(rival, Carries::BothDirections),
+            None => Standing::Conversation(Conversation::default()),
+        };
+        let id = self.adopt(Carrier::accepted(peer.clone(), service, stream), standing);
         self.tell(id, What::Incoming(peer.clone()));
-        self.begin(now, id, stream, peer, Role::Server, early);
+        self.begin(now, id, stream, peer, Role::Server, early, Hello::Once);
     }
 
     /// Gives the owner's word on [`What::Asked`], which holds for this open only. A tunnel that has ended meanwhile, or
@@ -230,16 +226,16 @@ impl Router {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
-        let (Phase::Asking { hello }, Some(stream)) = (&mut tunnel.phase, tunnel.stream) else {
+        let Some((stream, hello)) = tunnel.carrier_mut().take_asked() else {
             return;
         };
-        let (hello, peer) = (hello.take(), tunnel.peer.clone());
+        let peer = tunnel.carrier().peer().clone();
         if !yes {
-            self.give_up(now, id);
+            self.end(now, id, Ending::Aborted);
         } else if let Some(busy) = self.too_many(&peer, &[]) {
             self.turn_away(now, stream, &peer, busy);
         } else if let Some(early) = self.say_yes(now, stream, &peer, None, hello) {
-            self.begin(now, id, stream, peer, Role::Server, early);
+            self.begin(now, id, stream, peer, Role::Server, early, Hello::Once);
         }
         self.touch(now, id);
     }
@@ -253,20 +249,20 @@ impl Router {
         peer: Address,
         role: Role,
         early: Option<Box<Session>>,
+        hello: Hello,
     ) {
         let sid = self.legs.name(stream).unwrap_or_default().to_owned();
         let session = match early {
             Some(session) => Ok(session),
             None => {
-                let tunnel = self.tunnels.get(&id);
-                let service = tunnel.and_then(|tunnel| tunnel.service.clone());
+                let service = self.service_of(id);
                 self.session(now, peer, sid, service.as_ref(), role)
             }
         };
         match session {
             Ok(session) => {
                 if let Some(tunnel) = self.tunnels.get_mut(&id) {
-                    tunnel.phase = Phase::Running(session);
+                    tunnel.carrier_mut().run(session, hello);
                     if role == Role::Server {
                         self.half.insert(id);
                     }
@@ -276,8 +272,8 @@ impl Router {
             Err(error) => {
                 self.legs.abort(now, stream);
                 if let Some(tunnel) = self.tunnels.get_mut(&id) {
-                    let closed = tunnel.closed(By::Us, Why::Setup(error.to_string()));
-                    tunnel.phase = Phase::Ending { closed };
+                    let why = Why::Setup(error.to_string());
+                    tunnel.carrier_mut().fail(By::Us, why);
                 }
             }
         }
@@ -312,42 +308,6 @@ impl Router {
         Ok(Box::new(session))
     }
 
-    /// What a session says, turned into what a tunnel says.
-    pub(super) fn on_session(&mut self, now: Instant, id: TunnelId, event: Inner) {
-        match event {
-            Inner::Judge(introduction) => {
-                self.heard_of(id);
-                self.is_ready(id);
-                self.on_judge(now, id, introduction);
-            }
-            Inner::Ready => {
-                self.heard_of(id);
-                self.is_ready(id);
-                self.tell(id, What::Ready);
-            }
-            Inner::Established(peer) => self.on_established(now, id, peer),
-            Inner::Unanswered(stanza) => self.tell(id, What::Unanswered(stanza)),
-            Inner::KeysOld => self.renew(now, id),
-            // As after a close_notify: whoever has ended its direction has nothing more to say but answers.
-            Inner::Stanza(stanza) if self.is_mute(id) && !is_answer(&stanza) => self.unheard(id),
-            Inner::Stanza(stanza) => self.tell(id, What::Stanza(stanza)),
-            Inner::Refused(violation) => self.tell(id, What::Refused(violation)),
-            Inner::Verify(verify) => self.tell(id, What::Verify(verify)),
-            Inner::Writable => self.tell(id, What::Writable),
-            Inner::PeerFinished => self.on_peer_finished(now, id),
-            Inner::PeerClosed => self.on_peer_closed(now, id),
-            Inner::Closed(close) => self.on_session_closed(now, id, close),
-            Inner::Readable => self.tell(id, What::Readable),
-            _ => {}
-        }
-    }
-
-    fn is_ready(&mut self, id: TunnelId) {
-        if let Some(tunnel) = self.tunnels.get_mut(&id) {
-            tunnel.ready = true;
-        }
-    }
-
     /// The tunnels with this address, oldest first.
     pub(super) fn with_peer(&self, peer: &Address) -> Vec<TunnelId> {
         let ids = self.peers.get(peer).into_iter().flatten();
@@ -364,23 +324,23 @@ impl Router {
         self.legs.refuse(now, stream, refusal);
     }
 
-    pub(super) fn adopt(&mut self, tunnel: Tunnel) -> TunnelId {
+    pub(super) fn adopt(&mut self, carrier: Carrier, standing: Standing) -> TunnelId {
         let id = TunnelId(self.next);
         self.next = self.next.saturating_add(1);
         self.streams
-            .extend(tunnel.stream.map(|stream| (stream, id)));
+            .extend(carrier.stream().map(|stream| (stream, id)));
         self.peers
-            .entry(tunnel.peer.clone())
+            .entry(carrier.peer().clone())
             .or_default()
             .insert(id);
+        let tunnel = Tunnel::new(carrier, standing);
+        if let Some(known) = tunnel.replaces().and_then(|id| self.conversation_mut(id)) {
+            known.add_successor(id);
+        }
         self.tunnels.insert(id, Box::new(tunnel));
         self.young.insert(id);
         id
     }
-}
-
-fn is_answer(stanza: &Stanza) -> bool {
-    stanza.kind == Kind::Iq && matches!(stanza.type_.as_deref(), Some("result" | "error"))
 }
 
 /// What an error answer to `<open/>` means (docs/PROTOCOL.md, table of errors received).

@@ -6,41 +6,29 @@ use xtls_stanza::{Address, StanzaError};
 
 use super::Router;
 use super::event::{Closed, Event, TunnelId, What, Why};
-use super::tunnel::Tunnel;
 
 impl Router {
     /// What happened.
     pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
         let event = self.events.pop_front()?;
-        if let Some(tunnel) = self.tunnels.get_mut(&event.id) {
-            tunnel.queued = tunnel.queued.saturating_sub(1);
-            tunnel.weight = tunnel.weight.saturating_sub(event.what.weight());
-            let few = tunnel.queued <= self.config.queue / 2;
-            if tunnel.stalled && few && tunnel.weight <= HEAVY / 2 {
-                tunnel.stalled = false;
-                let now = self.clock.read(now);
-                self.touch(now, event.id);
-            }
+        let known = self.tunnels.get_mut(&event.id);
+        if let Some(known) = known.and_then(|tunnel| tunnel.conversation_mut())
+            && known.on_taken(&event.what, self.config.queue)
+        {
+            let now = self.clock.read(now);
+            self.touch(now, event.id);
         }
         Some(event)
     }
 
     pub(super) fn tell(&mut self, id: TunnelId, what: What) {
         if let Some(tunnel) = self.tunnels.get_mut(&id) {
-            if tunnel.hidden() {
+            let Some(known) = tunnel.conversation_mut() else {
                 return;
-            }
-            tunnel.queued = tunnel.queued.saturating_add(1);
-            tunnel.weight = tunnel.weight.saturating_add(what.weight());
+            };
+            known.on_queued(&what);
         }
         self.events.push_back(Event { id, what });
-    }
-}
-
-impl Tunnel {
-    /// Whether the owner has to take events of this tunnel before there are more: so many of them, or [`HEAVY`] together.
-    pub(super) fn is_full(&self, events: usize) -> bool {
-        self.queued >= events || self.weight >= HEAVY
     }
 }
 
@@ -100,9 +88,6 @@ fn of_closed(closed: &Closed) -> usize {
     };
     length(&closed.peer) + why
 }
-
-/// Weight of one tunnel's events that may wait for the owner, in bytes; one stanza may exceed it.
-const HEAVY: usize = 262_144;
 
 /// What any event weighs beside what is long in it, in bytes.
 const LIGHT: usize = 512;

@@ -11,8 +11,8 @@ use xtls_tls::Fingerprint;
 use xtls_tls::trust::{Policy, Store, TrustError};
 
 use super::Router;
+use super::carrier::Carrier;
 use super::event::{Gone, JudgeError, TunnelId, What};
-use super::tunnel::Tunnel;
 
 impl Router {
     /// The pins that count from now on: for sessions to come, for handshakes that are under way, and for sessions that
@@ -52,17 +52,14 @@ impl Router {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
-        let hidden = tunnel.hidden();
-        let Some(session) = tunnel.session() else {
+        let Some(running) = tunnel.running_mut() else {
             return;
         };
-        call(session);
-        if session.is_untrusted() {
+        call(running.session_mut());
+        if running.is_distrusted() {
             warn!("the key of a peer is not to be trusted any more");
-            // Its end waits for nobody, and one that the owner has not heard of ends unheard.
-            tunnel.over = true;
-            tunnel.waiting = None;
-            tunnel.silent |= hidden;
+            // One that the owner does not know of ends in silence.
+            tunnel.standing_mut().discard();
             self.dirty.insert(id);
         }
     }
@@ -108,7 +105,7 @@ impl Router {
         verdict: Verdict,
     ) -> Result<(), JudgeError> {
         let tunnel = self.tunnels.get(&id).ok_or(Gone)?;
-        Ok(tunnel.running().ok_or(Gone)?.awaits_verdict(key, verdict)?)
+        Ok(tunnel.session().ok_or(Gone)?.awaits_verdict(key, verdict)?)
     }
 
     /// A key without a pin waits for the owner's word, unless another one was presented for the same account: then neither
@@ -126,7 +123,7 @@ impl Router {
         let judging = |id: &TunnelId| {
             self.tunnels
                 .get(id)
-                .and_then(|tunnel| tunnel.running())
+                .and_then(|tunnel| tunnel.session())
                 .is_some_and(Session::is_judging)
         };
         let pending: Vec<_> = others.into_iter().filter(judging).collect();
@@ -151,15 +148,15 @@ impl Router {
     /// The peer of a tunnel has proven to hold this key.
     pub(super) fn holds(&mut self, id: TunnelId, key: Fingerprint) {
         if let Some(tunnel) = self.tunnels.get_mut(&id) {
-            tunnel.proven = Some(key);
+            tunnel.carrier_mut().prove(key);
             self.holders.entry(key).or_default().insert(id);
         }
     }
 
     /// A tunnel has ended.
-    pub(super) fn let_go(&mut self, id: TunnelId, tunnel: &Tunnel) {
+    pub(super) fn let_go(&mut self, id: TunnelId, carrier: &Carrier) {
         self.young.remove(&id);
-        if let Some(key) = tunnel.proven
+        if let Some(key) = carrier.proven()
             && let Some(ids) = self.holders.get_mut(&key)
         {
             ids.remove(&id);

@@ -73,7 +73,8 @@ fn close_names_its_stream_where_our_alpn_was_agreed_on() {
 #[test]
 fn close_is_the_letters_where_it_was_not() {
     let (mut world, ids) = established();
-    world.router(B).tunnels.get_mut(&ids[B]).unwrap().bound = false;
+    let tunnel = world.router(B).tunnels.get_mut(&ids[B]);
+    tunnel.unwrap().carrier_mut().know_the_letter_only();
     b_closes(&mut world, ids);
     assert_eq!(closes(&world), [(B, None)]);
     world.assert_clean(ids);
@@ -398,7 +399,7 @@ fn a_close_before_its_close_notify_is_clean_when_that_comes() {
 
 /// Until B has read all that A says, and has itself said the last of what it says, which is lost with all that follows.
 fn lose_the_last_word(world: &mut World, ids: [TunnelId; 2]) {
-    while world.router(B).tunnels[&ids[B]].running().is_some() {
+    while world.router(B).tunnels[&ids[B]].session().is_some() {
         assert!(world.deliver(B) || world.deliver(A));
     }
     world.ends[B].wire.clear();

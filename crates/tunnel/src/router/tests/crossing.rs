@@ -28,7 +28,7 @@ fn assert_one(world: &mut World, ids: [TunnelId; 2]) {
                 .any(|what| matches!(what, What::Incoming(_)))
         );
     }
-    let role = |end: usize| world.ends[end].router.tunnels[&ids[end]].role;
+    let role = |end: usize| world.ends[end].router.tunnels[&ids[end]].carrier().role();
     assert_eq!(
         (role(A), role(B)),
         (Role::Client, Role::Server),
@@ -171,7 +171,10 @@ fn a_conflict_that_the_winner_should_never_get_gives_way_too() {
     world.router(A).handle(now, conflict(&own));
     world.settle();
     assert!(world.established(A, ids[A]) && world.established(B, ids[B]));
-    assert_eq!(world.ends[A].router.tunnels[&ids[A]].role, Role::Server);
+    assert_eq!(
+        world.ends[A].router.tunnels[&ids[A]].carrier().role(),
+        Role::Server
+    );
 }
 
 #[test]

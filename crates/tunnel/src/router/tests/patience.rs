@@ -164,7 +164,8 @@ fn a_peer_that_knows_the_letter_only_has_a_minute() {
     let mut world = World::new();
     let ids = world.establish(A);
     // Our name was not agreed on: whatever it says, it does not say it for this.
-    world.router(A).tunnels.get_mut(&ids[A]).unwrap().bound = false;
+    let tunnel = world.router(A).tunnels.get_mut(&ids[A]);
+    tunnel.unwrap().carrier_mut().know_the_letter_only();
     take(&mut world, B, ids[B], false);
     world.fill_up(A, ids[A], 1000);
     world.wait(Duration::from_secs(100));

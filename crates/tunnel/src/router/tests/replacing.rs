@@ -231,7 +231,7 @@ fn newer_opens_never_pile_up() {
                 .router
                 .tunnels
                 .values()
-                .filter(|t| t.unfinished())
+                .filter(|t| t.carrier().is_unfinished())
                 .count(),
             1
         );
@@ -248,7 +248,12 @@ fn an_open_is_measured_against_unfinished_tunnels_only() {
         world.restart(A, config(A));
         world.establish(A);
         let unfinished = world.ends[B].router.tunnels.values();
-        assert_eq!(unfinished.filter(|tunnel| tunnel.unfinished()).count(), 0);
+        assert_eq!(
+            unfinished
+                .filter(|tunnel| tunnel.carrier().is_unfinished())
+                .count(),
+            0
+        );
         // The last one's entry is there until the next open.
         assert!(world.ends[B].router.half.len() <= 1, "round {round}");
     }

@@ -1,0 +1,495 @@
+//! What carries a conversation: a stream, the session on it, and the steps in which both are closed.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use xtls_session::{
+    By, Close, Event as Inner, Mode, Peer, Receipt, SendError, Service, Session, Why as SessionWhy,
+};
+use xtls_stanza::Address;
+use xtls_stanza::ibb::Sid;
+use xtls_tls::{Fingerprint, Role};
+
+use super::closing::{Closing, Crossing, Emptied, Expired, Fallen, PeerClose, Settled, Step, Then};
+use super::event::{Closed, Why};
+use super::legs::{Leg, Legs};
+use super::phase::Phase;
+use super::progress::{Intent, Progress};
+use super::running::{Hello, Running};
+use super::transfer;
+use crate::transport::StreamEnd;
+
+/// A stream to one peer, and what runs on it.
+#[derive(Debug)]
+pub(super) struct Carrier {
+    peer: Address,
+    role: Role,
+    /// What travels inside. A responder knows it when the session is established, and takes whatever it serves before.
+    service: Option<Service>,
+    /// The stream beneath, until it has ended.
+    stream: Option<Leg>,
+    phase: Phase,
+    progress: Progress,
+    /// The key that the peer has proven to hold, let in or not.
+    proven: Option<Fingerprint>,
+    intent: Intent,
+}
+
+impl Carrier {
+    /// Our open is on its way, with the session whose ClientHello it holds.
+    pub(super) fn opening(
+        peer: Address,
+        service: Service,
+        stream: Leg,
+        early: Option<Box<Session>>,
+    ) -> Self {
+        let phase = Phase::Opening { early };
+        Self::new(peer, Role::Client, Some(service), stream, phase)
+    }
+
+    /// A peer's open waits for the owner.
+    pub(super) fn asking(peer: Address, stream: Leg, hello: Option<Bytes>) -> Self {
+        Self::new(peer, Role::Server, None, stream, Phase::Asking { hello })
+    }
+
+    /// A peer's open is accepted; [`run`](Self::run) or [`fail`](Self::fail) follows.
+    pub(super) fn accepted(peer: Address, service: Option<Service>, stream: Leg) -> Self {
+        let phase = Phase::Opening { early: None };
+        Self::new(peer, Role::Server, service, stream, phase)
+    }
+
+    fn new(peer: Address, role: Role, service: Option<Service>, stream: Leg, phase: Phase) -> Self {
+        Self {
+            peer,
+            role,
+            service,
+            stream: Some(stream),
+            phase,
+            progress: Progress::Handshaking,
+            proven: None,
+            intent: Intent::Open,
+        }
+    }
+
+    pub(super) fn peer(&self) -> &Address {
+        &self.peer
+    }
+
+    /// Whether we have opened it.
+    pub(super) fn is_ours(&self) -> bool {
+        self.role == Role::Client
+    }
+
+    pub(super) fn service(&self) -> Option<&Service> {
+        self.service.as_ref()
+    }
+
+    pub(super) fn mode(&self) -> Option<Mode> {
+        self.service.as_ref().map(Service::mode)
+    }
+
+    pub(super) fn stream(&self) -> Option<Leg> {
+        self.stream
+    }
+
+    /// The peer's key, once the session is established.
+    pub(super) fn key(&self) -> Option<Fingerprint> {
+        self.progress.key()
+    }
+
+    /// Whether the peer knows what we added to the letter.
+    pub(super) fn is_bound(&self) -> bool {
+        self.progress.is_bound()
+    }
+
+    /// Whether the peer may have accepted us, whether we have learnt of it or not.
+    pub(super) fn is_ready(&self) -> bool {
+        self.progress.is_ready()
+    }
+
+    pub(super) fn proven(&self) -> Option<Fingerprint> {
+        self.proven
+    }
+
+    /// The peer has proven to hold this key.
+    pub(super) fn prove(&mut self, key: Fingerprint) {
+        self.proven = Some(key);
+    }
+
+    pub(super) fn intent(&self) -> Intent {
+        self.intent
+    }
+
+    pub(super) fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// The session and what is known about its end, while it runs.
+    pub(super) fn running_mut(&mut self) -> Option<&mut Running> {
+        self.phase.running_mut()
+    }
+
+    /// The session, while there is one.
+    pub(super) fn session_mut(&mut self) -> Option<&mut Session> {
+        Some(self.phase.running_mut()?.session_mut())
+    }
+
+    /// The session, while there is one.
+    pub(super) fn session(&self) -> Option<&Session> {
+        Some(self.phase.running()?.session())
+    }
+
+    /// The session, to send something in it.
+    pub(super) fn sending(&mut self) -> Result<&mut Session, SendError> {
+        self.phase.sending()
+    }
+
+    /// Whether a session runs that is not established.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.phase.running().is_some() && self.key().is_none()
+    }
+
+    /// The end of one whose session never said why.
+    pub(super) fn closed(&self, by: By, why: Why) -> Box<Closed> {
+        Box::new(Closed {
+            peer: self.peer.clone(),
+            by,
+            why,
+            clean: false,
+            unconfirmed: 0,
+            receipt: Receipt::Unaccepted,
+        })
+    }
+
+    /// The session whose ClientHello travelled in our open, which was answered.
+    pub(super) fn take_early(&mut self) -> Option<Box<Session>> {
+        self.phase.take_early()
+    }
+
+    /// The stream and the ClientHello that wait for the owner's answer.
+    pub(super) fn take_asked(&mut self) -> Option<(Leg, Option<Bytes>)> {
+        let hello = self.phase.hello_mut()?;
+        Some((self.stream?, hello.take()))
+    }
+
+    /// Our open has lost against the peer's, which is awaited until then.
+    pub(super) fn await_open(&mut self, until: Instant) {
+        self.phase = Phase::Yielding { until };
+    }
+
+    /// Opens once more, on another stream; gives the one before.
+    pub(super) fn open_again(&mut self, stream: Leg, early: Option<Box<Session>>) -> Option<Leg> {
+        self.phase = Phase::Opening { early };
+        self.stream.replace(stream)
+    }
+
+    /// Takes the peer's stream in place of our own; gives ours.
+    pub(super) fn yield_to(&mut self, stream: Leg) -> Option<Leg> {
+        self.role = Role::Server;
+        self.stream.replace(stream)
+    }
+
+    /// A session begins.
+    pub(super) fn run(&mut self, session: Box<Session>, hello: Hello) {
+        self.phase = Phase::Running(Running::new(session, hello));
+    }
+
+    /// No session can begin: the end of the stream, which is on its way, is the carrier's.
+    pub(super) fn fail(&mut self, by: By, why: Why) {
+        let closed = *self.closed(by, why);
+        self.phase = Phase::Closing(Box::new(Closing::new(closed, None, Step::StreamClosing)));
+    }
+
+    /// The peer has answered the ClientHello, wherever that travelled, and our handshake is complete.
+    pub(super) fn ready(&mut self) {
+        self.progress.ready();
+        if let Some(running) = self.phase.running_mut() {
+            running.hello_answered();
+        }
+    }
+
+    /// Both ends have accepted each other.
+    pub(super) fn establish(&mut self, peer: &Peer) {
+        self.progress = Progress::of(peer);
+        self.service = Some(peer.service.clone());
+    }
+
+    /// Whether a session that has failed so deserves one more try without an early ClientHello.
+    pub(super) fn may_try_again(&self, close: &Close) -> bool {
+        let running = self.phase.running();
+        self.intent != Intent::Close && running.is_some_and(|running| running.may_try_again(close))
+    }
+
+    /// Moves bytes from the stream into the session, as far as that wants them, and then the other way. Says whether the
+    /// stream may have more.
+    pub(super) fn exchange(&mut self, now: Instant, legs: &mut Legs) -> bool {
+        let bound = self.is_bound();
+        let Some((stream, session)) = self.both() else {
+            return false;
+        };
+        let more = transfer::receive(now, legs, stream, session, bound);
+        transfer::send(now, legs, stream, session);
+        more
+    }
+
+    /// Moves what the session has for the wire into the stream, as far as there is room. Says whether anything moved.
+    pub(super) fn send_wire(&mut self, now: Instant, legs: &mut Legs) -> bool {
+        let both = self.both();
+        both.is_some_and(|(stream, session)| transfer::send(now, legs, stream, session))
+    }
+
+    /// Moves all that the stream has into the session, wanted or not: the stream is about to end.
+    pub(super) fn swallow(&mut self, now: Instant, legs: &mut Legs) {
+        if let Some((stream, session)) = self.both() {
+            transfer::receive_all(now, legs, stream, session);
+        }
+    }
+
+    fn both(&mut self) -> Option<(Leg, &mut Session)> {
+        let running = self.phase.running_mut()?;
+        Some((self.stream?, running.session_mut()))
+    }
+
+    /// Whether the session has room for more of what the stream has.
+    pub(super) fn wants_wire(&self) -> bool {
+        self.session().is_some_and(Session::wants_wire)
+    }
+
+    /// The session's next event.
+    pub(super) fn poll_event(&mut self) -> Option<Inner> {
+        self.session_mut()?.poll_event()
+    }
+
+    /// The owner ends our direction, by this call of the session's.
+    pub(super) fn ask_to_end(&mut self, now: Instant, limit: Duration, intent: Intent) {
+        self.intent = self.intent.max(intent);
+        if intent == Intent::Close
+            && let Some(closing) = self.phase.closing_mut()
+        {
+            closing.hurry(now + limit);
+        }
+    }
+
+    /// Its conversation goes on in `fresh`.
+    pub(super) fn hand_over(&mut self, now: Instant, fresh: &mut Self) {
+        fresh.intent = self.intent;
+        let Some(to) = fresh.session_mut() else {
+            return;
+        };
+        match &mut self.phase {
+            Phase::Running(running) => running.session_mut().hand_over(to),
+            Phase::Closing(closing) => {
+                if let Some(carried) = closing.take_carried() {
+                    to.carry(carried);
+                }
+            }
+            Phase::Opening { .. } | Phase::Asking { .. } | Phase::Yielding { .. } => {}
+        }
+        match self.intent {
+            Intent::Open => {}
+            Intent::Finish => to.finish(now),
+            Intent::Close => to.close(now),
+        }
+    }
+
+    /// Takes the stream from under the session, which has read all of it. What came before is still handed out.
+    pub(super) fn cut(&mut self, now: Instant, legs: &mut Legs) -> Option<Leg> {
+        self.swallow(now, legs);
+        let Phase::Running(running) = &mut self.phase else {
+            return None;
+        };
+        let stream = self.stream.take()?;
+        legs.abort(now, stream);
+        running.on_stream_end(now, StreamEnd::Aborted);
+        Some(stream)
+    }
+
+    /// The session has ended so. `left`: the peer may have gone on where we have received nothing, so its close_notify was
+    /// not its last word. `alone`: its conversation has gone on elsewhere.
+    pub(super) fn on_session_closed(
+        &mut self,
+        now: Instant,
+        legs: &mut Legs,
+        limit: Duration,
+        close: Close,
+        left: bool,
+        alone: bool,
+    ) -> Settled {
+        let (intent, bound) = (self.intent, self.is_bound());
+        let Phase::Running(running) = &mut self.phase else {
+            return Settled::Nothing;
+        };
+        let orderly = matches!(close.why, SessionWhy::Finished);
+        // An alert, or a last step of a verification: the peer is told why.
+        let told = matches!(
+            close.why,
+            SessionWhy::Tls(_) | SessionWhy::Refused | SessionWhy::Untrusted(_)
+        );
+        let close_received = running.has_received_close();
+        let carried = orderly.then(|| running.session_mut().carried());
+        let closed = running.closed(&self.peer, close, left);
+        let Some(stream) = self.stream else {
+            return Settled::Ended(Box::new(closed));
+        };
+        let (step, settled) = if orderly && (bound || !alone) {
+            let then = match closed.by {
+                By::Us if !close_received => Then::SendClose,
+                By::Us | By::Peer | By::Transport => Then::AwaitClose,
+            };
+            let until = (intent == Intent::Close).then(|| now + limit);
+            (Step::Emptying { then, until }, Settled::Emptying)
+        } else {
+            // No xtls `<close/>`: orderly and abortive ends stay distinguishable. What was said is flushed first. And the
+            // letter's names no tunnel, while a successor stands already.
+            if orderly || told {
+                legs.close(now, stream);
+            } else {
+                legs.abort(now, stream);
+            }
+            (Step::StreamClosing, Settled::StreamClosing)
+        };
+        self.phase = Phase::Closing(Box::new(Closing::new(closed, carried, step)));
+        settled
+    }
+
+    /// The stream beneath has ended, in order or not.
+    pub(super) fn on_stream_closed(&mut self, now: Instant, why: StreamEnd) -> Fallen {
+        self.stream = None;
+        match &mut self.phase {
+            Phase::Opening { .. } => Fallen::OpenFailed(why),
+            Phase::Asking { .. } => {
+                let ours = why == StreamEnd::Expired;
+                let by = if ours { By::Us } else { By::Peer };
+                Fallen::Ended(self.closed(by, Why::Stream(why)))
+            }
+            Phase::Yielding { .. } => Fallen::Nothing,
+            Phase::Running(running) => {
+                running.on_stream_end(now, why);
+                Fallen::SessionEnds
+            }
+            Phase::Closing(closing) => Fallen::Ended(closing.on_stream_end(why)),
+        }
+    }
+
+    /// Whether everything that was written is acknowledged, and what follows then. What still arrives is acknowledged and
+    /// discarded: TLS has said that nothing follows.
+    pub(super) fn drain(&mut self, now: Instant, legs: &mut Legs, limit: Duration) -> Emptied {
+        let Some(stream) = self.stream else {
+            return Emptied::Nothing;
+        };
+        while legs.read(now, stream, usize::MAX).is_some() {}
+        let Some(closing) = self.phase.closing_mut() else {
+            return Emptied::Nothing;
+        };
+        let Some(then) = closing.awaits_acknowledgements() else {
+            return Emptied::Nothing;
+        };
+        if !legs.is_empty(stream) {
+            return Emptied::Nothing;
+        }
+        closing.on_acknowledged(then, now + limit);
+        match then {
+            Then::SendClose => Emptied::SendClose,
+            Then::AwaitClose => Emptied::AwaitClose,
+        }
+    }
+
+    /// The sid that names it in a `<close/>`. The letter has none and knows one tunnel for each pair of addresses.
+    pub(super) fn sid<'a>(&self, legs: &'a Legs) -> Option<&'a Sid> {
+        let stream = self.stream.filter(|_| self.is_bound())?;
+        legs.sid(stream)
+    }
+
+    /// Whether the peer's `<close/>` with this sid means it.
+    pub(super) fn is_named(&self, legs: &Legs, sid: Option<&Sid>) -> bool {
+        // The original flow has no sid.
+        let own = self.stream.and_then(|stream| legs.sid(stream));
+        !self.phase.is_beginning() && self.stream.is_some() && (sid.is_none() || sid == own)
+    }
+
+    /// The peer's xtls `<close/>` has come.
+    pub(super) fn on_peer_close(
+        &mut self,
+        now: Instant,
+        legs: &Legs,
+        limit: Duration,
+    ) -> PeerClose {
+        let until = now + limit;
+        let (ours, unknown) = (self.is_ours(), self.key().is_none());
+        let last = self
+            .stream
+            .is_some_and(|stream| !legs.signals_close(stream));
+        match &mut self.phase {
+            Phase::Running(running) => {
+                running.on_peer_close();
+                if unknown {
+                    return PeerClose::HandshakeAborted;
+                }
+                // The close_notify that should have come first may still be on its way. We end our direction, and wait no
+                // longer than for any close; the peer's close_notify alone decides whether this was a truncation.
+                running.session_mut().leave(now);
+                PeerClose::ReadToTheEnd
+            }
+            Phase::Closing(closing) => match closing.on_peer_close(until) {
+                // Both were first. The initiator closes the stream; the other does if that does not happen in time.
+                Crossing::Both if ours => PeerClose::CloseStream,
+                // There may be nothing beneath that would have to be closed as well.
+                Crossing::Expected if last => PeerClose::CloseStream,
+                Crossing::Both | Crossing::Expected | Crossing::Late => PeerClose::Nothing,
+            },
+            Phase::Opening { .. } | Phase::Asking { .. } | Phase::Yielding { .. } => {
+                PeerClose::Nothing
+            }
+        }
+    }
+
+    /// The stream's own close, after our `<close/>` or the peer's; its end ends the tunnel.
+    pub(super) fn close_stream(&mut self, now: Instant, legs: &mut Legs) {
+        if self.phase.closing_mut().is_some_and(Closing::close_stream)
+            && let Some(stream) = self.stream
+        {
+            legs.close(now, stream);
+        }
+    }
+
+    /// Takes away the stream of one that has not begun.
+    pub(super) fn take_stream(&mut self) -> Option<Leg> {
+        self.stream.take()
+    }
+
+    /// When something runs out here, without the deadlines of the stream.
+    pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
+        self.phase.deadline()
+    }
+
+    /// A deadline has passed.
+    pub(super) fn expire(&mut self, now: Instant, legs: &mut Legs) -> Expired {
+        let bound = self.is_bound();
+        match &mut self.phase {
+            Phase::Running(running) => {
+                running.expire(now);
+                let deaf = running.session().holds_back();
+                // While we are not reading, silence proves nothing.
+                if let Some(stream) = self.stream.filter(|_| deaf && bound) {
+                    legs.alive(now, stream);
+                }
+                Expired::Nothing
+            }
+            Phase::Yielding { .. } => Expired::NoOpen,
+            Phase::Closing(closing) => closing.expire(),
+            Phase::Opening { .. } | Phase::Asking { .. } => Expired::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Carrier {
+    pub(super) fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The peer turns out to know the letter and nothing beside it.
+    pub(super) fn know_the_letter_only(&mut self) {
+        self.progress.know_the_letter_only();
+    }
+}
