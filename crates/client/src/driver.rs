@@ -1,6 +1,7 @@
 //! The one task that owns everything: the router, the link to the server, the pins.
 
 mod conduit;
+mod life;
 mod link;
 mod parked;
 mod reception;
@@ -26,6 +27,7 @@ use crate::command::{Answer, Command, Port, Signal};
 use crate::uplink::{LinkError, LinkEvent, Uplink};
 use crate::{events, progress};
 use conduit::Conduit;
+use life::Life;
 use link::Link;
 use parked::{Opening, Parked};
 use reception::Reception;
@@ -57,18 +59,6 @@ pub(crate) struct Ends {
     pub(crate) incoming: mpsc::Receiver<Port>,
     pub(crate) incoming_paused: Arc<AtomicBool>,
     pub(crate) turned_away: mpsc::Receiver<TurnedAway>,
-}
-
-/// How far the driver's end has come.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Life {
-    Running,
-    /// Every tunnel is being closed, and none is opened any more.
-    Stopping,
-    /// As well, and the last handle is gone.
-    Alone,
-    /// The link is gone. What has come is handed out, whether it is taken or not.
-    Ended,
 }
 
 impl<U: Uplink> Driver<U> {
@@ -454,7 +444,15 @@ impl<U: Uplink> Driver<U> {
                     continue;
                 }
                 // The rest is for the handle.
-                _ => {}
+                What::Renewed(_)
+                | What::Rival(_)
+                | What::Unanswered(_)
+                | What::Stanza(_)
+                | What::Refused(_)
+                | What::NotVerified(_)
+                | What::NotPinned(_)
+                | What::PeerFinished
+                | _ => {}
             }
             self.pass(id, what);
         }

@@ -40,7 +40,21 @@ impl ProgressSender {
                 state.closed = Some(closed.clone());
             }),
             // The rest changes nothing of it.
-            _ => {}
+            What::Incoming(_)
+            | What::Asked(_)
+            | What::Judge(_)
+            | What::Ready
+            | What::Rival(_)
+            | What::Unanswered(_)
+            | What::Stanza(_)
+            | What::Refused(_)
+            | What::Verify(_)
+            | What::NotVerified(_)
+            | What::Writable
+            | What::Readable
+            | What::NotPinned(_)
+            | What::PeerFinished
+            | _ => {}
         }
     }
 }

@@ -246,16 +246,28 @@ impl Conduit {
         };
         match what {
             What::Readable => self.pull(router),
-            What::Established(peer) => {
-                if peer.service.mode() == Mode::Stanzas {
-                    bytes.set_stanzas();
-                    self.bytes = None;
-                }
+            What::Established(peer) if peer.service.mode() == Mode::Stanzas => {
+                bytes.set_stanzas();
+                self.bytes = None;
             }
             What::PeerFinished => bytes.end(),
             What::Closed(closed) => bytes.close(closed),
             // The rest does not concern them.
-            _ => {}
+            What::Incoming(_)
+            | What::Asked(_)
+            | What::Judge(_)
+            | What::Ready
+            | What::Renewed(_)
+            | What::Rival(_)
+            | What::Unanswered(_)
+            | What::Stanza(_)
+            | What::Refused(_)
+            | What::Verify(_)
+            | What::NotVerified(_)
+            | What::Writable
+            | What::NotPinned(_)
+            | What::Established(_)
+            | _ => {}
         }
     }
 
