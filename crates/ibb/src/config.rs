@@ -35,7 +35,7 @@ pub struct Config {
     pub(crate) flush_timeout: Duration,
     pub(crate) close_timeout: Duration,
     pub(crate) peer_flush_timeout: Duration,
-    pub(crate) half_close: Duration,
+    pub(crate) half_close: Option<Duration>,
     pub(crate) drain_timeout: Duration,
 }
 
@@ -64,7 +64,7 @@ impl Default for Config {
             flush_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(10),
             peer_flush_timeout: Duration::from_secs(5),
-            half_close: Duration::ZERO,
+            half_close: None,
             drain_timeout: Duration::from_secs(600),
         }
     }
@@ -238,15 +238,25 @@ impl Config {
         self
     }
 
-    /// How long our owner may go on writing after the peer's `<close/>`, whose answer waits that long
-    /// (XEP-0047 §2.3 lets the receiver of a close flush first). Default 0 s: a close ends both
-    /// directions. With more, [`Event::PeerClosed`](crate::Event) says that nothing more comes, and
-    /// the stream ends when the owner closes it, at the latest after this time. Our own `<close/>`
-    /// waits for its answer that much longer than [`close_timeout`](Self::close_timeout).
+    /// How long the direction that is still open may be silent after the other one has ended.
+    ///
+    /// XEP-0047 §2.3 lets the receiver of a `<close/>` flush before it answers. With more than 0 s here we take our time
+    /// with that: [`Event::PeerClosed`](crate::Event) says that nothing more comes, and the owner goes on writing. The
+    /// `<close/>` is answered when the owner finishes or closes the stream, at the latest when nothing has moved for this
+    /// long. Toward a peer that does the same, [`Mux::finish`](crate::Mux::finish) ends our direction and leaves the
+    /// other one open; our `<close/>` waits for its answer for [`close_timeout`](Self::close_timeout) and this time from
+    /// the last byte that moved.
+    ///
+    /// Default: 0 s, so that a close ends both directions; under the tokio face (`io`), ten minutes.
     #[must_use]
-    pub fn half_close(mut self, wait: Duration) -> Self {
-        self.half_close = wait;
+    pub fn half_close(mut self, silence: Duration) -> Self {
+        self.half_close = Some(silence);
         self
+    }
+
+    /// [`half_close`](Self::half_close), where it is not left to the default: none.
+    pub(crate) fn half_closing(&self) -> Duration {
+        self.half_close.unwrap_or_default()
     }
 
     /// How long received bytes wait to be read after the stream has ended. Default 600 s.

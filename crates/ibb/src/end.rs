@@ -8,7 +8,7 @@ use xtls_stanza::{Envelope, Payload};
 use crate::error::answer;
 use crate::event::{Awaited, By, Close, Event, Loss, Why};
 use crate::outbox::{Asked, Outbox};
-use crate::stream::{Phase, Stream};
+use crate::stream::{Phase, Reading, Stream, Tail};
 
 /// What the peer is told at the end.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,18 +23,27 @@ impl Stream {
     /// Takes the steps that have become possible. Called after every change.
     pub(crate) fn advance(&mut self, now: Instant, outbox: &mut Outbox) {
         match self.phase {
-            Phase::Flushing { .. } if self.sender.is_idle() => self.send_close(now, outbox),
-            Phase::PeerClosing { writing: false, .. } if self.sender.is_idle() => {
+            Phase::Flushing { reading } if self.sender.is_idle() => {
+                self.send_close(now, reading, outbox);
+            }
+            Phase::PeerClosing {
+                tail: Tail::Finished | Tail::Closed,
+                ..
+            } if self.sender.is_idle() => {
                 self.end(now, Close::new(By::Peer, Why::Done), Last::Silent, outbox);
             }
-            Phase::Open | Phase::Opening { .. } | Phase::PeerClosing { writing: true, .. }
-                if self.sender.room() == 0 =>
-            {
+            Phase::Open
+            | Phase::Opening { .. }
+            | Phase::PeerClosing {
+                tail: Tail::Open, ..
+            } if self.sender.room() == 0 => {
                 self.starved = true;
             }
-            Phase::Open | Phase::Opening { .. } | Phase::PeerClosing { writing: true, .. }
-                if self.starved =>
-            {
+            Phase::Open
+            | Phase::Opening { .. }
+            | Phase::PeerClosing {
+                tail: Tail::Open, ..
+            } if self.starved => {
                 self.starved = false;
                 if !self.writable_told {
                     self.writable_told = true;
@@ -133,12 +142,16 @@ impl Stream {
         }
     }
 
-    fn send_close(&mut self, now: Instant, outbox: &mut Outbox) {
+    fn send_close(&mut self, now: Instant, reading: Reading, outbox: &mut Outbox) {
         let request = self.ask_close(outbox);
         self.phase = Phase::Closing {
             request,
+            place: outbox.last_place(),
             until: now + self.timeouts.close,
+            reading,
         };
+        // Half-closed, the peer may take its time.
+        self.moved(now);
     }
 
     fn ask_close(&self, outbox: &mut Outbox) -> String {
@@ -170,7 +183,7 @@ impl Stream {
         match &mut self.phase {
             Phase::Ended { .. } => return,
             Phase::Opening { request, .. } => outbox.settle(request),
-            Phase::Closing { request, until } => {
+            Phase::Closing { request, until, .. } => {
                 unanswered = Some((std::mem::take(request), *until));
             }
             Phase::Incoming { .. }
@@ -182,8 +195,15 @@ impl Stream {
             self.release(outbox);
         }
         self.sender.drop_all();
+        let half_closing = self.is_half_closing();
         if let Phase::PeerClosing { request, .. } = &mut self.phase {
-            outbox.result(&self.peer, std::mem::take(request), None);
+            let request = std::mem::take(request);
+            if half_closing && close.why != Why::Done {
+                // A peer that goes on reading would take a result for the end of our bytes.
+                outbox.error(&self.peer, request, answer::unknown_stream());
+            } else {
+                outbox.result(&self.peer, request, None);
+            }
         } else if last == Last::Close && unanswered.is_none() {
             unanswered = Some((self.ask_close(outbox), now + self.timeouts.close));
         }
@@ -212,7 +232,12 @@ impl Stream {
             Phase::Closing { .. } if planted!("close-without-timer") => None,
             Phase::Closing { until, .. } => return Some((*until, "the answer to our close")),
             Phase::Open => None,
-            Phase::Flushing { until } => Some((*until, "our data to be acknowledged")),
+            Phase::Flushing {
+                reading: Reading::GoesOn,
+            } => None,
+            Phase::Flushing {
+                reading: Reading::Until(until),
+            } => Some((*until, "our data to be acknowledged")),
             Phase::PeerClosing { until, .. } => Some((*until, "our data before the peer's close")),
             Phase::Ended {
                 told,
@@ -248,11 +273,19 @@ impl Stream {
             Phase::Incoming { until, .. } if *until <= now => {
                 self.refuse(now, answer::declined(), Why::Expired, outbox);
             }
-            Phase::Closing { request, until } if *until <= now => {
+            Phase::Closing { request, until, .. } if *until <= now => {
                 outbox.settle(request);
                 let why = Why::TimedOut(Awaited::Close);
                 self.end(now, Close::new(By::Us, why), Last::Silent, outbox);
                 self.forget_close();
+            }
+            Phase::PeerClosing {
+                until,
+                tail: Tail::Open,
+                ..
+            } if *until <= now => {
+                let why = Why::TimedOut(Awaited::Owner);
+                self.end(now, Close::new(By::Us, why), Last::Silent, outbox);
             }
             Phase::PeerClosing { until, .. } if *until <= now => {
                 let why = self.closed_why();
@@ -273,8 +306,12 @@ impl Stream {
         } else if self.ack_deadline().is_some_and(|at| at <= now) {
             let why = Why::TimedOut(Awaited::Chunk);
             self.end(now, Close::new(By::Us, why), Last::Close, outbox);
-        } else if matches!(self.phase, Phase::Flushing { until } if until <= now) {
-            self.send_close(now, outbox);
+        } else if let Phase::Flushing {
+            reading: reading @ Reading::Until(until),
+        } = self.phase
+            && until <= now
+        {
+            self.send_close(now, reading, outbox);
         }
     }
 

@@ -30,7 +30,7 @@ pub enum WriteError {
     #[error("the stream is not accepted yet")]
     NotAccepted,
     /// The stream is closing, closed, or was never there.
-    #[error("the stream is closed")]
+    #[error("the stream is closed for writing")]
     Closed,
 }
 

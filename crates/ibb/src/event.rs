@@ -143,6 +143,10 @@ pub enum Why {
         /// Bytes that were dropped.
         bytes: usize,
     },
+    /// We had finished and went on reading, and the peer ended the stream before its own bytes were through: what
+    /// came is a part.
+    #[error("the peer's bytes were cut short: {0}")]
+    CutShort(StanzaError),
     /// The owner called `abort`.
     #[error("aborted")]
     Aborted,
@@ -206,6 +210,9 @@ pub enum Awaited {
     /// The answer to our `<close/>`.
     #[error("the close")]
     Close,
+    /// Our owner's own end of a stream that the peer has closed, with the config's `half_close`.
+    #[error("the peer's close")]
+    Owner,
 }
 
 /// Which rule the peer broke.

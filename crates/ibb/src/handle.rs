@@ -245,9 +245,17 @@ impl Mux {
                     stream.on_opened(answer, outbox)
                 });
             }
-            (Asked::Open | Asked::Close, _) => {
+            (Asked::Open | Asked::Close, content) => {
+                let answer = match content {
+                    Content::Error(error) => Err(error),
+                    Content::Result(_)
+                    | Content::Get(_)
+                    | Content::Set(_)
+                    | Content::Message { .. }
+                    | Content::Presence { .. } => Ok(()),
+                };
                 self.touch(now, id, |stream, now, outbox| {
-                    stream.on_close_answered(now, outbox)
+                    stream.on_close_answered(now, answer, outbox);
                 });
             }
         }

@@ -12,7 +12,7 @@ use crate::error::{ChunkError, Refusal, answer, presentable};
 use crate::event::{By, Close, Event, Loss, Violation, Why};
 use crate::outbox::Outbox;
 use crate::recv::{Receiver, Taken};
-use crate::stream::{Phase, Stream};
+use crate::stream::{Phase, Reading, Stream, Tail};
 
 /// Halvings of the block after `resource-constraint`, and where they stop.
 const MAX_HALVINGS: u32 = 8;
@@ -37,6 +37,7 @@ impl Stream {
         let len = bytes.len();
         match self.receiver.take(seq, bytes, &mut request) {
             Ok(Taken::Kept) => {
+                self.moved(now);
                 tracing::trace!(stream = %self.id, seq = seq.0, len, "chunk received");
                 if planted!("acknowledged-unread") {
                     self.release(outbox);
@@ -96,21 +97,20 @@ impl Stream {
                 self.end(now, Close::new(By::Peer, Why::Done), Last::Silent, outbox);
             }
             Phase::Open if !self.timeouts.half_close.is_zero() => {
-                self.release(outbox);
                 outbox.event(Event::PeerClosed { id: self.id });
-                self.phase = Phase::PeerClosing {
-                    request,
-                    until: now + self.timeouts.half_close,
-                    writing: true,
+                let until = now + self.timeouts.half_close;
+                self.answer_later(request, until, Tail::Open, outbox);
+            }
+            Phase::Flushing { reading } if !self.timeouts.half_close.is_zero() => {
+                let (until, tail) = match *reading {
+                    Reading::GoesOn => (now + self.timeouts.half_close, Tail::Finished),
+                    Reading::Until(until) => (until, Tail::Closed),
                 };
+                self.answer_later(request, until, tail, outbox);
             }
             Phase::Open | Phase::Flushing { .. } => {
-                self.release(outbox);
-                self.phase = Phase::PeerClosing {
-                    request,
-                    until: now + self.timeouts.peer_flush,
-                    writing: false,
-                };
+                let until = now + self.timeouts.peer_flush;
+                self.answer_later(request, until, Tail::Closed, outbox);
             }
             Phase::Opening { .. } => {
                 outbox.result(&self.peer, request, None);
@@ -128,6 +128,16 @@ impl Stream {
                 outbox.result(&self.peer, request, None);
             }
         }
+    }
+
+    /// The peer's `<close/>` is answered when our tail is out.
+    fn answer_later(&mut self, request: String, until: Instant, tail: Tail, outbox: &mut Outbox) {
+        self.release(outbox);
+        self.phase = Phase::PeerClosing {
+            request,
+            until,
+            tail,
+        };
     }
 
     /// The result of our open.
@@ -187,6 +197,9 @@ impl Stream {
     }
 
     pub(crate) fn on_acknowledged(&mut self, now: Instant, id: &str, outbox: &mut Outbox) {
+        if !matches!(self.phase, Phase::Closing { .. }) {
+            self.moved(now);
+        }
         if let Err(loss) = self.sender.on_acknowledged(now, id) {
             self.lost(now, loss, outbox);
         }
@@ -240,11 +253,21 @@ impl Stream {
         );
     }
 
-    /// Our `<close/>` was answered, with whatever.
-    pub(crate) fn on_close_answered(&mut self, now: Instant, outbox: &mut Outbox) {
-        if let Phase::Closing { .. } = self.phase {
-            let why = self.closed_why();
-            self.end(now, Close::new(By::Us, why), Last::Silent, outbox);
+    /// Our `<close/>` was answered. An error says no less than a result that the stream is over, but not that all its bytes came.
+    pub(crate) fn on_close_answered(
+        &mut self,
+        now: Instant,
+        answer: Result<(), StanzaError>,
+        outbox: &mut Outbox,
+    ) {
+        if let Phase::Closing { reading, .. } = self.phase {
+            let close = match answer {
+                Err(error) if reading == Reading::GoesOn => {
+                    Close::new(By::Peer, Why::CutShort(presentable(error)))
+                }
+                Ok(()) | Err(_) => Close::new(By::Us, self.closed_why()),
+            };
+            self.end(now, close, Last::Silent, outbox);
         }
         self.forget_close();
     }

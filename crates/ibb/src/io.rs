@@ -46,10 +46,13 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 use xtls_stanza::{Address, Envelope};
 
 use crate::config::OpenOptions;
+use crate::error::WriteError;
 use crate::event::Close;
 use crate::mux::Mux;
 
@@ -59,17 +62,24 @@ pub use pause::Pause;
 use state::Handle;
 pub use stream::Stream;
 
+/// How long one direction of a [`Stream`] may be silent after the other one has ended, where the config says nothing.
+pub const HALF_CLOSE: Duration = Duration::from_secs(600);
+
 /// Puts a mux between the stanzas that come in and those that go out.
+///
+/// Streams close by halves, as sockets do, unless the mux's config sets [`half_close`](crate::Config::half_close) itself:
+/// [`HALF_CLOSE`] is how long the direction that is left may be silent.
 ///
 /// Nothing moves before [`Driver::run`] is spawned or awaited. A stanza has left when it is in
 /// `outgoing`: the capacity of that channel is the back-pressure of the connection, and should be
 /// small. When `incoming` ends, so do all streams.
 #[must_use]
 pub fn endpoint(
-    mux: Mux,
+    mut mux: Mux,
     incoming: mpsc::Receiver<Envelope>,
     outgoing: mpsc::Sender<Envelope>,
 ) -> (Endpoint, Listener, Driver) {
+    mux.half_close_by_default(HALF_CLOSE);
     let handle = Handle::new(mux);
     let driver = Driver::new(handle.shared(), incoming, outgoing);
     (
@@ -123,7 +133,10 @@ fn error_of(close: &Close) -> std::io::Error {
 
     use crate::event::Why;
     let kind = match close.why {
-        Why::Done | Why::Unfinished { .. } => ErrorKind::BrokenPipe,
+        // That the end itself was in order is no comfort to whoever had more to write.
+        Why::Done => return std::io::Error::new(ErrorKind::BrokenPipe, WriteError::Closed),
+        Why::Unfinished { .. } => ErrorKind::BrokenPipe,
+        Why::CutShort(_) => ErrorKind::ConnectionReset,
         Why::Unread { .. } | Why::Aborted | Why::LinkLost => ErrorKind::ConnectionAborted,
         Why::Declined | Why::Expired | Why::Refused { .. } => ErrorKind::ConnectionRefused,
         Why::Rejected(_) | Why::Lost(_) => ErrorKind::ConnectionReset,

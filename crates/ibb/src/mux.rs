@@ -63,6 +63,12 @@ impl Mux {
         }
     }
 
+    /// Closes by halves for this long, unless the config says otherwise.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn half_close_by_default(&mut self, silence: Duration) {
+        self.config.half_close.get_or_insert(silence);
+    }
+
     /// The own address.
     #[must_use]
     pub fn own(&self) -> &Address {
@@ -174,7 +180,7 @@ impl Mux {
     ///
     /// The stream is not accepted yet, closing, or closed.
     pub fn write(&mut self, now: Instant, id: StreamId, bytes: Bytes) -> Result<usize, WriteError> {
-        let written = self.change(now, id, |stream, _, _| stream.write(bytes));
+        let written = self.change(now, id, |stream, now, _| stream.write(now, bytes));
         written.unwrap_or(Err(WriteError::Closed))
     }
 
@@ -221,7 +227,7 @@ impl Mux {
     /// Takes up to `max` bytes. A chunk that has been taken whole is acknowledged: a reader that
     /// does not read holds the writer back, and nothing else.
     pub fn read(&mut self, now: Instant, id: StreamId, max: usize) -> Option<Bytes> {
-        self.change(now, id, |stream, _, outbox| stream.read(max, outbox))
+        self.change(now, id, |stream, now, outbox| stream.read(now, max, outbox))
             .flatten()
     }
 
@@ -230,6 +236,22 @@ impl Mux {
     /// A stream that is not open yet is withdrawn, one not accepted yet is refused.
     pub fn close(&mut self, now: Instant, id: StreamId) {
         self.change(now, id, |stream, now, outbox| stream.close(now, outbox));
+    }
+
+    /// Ends our direction: what was written goes out and is acknowledged, then `<close/>`. Without
+    /// [`Config::half_close`] this is [`close`](Self::close). With it, reading goes on until the peer has finished too,
+    /// for as long as anything moves; a peer that does not do the same ends both directions when it gets the `<close/>`,
+    /// and what its owner has not written by then never comes.
+    pub fn finish(&mut self, now: Instant, id: StreamId) {
+        self.change(now, id, |stream, now, outbox| stream.finish(now, outbox));
+    }
+
+    /// Whether our direction has ended in order and the other one goes on: all that was written was acknowledged, and our
+    /// `<close/>` has left.
+    #[must_use]
+    pub fn is_finished(&self, id: StreamId) -> bool {
+        self.known(id)
+            .is_some_and(|stream| stream.is_finished(&self.outbox))
     }
 
     /// Drops what was written and what was not read, and sends `<close/>`. [`Event::Closed`] is

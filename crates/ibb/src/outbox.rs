@@ -57,6 +57,16 @@ impl Outbox {
         id
     }
 
+    /// The place of the last stanza that was queued.
+    pub(crate) fn last_place(&self) -> u64 {
+        self.stanzas.last_place()
+    }
+
+    /// Whether the stanza that was queued at this place is out.
+    pub(crate) fn has_left(&self, place: u64) -> bool {
+        self.stanzas.has_left(place)
+    }
+
     /// Answers a request.
     pub(crate) fn result(&mut self, to: &Address, id: String, payload: Option<Payload>) {
         self.answer(to, id, Content::Result(payload));

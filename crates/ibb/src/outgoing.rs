@@ -18,6 +18,8 @@ pub struct Outgoing {
     stanzas: VecDeque<Envelope>,
     weight: usize,
     limit: usize,
+    /// How many have been taken out or dropped.
+    taken: u64,
 }
 
 impl Outgoing {
@@ -28,6 +30,7 @@ impl Outgoing {
             stanzas: VecDeque::new(),
             weight: 0,
             limit: limit_bytes,
+            taken: 0,
         }
     }
 
@@ -60,6 +63,7 @@ impl Outgoing {
     /// Takes out the oldest.
     pub fn pop(&mut self) -> Option<Envelope> {
         let envelope = self.stanzas.pop_front()?;
+        self.taken += 1;
         self.weight = self.weight.saturating_sub(envelope.weight());
         if self.stanzas.is_empty() {
             self.stanzas.shrink_to(KEPT);
@@ -72,6 +76,16 @@ impl Outgoing {
     #[must_use]
     pub fn is_crowded(&self) -> bool {
         self.weight > self.limit / 2
+    }
+
+    /// The place of the youngest, counted from the first that ever was queued.
+    pub(crate) fn last_place(&self) -> u64 {
+        self.taken + self.stanzas.len() as u64
+    }
+
+    /// Whether the stanza of this place waits no more.
+    pub(crate) fn has_left(&self, place: u64) -> bool {
+        self.taken >= place
     }
 
     /// How many stanzas wait.
@@ -88,6 +102,7 @@ impl Outgoing {
 
     /// Drops all of them: the link is gone.
     pub fn clear(&mut self) {
+        self.taken = self.last_place();
         self.stanzas = VecDeque::new();
         self.weight = 0;
     }

@@ -73,21 +73,24 @@ pub(crate) enum Phase {
         until: Instant,
     },
     Open,
-    /// Closing: what was written goes out and is acknowledged first.
+    /// Our owner writes no more: what was written goes out and is acknowledged first.
     Flushing {
-        until: Instant,
+        /// Whether the owner goes on reading afterwards.
+        reading: Reading,
     },
     /// Our `<close/>` has no answer yet; the peer may still send.
     Closing {
         request: String,
+        /// The position of our `<close/>` among what leaves.
+        place: u64,
         until: Instant,
+        reading: Reading,
     },
     /// The peer's `<close/>` waits until what was written is out.
     PeerClosing {
         request: String,
         until: Instant,
-        /// Our owner may still write: half-closed.
-        writing: bool,
+        tail: Tail,
     },
     /// Decided. Bytes may remain to be read, and our `<close/>` may have no answer yet.
     Ended {
@@ -96,6 +99,26 @@ pub(crate) enum Phase {
         unanswered: Option<(String, Instant)>,
         read_until: Instant,
     },
+}
+
+/// How our owner ended the stream: what it still wants of the peer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Reading {
+    /// Everything until the peer closes as well; there is no haste while anything moves.
+    GoesOn,
+    /// What comes until then.
+    Until(Instant),
+}
+
+/// What our owner may still send after the peer's `<close/>`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Tail {
+    /// It goes on writing: half-closed.
+    Open,
+    /// It has finished; what it wrote has time while anything moves.
+    Finished,
+    /// It has closed; what it wrote has a fixed time.
+    Closed,
 }
 
 impl Stream {
@@ -117,9 +140,9 @@ impl Stream {
             timeouts: Timeouts {
                 ack: config.ack_timeout,
                 flush: config.flush_timeout,
-                close: config.close_timeout + config.half_close,
+                close: config.close_timeout,
                 peer_flush: config.peer_flush_timeout,
-                half_close: config.half_close,
+                half_close: config.half_closing(),
                 drain: config.drain_timeout,
             },
             readable_told: false,
@@ -227,26 +250,33 @@ impl Stream {
 
     pub(crate) fn room(&self) -> usize {
         match self.phase {
-            Phase::Opening { .. } | Phase::Open | Phase::PeerClosing { writing: true, .. } => {
-                self.sender.room()
-            }
+            Phase::Opening { .. }
+            | Phase::Open
+            | Phase::PeerClosing {
+                tail: Tail::Open, ..
+            } => self.sender.room(),
             Phase::Incoming { .. }
             | Phase::Flushing { .. }
             | Phase::Closing { .. }
-            | Phase::PeerClosing { writing: false, .. }
+            | Phase::PeerClosing { .. }
             | Phase::Ended { .. } => 0,
         }
     }
 
-    pub(crate) fn write(&mut self, bytes: Bytes) -> Result<usize, WriteError> {
+    pub(crate) fn write(&mut self, now: Instant, bytes: Bytes) -> Result<usize, WriteError> {
         match self.phase {
-            Phase::Opening { .. } | Phase::Open | Phase::PeerClosing { writing: true, .. } => {
+            Phase::Opening { .. }
+            | Phase::Open
+            | Phase::PeerClosing {
+                tail: Tail::Open, ..
+            } => {
+                self.moved(now);
                 Ok(self.sender.write(bytes))
             }
             Phase::Incoming { .. } => Err(WriteError::NotAccepted),
             Phase::Flushing { .. }
             | Phase::Closing { .. }
-            | Phase::PeerClosing { writing: false, .. }
+            | Phase::PeerClosing { .. }
             | Phase::Ended { .. } => Err(WriteError::Closed),
         }
     }
@@ -260,9 +290,11 @@ impl Stream {
         self.receiver.unread()
     }
 
-    pub(crate) fn read(&mut self, max: usize, outbox: &mut Outbox) -> Option<Bytes> {
+    pub(crate) fn read(&mut self, now: Instant, max: usize, outbox: &mut Outbox) -> Option<Bytes> {
         let Self { receiver, peer, .. } = self;
-        receiver.read(max, |request| outbox.result(peer, request, None))
+        let bytes = receiver.read(max, |request| outbox.result(peer, request, None))?;
+        self.moved(now);
+        Some(bytes)
     }
 
     pub(crate) fn close(&mut self, now: Instant, outbox: &mut Outbox) {
@@ -275,16 +307,80 @@ impl Stream {
                 self.end(now, Close::new(By::Us, why), Last::Close, outbox);
             }
             Phase::Open => {
-                self.phase = Phase::Flushing {
-                    until: now + self.timeouts.flush,
-                }
+                let reading = Reading::Until(now + self.timeouts.flush);
+                self.phase = Phase::Flushing { reading };
             }
-            Phase::PeerClosing { until, writing, .. } => {
-                if std::mem::take(writing) {
-                    *until = (*until).min(now + self.timeouts.peer_flush);
-                }
+            Phase::Flushing { reading } if *reading == Reading::GoesOn => {
+                *reading = Reading::Until(now + self.timeouts.flush);
             }
-            Phase::Flushing { .. } | Phase::Closing { .. } | Phase::Ended { .. } => {}
+            Phase::Closing { reading, until, .. } if *reading == Reading::GoesOn => {
+                *until = (*until).min(now + self.timeouts.close);
+                *reading = Reading::Until(*until);
+            }
+            Phase::PeerClosing { until, tail, .. } if *tail != Tail::Closed => {
+                *tail = Tail::Closed;
+                *until = (*until).min(now + self.timeouts.flush);
+            }
+            Phase::Flushing { .. }
+            | Phase::Closing { .. }
+            | Phase::PeerClosing { .. }
+            | Phase::Ended { .. } => {}
+        }
+    }
+
+    /// Our owner writes no more and goes on reading, if there is half-close.
+    pub(crate) fn finish(&mut self, now: Instant, outbox: &mut Outbox) {
+        match &mut self.phase {
+            Phase::Open if !self.timeouts.half_close.is_zero() => {
+                let reading = Reading::GoesOn;
+                self.phase = Phase::Flushing { reading };
+            }
+            Phase::PeerClosing { tail, .. } if *tail == Tail::Open => *tail = Tail::Finished,
+            Phase::Opening { .. } | Phase::Incoming { .. } | Phase::Open => self.close(now, outbox),
+            Phase::Flushing { .. }
+            | Phase::Closing { .. }
+            | Phase::PeerClosing { .. }
+            | Phase::Ended { .. } => {}
+        }
+    }
+
+    /// All that our owner wrote was acknowledged, and our `<close/>` has left.
+    pub(crate) fn is_finished(&self, outbox: &Outbox) -> bool {
+        match self.phase {
+            Phase::Closing { place, .. } => self.sender.is_idle() && outbox.has_left(place),
+            Phase::Opening { .. }
+            | Phase::Incoming { .. }
+            | Phase::Open
+            | Phase::Flushing { .. }
+            | Phase::PeerClosing { .. }
+            | Phase::Ended { .. } => false,
+        }
+    }
+
+    pub(crate) fn is_half_closing(&self) -> bool {
+        !self.timeouts.half_close.is_zero()
+    }
+
+    /// Bytes move in the direction that is still open, so its time begins anew.
+    pub(crate) fn moved(&mut self, now: Instant) {
+        match &mut self.phase {
+            Phase::Closing {
+                reading: Reading::GoesOn,
+                until,
+                ..
+            } => *until = now + self.timeouts.close + self.timeouts.half_close,
+            Phase::PeerClosing {
+                tail: Tail::Open | Tail::Finished,
+                until,
+                ..
+            } => *until = now + self.timeouts.half_close,
+            Phase::Opening { .. }
+            | Phase::Incoming { .. }
+            | Phase::Open
+            | Phase::Flushing { .. }
+            | Phase::Closing { .. }
+            | Phase::PeerClosing { .. }
+            | Phase::Ended { .. } => {}
         }
     }
 
@@ -365,15 +461,17 @@ impl Stream {
                 dump.name(request);
             }
             Phase::Open => dump.word("open"),
-            Phase::Flushing { .. } => dump.word("flushing"),
-            Phase::Closing { request, .. } => {
-                dump.word("closing");
+            Phase::Flushing { reading } => {
+                dump.word(("flushing", *reading == Reading::GoesOn));
+            }
+            Phase::Closing {
+                request, reading, ..
+            } => {
+                dump.word(("closing", *reading == Reading::GoesOn));
                 dump.name(request);
             }
-            Phase::PeerClosing {
-                request, writing, ..
-            } => {
-                dump.word(("peer closing", writing));
+            Phase::PeerClosing { request, tail, .. } => {
+                dump.word(("peer closing", tail));
                 dump.name(request);
             }
             Phase::Ended {

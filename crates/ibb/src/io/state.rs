@@ -107,8 +107,8 @@ pub(super) enum Wait {
     Room,
     /// Everything has left.
     Flushed,
-    /// The end itself.
-    End,
+    /// Everything was acknowledged, and our `<close/>` has left.
+    Finished,
 }
 
 /// What the handles of one stream wait for and have been told.
@@ -176,7 +176,7 @@ impl State {
             let over = match wait {
                 Wait::Room => mux.room(*id) > 0,
                 Wait::Flushed => mux.is_flushed(*id),
-                Wait::End => false,
+                Wait::Finished => mux.is_finished(*id),
             };
             let over = over || mux.ending(*id).is_some() || mux.peer(*id).is_none();
             if over && let Some(waker) = slots.get_mut(id).and_then(|slot| slot.writer.take()) {

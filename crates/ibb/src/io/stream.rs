@@ -12,7 +12,7 @@ use xtls_stanza::{Address, Payload};
 
 use super::error_of;
 use super::state::{Handle, State, Wait, now};
-use crate::event::{Close, StreamId, Why};
+use crate::event::{Awaited, Close, StreamId, Why};
 use crate::stats::Stats;
 
 /// A bytestream.
@@ -21,14 +21,27 @@ use crate::stats::Stats;
 /// * Writing takes as much as there is room for.
 /// * `flush` is done when everything that was written has left (not: was acknowledged). A full
 ///   window, and so a slow reader on the other side, makes it wait.
-/// * `shutdown` is done when everything was acknowledged and both sides have closed; this is the
-///   only proof that it arrived. A peer that still sends has to be read meanwhile, from the other
-///   half: otherwise its answer does not come in time.
-/// * Each direction ends by itself where both ends set
-///   [`Config::half_close`](crate::Config::half_close): reading ends when the peer has shut down its
-///   side, and writing goes on until our own `shutdown`. Without it the peer's close ends both.
-/// * Dropping it closes in the background, without a proof. If there are bytes that nobody read,
-///   or if more come, it is aborted.
+/// * `shutdown` ends our direction. It is done when the peer's application has read everything, and this is the only
+///   proof that it has; reading goes on until the peer has shut down as well. Two applications that both write, shut down
+///   and only then read wait for each other until [`Config::ack_timeout`](crate::Config::ack_timeout): read meanwhile, as
+///   `copy_bidirectional` does.
+/// * Reading ends with `Ok(0)` when the peer has shut down its direction, and writing goes on until our own `shutdown`. If
+///   the peer aborts or vanishes instead, reading ends with an error.
+/// * Dropping it closes both directions in the background, without a proof. If there are bytes that nobody read, or if
+///   more come, it is aborted.
+///
+/// # Peers that do not close by halves
+///
+/// For XEP-0047 a `<close/>` ends both directions, and many implementations take it so: they answer at once. After our
+/// `shutdown`, reading then ends with `Ok(0)` although the peer's application had more to say; that application gets an
+/// error, and nothing on the wire tells us. After such a peer's close, what we still write is answered with an error, so
+/// that `write`, `flush` or `shutdown` fails. Where it matters whether all has come, let the bytes say so themselves, as
+/// TLS, HTTP and most protocols do, or shut down last.
+///
+/// # Cancelling
+///
+/// A read, write, flush or shutdown that is dropped before it is done can be called again: nothing is lost or sent twice.
+/// `write_all` and `read_exact` may have moved a part, as over any stream.
 #[derive(Debug)]
 pub struct Stream {
     handle: Handle,
@@ -109,7 +122,8 @@ impl Stream {
 /// The end as the writing side sees it.
 fn written(close: &Close) -> io::Result<()> {
     match close.why {
-        Why::Done | Why::Unread { .. } => Ok(()),
+        // Everything of ours was acknowledged before the other direction was cut short.
+        Why::Done | Why::Unread { .. } | Why::CutShort(_) => Ok(()),
         Why::Unfinished { .. }
         | Why::Aborted
         | Why::Declined
@@ -127,8 +141,9 @@ fn written(close: &Close) -> io::Result<()> {
 /// concern.
 fn read(close: &Close) -> io::Result<()> {
     match close.why {
-        Why::Done | Why::Unfinished { .. } => Ok(()),
+        Why::Done | Why::Unfinished { .. } | Why::TimedOut(Awaited::Owner) => Ok(()),
         Why::Unread { .. }
+        | Why::CutShort(_)
         | Why::Aborted
         | Why::Declined
         | Why::Expired
@@ -234,9 +249,9 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let id = self.id;
-        let result: Result<(), _> = ready!(self.poll_writer(context, Wait::End, |state| {
-            state.mux.close(now(), id);
-            None
+        let result = ready!(self.poll_writer(context, Wait::Finished, |state| {
+            state.mux.finish(now(), id);
+            state.mux.is_finished(id).then_some(())
         }));
         Poll::Ready(result.or_else(|close| match close {
             Some(close) => written(&close),

@@ -1,10 +1,10 @@
 //! Half-close: the peer has closed, and we still write.
 
-use xtls_stanza::Content;
+use xtls_stanza::{Condition, Content, ErrorType, StanzaError};
 
 use super::pair::Pair;
 use super::support::*;
-use crate::{By, Close, Config, Event, OpenOptions, Why, Window, WriteError};
+use crate::{Awaited, By, Close, Config, Event, OpenOptions, Why, Window, WriteError};
 
 fn config() -> Config {
     Config::default().half_close(seconds(30))
@@ -79,46 +79,120 @@ fn a_full_window_of_a_half_closed_stream_says_when_there_is_room() {
 }
 
 #[test]
-fn a_half_closed_stream_that_nobody_closes_ends_at_its_limit() {
+fn a_half_closed_stream_in_which_nothing_moves_ends_at_its_limit() {
     let (mut hand, id) = Hand::with_stream(config());
     let close = hand.close();
     hand.events();
+    hand.pass(seconds(20));
     hand.mux.write(hand.now, id, "tail".into()).unwrap();
     hand.answers();
     hand.pass(millis(29_999));
     assert!(hand.closed().is_none());
     hand.pass(millis(1));
-    let answer = hand.one();
-    assert!(is_result(&answer) && answer.id == close);
-    let why = Why::Unfinished { bytes: 4 };
-    assert_eq!(hand.closed(), Some(Close { by: By::Peer, why }));
+    // Not a result: the peer would take it for the end of our bytes.
+    hand.expect_error(&close, Condition::ItemNotFound, ErrorType::Cancel);
+    let why = Why::TimedOut(Awaited::Owner);
+    assert_eq!(hand.closed(), Some(Close { by: By::Us, why }));
     assert_eq!(hand.mux.poll_timeout(), None);
 }
 
 #[test]
-fn closing_a_half_closed_stream_leaves_five_seconds_for_its_tail() {
+fn a_finished_tail_has_time_while_anything_moves_and_a_closed_one_has_not() {
+    let window = Window::Fixed { bytes: 1, chunk: 1 };
+    for finish in [true, false] {
+        let (mut hand, id) = Hand::with_stream(config().window(window).patient(true));
+        hand.close();
+        hand.events();
+        hand.mux.write(hand.now, id, "ta".into()).unwrap();
+        match finish {
+            true => hand.mux.finish(hand.now, id),
+            false => hand.mux.close(hand.now, id),
+        }
+        let chunk = hand.one();
+        hand.pass(millis(29_999));
+        hand.answer(&chunk, Content::Result(None));
+        let chunk = hand.one();
+        hand.pass(millis(29_999));
+        if finish {
+            hand.answer(&chunk, Content::Result(None));
+            let (by, why) = (By::Peer, Why::Done);
+            assert_eq!(hand.closed(), Some(Close { by, why }));
+        } else {
+            let why = Why::Unfinished { bytes: 1 };
+            assert_eq!(hand.closed(), Some(Close { by: By::Peer, why }));
+        }
+    }
+}
+
+#[test]
+fn a_tail_that_is_cut_off_is_not_answered_with_a_result() {
     let (mut hand, id) = Hand::with_stream(config());
-    hand.close();
+    let close = hand.close();
     hand.events();
     hand.mux.write(hand.now, id, "tail".into()).unwrap();
     hand.answers();
-    hand.mux.close(hand.now, id);
-    hand.mux.close(hand.now, id);
-    hand.pass(millis(4_999));
+    hand.mux.abort(hand.now, id);
+    hand.expect_error(&close, Condition::ItemNotFound, ErrorType::Cancel);
+}
+
+#[test]
+fn without_the_setting_finishing_is_closing() {
+    let (mut hand, id) = Hand::with_stream(Config::default());
+    hand.mux.finish(hand.now, id);
+    assert!(is_close(&hand.one()));
+    hand.pass(millis(9_999));
     assert!(hand.closed().is_none());
     hand.pass(millis(1));
     assert!(hand.closed().is_some());
 }
 
 #[test]
-fn our_own_close_waits_for_the_answer_as_long_as_the_peer_may_write() {
+fn an_error_in_place_of_the_peers_end_is_no_end_in_order() {
+    for finish in [true, false] {
+        let (mut hand, id) = Hand::with_stream(config());
+        match finish {
+            true => hand.mux.finish(hand.now, id),
+            false => hand.mux.close(hand.now, id),
+        }
+        let close = hand.one();
+        assert!(hand.mux.is_finished(id));
+        let error = StanzaError::new(ErrorType::Cancel, Condition::ServiceUnavailable);
+        hand.answer(&close, Content::Error(error.clone()));
+        let (by, why) = match finish {
+            true => (By::Peer, Why::CutShort(error)),
+            false => (By::Us, Why::Done),
+        };
+        assert_eq!(hand.closed(), Some(Close { by, why }));
+    }
+}
+
+#[test]
+fn our_direction_is_finished_when_the_last_byte_is_acknowledged_and_the_close_has_left() {
     let (mut hand, id) = Hand::with_stream(config());
-    hand.mux.close(hand.now, id);
+    hand.mux.write(hand.now, id, "tail".into()).unwrap();
+    hand.mux.finish(hand.now, id);
+    let chunk = hand.one();
+    assert!(!hand.mux.is_finished(id));
+    // An answer of a reader that is slow and lives is worth waiting for.
+    hand.pass(millis(59_999));
+    hand.answer(&chunk, Content::Result(None));
+    assert!(!hand.mux.is_finished(id));
+    assert!(is_close(&hand.one()));
+    assert!(hand.mux.is_finished(id));
+}
+
+#[test]
+fn after_finishing_the_peer_may_write_for_as_long_as_anything_moves() {
+    let (mut hand, id) = Hand::with_stream(config());
+    hand.mux.finish(hand.now, id);
     assert!(is_close(&hand.one()));
     hand.pass(millis(39_999));
     assert!(hand.closed().is_none());
     hand.data(0, b"late answer");
+    hand.pass(millis(39_999));
     assert_eq!(hand.mux.read(hand.now, id, 99).unwrap(), "late answer");
+    hand.pass(millis(39_999));
+    assert!(hand.closed().is_none());
     hand.pass(millis(1));
     assert!(matches!(
         hand.closed(),
@@ -135,8 +209,9 @@ fn a_request_and_its_answer_need_one_close_from_each_side() {
     let (ours, theirs) = pair.stream(OpenOptions::default());
     pair.queue(0, ours, b"request");
     pair.run(seconds(1));
-    pair.close(0, ours);
-    pair.run(seconds(5));
+    let now = pair.now;
+    pair.ends[0].mux.finish(now, ours);
+    pair.run(seconds(20));
     let answer = pattern(50_000);
     pair.queue(1, theirs, &answer);
     pair.run(seconds(10));

@@ -40,6 +40,7 @@ async fn megabytes_go_both_ways_through_one_stream() {
     assert!(got == bytes && got_there == bytes);
     ours.shutdown().await.unwrap();
     assert_eq!(theirs.read(&mut [0; 9]).await.unwrap(), 0);
+    theirs.shutdown().await.unwrap();
     assert_eq!(ours.read(&mut [0; 9]).await.unwrap(), 0);
     assert_eq!(
         ours.close_reason().unwrap(),
@@ -72,33 +73,52 @@ async fn flush_waits_until_everything_has_left_and_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_waits_for_acknowledgement_and_close() {
+async fn shutdown_waits_until_everything_was_read_and_no_longer() {
     let mut hand = hand();
     let mut stream = hand.open().await.accept(None).unwrap();
     hand.from.recv().await.unwrap();
     stream.write_all(b"hello").await.unwrap();
     let shutdown = tokio::spawn(async move { (stream.shutdown().await, stream) });
-    assert!(matches!(
-        hand.agree().await.content,
-        Content::Set(Payload::Data(_))
-    ));
+    let chunk = hand.from.recv().await.unwrap();
+    assert!(matches!(chunk.content, Content::Set(Payload::Data(_))));
     settle().await;
     assert!(!shutdown.is_finished());
-    assert!(matches!(
-        hand.agree().await.content,
-        Content::Set(Payload::Close(_))
-    ));
-    let (result, stream) = shutdown.await.unwrap();
+    hand.to.send(chunk.result(None)).await.unwrap();
+    let (result, mut stream) = shutdown.await.unwrap();
     result.unwrap();
+    // The other direction is open, and the peer has not answered our close.
+    let close = hand.from.recv().await.unwrap();
+    assert!(matches!(close.content, Content::Set(Payload::Close(_))));
+    assert_eq!(stream.close_reason(), None);
+    stream.shutdown().await.unwrap();
+    hand.data(0, b"answer").await;
+    let mut got = [0; 6];
+    stream.read_exact(&mut got).await.unwrap();
+    assert_eq!(&got, b"answer");
+    hand.to.send(close.result(None)).await.unwrap();
+    assert_eq!(stream.read(&mut got).await.unwrap(), 0);
     assert_eq!(stream.close_reason().unwrap().why, Why::Done);
+    stream.shutdown().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_without_an_answer_times_out_and_says_so() {
+async fn shutdown_waits_until_the_close_has_left() {
+    let mut hand = hand();
+    let mut stream = hand.open().await.accept(None).unwrap();
+    // The channel holds one stanza, the result of the open: the close has no place in it.
+    let shutdown = tokio::time::timeout(Duration::from_secs(1), stream.shutdown());
+    assert!(shutdown.await.is_err());
+    hand.from.recv().await.unwrap();
+    stream.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_without_an_answer_ends_reading_with_an_error() {
     let mut hand = hand();
     let mut stream = hand.open().await.accept(None).unwrap();
     hand.from.recv().await.unwrap();
-    let error = stream.shutdown().await.unwrap_err();
+    stream.shutdown().await.unwrap();
+    let error = stream.read(&mut [0; 1]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
 }
 
