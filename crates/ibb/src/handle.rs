@@ -92,7 +92,7 @@ impl Mux {
             | Payload::Ping
             | Payload::Other(_) => false,
         };
-        let error = if open && !self.door.allows(from) {
+        let error = if open && !self.admission.allows(from) {
             answer::stranger()
         } else if request.len() > MAX_ID {
             answer::long_id()
@@ -141,7 +141,7 @@ impl Mux {
 
     fn on_open(&mut self, now: Instant, from: &Address, known: bool, request: String, open: Open) {
         let inner = self.inner_now(now);
-        let census = self.census(from);
+        let streams = self.streams.len();
         let objection = match self.find(from, &open.sid) {
             // The same stanza once more, as servers resend it: its one answer serves both.
             Some(id)
@@ -152,11 +152,12 @@ impl Mux {
                 return;
             }
             Some(_) => Some(answer::declined()),
-            None if self.door.rate.is_repeated(from, &request) => return,
+            None if self.admission.is_repeated(from, &request) => return,
             None if from == self.own() => Some(answer::declined()),
-            None => self
-                .door
-                .objection(inner, &self.config, from, known, &request, &open, census),
+            None => {
+                self.admission
+                    .objection(inner, &self.config, from, known, &request, &open, streams)
+            }
         };
         if let Some(error) = objection {
             tracing::debug!(%error, "an open is refused");
@@ -178,6 +179,7 @@ impl Mux {
         };
         let (peer, sid) = (from.clone(), open.sid.clone());
         let stream = Stream::incoming(inner, id, peer, sid, own, &self.config, request);
+        self.admission.on_incoming(from);
         self.file(now, stream);
         self.outbox.event(Event::Incoming {
             id,
@@ -199,7 +201,7 @@ impl Mux {
         let sid = sid.and_then(|sid| Sid::new(sid).ok());
         let error = match (name, sid) {
             // It is not told what is wrong with the open, as if nobody here could know.
-            ("open", _) if !self.door.allows(from) => answer::stranger(),
+            ("open", _) if !self.admission.allows(from) => answer::stranger(),
             ("open", _) => answer::malformed_open(),
             ("data", Some(sid)) => match self.find(from, &sid) {
                 Some(id) if self.get(id).is_some_and(Stream::takes_data) => {

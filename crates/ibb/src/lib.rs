@@ -79,7 +79,7 @@
 #[macro_use]
 mod planted;
 
-mod accept;
+mod admission;
 mod clock;
 mod config;
 mod end;
@@ -106,7 +106,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub use accept::{Allow, TRY_AGAIN};
+pub use admission::{Allow, TRY_AGAIN};
 pub use clock::Deadline;
 pub use config::{Config, OpenOptions};
 pub use error::{Gone, OpenError, Refusal, WriteError, presentable};

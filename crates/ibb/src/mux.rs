@@ -8,7 +8,7 @@ use bytes::Bytes;
 use xtls_stanza::ibb::Sid;
 use xtls_stanza::{Address, Envelope, Payload, StanzaError};
 
-use crate::accept::{Allow, Door};
+use crate::admission::{Admission, Allow};
 use crate::clock::{Clock, Deadline};
 use crate::config::{Config, OpenOptions};
 use crate::error::{Gone, OpenError, WriteError};
@@ -29,7 +29,7 @@ use crate::window::Window;
 pub struct Mux {
     pub(crate) config: Config,
     pub(crate) outbox: Outbox,
-    pub(crate) door: Door,
+    pub(crate) admission: Admission,
     pub(crate) clock: Clock,
     pub(crate) next_id: u64,
     /// Each in a box of its own: the nodes of a map have room for more than they hold.
@@ -52,7 +52,7 @@ impl Mux {
         Self {
             config,
             outbox,
-            door: Door::default(),
+            admission: Admission::default(),
             clock: Clock::default(),
             next_id: 0,
             streams: BTreeMap::new(),
@@ -77,7 +77,7 @@ impl Mux {
 
     /// Whose opens are brought to the owner. At first [`Allow::Expected`]: nobody's.
     pub fn allow(&mut self, allow: Allow) {
-        self.door.allow = allow;
+        self.admission.allow(allow);
     }
 
     /// The longest stanza in bytes that one's own server says it takes (XEP-0478), for streams opened
@@ -89,7 +89,7 @@ impl Mux {
     /// Announces that `peer` will open `sid`, as agreed elsewhere: its open is brought to the owner
     /// whatever [`allow`](Self::allow) says, once. The last 256 announcements are remembered.
     pub fn expect(&mut self, peer: Address, sid: Sid) {
-        self.door.expect(peer, sid);
+        self.admission.expect(peer, sid);
     }
 
     /// Asks `to` for a stream. Bytes can be written at once; they leave when it is open.

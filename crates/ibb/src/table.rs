@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use xtls_stanza::Address;
 use xtls_stanza::ibb::Sid;
 
-use crate::accept::Census;
 use crate::event::{By, StreamId};
 use crate::mux::Mux;
 use crate::outbox::Outbox;
@@ -32,25 +31,6 @@ impl Mux {
             .get(peer)
             .into_iter()
             .flat_map(|sids| sids.iter().map(|(_, id)| *id))
-    }
-
-    pub(crate) fn census(&self, peer: &Address) -> Census {
-        let mut census = Census {
-            streams: self.streams.len(),
-            ..Census::default()
-        };
-        for stream in self
-            .streams
-            .values()
-            .filter(|stream| stream.opened_by == By::Peer)
-        {
-            let same = stream.peer.same_bare(peer);
-            let pending = stream.is_pending();
-            census.of_peer += usize::from(same);
-            census.pending += usize::from(pending);
-            census.pending_of_peer += usize::from(pending && same);
-        }
-        census
     }
 
     pub(crate) fn new_id(&mut self) -> StreamId {
@@ -129,8 +109,12 @@ impl Mux {
     ) -> Option<T> {
         let now = self.clock.read(now);
         let stream = self.streams.get_mut(&id)?;
+        let pending = stream.is_pending();
         let changed = change(stream, now, &mut self.outbox);
         stream.advance(now, &mut self.outbox);
+        if pending && !stream.is_pending() {
+            self.admission.on_decided(&stream.peer);
+        }
 
         let deadline = stream.deadline().map(|(at, _)| at);
         if !is_listed_well(deadline, stream.listed, now) {
@@ -150,7 +134,12 @@ impl Mux {
             && let Some(stream) = self.streams.remove(&id)
         {
             self.unfile(&stream);
-            self.ring.forget(id);
+            if stream.in_ring {
+                self.ring.forget(id);
+            }
+            if stream.opened_by == By::Peer {
+                self.admission.on_gone(&stream.peer);
+            }
         }
         Some(changed)
     }
@@ -159,7 +148,7 @@ impl Mux {
     #[cfg(test)]
     pub(crate) fn leftovers(&self) -> usize {
         let streams = self.streams.len() + self.keys.len() + self.deadlines.len();
-        streams + self.ring.len() + self.outbox.leftovers()
+        streams + self.ring.len() + self.outbox.leftovers() + self.admission.leftovers()
     }
 
     fn unfile(&mut self, stream: &Stream) {
