@@ -148,7 +148,7 @@ fn received_and_unread(bytes: usize, ids: usize, times: usize) -> Full {
     let Some(Event::Incoming { id: stream, .. }) = mux.poll_event() else {
         panic!("the owner is asked");
     };
-    mux.accept(now, stream, None).unwrap();
+    mux.stream(now, stream).accept(None).unwrap();
     while mux.poll_transmit(now).is_some() {}
     let empty = HEAP.current_usage();
     let limit = 2 << 20;
@@ -194,7 +194,7 @@ fn opens_remembered() -> Full {
         );
         while let Some(event) = mux.poll_event() {
             if let Event::Incoming { id, .. } = event {
-                mux.close(now, id);
+                mux.stream(now, id).close();
             }
         }
         while mux.poll_transmit(now).is_some() {}

@@ -73,7 +73,10 @@ impl Stack {
                         && let Some(wire) = self.sessions[end].poll_wire(room)
                     {
                         moved = true;
-                        self.muxes[end].write(now, stream, wire).expect("room");
+                        self.muxes[end]
+                            .stream(now, stream)
+                            .write(wire)
+                            .expect("room");
                     }
                 }
                 while let Some(mut envelope) = self.muxes[end].poll_transmit(now) {
@@ -91,7 +94,10 @@ impl Stack {
                     moved = true;
                     match event {
                         Stream::Incoming { id, .. } => {
-                            self.muxes[end].accept(now, id, None).expect("an open");
+                            self.muxes[end]
+                                .stream(now, id)
+                                .accept(None)
+                                .expect("an open");
                             self.streams[end] = Some(id);
                         }
                         Stream::Closed { close, .. } => panic!("{close}"),
@@ -100,7 +106,7 @@ impl Stack {
                 }
                 if let Some(stream) = self.streams[end] {
                     while self.sessions[end].wants_wire()
-                        && let Some(wire) = self.muxes[end].read(now, stream, WRITE)
+                        && let Some(wire) = self.muxes[end].stream(now, stream).read(WRITE)
                     {
                         moved = true;
                         self.sessions[end].handle_wire(now, &wire);

@@ -63,7 +63,7 @@ impl Crowd {
         let Some(Event::Incoming { id, .. }) = self.mux.poll_event() else {
             panic!("the open did not come");
         };
-        self.mux.accept(self.now, id, None).unwrap();
+        self.mux.stream(self.now, id).accept(None).unwrap();
         assert!(self.mux.poll_transmit(self.now).is_some());
     }
 

@@ -124,7 +124,7 @@ impl Mallory {
         let (Some(tls), Some(stream)) = (&mut self.tls, self.stream) else {
             return;
         };
-        while let Some(wire) = self.mux.read(now, stream, 16_384) {
+        while let Some(wire) = self.mux.stream(now, stream).read(16_384) {
             tls.handle_wire(&wire, &mut self.plain);
             self.plain.clear();
         }
@@ -133,7 +133,7 @@ impl Mallory {
             let Some(wire) = (room > 0).then(|| tls.poll_wire(room)).flatten() else {
                 return;
             };
-            if self.mux.write(now, stream, wire).is_err() {
+            if self.mux.stream(now, stream).write(wire).is_err() {
                 return;
             }
         }
@@ -193,14 +193,11 @@ impl World {
             7 => {
                 mallory
                     .mux
-                    .write(
-                        now,
-                        stream,
-                        Bytes::from_static(b"no record at all, beneath TLS"),
-                    )
+                    .stream(now, stream)
+                    .write(Bytes::from_static(b"no record at all, beneath TLS"))
                     .ok();
             }
-            8 => mallory.mux.close(now, stream),
+            8 => mallory.mux.stream(now, stream).close(),
             _ => {
                 if let Some(tls) = &mut mallory.tls
                     && tls.write(text.as_bytes()).is_ok()

@@ -98,7 +98,8 @@ impl Duel {
     pub fn inject(&mut self, wire: &[u8]) {
         let stream = self.stream.expect("a stream");
         self.mux
-            .write(self.now, stream, Bytes::copy_from_slice(wire))
+            .stream(self.now, stream)
+            .write(Bytes::copy_from_slice(wire))
             .expect("room");
         self.run();
     }
@@ -112,7 +113,7 @@ impl Duel {
     /// IBB `<close/>` after what was written.
     pub fn close_stream(&mut self) {
         let stream = self.stream.expect("a stream");
-        self.mux.close(self.now, stream);
+        self.mux.stream(self.now, stream).close();
         self.run();
     }
 
@@ -286,7 +287,7 @@ impl Duel {
         let (Some(tls), Some(stream)) = (&mut self.tls, self.stream) else {
             return;
         };
-        while let Some(wire) = self.mux.read(self.now, stream, 16_384) {
+        while let Some(wire) = self.mux.stream(self.now, stream).read(16_384) {
             tls.handle_wire(&wire, &mut self.plain);
         }
         loop {
@@ -294,7 +295,7 @@ impl Duel {
             let Some(wire) = (room > 0).then(|| tls.poll_wire(room)).flatten() else {
                 return;
             };
-            if self.mux.write(self.now, stream, wire).is_err() {
+            if self.mux.stream(self.now, stream).write(wire).is_err() {
                 return;
             }
         }

@@ -1,4 +1,4 @@
-//! Pipes standard input through two muxes to standard output, and says what that took.
+//! Pipes standard input through two muxes to standard output, and prints what that took.
 //!
 //! `printf 'But soft, what light' | cargo run -p xtls-ibb --example pipe`
 
@@ -29,14 +29,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut stanzas, mut stats) = (0, None);
     loop {
         while !input.is_empty() && from.room(stream) > 0 {
-            let taken = from.write(now, stream, input.clone())?;
+            let taken = from.stream(now, stream).write(input.clone())?;
             input = input.split_off(taken);
         }
         while let Some(event) = to.poll_event() {
             match event {
-                Event::Incoming { id, .. } => to.accept(now, id, None)?,
+                Event::Incoming { id, .. } => to.stream(now, id).accept(None)?,
                 Event::Readable { id } => {
-                    while let Some(bytes) = to.read(now, id, usize::MAX) {
+                    while let Some(bytes) = to.stream(now, id).read(usize::MAX) {
                         std::io::stdout().write_all(&bytes)?;
                     }
                 }
@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         } else if stats.is_none() {
             // All is quiet: everything has arrived.
             stats = from.stats(stream);
-            from.close(now, stream);
+            from.stream(now, stream).close();
         } else {
             break;
         }

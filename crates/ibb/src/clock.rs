@@ -1,29 +1,30 @@
-//! The mux's own time: the caller's, without its pauses, never backwards.
+//! Time without the interruptions of the link.
 
 use std::time::{Duration, Instant};
 
-/// A moment at which the owner has to call `handle_timeout`, and what for.
+/// When the owner has to call `handle_timeout`, and what for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline {
     /// When.
     pub at: Instant,
-    /// What is waited for, for logs.
+    /// What is awaited, for logs.
     pub why: &'static str,
 }
 
-/// While a link is suspended nothing can be late. So all timers run on a time of their own,
-/// which stands still during a pause.
-#[derive(Debug, Default)]
-#[cfg_attr(test, derive(Clone))]
-pub(crate) struct Clock {
+/// The caller's time, without its pauses and never backwards.
+///
+/// While the link to the server is interrupted nothing can be late. All timers of a machine run on one such clock, which
+/// stands still meanwhile.
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
     paused_for: Duration,
     paused_at: Option<Instant>,
     latest: Option<Instant>,
 }
 
 impl Clock {
-    /// The mux's time at the caller's `now`.
-    pub(crate) fn read(&mut self, now: Instant) -> Instant {
+    /// The time on this clock at the caller's `now`.
+    pub fn read(&mut self, now: Instant) -> Instant {
         let outer = self.paused_at.map_or(now, |at| at.min(now));
         let inner = outer.checked_sub(self.paused_for).unwrap_or(outer);
         let inner = self.latest.map_or(inner, |latest| latest.max(inner));
@@ -31,21 +32,29 @@ impl Clock {
         inner
     }
 
-    /// The caller's time at which the mux's time will be `inner`, unless paused before.
-    pub(crate) fn outer(&self, inner: Instant) -> Instant {
-        inner + self.paused_for
+    /// The caller's time at which this clock will show `inner`; `None` while it stands still.
+    #[must_use]
+    pub fn outer(&self, inner: Instant) -> Option<Instant> {
+        match self.paused_at {
+            Some(_) => None,
+            None => Some(inner + self.paused_for),
+        }
     }
 
-    pub(crate) fn paused(&self) -> bool {
+    /// Whether it stands still.
+    #[must_use]
+    pub fn paused(&self) -> bool {
         self.paused_at.is_some()
     }
 
-    pub(crate) fn pause(&mut self, now: Instant) {
+    /// Stops the clock, if it runs.
+    pub fn pause(&mut self, now: Instant) {
         self.read(now);
         self.paused_at.get_or_insert(now);
     }
 
-    pub(crate) fn resume(&mut self, now: Instant) {
+    /// Lets the clock go on from where it stopped.
+    pub fn resume(&mut self, now: Instant) {
         if let Some(at) = self.paused_at.take() {
             self.paused_for += now.saturating_duration_since(at);
         }
@@ -73,9 +82,12 @@ mod tests {
         clock.pause(start + second);
         clock.pause(start + second * 2);
         assert_eq!(clock.read(start + second * 9), start + second);
+        assert!(clock.paused());
+        assert_eq!(clock.outer(start + second * 2), None);
         clock.resume(start + second * 10);
         clock.resume(start + second * 11);
         assert_eq!(clock.read(start + second * 11), start + second * 2);
-        assert_eq!(clock.outer(start + second * 2), start + second * 11);
+        assert!(!clock.paused());
+        assert_eq!(clock.outer(start + second * 2), Some(start + second * 11));
     }
 }

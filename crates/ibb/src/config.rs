@@ -1,4 +1,4 @@
-//! What the owner decides once.
+//! Limits, waits and sizes.
 
 use std::time::Duration;
 
@@ -96,8 +96,8 @@ impl Config {
     }
 
     /// Whether an answer that does not come is no fault. Default `false`. Between two ends of this
-    /// crate an answer is withheld while the reader is slow, for hours if need be; whoever watches
-    /// over the peer by other means (probes inside the stream) switches this on. Otherwise
+    /// crate an answer is withheld while the reader is slow, for hours if need be; switch this on if
+    /// you watch over the peer by other means, such as probes inside the stream. Otherwise
     /// [`ack_timeout`](Self::ack_timeout) applies.
     #[must_use]
     pub fn patient(mut self, patient: bool) -> Self {
@@ -105,7 +105,7 @@ impl Config {
         self
     }
 
-    /// Whether opens with `stanza='message'` are brought to the owner. Default `false`: they are
+    /// Whether opens with `stanza='message'` reach the owner. Default `false`: they are
     /// answered `feature-not-implemented`. Messages are not acknowledged, may go astray, and cannot
     /// be held back by a slow reader.
     #[must_use]
@@ -114,7 +114,7 @@ impl Config {
         self
     }
 
-    /// Largest stanza in bytes that one's own server takes, where that is known. What it announces by
+    /// Largest stanza in bytes that your server takes, where that is known. What it announces by
     /// XEP-0478 goes to [`Mux::set_server_limit`](crate::Mux::set_server_limit); the smaller one
     /// holds. Offers and chunks then stay at or below ¾ of it, less 1024 bytes for the envelope.
     #[must_use]
@@ -161,7 +161,7 @@ impl Config {
         self
     }
 
-    /// Most opens a minute from one bare address that are brought to the owner. Default 6.
+    /// Most opens a minute from one bare address that reach the owner. Default 6.
     #[must_use]
     pub fn opens_per_minute(mut self, opens: usize) -> Self {
         self.opens_per_minute = opens;
@@ -169,7 +169,7 @@ impl Config {
     }
 
     /// Most opens a minute from one bare address whose key the owner knows, as
-    /// [`Mux::handle_known`](crate::Mux::handle_known) says. Default 120: half of what everybody may together, so that a
+    /// [`Mux::handle_known`](crate::Mux::handle_known) has it. Default 120: half of the limit for all peers together, so that a
     /// server that asks in the name of a known peer does not shut out all others.
     #[must_use]
     pub fn opens_per_minute_known(mut self, opens: usize) -> Self {
@@ -177,7 +177,7 @@ impl Config {
         self
     }
 
-    /// Most opens a minute from everybody together that are brought to the owner. Default 240.
+    /// Most opens a minute from all peers together that reach the owner. Default 240.
     #[must_use]
     pub fn opens_per_minute_in_all(mut self, opens: usize) -> Self {
         self.opens_per_minute_in_all = opens;
@@ -266,7 +266,7 @@ impl Config {
         self
     }
 
-    /// Sets the limit of this name, if it is one of the streams'; says whether it is.
+    /// Sets the limit of this name, if it is one of the streams', and returns whether it is.
     pub fn set_limit(&mut self, limit: Limit, most: usize) -> bool {
         let field = match limit {
             Limit::OpensPerMinute => &mut self.opens_per_minute,
@@ -282,7 +282,7 @@ impl Config {
         true
     }
 
-    /// How many opens a minute are brought to the owner.
+    /// How many opens a minute reach the owner.
     #[must_use]
     pub fn opens(&self) -> Opens {
         Opens {
@@ -303,7 +303,7 @@ impl Config {
     }
 }
 
-/// What one `open` may have of its own.
+/// What one `open` does differently from the config.
 #[derive(Clone, Debug, Default)]
 pub struct OpenOptions {
     pub(crate) block_size: Option<BlockSize>,

@@ -11,7 +11,7 @@ pub enum OpenError {
     /// A stream goes to a full address.
     #[error("the address has no resource, a stream needs a full address")]
     NotFull,
-    /// A stream to oneself would have the same key at both ends.
+    /// A stream to ourselves would have the same key at both ends.
     #[error("the address is our own")]
     OwnAddress,
     /// The config's `max_streams` are in use.
@@ -39,13 +39,13 @@ pub enum WriteError {
 #[error("the stream is gone")]
 pub struct Gone;
 
-/// What the error that answered our open means.
+/// What the error that answered our open means (`docs/PROTOCOL.md`, "Errors we receive").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// Nobody there speaks this, or a server says so. Never a reason to go on in the clear.
+    /// The peer does not speak this, or a server says so. Never a reason to go on in the clear.
     Unsupported,
-    /// The peer, or a rule of its server, does not want to.
+    /// The peer, or a rule of its server, does not want to. A new address in `gone` or `redirect` is never followed.
     Declined,
     /// No block size was small enough.
     BlockSize,
@@ -53,8 +53,6 @@ pub enum Refusal {
     Conflict,
     /// Not now: offline, a server away, too many attempts.
     Unreachable,
-    /// Anything else. A new address in `gone` or `redirect` is never followed.
-    Failed,
 }
 
 impl Refusal {
@@ -65,26 +63,25 @@ impl Refusal {
             Condition::ServiceUnavailable
             | Condition::FeatureNotImplemented
             | Condition::BadRequest
-            | Condition::ItemNotFound => Self::Unsupported,
+            | Condition::ItemNotFound
+            | Condition::JidMalformed
+            | Condition::UndefinedCondition
+            | Condition::UnexpectedRequest => Self::Unsupported,
             Condition::NotAcceptable
             | Condition::Forbidden
             | Condition::NotAllowed
             | Condition::NotAuthorized
             | Condition::SubscriptionRequired
-            | Condition::RegistrationRequired => Self::Declined,
+            | Condition::RegistrationRequired
+            | Condition::Gone
+            | Condition::Redirect => Self::Declined,
             Condition::ResourceConstraint => Self::BlockSize,
             Condition::Conflict => Self::Conflict,
             Condition::RecipientUnavailable
             | Condition::RemoteServerNotFound
             | Condition::RemoteServerTimeout
-            | Condition::PolicyViolation => Self::Unreachable,
-            Condition::InternalServerError if error.kind == ErrorType::Wait => Self::Unreachable,
-            Condition::InternalServerError
-            | Condition::Gone
-            | Condition::JidMalformed
-            | Condition::Redirect
-            | Condition::UndefinedCondition
-            | Condition::UnexpectedRequest => Self::Failed,
+            | Condition::PolicyViolation
+            | Condition::InternalServerError => Self::Unreachable,
         }
     }
 }
@@ -94,7 +91,7 @@ impl Refusal {
 pub(crate) enum ChunkError {
     /// Send it again after a while.
     Wait,
-    /// The stream cannot go on; say so with `<close/>`.
+    /// The stream cannot go on; end it with `<close/>`.
     Final,
     /// The peer does not know the stream: nothing is left to close.
     Unknown,

@@ -1,4 +1,4 @@
-//! What the owner is told.
+//! What the owner of a mux learns.
 
 use std::fmt;
 
@@ -36,18 +36,18 @@ impl From<u64> for StreamId {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// A peer asks for a stream. The owner answers with `accept` or `refuse` within the config's
+    /// A peer asks for a stream. Answer with `accept` or `refuse` within the config's
     /// `accept_timeout`.
     Incoming {
         /// The new stream.
         id: StreamId,
-        /// Who asks: a full address, as the servers say.
+        /// Who asks: a full address, as far as the servers can be trusted.
         from: Address,
         /// What is asked for, with its extensions.
         open: Open,
     },
-    /// A limit turned an open away, and whoever asked was told which and for how long. At most one waits: those between
-    /// two polls are not told.
+    /// A limit turned an open away, and the peer was sent which one and for how long. At most one of these waits for
+    /// `poll_event`; further ones until then are not reported.
     TurnedAway {
         /// Who asked.
         from: Address,
@@ -71,13 +71,13 @@ pub enum Event {
         /// The stream.
         id: StreamId,
     },
-    /// The peer has closed, and we may still write: only with the config's `half_close`. What had
+    /// The peer has closed, and you may still write: only with the config's `half_close`. What has
     /// come can be read; nothing more comes.
     PeerClosed {
         /// The stream.
         id: StreamId,
     },
-    /// The last event of a stream, and exactly one for each: its id is not known any more.
+    /// The last event of a stream, and exactly one for each: its id is no longer known.
     Closed {
         /// The stream.
         id: StreamId,
@@ -88,6 +88,7 @@ pub enum Event {
 
 /// How a stream ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Close {
     /// Who ended it.
     pub by: By,
@@ -119,7 +120,7 @@ pub enum By {
     Us,
     /// The other side, or a server that answers in its place.
     Peer,
-    /// The connection to one's own server is gone.
+    /// The connection to our server is gone.
     Link,
 }
 
@@ -137,7 +138,7 @@ pub enum Why {
         /// Bytes that were written and not acknowledged.
         bytes: usize,
     },
-    /// Closed, but the owner did not read all that had come within the config's `drain_timeout`.
+    /// Closed, but the owner did not read everything within the config's `drain_timeout`.
     #[error("closed with {bytes} bytes unread")]
     Unread {
         /// Bytes that were dropped.
@@ -176,13 +177,14 @@ pub enum Why {
     /// An answer did not come.
     #[error("no answer to {0} in time")]
     TimedOut(Awaited),
-    /// The connection to one's own server is gone, and the stream with it.
+    /// The connection to our server is gone, and the stream with it.
     #[error("the connection to the server is gone")]
     LinkLost,
 }
 
 /// How chunks were lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Loss {
     /// A chunk bounced, one after it was accepted: there is a hole.
     #[error("one bounced and a later one was accepted")]
@@ -198,8 +200,9 @@ pub enum Loss {
     Message,
 }
 
-/// What was waited for.
+/// What did not come in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Awaited {
     /// The answer to our open.
     #[error("the open")]
@@ -210,7 +213,7 @@ pub enum Awaited {
     /// The answer to our `<close/>`.
     #[error("the close")]
     Close,
-    /// Our owner's own end of a stream that the peer has closed, with the config's `half_close`.
+    /// The owner's own end of a stream that the peer has closed, with the config's `half_close`.
     #[error("the peer's close")]
     Owner,
 }

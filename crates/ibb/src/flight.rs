@@ -5,12 +5,12 @@ use std::time::Instant;
 use bytes::Bytes;
 use xtls_stanza::ibb::Seq;
 
-use crate::names::Name;
+use crate::ids::Id;
 
 /// A chunk that is not done with.
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Flight {
-    pub(crate) id: Name,
+    pub(crate) id: Id,
     pub(crate) seq: Seq,
     pub(crate) bytes: Bytes,
     pub(crate) sent: Instant,

@@ -14,15 +14,15 @@ use crate::event::{By, Event, StreamId, Violation};
 use crate::mux::Mux;
 use crate::outbox::{Asked, Awaiting};
 use crate::outgoing::MAX_ID;
-use crate::stream::{Own, Stream};
+use crate::stream::{Stream, StreamParams};
 
 /// The most that an open, or the answer to one of ours, may weigh with all it holds, in bytes of memory: it waits for the
 /// owner.
 pub(crate) const MAX_OPEN: usize = 65_536;
 
 impl Mux {
-    /// Takes in a stanza. `None`: it was ours, and is dealt with. `Some`: it is not ours, and the
-    /// caller goes on with it (a request still needs its answer then).
+    /// Takes in a stanza. `None`: it was ours and has been dealt with. `Some`: it is not ours, and is the
+    /// caller's to handle (a request still needs its answer then).
     ///
     /// Ours are requests with a payload of In-Band Bytestreams from a full address to exactly our
     /// own; answers whose id *and* sender match a request of ours; messages with a chunk of a
@@ -32,7 +32,7 @@ impl Mux {
     }
 
     /// As [`handle`](Self::handle), of a sender whose key the owner knows: it may open
-    /// [more often](crate::Config::opens_per_minute_known). Its name is what servers say, so nothing else changes.
+    /// [more often](crate::Config::opens_per_minute_known). Only servers vouch for the sender's name, so nothing else changes.
     pub fn handle_known(&mut self, now: Instant, envelope: Envelope) -> Option<Envelope> {
         self.take(now, envelope, true)
     }
@@ -161,8 +161,8 @@ impl Mux {
         };
         if let Some(error) = objection {
             tracing::debug!(%error, "an open is refused");
-            if let Some(busy) = Busy::read(&error).filter(|_| !self.turned_away_told) {
-                self.turned_away_told = true;
+            if let Some(busy) = Busy::read(&error).filter(|_| !self.turned_away_queued) {
+                self.turned_away_queued = true;
                 let from = from.clone();
                 self.outbox.event(Event::TurnedAway { from, busy });
             }
@@ -170,7 +170,7 @@ impl Mux {
             return;
         }
         let id = self.new_id();
-        let own = Own {
+        let params = StreamParams {
             block: open.block_size.get(),
             carrier: open.carrier,
             window: self.config.window,
@@ -178,7 +178,7 @@ impl Mux {
             opened_by: By::Peer,
         };
         let (peer, sid) = (from.clone(), open.sid.clone());
-        let stream = Stream::incoming(inner, id, peer, sid, own, &self.config, request);
+        let stream = Stream::incoming(inner, id, peer, sid, params, &self.config, request);
         self.admission.on_incoming(from);
         self.file(now, stream);
         self.outbox.event(Event::Incoming {
@@ -188,7 +188,7 @@ impl Mux {
         });
     }
 
-    /// Ours by the namespace, but not to be read.
+    /// Ours by the namespace, but unreadable.
     fn on_malformed(
         &mut self,
         now: Instant,
@@ -200,7 +200,7 @@ impl Mux {
     ) {
         let sid = sid.and_then(|sid| Sid::new(sid).ok());
         let error = match (name, sid) {
-            // It is not told what is wrong with the open, as if nobody here could know.
+            // The answer does not show what is wrong with the open, as if no one here could know.
             ("open", _) if !self.admission.allows(from) => answer::stranger(),
             ("open", _) => answer::malformed_open(),
             ("data", Some(sid)) => match self.find(from, &sid) {
@@ -241,7 +241,7 @@ impl Mux {
         match (what, envelope.content) {
             (Asked::Open, Content::Error(error)) => self.on_open_error(now, id, error),
             (Asked::Open, Content::Result(answer)) => {
-                // What is too heavy to wait for the owner says no more than that the open was accepted.
+                // What is too heavy to wait for the owner counts as an acceptance without content.
                 let answer = answer.filter(|_| light);
                 self.touch(now, id, |stream, _, outbox| {
                     stream.on_opened(answer, outbox)
@@ -362,7 +362,7 @@ fn is_bytestream(payload: &Payload) -> bool {
 }
 
 /// The chunk in a message: exactly one, in a message that came straight from its sender. What was
-/// stored, delayed, forwarded or sent to a room is nobody's chunk, whatever it holds.
+/// stored, delayed, forwarded or sent to a room is no chunk, whatever it holds.
 fn chunk_of(kind: MessageKind, payloads: &[Payload]) -> Option<Result<Data, (&str, PayloadError)>> {
     match kind {
         MessageKind::Normal | MessageKind::Chat | MessageKind::Headline => {}

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use xtls_stanza::ibb::{Seq, Sid};
 use xtls_stanza::{Payload, StanzaError};
 
+use crate::closing::Goodbye;
 use crate::config::Config;
-use crate::end::Last;
 use crate::error::{ChunkError, Refusal, answer, presentable};
 use crate::event::{By, Close, Event, Loss, Violation, Why};
 use crate::outbox::Outbox;
@@ -42,8 +42,8 @@ impl Stream {
                 if planted!("acknowledged-unread") {
                     self.release(outbox);
                 }
-                if self.receiver.unread() > 0 && !self.readable_told {
-                    self.readable_told = true;
+                if self.receiver.unread() > 0 && !self.readable_queued {
+                    self.readable_queued = true;
                     outbox.event(Event::Readable { id: self.id });
                 }
             }
@@ -72,7 +72,7 @@ impl Stream {
         self.end(
             now,
             Close::new(By::Us, Why::Violation(violation)),
-            Last::Close,
+            Goodbye::Close,
             outbox,
         );
     }
@@ -94,7 +94,12 @@ impl Stream {
             Phase::Incoming { request: open, .. } => {
                 outbox.error(&self.peer, std::mem::take(open), answer::declined());
                 outbox.result(&self.peer, request, None);
-                self.end(now, Close::new(By::Peer, Why::Done), Last::Silent, outbox);
+                self.end(
+                    now,
+                    Close::new(By::Peer, Why::Done),
+                    Goodbye::Silent,
+                    outbox,
+                );
             }
             Phase::Open if !self.timeouts.half_close.is_zero() => {
                 outbox.event(Event::PeerClosed { id: self.id });
@@ -115,11 +120,11 @@ impl Stream {
             Phase::Opening { .. } => {
                 outbox.result(&self.peer, request, None);
                 let why = self.closed_why();
-                self.end(now, Close::new(By::Peer, why), Last::Silent, outbox);
+                self.end(now, Close::new(By::Peer, why), Goodbye::Silent, outbox);
             }
             Phase::Closing { .. } => {
                 let why = self.closed_why();
-                self.end(now, Close::new(By::Us, why), Last::Silent, outbox);
+                self.end(now, Close::new(By::Us, why), Goodbye::Silent, outbox);
                 outbox.result(&self.peer, request, None);
             }
             // The same stanza twice: its answer goes when our tail is out, and would cut that off now.
@@ -193,7 +198,7 @@ impl Stream {
             refusal,
             error: presentable(error),
         };
-        self.end(now, Close::new(By::Peer, why), Last::Silent, outbox);
+        self.end(now, Close::new(By::Peer, why), Goodbye::Silent, outbox);
     }
 
     pub(crate) fn on_acknowledged(&mut self, now: Instant, id: &str, outbox: &mut Outbox) {
@@ -219,8 +224,8 @@ impl Stream {
                 }
                 return;
             }
-            ChunkError::Final => Last::Close,
-            ChunkError::Unknown => Last::Silent,
+            ChunkError::Final => Goodbye::Close,
+            ChunkError::Unknown => Goodbye::Silent,
         };
         let close = match self.phase {
             // The peer has closed: that it takes no more is no news.
@@ -248,12 +253,12 @@ impl Stream {
         self.end(
             now,
             Close::new(By::Peer, Why::Lost(loss)),
-            Last::Close,
+            Goodbye::Close,
             outbox,
         );
     }
 
-    /// Our `<close/>` was answered. An error says no less than a result that the stream is over, but not that all its bytes came.
+    /// Our `<close/>` was answered. An error ends the stream as a result does, but does not mean that all its bytes came.
     pub(crate) fn on_close_answered(
         &mut self,
         now: Instant,
@@ -267,7 +272,7 @@ impl Stream {
                 }
                 Ok(()) | Err(_) => Close::new(By::Us, self.closed_why()),
             };
-            self.end(now, close, Last::Silent, outbox);
+            self.end(now, close, Goodbye::Silent, outbox);
         }
         self.forget_close();
     }
@@ -277,7 +282,7 @@ impl Stream {
         self.end(
             now,
             Close::new(By::Link, Why::LinkLost),
-            Last::Silent,
+            Goodbye::Silent,
             outbox,
         );
         self.forget_close();

@@ -14,7 +14,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let romeo = Address::new("romeo@montague.example/orchard")?;
 //! let juliet = Address::new("juliet@capulet.example/balcony")?;
-//! // In earnest the channels lead to one's server, and the seeds are random.
+//! // In production, the channels lead to your server, and the seeds are random.
 //! let (to_juliet, from_romeo) = mpsc::channel(16);
 //! let (to_romeo, from_juliet) = mpsc::channel(16);
 //! let mux = Mux::new(romeo.clone(), Config::default(), [1; 32]);
@@ -31,9 +31,9 @@
 //!     stream.shutdown().await
 //! });
 //! let incoming = listener.next().await.ok_or("the driver has ended")?;
-//! let mut heard = String::new();
-//! incoming.accept(None)?.read_to_string(&mut heard).await?;
-//! assert_eq!(heard, "wherefore art thou?");
+//! let mut received = String::new();
+//! incoming.accept(None)?.read_to_string(&mut received).await?;
+//! assert_eq!(received, "wherefore art thou?");
 //! # Ok(())
 //! # }
 //! ```
@@ -62,7 +62,7 @@ pub use pause::Pause;
 use state::Handle;
 pub use stream::Stream;
 
-/// How long one direction of a [`Stream`] may be silent after the other one has ended, where the config says nothing.
+/// How long one direction of a [`Stream`] may be silent after the other one has ended, where the config sets no value.
 pub const HALF_CLOSE: Duration = Duration::from_secs(600);
 
 /// Puts a mux between the stanzas that come in and those that go out.
@@ -113,13 +113,13 @@ impl Endpoint {
         Ok(stream)
     }
 
-    /// For whoever watches the connection to the server.
+    /// A handle for the code that watches the connection to the server.
     #[must_use]
     pub fn pause(&self) -> Pause {
         Pause::new(self.handle.shared())
     }
 
-    /// Calls the mux itself, for what has no method here.
+    /// Calls the mux itself, for everything that has no method here.
     pub fn with_mux<T>(&self, call: impl FnOnce(&mut Mux) -> T) -> T {
         let result = call(&mut self.handle.lock().mux);
         self.handle.wake_driver();
@@ -127,13 +127,13 @@ impl Endpoint {
     }
 }
 
-/// The truthful kind for the end of a stream.
+/// The error for the end of a stream.
 fn error_of(close: &Close) -> std::io::Error {
     use std::io::ErrorKind;
 
     use crate::event::Why;
     let kind = match close.why {
-        // That the end itself was in order is no comfort to whoever had more to write.
+        // That the stream ended in order does not help a caller that had more to write.
         Why::Done => return std::io::Error::new(ErrorKind::BrokenPipe, WriteError::Closed),
         Why::Unfinished { .. } => ErrorKind::BrokenPipe,
         Why::CutShort(_) => ErrorKind::ConnectionReset,

@@ -14,23 +14,23 @@
 //!
 //! let romeo = Address::new("romeo@montague.example/orchard")?;
 //! let juliet = Address::new("juliet@capulet.example/balcony")?;
-//! // In earnest the seeds are random.
+//! // In production, use random seeds.
 //! let mut a = Mux::new(romeo.clone(), Config::default(), [1; 32]);
 //! let mut b = Mux::new(juliet.clone(), Config::default(), [2; 32]);
-//! // Nobody may ask for a stream unless told so.
+//! // No one may open a stream unless you allow it.
 //! b.allow(Allow::Only([romeo.to_bare()].into()));
 //! let now = Instant::now();
 //!
 //! let stream = a.open(now, &juliet, OpenOptions::default())?;
-//! a.write(now, stream, "wherefore art thou?".into())?;
-//! let mut heard = Vec::new();
+//! a.stream(now, stream).write("wherefore art thou?".into())?;
+//! let mut received = Vec::new();
 //! loop {
 //!     while let Some(event) = b.poll_event() {
 //!         match event {
-//!             Event::Incoming { id, .. } => b.accept(now, id, None).unwrap_or_default(),
+//!             Event::Incoming { id, .. } => b.stream(now, id).accept(None).unwrap_or_default(),
 //!             Event::Readable { id } => {
-//!                 while let Some(bytes) = b.read(now, id, usize::MAX) {
-//!                     heard.extend_from_slice(&bytes);
+//!                 while let Some(bytes) = b.stream(now, id).read(usize::MAX) {
+//!                     received.extend_from_slice(&bytes);
 //!                 }
 //!             }
 //!             _ => {}
@@ -44,7 +44,7 @@
 //!         break;
 //!     }
 //! }
-//! assert_eq!(heard, b"wherefore art thou?");
+//! assert_eq!(received, b"wherefore art thou?");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -76,38 +76,42 @@
 //! exactly the peer's, that was not delayed, stored, copied or forwarded. Some peers answer an open
 //! for messages with chunks in requests; those are taken as well, in the same numbering.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[macro_use]
 mod planted;
 
 mod admission;
 mod clock;
+mod closing;
 mod config;
-mod end;
 mod error;
 mod event;
 mod flight;
 mod handle;
+mod ids;
 mod inbound;
 #[cfg(feature = "tokio")]
 pub mod io;
 mod mux;
-mod names;
 mod outbox;
 mod outgoing;
 mod rate;
 mod recv;
-mod ring;
+mod scheduler;
 mod send;
 mod stats;
 mod stream;
 mod table;
+mod view;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
 pub use admission::{Allow, TRY_AGAIN};
-pub use clock::Deadline;
+pub use bytes;
+pub use clock::{Clock, Deadline};
 pub use config::{Config, OpenOptions};
 pub use error::{Gone, OpenError, Refusal, WriteError, presentable};
 pub use event::{Awaited, By, Close, Event, Loss, StreamId, Violation, Why};
@@ -115,5 +119,12 @@ pub use mux::Mux;
 pub use outgoing::{MAX_ID, Outgoing};
 pub use rate::{Opens, Rate};
 pub use stats::Stats;
+pub use view::StreamMut;
 pub use window::Window;
+pub use xtls_stanza as stanza;
 pub use xtls_stanza::{Envelope, Payload};
+
+/// The README's example, compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -2,23 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::Bytes;
 use xtls_stanza::ibb::Sid;
-use xtls_stanza::{Address, Envelope, Payload, StanzaError};
+use xtls_stanza::{Address, Envelope};
 
 use crate::admission::{Admission, Allow};
 use crate::clock::{Clock, Deadline};
 use crate::config::{Config, OpenOptions};
-use crate::error::{Gone, OpenError, WriteError};
-use crate::event::{By, Close, Event, StreamId, Why};
-use crate::names::Names;
+use crate::error::OpenError;
+use crate::event::{By, Close, Event, StreamId};
+use crate::ids::Ids;
 use crate::outbox::Outbox;
-use crate::ring::Ring;
+use crate::scheduler::Scheduler;
 use crate::stats::Stats;
-use crate::stream::{Extensions, Own, Stream};
-use crate::window::Window;
+use crate::stream::{Extensions, Stream, StreamParams};
+use crate::view::StreamMut;
 
 /// All bytestreams of one full address, both directions.
 ///
@@ -38,9 +37,9 @@ pub struct Mux {
     pub(crate) keys: BTreeMap<Address, Vec<(Sid, StreamId)>>,
     pub(crate) deadlines: BTreeSet<(Instant, StreamId)>,
     /// Streams that have a chunk to send.
-    pub(crate) ring: Ring,
+    pub(crate) scheduler: Scheduler,
     /// `TurnedAway` is among the events.
-    pub(crate) turned_away_told: bool,
+    pub(crate) turned_away_queued: bool,
 }
 
 impl Mux {
@@ -48,7 +47,7 @@ impl Mux {
     /// has to be random.
     #[must_use]
     pub fn new(own: Address, config: Config, seed: [u8; 32]) -> Self {
-        let outbox = Outbox::new(own, Names::new(seed), config.outbox);
+        let outbox = Outbox::new(own, Ids::new(seed), config.outbox);
         Self {
             config,
             outbox,
@@ -58,45 +57,45 @@ impl Mux {
             streams: BTreeMap::new(),
             keys: BTreeMap::new(),
             deadlines: BTreeSet::new(),
-            ring: Ring::default(),
-            turned_away_told: false,
+            scheduler: Scheduler::default(),
+            turned_away_queued: false,
         }
     }
 
-    /// Closes by halves for this long, unless the config says otherwise.
+    /// Half-closes streams for this long, unless the config has its own value.
     #[cfg(feature = "tokio")]
-    pub(crate) fn half_close_by_default(&mut self, silence: Duration) {
+    pub(crate) fn half_close_by_default(&mut self, silence: std::time::Duration) {
         self.config.half_close.get_or_insert(silence);
     }
 
-    /// The own address.
+    /// Our own address.
     #[must_use]
     pub fn own(&self) -> &Address {
         &self.outbox.own
     }
 
-    /// Whose opens are brought to the owner. At first [`Allow::Expected`]: nobody's.
+    /// Sets whose opens reach the owner. At first [`Allow::Expected`]: only announced ones.
     pub fn allow(&mut self, allow: Allow) {
         self.admission.allow(allow);
     }
 
-    /// The longest stanza in bytes that one's own server says it takes (XEP-0478), for streams opened
-    /// from now on. Beside [`Config::stanza_limit`] the smaller one holds.
+    /// The longest stanza in bytes that your server announced that it takes (XEP-0478), for streams opened
+    /// from now on. The smaller of this and [`Config::stanza_limit`] applies.
     pub fn set_server_limit(&mut self, max_bytes: Option<usize>) {
         self.config.server_limit = max_bytes;
     }
 
-    /// Announces that `peer` will open `sid`, as agreed elsewhere: its open is brought to the owner
-    /// whatever [`allow`](Self::allow) says, once. The last 256 announcements are remembered.
+    /// Announces that `peer` will open `sid`, as agreed elsewhere: its open reaches the owner
+    /// once, whatever [`allow`](Self::allow) is set to. The last 256 announcements are remembered.
     pub fn expect(&mut self, peer: Address, sid: Sid) {
         self.admission.expect(peer, sid);
     }
 
-    /// Asks `to` for a stream. Bytes can be written at once; they leave when it is open.
+    /// Opens a stream to `to`. You can write at once; the bytes leave when the peer has accepted.
     ///
     /// # Errors
     ///
-    /// An address without resource, the own address, too many streams.
+    /// The address has no resource or is our own, or there are too many streams.
     pub fn open(
         &mut self,
         now: Instant,
@@ -118,7 +117,7 @@ impl Mux {
         let offered = options
             .block_size
             .map_or(self.config.block_size, |block| block.get());
-        let own = Own {
+        let params = StreamParams {
             block: self.config.fitting(offered),
             carrier: options.carrier.unwrap_or_default(),
             window: options.window.unwrap_or(self.config.window),
@@ -133,55 +132,20 @@ impl Mux {
             first: options.extensions,
             later: options.later,
         };
-        let stream = Stream::opening(now, id, to, sid, own, config, extensions, outbox);
+        let stream = Stream::opening(now, id, to, sid, params, config, extensions, outbox);
         self.file(now, stream);
         Ok(id)
     }
 
-    /// Accepts what [`Event::Incoming`] asked for; `answer` goes into the result.
-    ///
-    /// # Errors
-    ///
-    /// The stream is not waiting for this any more.
-    pub fn accept(
-        &mut self,
-        now: Instant,
-        id: StreamId,
-        answer: Option<Payload>,
-    ) -> Result<(), Gone> {
-        let accepted = self.change(now, id, |stream, _, outbox| stream.accept(answer, outbox));
-        accepted.filter(|done| *done).map(|_| ()).ok_or(Gone)
+    /// A stream, to change it now. What does not exist any more takes nothing and gives nothing.
+    pub fn stream(&mut self, now: Instant, id: StreamId) -> StreamMut<'_> {
+        StreamMut::new(self, now, id)
     }
 
-    /// Refuses what [`Event::Incoming`] asked for.
-    ///
-    /// # Errors
-    ///
-    /// The stream is not waiting for this any more.
-    pub fn refuse(&mut self, now: Instant, id: StreamId, with: StanzaError) -> Result<(), Gone> {
-        let refused = self.change(now, id, |stream, now, outbox| {
-            stream.refuse(now, with, Why::Declined, outbox)
-        });
-        refused.filter(|done| *done).map(|_| ()).ok_or(Gone)
-    }
-
-    /// Bytes that [`write`](Self::write) takes now. When it is 0, [`Event::Writable`] follows.
+    /// Bytes that [`StreamMut::write`] takes now. When it is 0, [`Event::Writable`] follows.
     #[must_use]
     pub fn room(&self, id: StreamId) -> usize {
         self.known(id).map_or(0, Stream::room)
-    }
-
-    /// Gives bytes to the stream; says how many it took.
-    ///
-    /// They are cut into chunks as [`poll_transmit`](Self::poll_transmit) takes them out: write
-    /// all that is to share a chunk before polling.
-    ///
-    /// # Errors
-    ///
-    /// The stream is not accepted yet, closing, or closed.
-    pub fn write(&mut self, now: Instant, id: StreamId, bytes: Bytes) -> Result<usize, WriteError> {
-        let written = self.change(now, id, |stream, now, _| stream.write(now, bytes));
-        written.unwrap_or(Err(WriteError::Closed))
     }
 
     /// Whether all that was written has been taken out with [`poll_transmit`](Self::poll_transmit).
@@ -205,7 +169,7 @@ impl Mux {
         self.known(id).is_some_and(Stream::peer_closed)
     }
 
-    /// Whether more than half of the room for answers is taken ([`Config::outbox`]): whoever has a choice takes nothing
+    /// Whether more than half of the room for answers is taken ([`Config::outbox`]): a caller that has the choice takes nothing
     /// in until some of them have been sent, because further ones may be dropped.
     #[must_use]
     pub fn is_crowded(&self) -> bool {
@@ -224,62 +188,12 @@ impl Mux {
         self.known(id).map_or(0, Stream::readable)
     }
 
-    /// Takes up to `max` bytes. A chunk that has been taken whole is acknowledged: a reader that
-    /// does not read holds the writer back, and nothing else.
-    pub fn read(&mut self, now: Instant, id: StreamId, max: usize) -> Option<Bytes> {
-        self.change(now, id, |stream, now, outbox| stream.read(now, max, outbox))
-            .flatten()
-    }
-
-    /// Closes in order: what was written goes out and is acknowledged, then `<close/>`; what the
-    /// peer still sends can be read. Ends within the config's limits, with [`Event::Closed`].
-    /// A stream that is not open yet is withdrawn, one not accepted yet is refused.
-    pub fn close(&mut self, now: Instant, id: StreamId) {
-        self.change(now, id, |stream, now, outbox| stream.close(now, outbox));
-    }
-
-    /// Ends our direction: what was written goes out and is acknowledged, then `<close/>`. Without
-    /// [`Config::half_close`] this is [`close`](Self::close). With it, reading goes on until the peer has finished too,
-    /// for as long as anything moves; a peer that does not do the same ends both directions when it gets the `<close/>`,
-    /// and what its owner has not written by then never comes.
-    pub fn finish(&mut self, now: Instant, id: StreamId) {
-        self.change(now, id, |stream, now, outbox| stream.finish(now, outbox));
-    }
-
     /// Whether our direction has ended in order and the other one goes on: all that was written was acknowledged, and our
     /// `<close/>` has left.
     #[must_use]
     pub fn is_finished(&self, id: StreamId) -> bool {
         self.known(id)
             .is_some_and(|stream| stream.is_finished(&self.outbox))
-    }
-
-    /// Drops what was written and what was not read, and sends `<close/>`. [`Event::Closed`] is
-    /// there at once.
-    pub fn abort(&mut self, now: Instant, id: StreamId) {
-        self.change(now, id, |stream, now, outbox| stream.abort(now, outbox));
-    }
-
-    /// Gives an existing stream another window.
-    pub fn set_window(&mut self, now: Instant, id: StreamId, window: Window) {
-        let config = self.config.clone();
-        self.change(now, id, |stream, _, _| stream.set_window(window, &config));
-    }
-
-    /// Gives an existing stream another patience; see [`Config::patient`].
-    pub fn set_patient(&mut self, now: Instant, id: StreamId, patient: bool) {
-        self.change(now, id, |stream, _, _| stream.patient = patient);
-    }
-
-    /// Gives an existing stream another [`Config::ack_timeout`].
-    pub fn set_ack_timeout(&mut self, now: Instant, id: StreamId, wait: Duration) {
-        self.change(now, id, |stream, _, _| stream.timeouts.ack = wait);
-    }
-
-    /// The peer was heard where nobody can speak in its name: chunks that wait for their answers wait
-    /// [`Config::ack_timeout`] from now. A reader may be slow for as long as it lives.
-    pub fn alive(&mut self, now: Instant, id: StreamId) {
-        self.change(now, id, |stream, now, _| stream.sender.on_sign(now));
     }
 
     /// The stream's sid. It may be another one after each refused block size.
@@ -306,7 +220,7 @@ impl Mux {
         self.known(id).map(Stream::stats)
     }
 
-    /// The connection to the server is suspended: nothing can be late until
+    /// The connection to the server is interrupted: nothing can be late until
     /// [`resume`](Self::resume).
     pub fn pause(&mut self, now: Instant) {
         self.clock.pause(now);
@@ -330,8 +244,8 @@ impl Mux {
         self.outbox.clear();
     }
 
-    /// The next stanza to send: answers and questions first, then a chunk of a stream that has little
-    /// to say, then chunks of the others, in turn and byte for byte.
+    /// The next stanza to send: answers and requests first, then a chunk of a stream that has little
+    /// to send, then chunks of the others, fair by bytes.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Envelope> {
         if self.clock.paused() {
             return None;
@@ -339,10 +253,10 @@ impl Mux {
         if let Some(envelope) = self.outbox.next_stanza() {
             return Some(envelope);
         }
-        while let Some(id) = self.ring.next() {
-            let level = self.ring.level();
+        while let Some(id) = self.scheduler.next() {
+            let level = self.scheduler.level();
             let chunk = self.touch(now, id, |stream, now, outbox| {
-                stream.in_ring = false;
+                stream.scheduled = false;
                 let (envelope, bytes) = stream.next_chunk(now, outbox)?;
                 // Before it enters again.
                 stream.paid = stream.paid.more(level, bytes);
@@ -361,15 +275,15 @@ impl Mux {
         match event {
             Event::Readable { id } => {
                 if let Some(stream) = self.streams.get_mut(&id) {
-                    stream.readable_told = false;
+                    stream.readable_queued = false;
                 }
             }
             Event::Writable { id } => {
                 if let Some(stream) = self.streams.get_mut(&id) {
-                    stream.writable_told = false;
+                    stream.writable_queued = false;
                 }
             }
-            Event::TurnedAway { .. } => self.turned_away_told = false,
+            Event::TurnedAway { .. } => self.turned_away_queued = false,
             Event::Incoming { .. }
             | Event::Opened { .. }
             | Event::PeerClosed { .. }
@@ -382,16 +296,13 @@ impl Mux {
     /// before anything is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        if self.clock.paused() {
-            return None;
-        }
         let (at, id) = self.deadlines.first()?;
         let why = self
             .get(*id)
             .and_then(Stream::deadline)
             .map_or("", |(_, why)| why);
         Some(Deadline {
-            at: self.clock.outer(*at),
+            at: self.clock.outer(*at)?,
             why,
         })
     }
@@ -410,14 +321,14 @@ impl Mux {
         }
     }
 
-    /// A sid that is not in use with `peer` and that nobody can guess, for [`OpenOptions::sid`].
+    /// A sid that is not in use with `peer` and that no one can guess, for [`OpenOptions::sid`].
     #[must_use]
     pub fn fresh_sid(&mut self, peer: &Address) -> Sid {
         self.new_sid(peer)
     }
 }
 
-/// Says how much there is, and nothing of what the streams carry.
+/// Shows how many streams there are, and nothing of what they carry.
 impl fmt::Debug for Mux {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mux")

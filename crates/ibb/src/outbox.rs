@@ -6,7 +6,7 @@ use xtls_stanza::ibb::{Carrier, Data};
 use xtls_stanza::{Address, Content, Envelope, MessageKind, Payload, StanzaError, hints};
 
 use crate::event::{Event, StreamId};
-use crate::names::{Name, Names};
+use crate::ids::{Id, Ids};
 use crate::outgoing::Outgoing;
 
 /// A request of ours without an answer, unless it is a chunk: streams know their own.
@@ -25,17 +25,17 @@ pub(crate) enum Asked {
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Outbox {
     pub(crate) own: Address,
-    pub(crate) names: Names,
+    pub(crate) ids: Ids,
     stanzas: Outgoing,
     events: VecDeque<Event>,
     awaiting: BTreeMap<String, Awaiting>,
 }
 
 impl Outbox {
-    pub(crate) fn new(own: Address, names: Names, limit: usize) -> Self {
+    pub(crate) fn new(own: Address, ids: Ids, limit: usize) -> Self {
         Self {
             own,
-            names,
+            ids,
             stanzas: Outgoing::new(limit),
             events: VecDeque::new(),
             awaiting: BTreeMap::new(),
@@ -50,7 +50,7 @@ impl Outbox {
         what: Asked,
         payload: Payload,
     ) -> String {
-        let id = self.names.request().as_str().to_owned();
+        let id = self.ids.request().as_str().to_owned();
         self.awaiting.insert(id.clone(), Awaiting { stream, what });
         let request = self.envelope(to, id.clone(), Content::Set(payload));
         self.stanzas.ask(request);
@@ -82,7 +82,7 @@ impl Outbox {
         self.stanzas.answer(answer);
     }
 
-    /// The link takes less than we have to say.
+    /// The link takes less than we have to send.
     pub(crate) fn is_crowded(&self) -> bool {
         self.stanzas.is_crowded()
     }
@@ -97,7 +97,7 @@ impl Outbox {
     }
 
     /// A chunk as it leaves.
-    pub(crate) fn chunk(&self, to: &Address, carrier: Carrier, id: Name, data: Data) -> Envelope {
+    pub(crate) fn chunk(&self, to: &Address, carrier: Carrier, id: Id, data: Data) -> Envelope {
         let content = match carrier {
             Carrier::Iq => Content::Set(Payload::Data(data)),
             // XEP-0334, XEP-0280 §6.2: no copy, no archive. A `normal` message to a resource that
@@ -148,7 +148,7 @@ impl Outbox {
             dump.envelope(stanza);
         }
         dump.word(self.events.len());
-        // In the order of their names, which is chance: so each by itself, sorted.
+        // In the order of their ids, which is chance: so each by itself, sorted.
         let mut awaiting: Vec<_> = self.awaiting.iter().collect();
         awaiting.sort_by_key(|(_, awaiting)| (awaiting.stream, awaiting.what as u8));
         for (id, awaiting) in awaiting {

@@ -10,9 +10,9 @@ pub const MAX_ID: usize = 1023;
 
 /// Stanzas that wait for the link, in order.
 ///
-/// Others decide how many requests they send and how long the ids are that our answers repeat, so what waits is limited by
-/// its weight ([`Envelope::weight`]) and not by its number. An answer above the limit is dropped: whoever floods us waits
-/// for nothing of ours. Requests of our own, which are few, may take a quarter of the limit beyond it.
+/// Peers decide how many requests they send and how long the ids are that our answers repeat, so what waits is limited by
+/// its weight ([`Envelope::weight`]) and not by its number. An answer above the limit is dropped: a peer that floods us is
+/// owed nothing. Requests of our own, which are few, may take a quarter of the limit beyond it.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
     stanzas: VecDeque<Envelope>,
@@ -34,12 +34,12 @@ impl Outgoing {
         }
     }
 
-    /// Queues an answer; says whether there was room for it.
+    /// Queues an answer and returns whether there was room for it.
     pub fn answer(&mut self, envelope: Envelope) -> bool {
         self.push(envelope, self.limit)
     }
 
-    /// Queues a request of our own; says whether there was room for it.
+    /// Queues a request of our own and returns whether there was room for it.
     pub fn ask(&mut self, envelope: Envelope) -> bool {
         self.push(envelope, self.limit.saturating_add(self.limit / 4))
     }
@@ -71,7 +71,7 @@ impl Outgoing {
         Some(envelope)
     }
 
-    /// Whether more than half of the room is taken: whoever has a choice reads no more requests until the link has taken
+    /// Whether more than half of the room is taken: a caller that has the choice reads no more requests until the link has taken
     /// some answers.
     #[must_use]
     pub fn is_crowded(&self) -> bool {
@@ -100,7 +100,7 @@ impl Outgoing {
         self.stanzas.is_empty()
     }
 
-    /// Drops all of them: the link is gone.
+    /// Drops all of them, when the link is gone.
     pub fn clear(&mut self) {
         self.taken = self.last_place();
         self.stanzas = VecDeque::new();

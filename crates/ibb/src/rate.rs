@@ -8,18 +8,18 @@ use xtls_stanza::{Address, Bare};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How many opens a minute are brought to the owner.
+/// How many opens a minute reach the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opens {
     /// Of one bare address.
     pub one: usize,
     /// Of one bare address whose key the owner knows.
     pub known: usize,
-    /// Of everybody together.
+    /// Of all peers together.
     pub all: usize,
 }
 
-/// The opens of the last minute that came to the owner; as many as [`Opens::all`] allows.
+/// The opens of the last minute that reached the owner; as many as [`Opens::all`] allows.
 #[derive(Clone, Debug, Default)]
 pub struct Rate {
     /// By bare address.
@@ -35,8 +35,8 @@ struct Visit {
 }
 
 impl Rate {
-    /// Whether this very request came before. Who resumes a link sends some stanzas again (XEP-0198), and an open that
-    /// was refused or closed meanwhile must not begin anew.
+    /// Whether this very request came before. A peer that resumes its link sends some stanzas again (XEP-0198), and an open
+    /// that was refused or closed meanwhile must not begin anew.
     #[must_use]
     pub fn is_repeated(&self, from: &Address, request: &str) -> bool {
         let mut visits = self.of.get(&from.to_bare()).into_iter().flatten();
@@ -72,7 +72,7 @@ impl Rate {
         None
     }
 
-    /// Counts an open that comes to the owner.
+    /// Counts an open that reaches the owner.
     pub fn enter(&mut self, now: Instant, from: &Address, request: &str) {
         let bare = from.to_bare();
         self.all.push_back((now, bare.clone()));
@@ -105,7 +105,7 @@ fn seconds(visit: Option<Instant>, now: Instant) -> u32 {
     u32::try_from(whole).unwrap_or(u32::MAX)
 }
 
-/// What whoever met a limit is told.
+/// What a peer that has met a limit is sent.
 pub(crate) fn busy(limit: Limit, most: usize, wait: u32) -> Busy {
     let most = u32::try_from(most).unwrap_or(u32::MAX);
     Busy { limit, most, wait }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_a_known_peer_and_everybody_have_a_limit_each() {
+    fn a_stranger_a_known_peer_and_all_together_have_a_limit_each() {
         let (mut rate, now) = (Rate::default(), Instant::now());
         let (count, busy) = fill(&mut rate, now, "a@x.example/1", false);
         assert_eq!(
@@ -167,19 +167,19 @@ mod tests {
         for second in [0, 10, 20] {
             rate.enter(start + Duration::from_secs(second), &from, "r");
         }
-        let told = |rate: &mut Rate, millis| {
+        let wait = |rate: &mut Rate, millis| {
             let now = start + Duration::from_millis(millis);
             rate.objection(now, OPENS, &from, false)
                 .map(|busy| busy.wait)
         };
-        assert_eq!(told(&mut rate, 23_000), Some(37));
-        assert_eq!(told(&mut rate, 23_001), Some(37));
-        assert_eq!(told(&mut rate, 59_999), Some(1));
-        assert_eq!(told(&mut rate, 60_000), None);
+        assert_eq!(wait(&mut rate, 23_000), Some(37));
+        assert_eq!(wait(&mut rate, 23_001), Some(37));
+        assert_eq!(wait(&mut rate, 59_999), Some(1));
+        assert_eq!(wait(&mut rate, 60_000), None);
         // More than a stranger may: enough have to grow old.
         rate.enter(start + Duration::from_secs(60), &from, "r");
         rate.enter(start + Duration::from_secs(60), &from, "r");
-        assert_eq!(told(&mut rate, 60_000), Some(20));
+        assert_eq!(wait(&mut rate, 60_000), Some(20));
     }
 
     #[test]

@@ -187,7 +187,7 @@ impl Receiver {
         self.unread
     }
 
-    /// Takes at most `max` bytes; `answered` is told the requests whose chunks have been taken whole.
+    /// Takes at most `max` bytes; `answered` is called with the requests whose chunks have been taken whole.
     pub(crate) fn read(&mut self, max: usize, mut answered: impl FnMut(String)) -> Option<Bytes> {
         let front = self.chunks.front_mut()?;
         let len = front.bytes.len().min(max);
@@ -222,7 +222,7 @@ impl Receiver {
         })
     }
 
-    /// Drops what was not read; says how many bytes.
+    /// Drops what was not read and returns how many bytes that was.
     pub(crate) fn discard(&mut self) -> usize {
         self.chunks.clear();
         self.held = 0;
@@ -248,7 +248,7 @@ impl Receiver {
 }
 
 /// Tells a repetition from other bytes under the same number, in four bytes, because an idle stream keeps hundreds of them.
-/// Not a defence: whoever makes a collision gains an acknowledgement of bytes that are never delivered.
+/// Not a defence: a peer that makes a collision gains an acknowledgement of bytes that are never delivered.
 fn digest(bytes: &Bytes) -> u32 {
     let hash = FixedState::default().hash_one(bytes);
     #[expect(clippy::cast_possible_truncation, reason = "folded")]

@@ -8,7 +8,7 @@ use xtls_stanza::ibb::{Carrier, Seq};
 
 use crate::event::Loss;
 use crate::flight::{Flight, State};
-use crate::names::Name;
+use crate::ids::Id;
 use crate::recv::KEPT;
 use crate::stats::Stats;
 use crate::window::{Controller, Window};
@@ -39,7 +39,7 @@ pub(crate) struct Sender {
     careful_until: Option<Instant>,
     last_progress: Option<Instant>,
     /// Ids of the last messages (message mode).
-    messages: VecDeque<Name>,
+    messages: VecDeque<Id>,
     /// Bytes that were accepted and given up.
     dropped: usize,
     stats: Stats,
@@ -67,10 +67,10 @@ enum Trouble {
 }
 
 /// A chunk to send now.
-pub(crate) struct Cut {
+pub(crate) struct NextChunk {
     pub(crate) seq: Seq,
     pub(crate) bytes: Bytes,
-    pub(crate) id: Name,
+    pub(crate) id: Id,
 }
 
 impl Sender {
@@ -116,7 +116,7 @@ impl Sender {
         most.saturating_sub(self.in_flight + self.queued)
     }
 
-    /// Takes bytes into the queue, as many as there is room for; says how many.
+    /// Takes bytes into the queue, as many as there is room for, and returns how many.
     pub(crate) fn write(&mut self, mut bytes: Bytes) -> usize {
         let len = bytes.len().min(self.room());
         bytes.truncate(len);
@@ -161,11 +161,11 @@ impl Sender {
     }
 
     /// The next chunk, if one may go now.
-    pub(crate) fn poll(&mut self, now: Instant, name: impl FnOnce() -> Name) -> Option<Cut> {
+    pub(crate) fn poll(&mut self, now: Instant, id: impl FnOnce() -> Id) -> Option<NextChunk> {
         match self.trouble {
-            Trouble::None => self.cut(now, name),
+            Trouble::None => self.cut(now, id),
             Trouble::Collecting { .. } | Trouble::Resting { .. } => None,
-            Trouble::Resending { .. } => self.resend(now, name),
+            Trouble::Resending { .. } => self.resend(now, id),
         }
     }
 
@@ -203,10 +203,10 @@ impl Sender {
         fits.then_some(len)
     }
 
-    fn cut(&mut self, now: Instant, name: impl FnOnce() -> Name) -> Option<Cut> {
+    fn cut(&mut self, now: Instant, id: impl FnOnce() -> Id) -> Option<NextChunk> {
         let len = self.next_len(now)?;
         let bytes = self.dequeue(len);
-        let (seq, id) = (self.next, name());
+        let (seq, id) = (self.next, id());
         self.next = seq.next();
         self.stats.chunks_sent += 1;
         self.stats.bytes_sent += bytes.len() as u64;
@@ -236,7 +236,7 @@ impl Sender {
                 }
             }
         }
-        Some(Cut { seq, bytes, id })
+        Some(NextChunk { seq, bytes, id })
     }
 
     fn dequeue(&mut self, len: usize) -> Bytes {
@@ -264,7 +264,7 @@ impl Sender {
     }
 
     /// docs/PROTOCOL.md: the same bytes, borders and numbers, with new ids, one at a time.
-    fn resend(&mut self, now: Instant, name: impl FnOnce() -> Name) -> Option<Cut> {
+    fn resend(&mut self, now: Instant, id: impl FnOnce() -> Id) -> Option<NextChunk> {
         if !self.none_waiting() {
             return None;
         }
@@ -275,15 +275,15 @@ impl Sender {
         else {
             self.trouble = Trouble::None;
             self.careful_until = Some(now + CAREFUL);
-            return self.cut(now, name);
+            return self.cut(now, id);
         };
-        due.id = name();
+        due.id = id();
         due.sent = now;
         due.state = State::Waiting;
         self.waiting += 1;
         self.last_progress = Some(now);
         self.stats.retries += 1;
-        Some(Cut {
+        Some(NextChunk {
             seq: due.seq,
             bytes: due.bytes.clone(),
             id: due.id,

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use xtls_stanza::ibb::{self, Carrier, Sid};
 use xtls_stanza::{Address, Element, Payload, StanzaError};
 
+use crate::closing::Goodbye;
 use crate::config::Config;
-use crate::end::Last;
 use crate::error::{WriteError, answer};
 use crate::event::{By, Close, StreamId, Why};
 use crate::outbox::{Asked, Outbox};
 use crate::recv::Receiver;
-use crate::ring::Paid;
+use crate::scheduler::Paid;
 use crate::send::Sender;
 use crate::stats::Stats;
 use crate::window::Window;
@@ -35,15 +35,15 @@ pub(crate) struct Stream {
     pub(crate) receiver: Receiver,
     pub(crate) timeouts: Timeouts,
     /// `Readable` is among the events.
-    pub(crate) readable_told: bool,
+    pub(crate) readable_queued: bool,
     /// `Writable` is among the events.
-    pub(crate) writable_told: bool,
+    pub(crate) writable_queued: bool,
     /// There was no room; `Writable` is due when there is.
     pub(crate) starved: bool,
     /// The entry in the mux's list of deadlines.
     pub(crate) listed: Option<Instant>,
     /// In the mux's ring of streams that have a chunk to send.
-    pub(crate) in_ring: bool,
+    pub(crate) scheduled: bool,
     /// What it has sent, as the ring counts it.
     pub(crate) paid: Paid,
 }
@@ -95,7 +95,7 @@ pub(crate) enum Phase {
     /// Decided. Bytes may remain to be read, and our `<close/>` may have no answer yet.
     Ended {
         close: Box<Close>,
-        told: bool,
+        reported: bool,
         unanswered: Option<(String, Instant)>,
         read_until: Instant,
     },
@@ -122,21 +122,28 @@ pub(crate) enum Tail {
 }
 
 impl Stream {
-    fn new(id: StreamId, peer: Address, sid: Sid, own: Own, config: &Config, phase: Phase) -> Self {
-        let block = usize::from(config.fitting(own.block));
+    fn new(
+        id: StreamId,
+        peer: Address,
+        sid: Sid,
+        params: StreamParams,
+        config: &Config,
+        phase: Phase,
+    ) -> Self {
+        let block = usize::from(config.fitting(params.block));
         Self {
             id,
             peer,
             sid,
-            carrier: own.carrier,
-            block: own.block,
-            opened_by: own.opened_by,
+            carrier: params.carrier,
+            block: params.block,
+            opened_by: params.opened_by,
             open_request: String::new(),
-            patient: own.patient,
-            window: own.window,
+            patient: params.patient,
+            window: params.window,
             phase,
-            sender: Sender::new(own.carrier, own.window, block),
-            receiver: Receiver::new(usize::from(own.block), config.receive_cap),
+            sender: Sender::new(params.carrier, params.window, block),
+            receiver: Receiver::new(usize::from(params.block), config.receive_cap),
             timeouts: Timeouts {
                 ack: config.ack_timeout,
                 flush: config.flush_timeout,
@@ -145,11 +152,11 @@ impl Stream {
                 half_close: config.half_closing(),
                 drain: config.drain_timeout,
             },
-            readable_told: false,
-            writable_told: false,
+            readable_queued: false,
+            writable_queued: false,
             starved: false,
             listed: None,
-            in_ring: false,
+            scheduled: false,
             paid: Paid::default(),
         }
     }
@@ -160,7 +167,7 @@ impl Stream {
         id: StreamId,
         peer: Address,
         sid: Sid,
-        own: Own,
+        params: StreamParams,
         config: &Config,
         extensions: Extensions,
         outbox: &mut Outbox,
@@ -172,7 +179,7 @@ impl Stream {
             extensions,
             until,
         };
-        let mut stream = Self::new(id, peer, sid, own, config, phase);
+        let mut stream = Self::new(id, peer, sid, params, config, phase);
         stream.ask(outbox);
         stream
     }
@@ -183,7 +190,7 @@ impl Stream {
         id: StreamId,
         peer: Address,
         sid: Sid,
-        own: Own,
+        params: StreamParams,
         config: &Config,
         request: String,
     ) -> Self {
@@ -194,7 +201,7 @@ impl Stream {
         };
         Self {
             open_request: request,
-            ..Self::new(id, peer, sid, own, config, phase)
+            ..Self::new(id, peer, sid, params, config, phase)
         }
     }
 
@@ -244,7 +251,7 @@ impl Stream {
             return false;
         };
         outbox.error(&self.peer, std::mem::take(request), with);
-        self.end(now, Close::new(By::Us, why), Last::Silent, outbox);
+        self.end(now, Close::new(By::Us, why), Goodbye::Silent, outbox);
         true
     }
 
@@ -304,7 +311,7 @@ impl Stream {
             }
             Phase::Opening { .. } => {
                 let why = self.closed_why();
-                self.end(now, Close::new(By::Us, why), Last::Close, outbox);
+                self.end(now, Close::new(By::Us, why), Goodbye::Close, outbox);
             }
             Phase::Open => {
                 let reading = Reading::Until(now + self.timeouts.flush);
@@ -407,7 +414,12 @@ impl Stream {
                     outbox.error(&self.peer, request, answer::unknown_stream());
                 }
                 self.receiver.discard();
-                self.end(now, Close::new(By::Us, Why::Aborted), Last::Close, outbox);
+                self.end(
+                    now,
+                    Close::new(By::Us, Why::Aborted),
+                    Goodbye::Close,
+                    outbox,
+                );
             }
         }
     }
@@ -427,7 +439,7 @@ impl Stream {
 
 /// What a stream is made with.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Own {
+pub(crate) struct StreamParams {
     pub(crate) block: u16,
     pub(crate) carrier: Carrier,
     pub(crate) window: Window,
@@ -476,11 +488,11 @@ impl Stream {
             }
             Phase::Ended {
                 close,
-                told,
+                reported,
                 unanswered,
                 ..
             } => {
-                dump.word(("ended", close, told));
+                dump.word(("ended", close, reported));
                 if let Some((request, _)) = unanswered {
                     dump.name(request);
                 }
@@ -488,10 +500,10 @@ impl Stream {
         }
         dump.time(self.deadline().map(|(at, _)| at));
         dump.word((
-            self.readable_told,
-            self.writable_told,
+            self.readable_queued,
+            self.writable_queued,
             self.starved,
-            self.in_ring,
+            self.scheduled,
         ));
         self.sender.dump(dump);
         self.receiver.dump(dump);

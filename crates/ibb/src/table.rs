@@ -40,7 +40,7 @@ impl Mux {
 
     pub(crate) fn new_sid(&mut self, peer: &Address) -> Sid {
         loop {
-            let sid = self.outbox.names.sid();
+            let sid = self.outbox.ids.sid();
             if let Some(sid) = sid.filter(|sid| self.find(peer, sid).is_none()) {
                 return sid;
             }
@@ -86,7 +86,7 @@ impl Mux {
     }
 
     pub(crate) fn known(&self, id: StreamId) -> Option<&Stream> {
-        self.get(id).filter(|stream| !stream.is_told())
+        self.get(id).filter(|stream| !stream.is_reported())
     }
 
     /// Changes a stream that the owner knows.
@@ -126,16 +126,16 @@ impl Mux {
             }
             stream.listed = deadline;
         }
-        if !stream.in_ring && stream.has_chunk(now) {
-            stream.in_ring = true;
-            self.ring.enter(id, stream.paid, stream.is_terse());
+        if !stream.scheduled && stream.has_chunk(now) {
+            stream.scheduled = true;
+            self.scheduler.enter(id, stream.paid, stream.is_terse());
         }
         if stream.is_gone()
             && let Some(stream) = self.streams.remove(&id)
         {
             self.unfile(&stream);
-            if stream.in_ring {
-                self.ring.forget(id);
+            if stream.scheduled {
+                self.scheduler.forget(id);
             }
             if stream.opened_by == By::Peer {
                 self.admission.on_gone(&stream.peer);
@@ -148,7 +148,7 @@ impl Mux {
     #[cfg(test)]
     pub(crate) fn leftovers(&self) -> usize {
         let streams = self.streams.len() + self.keys.len() + self.deadlines.len();
-        streams + self.ring.len() + self.outbox.leftovers() + self.admission.leftovers()
+        streams + self.scheduler.len() + self.outbox.leftovers() + self.admission.leftovers()
     }
 
     fn unfile(&mut self, stream: &Stream) {

@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Window {
-    /// Found by trying, as the module's page says; `max` bytes at most.
+    /// Found by trying, as `docs/WINDOW.md` describes; `max` bytes at most.
     Adaptive {
         /// Most bytes under way. Default 1 MiB.
         max: u32,
@@ -73,7 +73,7 @@ const PACE: Duration = Duration::from_secs(1);
 const HOLD_EPOCHS: u32 = 16;
 const LONGEST_HOLD: u32 = 128;
 const CHUNKS_IN_EPOCH: usize = 4;
-/// What is answered sooner than that says more about the machine's other work than about the setting.
+/// What is answered sooner reflects the machine's other work more than the setting.
 const SHORTEST_EPOCH: Duration = Duration::from_millis(4);
 /// Four chunks that pass in this time may be four times as large as they were.
 const MOMENT: Duration = Duration::from_millis(100);
@@ -94,7 +94,7 @@ pub(crate) struct Controller {
     epoch: Epoch,
     sent: u64,
     acked: u64,
-    /// Chunks sent before this count say nothing about the present setting.
+    /// Chunks sent before this count do not measure the present setting.
     fresh_from: u64,
     fastest: Option<Duration>,
     last_answer: Option<Instant>,
@@ -256,7 +256,7 @@ impl Controller {
         self.fastest
     }
 
-    /// Another stream on the same path had an answer this fast: whoever begins on a path that is
+    /// Another stream on the same path had an answer this fast: a stream that begins on a path that is
     /// busy would otherwise take the queue for the path.
     pub(crate) fn on_path(&mut self, fastest: Duration) {
         self.fastest = Some(self.fastest.map_or(fastest, |known| known.min(fastest)));

@@ -120,7 +120,11 @@ impl Puppet {
                 Control::in_open(&open),
                 Ok(Some(Control::Start { .. }))
             ));
-            state.mux.accept(now(), id, None).expect("an open stream");
+            state
+                .mux
+                .stream(now(), id)
+                .accept(None)
+                .expect("an open stream");
             Some(id)
         };
         self.wait("an open", accept).await
@@ -136,7 +140,7 @@ impl Puppet {
         let mut rest = Bytes::copy_from_slice(bytes);
         let write = |state: &mut State| {
             // A program that refuses what it reads closes while more is on its way.
-            let Ok(taken) = state.mux.write(now(), id, rest.clone()) else {
+            let Ok(taken) = state.mux.stream(now(), id).write(rest.clone()) else {
                 return Some(());
             };
             drop(rest.split_to(taken));
@@ -150,7 +154,7 @@ impl Puppet {
         let read = |state: &mut State| {
             let ended =
                 |event: &Event| matches!(event, Event::Closed { id: closed, .. } if *closed == id);
-            let bytes = state.mux.read(now(), id, usize::MAX);
+            let bytes = state.mux.stream(now(), id).read(usize::MAX);
             (bytes.is_some() || state.events.iter().any(ended)).then_some(bytes)
         };
         self.wait("bytes", read).await
@@ -159,7 +163,7 @@ impl Puppet {
     /// Closes the stream once everything that was written has been acknowledged, and waits for its end. TLS, if there
     /// is any, is not involved.
     pub async fn close(&mut self, id: StreamId) {
-        self.change(|state| state.mux.close(now(), id));
+        self.change(|state| state.mux.stream(now(), id).close());
         while self.read(id).await.is_some() {}
     }
 

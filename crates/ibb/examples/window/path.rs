@@ -178,13 +178,14 @@ impl<'a> Path<'a> {
         let room = self.from.room(self.stream);
         if room > 0 {
             self.from
-                .write(self.now, self.stream, Bytes::from(vec![7; room]))?;
+                .stream(self.now, self.stream)
+                .write(Bytes::from(vec![7; room]))?;
         }
         while let Some(event) = self.to.poll_event() {
             match event {
-                Event::Incoming { id, .. } => self.to.accept(self.now, id, None)?,
+                Event::Incoming { id, .. } => self.to.stream(self.now, id).accept(None)?,
                 Event::Readable { id } => {
-                    while let Some(bytes) = self.to.read(self.now, id, usize::MAX) {
+                    while let Some(bytes) = self.to.stream(self.now, id).read(usize::MAX) {
                         self.arrived += bytes.len() as u64;
                     }
                 }

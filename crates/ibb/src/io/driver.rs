@@ -31,8 +31,8 @@ impl Driver {
     }
 
     /// Passes on what is not for the mux. Without this, and while the channel is full, requests of
-    /// others are answered `service-unavailable` and the rest is dropped: nobody who is slow to
-    /// take foreign stanzas holds the streams up.
+    /// others are answered `service-unavailable` and the rest is dropped: a slow reader of
+    /// foreign stanzas must not hold up the streams.
     #[must_use]
     pub fn others(mut self, others: mpsc::Sender<Envelope>) -> Self {
         self.others = Some(others);
@@ -85,7 +85,7 @@ impl Driver {
         }
     }
 
-    /// What is not ours; gives the refusal of a request that nobody takes.
+    /// Passes on what is not ours; returns the refusal of a request that no one takes.
     fn pass_on(&self, envelope: Envelope) -> Option<Envelope> {
         if let Some(Ok(room)) = self.others.as_ref().map(mpsc::Sender::try_reserve) {
             room.send(envelope);

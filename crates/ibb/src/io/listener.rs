@@ -55,7 +55,7 @@ impl Drop for Listener {
         for (id, ..) in std::mem::take(&mut state.incoming) {
             let error = StanzaError::new(ErrorType::Cancel, Condition::ServiceUnavailable);
             // One that has just expired is answered.
-            let _gone = state.mux.refuse(now(), id, error);
+            let _gone = state.mux.stream(now(), id).refuse(error);
         }
     }
 }
@@ -90,7 +90,7 @@ impl Incoming {
     /// `NotConnected`, if the peer or the time limit was faster.
     pub fn accept(mut self, answer: Option<Payload>) -> std::io::Result<Stream> {
         self.decided = true;
-        let accepted = self.handle.lock().mux.accept(now(), self.id, answer);
+        let accepted = self.handle.lock().mux.stream(now(), self.id).accept(answer);
         let stream = Stream::new(self.handle.clone(), self.id);
         self.handle.wake_driver();
         accepted.map_err(|gone| std::io::Error::new(std::io::ErrorKind::NotConnected, gone))?;
@@ -106,7 +106,7 @@ impl Incoming {
         if !std::mem::replace(&mut self.decided, true) {
             let mut state = self.handle.lock();
             // One that has just expired is answered.
-            let _gone = state.mux.refuse(now(), self.id, with);
+            let _gone = state.mux.stream(now(), self.id).refuse(with);
             state.slots.remove(&self.id);
         }
     }

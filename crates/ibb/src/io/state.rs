@@ -17,7 +17,7 @@ use crate::mux::Mux;
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// Tells the driver that the mux may have something to send, or a new deadline.
+    /// Wakes the driver when the mux may have something to send, or a new deadline.
     driver: Notify,
 }
 
@@ -91,7 +91,7 @@ pub(super) struct State {
     pub(super) mux: Mux,
     handles: usize,
     pub(super) slots: BTreeMap<StreamId, Slot>,
-    /// Opens that nobody has taken from the listener yet; the mux limits how many.
+    /// Opens that have not been taken from the listener yet; the mux limits how many.
     pub(super) incoming: VecDeque<(StreamId, Address, Open)>,
     pub(super) listening: bool,
     pub(super) listener: Option<Waker>,
@@ -111,7 +111,7 @@ pub(super) enum Wait {
     Finished,
 }
 
-/// What the handles of one stream wait for and have been told.
+/// What the handles of one stream wait for, and what has happened to it.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
     /// The peer accepted our open, with this answer.
@@ -119,7 +119,7 @@ pub(super) struct Slot {
     pub(super) close: Option<Close>,
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
-    /// Nobody holds the stream any more.
+    /// The stream has no handle any more.
     pub(super) dropped: bool,
 }
 
@@ -151,7 +151,7 @@ impl State {
         Ok(id)
     }
 
-    /// Nothing is left to drive, and nobody could start anything.
+    /// Nothing is left to drive, and there is no handle that could start anything.
     pub(super) fn is_idle(&self) -> bool {
         self.handles == 0 && self.mux.is_empty()
     }
@@ -200,7 +200,7 @@ impl State {
                 Event::Incoming { id, .. } => {
                     let error = StanzaError::new(ErrorType::Cancel, Condition::ServiceUnavailable);
                     // It cannot be gone: it has come this moment.
-                    let _gone = self.mux.refuse(now, id, error);
+                    let _gone = self.mux.stream(now, id).refuse(error);
                 }
                 Event::Opened { id, answer } => {
                     if let Some(slot) = self.slots.get_mut(&id) {
@@ -210,7 +210,7 @@ impl State {
                 }
                 Event::Readable { id } => match self.slots.get_mut(&id) {
                     // As when a socket is closed before all was read: the peer has to know.
-                    Some(slot) if slot.dropped => self.mux.abort(now, id),
+                    Some(slot) if slot.dropped => self.mux.stream(now, id).abort(),
                     Some(slot) => slot.reader.take().into_iter().for_each(Waker::wake),
                     None => {}
                 },
@@ -219,7 +219,7 @@ impl State {
                         slot.reader.take().into_iter().for_each(Waker::wake);
                     }
                 }
-                // Seen below, and told to the peer.
+                // Seen below; the peer has been sent its answer.
                 Event::Writable { .. } | Event::TurnedAway { .. } => {}
                 Event::Closed { id, close } => {
                     self.incoming.retain(|(waiting, ..)| *waiting != id);

@@ -27,16 +27,16 @@ use crate::stats::Stats;
 ///   `copy_bidirectional` does.
 /// * Reading ends with `Ok(0)` when the peer has shut down its direction, and writing goes on until our own `shutdown`. If
 ///   the peer aborts or vanishes instead, reading ends with an error.
-/// * Dropping it closes both directions in the background, without a proof. If there are bytes that nobody read, or if
+/// * Dropping it closes both directions in the background, without a proof. If there are unread bytes, or if
 ///   more come, it is aborted.
 ///
 /// # Peers that do not close by halves
 ///
 /// For XEP-0047 a `<close/>` ends both directions, and many implementations take it so: they answer at once. After our
-/// `shutdown`, reading then ends with `Ok(0)` although the peer's application had more to say; that application gets an
-/// error, and nothing on the wire tells us. After such a peer's close, what we still write is answered with an error, so
-/// that `write`, `flush` or `shutdown` fails. Where it matters whether all has come, let the bytes say so themselves, as
-/// TLS, HTTP and most protocols do, or shut down last.
+/// `shutdown`, reading then ends with `Ok(0)` although the peer's application had more to send; that application gets an
+/// error, but nothing on the wire shows it. After such a peer's close, what we still write is answered with an error, so
+/// that `write`, `flush` or `shutdown` fails. Where it matters whether everything has come, use a protocol that marks its own end, as
+/// TLS, HTTP and most others do, or shut down last.
 ///
 /// # Cancelling
 ///
@@ -114,7 +114,7 @@ impl Stream {
 
     /// Ends it now: what was not sent and not read is dropped.
     pub fn abort(self) {
-        self.handle.lock().mux.abort(now(), self.id);
+        self.handle.lock().mux.stream(now(), self.id).abort();
         self.handle.wake_driver();
     }
 }
@@ -166,9 +166,9 @@ impl AsyncRead for Stream {
             return Poll::Ready(Ok(()));
         }
         let mut state = self.handle.lock();
-        if let Some(bytes) = state.mux.read(now(), self.id, buffer.remaining()) {
+        if let Some(bytes) = state.mux.stream(now(), self.id).read(buffer.remaining()) {
             if state.ended {
-                // The driver would have told us of the end.
+                // There is no driver any more that would report the end.
                 state.dispatch();
             }
             drop(state);
@@ -230,7 +230,11 @@ impl AsyncWrite for Stream {
         let id = self.id;
         let result = ready!(self.poll_writer(context, Wait::Room, |state| {
             let part = bytes.get(..state.mux.room(id)).unwrap_or(bytes);
-            match state.mux.write(now(), id, Bytes::copy_from_slice(part)) {
+            match state
+                .mux
+                .stream(now(), id)
+                .write(Bytes::copy_from_slice(part))
+            {
                 Ok(0) if !bytes.is_empty() => None,
                 Ok(taken) => Some(Ok(taken)),
                 Err(error) => Some(Err(io::Error::new(io::ErrorKind::BrokenPipe, error))),
@@ -250,7 +254,7 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let id = self.id;
         let result = ready!(self.poll_writer(context, Wait::Finished, |state| {
-            state.mux.finish(now(), id);
+            state.mux.stream(now(), id).finish();
             state.mux.is_finished(id).then_some(())
         }));
         Poll::Ready(result.or_else(|close| match close {
@@ -269,8 +273,8 @@ impl Drop for Stream {
     fn drop(&mut self) {
         let mut state = self.handle.lock();
         match state.mux.readable(self.id) {
-            0 => state.mux.close(now(), self.id),
-            _ => state.mux.abort(now(), self.id),
+            0 => state.mux.stream(now(), self.id).close(),
+            _ => state.mux.stream(now(), self.id).abort(),
         }
         match state.slots.get_mut(&self.id) {
             Some(slot) if slot.close.is_none() => slot.dropped = true,

@@ -116,7 +116,7 @@ fn the_same_open_once_more_is_the_same_open() {
         panic!()
     };
     assert!(hand.mux.poll_event().is_none() && hand.answers().is_empty());
-    hand.mux.accept(hand.now, id, None).unwrap();
+    hand.mux.stream(hand.now, id).accept(None).unwrap();
     assert!(is_result(&hand.one()));
     assert_eq!(hand.mux.handle(hand.now, twice), None);
     assert!(hand.answers().is_empty());
@@ -238,7 +238,7 @@ fn an_open_that_the_owner_never_answers_expires_after_50_seconds() {
     assert!(hand.answers().is_empty());
     assert_eq!(
         hand.mux.poll_timeout().unwrap().why,
-        "the owner's word on an open"
+        "the owner's answer to an open"
     );
     hand.pass(millis(1));
     hand.expect_error(&request, Condition::NotAcceptable, ErrorType::Cancel);
@@ -249,7 +249,7 @@ fn an_open_that_the_owner_never_answers_expires_after_50_seconds() {
             why: Why::Expired
         })
     );
-    assert_eq!(hand.mux.accept(hand.now, id, None), Err(Gone));
+    assert_eq!(hand.mux.stream(hand.now, id).accept(None), Err(Gone));
     assert!(hand.answers().is_empty());
 }
 
@@ -262,11 +262,14 @@ fn a_refused_open_gets_the_owners_error_and_ends() {
     };
     assert_eq!(from, address(ROMEO));
     assert_eq!(
-        hand.mux.write(hand.now, id, "x".into()),
+        hand.mux.stream(hand.now, id).write("x".into()),
         Err(WriteError::NotAccepted)
     );
     let conflict = StanzaError::new(ErrorType::Cancel, Condition::Conflict);
-    hand.mux.refuse(hand.now, id, conflict.clone()).unwrap();
+    hand.mux
+        .stream(hand.now, id)
+        .refuse(conflict.clone())
+        .unwrap();
     hand.expect_error(&request, Condition::Conflict, ErrorType::Cancel);
     assert_eq!(
         hand.closed(),
@@ -275,7 +278,7 @@ fn a_refused_open_gets_the_owners_error_and_ends() {
             why: Why::Declined
         })
     );
-    assert_eq!(hand.mux.refuse(hand.now, id, conflict), Err(Gone));
+    assert_eq!(hand.mux.stream(hand.now, id).refuse(conflict), Err(Gone));
 }
 
 #[test]
@@ -363,7 +366,7 @@ fn an_open_that_comes_again_after_its_end_does_not_begin_anew() {
         panic!("the owner is asked");
     };
     let conflict = StanzaError::new(ErrorType::Cancel, Condition::Conflict);
-    hand.mux.refuse(hand.now, id, conflict).unwrap();
+    hand.mux.stream(hand.now, id).refuse(conflict).unwrap();
     assert_eq!(hand.answers().len(), 1);
     hand.events();
     // What a resumed link sends again (XEP-0198): the one answer serves both.

@@ -19,7 +19,7 @@ pub(super) fn writing(bytes: &'static [u8], config: Config) -> (Hand, StreamId, 
     let open = hand.one();
     hand.answer(&open, Content::Result(None));
     hand.events();
-    hand.mux.write(hand.now, id, bytes.into()).unwrap();
+    hand.mux.stream(hand.now, id).write(bytes.into()).unwrap();
     let chunks = hand.answers();
     (hand, id, chunks)
 }
@@ -164,7 +164,11 @@ fn a_stream_with_a_halved_block_opens_and_keeps_what_was_written() {
         .mux
         .open(hand.now, &address(ROMEO), OpenOptions::default())
         .unwrap();
-    let written = hand.mux.write(hand.now, id, vec![7; 5000].into()).unwrap();
+    let written = hand
+        .mux
+        .stream(hand.now, id)
+        .write(vec![7; 5000].into())
+        .unwrap();
     assert_eq!(written, 5000);
     let first = hand.one();
     hand.answer(
@@ -235,8 +239,8 @@ fn the_patient_wait_for_ever() {
     hand.pass(seconds(100_000));
     assert_eq!(hand.closed(), None);
     hand.answer(&chunks[0], Content::Result(None));
-    hand.mux.set_patient(hand.now, id, false);
-    hand.mux.write(hand.now, id, "x".into()).unwrap();
+    hand.mux.stream(hand.now, id).set_patient(false);
+    hand.mux.stream(hand.now, id).write("x".into()).unwrap();
     hand.answers();
     hand.pass(seconds(60));
     assert!(hand.closed().is_some());
@@ -245,17 +249,17 @@ fn the_patient_wait_for_ever() {
 #[test]
 fn a_sign_of_life_gives_chunks_their_time_anew_and_changes_nothing_else() {
     let (mut hand, id, chunks) = writing(b"abcd", Config::default());
-    hand.mux.set_ack_timeout(hand.now, id, seconds(100));
+    hand.mux.stream(hand.now, id).set_ack_timeout(seconds(100));
     for _ in 0..1000 {
         hand.pass(seconds(99));
-        hand.mux.alive(hand.now, id);
+        hand.mux.stream(hand.now, id).alive();
         assert_eq!(hand.closed(), None);
     }
     // Where nothing waits there is no time to give.
     hand.answer(&chunks[0], Content::Result(None));
-    hand.mux.alive(hand.now, id);
+    hand.mux.stream(hand.now, id).alive();
     assert_eq!(hand.mux.poll_timeout(), None);
-    hand.mux.write(hand.now, id, "x".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("x".into()).unwrap();
     hand.answers();
     hand.pass(seconds(100));
     let why = Why::TimedOut(Awaited::Chunk);
@@ -267,7 +271,7 @@ fn being_woken_early_changes_nothing_and_comes_once() {
     let (mut hand, id, _) = writing(b"abcd", Config::default());
     let first = hand.mux.poll_timeout().unwrap().at;
     hand.now += millis(700);
-    hand.mux.alive(hand.now, id);
+    hand.mux.stream(hand.now, id).alive();
     // The list is as it was, up to a second early.
     assert_eq!(hand.mux.poll_timeout().unwrap().at, first);
     hand.now = first;
@@ -283,7 +287,7 @@ fn a_bounced_chunk_stops_everything_until_all_answers_are_in() {
     let (mut hand, id, chunks) = writing(b"abcdefghijkl", Config::default());
     assert_eq!(chunks.len(), 3);
     hand.answer(&chunks[1], offline());
-    hand.mux.write(hand.now, id, "mnop".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("mnop".into()).unwrap();
     hand.pass(seconds(30));
     assert!(hand.answers().is_empty());
     hand.answer(&chunks[2], offline());
@@ -313,16 +317,19 @@ fn for_half_a_minute_after_trouble_one_chunk_is_under_way() {
     hand.answer(&chunks[0], offline());
     hand.pass(seconds(1));
     let again = hand.one();
-    hand.mux.write(hand.now, id, "efghijkl".into()).unwrap();
+    hand.mux
+        .stream(hand.now, id)
+        .write("efghijkl".into())
+        .unwrap();
     hand.answer(&again, Content::Result(None));
     let one = hand.one();
     hand.pass(millis(29_999));
     hand.answer(&one, Content::Result(None));
-    hand.mux.write(hand.now, id, "mnop".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("mnop".into()).unwrap();
     let one = hand.one();
     hand.pass(millis(1));
     hand.answer(&one, Content::Result(None));
-    hand.mux.write(hand.now, id, "qrst".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("qrst".into()).unwrap();
     assert_eq!(hand.answers().len(), 2);
 }
 

@@ -17,10 +17,10 @@ const DONE_BY_PEER: Close = Close {
 #[test]
 fn close_waits_for_the_acknowledgement_of_what_was_written() {
     let (mut hand, id) = Hand::with_stream(Config::default());
-    hand.mux.write(hand.now, id, "tail".into()).unwrap();
-    hand.mux.close(hand.now, id);
+    hand.mux.stream(hand.now, id).write("tail".into()).unwrap();
+    hand.mux.stream(hand.now, id).close();
     assert_eq!(
-        hand.mux.write(hand.now, id, "more".into()),
+        hand.mux.stream(hand.now, id).write("more".into()),
         Err(WriteError::Closed)
     );
     let chunk = hand.one();
@@ -37,21 +37,24 @@ fn close_waits_for_the_acknowledgement_of_what_was_written() {
 #[test]
 fn what_the_peer_sends_before_it_answers_our_close_is_read() {
     let (mut hand, id) = Hand::with_stream(Config::default());
-    hand.mux.close(hand.now, id);
+    hand.mux.stream(hand.now, id).close();
     let close = hand.one();
     let last = hand.data(0, b"last words");
     hand.answer(&close, Content::Result(None));
     let answer = hand.one();
     assert!(is_result(&answer) && answer.id == last);
     assert!(matches!(hand.events()[..], [Event::Readable { .. }]));
-    assert_eq!(hand.mux.read(hand.now, id, 99).unwrap(), "last words");
+    assert_eq!(
+        hand.mux.stream(hand.now, id).read(99).unwrap(),
+        "last words"
+    );
     assert_eq!(hand.closed(), Some(DONE_BY_US));
 }
 
 #[test]
 fn a_close_without_an_answer_ends_after_10_seconds() {
     let (mut hand, id) = Hand::with_stream(Config::default());
-    hand.mux.close(hand.now, id);
+    hand.mux.stream(hand.now, id).close();
     let close = hand.one();
     hand.pass(millis(9_999));
     assert_eq!(hand.closed(), None);
@@ -72,8 +75,8 @@ fn a_close_without_an_answer_ends_after_10_seconds() {
 fn close_goes_after_its_limit_even_if_chunks_have_no_answer() {
     let config = Config::default().patient(true).flush_timeout(seconds(20));
     let (mut hand, id) = Hand::with_stream(config);
-    hand.mux.write(hand.now, id, "tail".into()).unwrap();
-    hand.mux.close(hand.now, id);
+    hand.mux.stream(hand.now, id).write("tail".into()).unwrap();
+    hand.mux.stream(hand.now, id).close();
     let chunk = hand.one();
     hand.pass(seconds(20));
     let close = hand.one();
@@ -92,8 +95,8 @@ fn close_goes_after_its_limit_even_if_chunks_have_no_answer() {
 fn acknowledgements_that_come_between_close_and_its_answer_count() {
     let config = Config::default().patient(true).flush_timeout(seconds(20));
     let (mut hand, id) = Hand::with_stream(config);
-    hand.mux.write(hand.now, id, "tail".into()).unwrap();
-    hand.mux.close(hand.now, id);
+    hand.mux.stream(hand.now, id).write("tail".into()).unwrap();
+    hand.mux.stream(hand.now, id).close();
     let chunk = hand.one();
     hand.pass(seconds(20));
     let close = hand.one();
@@ -111,15 +114,15 @@ fn the_peers_close_is_answered_and_unread_bytes_stay() {
     assert_eq!(answered, [chunk, close]);
     assert!(matches!(hand.events()[..], [Event::Readable { .. }]));
     assert_eq!(
-        hand.mux.write(hand.now, id, "x".into()),
+        hand.mux.stream(hand.now, id).write("x".into()),
         Err(WriteError::Closed)
     );
     hand.pass(seconds(500));
-    assert_eq!(hand.mux.read(hand.now, id, 3).unwrap(), "unr");
+    assert_eq!(hand.mux.stream(hand.now, id).read(3).unwrap(), "unr");
     assert_eq!(hand.closed(), None);
-    assert_eq!(hand.mux.read(hand.now, id, 3).unwrap(), "ead");
+    assert_eq!(hand.mux.stream(hand.now, id).read(3).unwrap(), "ead");
     assert_eq!(hand.closed(), Some(DONE_BY_PEER));
-    assert_eq!(hand.mux.read(hand.now, id, 3), None);
+    assert_eq!(hand.mux.stream(hand.now, id).read(3), None);
 }
 
 #[test]
@@ -141,7 +144,7 @@ fn unread_bytes_are_dropped_after_the_drain_limit_and_the_loss_is_told() {
 #[test]
 fn what_was_written_before_the_peers_close_goes_out_before_its_answer() {
     let (mut hand, id) = Hand::with_stream(Config::default());
-    hand.mux.write(hand.now, id, "tail".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("tail".into()).unwrap();
     let close = hand.close();
     let chunk = hand.one();
     assert_eq!(data_in(&chunk).bytes, "tail");
@@ -154,7 +157,7 @@ fn what_was_written_before_the_peers_close_goes_out_before_its_answer() {
 #[test]
 fn the_peers_close_that_arrives_twice_is_answered_once_and_not_before_our_tail_is_out() {
     let (mut hand, id) = Hand::with_stream(Config::default());
-    hand.mux.write(hand.now, id, "tail".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("tail".into()).unwrap();
     let request = hand.close();
     let xml = Content::Set(Payload::Close(ibb::Close { sid: sid("s") }));
     let again = hand.envelope(ROMEO, request.clone(), xml);
@@ -171,7 +174,7 @@ fn the_peers_close_that_arrives_twice_is_answered_once_and_not_before_our_tail_i
 fn what_was_withheld_is_answered_when_the_peer_closes_not_when_our_tail_is_out() {
     let (mut hand, id) = Hand::with_stream(Config::default());
     let unread = hand.data(0, b"unread");
-    hand.mux.write(hand.now, id, "tail".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("tail".into()).unwrap();
     hand.close();
     let sent = hand.answers();
     assert_eq!(sent.len(), 2, "{sent:?}");
@@ -182,7 +185,7 @@ fn what_was_withheld_is_answered_when_the_peer_closes_not_when_our_tail_is_out()
 #[test]
 fn a_fault_after_our_close_brings_no_second_close() {
     let (mut hand, id) = Hand::with_stream(Config::default());
-    hand.mux.close(hand.now, id);
+    hand.mux.stream(hand.now, id).close();
     assert!(is_close(&hand.one()));
     let gap = hand.data(5, b"gap");
     hand.expect_error(&gap, Condition::UnexpectedRequest, ErrorType::Cancel);
@@ -199,8 +202,11 @@ fn a_fault_after_our_close_brings_no_second_close() {
 fn after_the_flush_limit_nothing_but_close_is_sent() {
     let window = crate::Window::Fixed { bytes: 4, chunk: 4 };
     let (mut hand, id) = Hand::with_stream(Config::default().patient(true).window(window));
-    hand.mux.write(hand.now, id, "tailmore".into()).unwrap();
-    hand.mux.close(hand.now, id);
+    hand.mux
+        .stream(hand.now, id)
+        .write("tailmore".into())
+        .unwrap();
+    hand.mux.stream(hand.now, id).close();
     let first = hand.one();
     hand.pass(seconds(60));
     let close = hand.one();
@@ -218,7 +224,7 @@ fn after_the_flush_limit_nothing_but_close_is_sent() {
 #[test]
 fn the_peers_close_waits_five_seconds_for_what_was_written() {
     let (mut hand, id) = Hand::with_stream(Config::default());
-    hand.mux.write(hand.now, id, "tail".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("tail".into()).unwrap();
     let close = hand.close();
     hand.one();
     hand.pass(seconds(5));
@@ -234,7 +240,7 @@ fn the_peers_close_waits_five_seconds_for_what_was_written() {
 #[test]
 fn a_peer_that_closed_and_refuses_our_tail_is_answered_at_once() {
     let (mut hand, id) = Hand::with_stream(Config::default());
-    hand.mux.write(hand.now, id, "tail".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("tail".into()).unwrap();
     let chunk = hand.one();
     let close = hand.close();
     let error = xtls_stanza::StanzaError::new(ErrorType::Cancel, Condition::ItemNotFound);
@@ -251,7 +257,7 @@ fn a_peer_that_closed_and_refuses_our_tail_is_answered_at_once() {
 #[test]
 fn a_chunk_after_the_peers_own_close_finds_no_item() {
     let (mut hand, id) = Hand::with_stream(Config::default());
-    hand.mux.write(hand.now, id, "tail".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("tail".into()).unwrap();
     hand.close();
     hand.answers();
     // Ours still waits for its answer, but the peer has said its last word.
@@ -263,7 +269,7 @@ fn a_chunk_after_the_peers_own_close_finds_no_item() {
 #[test]
 fn simultaneous_closes_are_both_answered_and_end_once() {
     let (mut hand, id) = Hand::with_stream(Config::default());
-    hand.mux.close(hand.now, id);
+    hand.mux.stream(hand.now, id).close();
     let ours = hand.one();
     let theirs = hand.close();
     let answer = hand.one();
@@ -276,7 +282,7 @@ fn simultaneous_closes_are_both_answered_and_end_once() {
 #[test]
 fn a_repeated_close_is_answered_again() {
     let (mut hand, id) = Hand::with_stream(Config::default());
-    hand.mux.write(hand.now, id, "tail".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("tail".into()).unwrap();
     hand.close();
     hand.answers();
     let again = hand.close();
@@ -293,8 +299,11 @@ fn a_repeated_close_is_answered_again() {
 fn abort_drops_both_queues_and_ends_at_once() {
     let (mut hand, id) = Hand::with_stream(Config::default());
     let chunk = hand.data(0, b"unread");
-    hand.mux.write(hand.now, id, "unsent".into()).unwrap();
-    hand.mux.abort(hand.now, id);
+    hand.mux
+        .stream(hand.now, id)
+        .write("unsent".into())
+        .unwrap();
+    hand.mux.stream(hand.now, id).abort();
     let answers = hand.answers();
     assert_eq!(answers.len(), 2, "{answers:?}");
     // Never taken, so not acknowledged.
@@ -309,7 +318,7 @@ fn abort_drops_both_queues_and_ends_at_once() {
         })
     );
     assert!(matches!(events.last(), Some(Event::Closed { .. })));
-    assert_eq!(hand.mux.read(hand.now, id, 99), None);
+    assert_eq!(hand.mux.stream(hand.now, id).read(99), None);
     // The sid stays taken until the peer has answered.
     let answer = Content::Result(None);
     hand.answer(&answers[1], answer);
@@ -319,7 +328,7 @@ fn abort_drops_both_queues_and_ends_at_once() {
 #[test]
 fn while_our_abort_is_unanswered_chunks_find_no_item_and_a_close_is_answered() {
     let (mut hand, id) = Hand::with_stream(Config::default());
-    hand.mux.abort(hand.now, id);
+    hand.mux.stream(hand.now, id).abort();
     hand.answers();
     let late = hand.data(0, b"late");
     hand.expect_error(&late, Condition::ItemNotFound, ErrorType::Cancel);
@@ -337,9 +346,9 @@ fn an_open_that_is_closed_before_its_answer_is_withdrawn() {
         .mux
         .open(hand.now, &address(ROMEO), OpenOptions::default())
         .unwrap();
-    hand.mux.write(hand.now, id, "x".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("x".into()).unwrap();
     let open = hand.one();
-    hand.mux.close(hand.now, id);
+    hand.mux.stream(hand.now, id).close();
     assert!(is_close(&hand.one()));
     let close = Close {
         by: By::Us,
@@ -369,8 +378,8 @@ fn closing_what_is_not_accepted_refuses_it() {
         let mut hand = Hand::new(Config::default());
         let id = hand.offer(open_of("s", 16));
         match abort {
-            false => hand.mux.close(hand.now, id),
-            true => hand.mux.abort(hand.now, id),
+            false => hand.mux.stream(hand.now, id).close(),
+            true => hand.mux.stream(hand.now, id).abort(),
         }
         assert!(matches!(hand.one().content, Content::Error(_)));
         assert_eq!(
@@ -402,7 +411,10 @@ fn a_lost_link_ends_every_stream_and_sends_nothing() {
                 if *closed == id
         )));
     }
-    assert_eq!(hand.mux.read(hand.now, reading, 99).unwrap(), "unread");
+    assert_eq!(
+        hand.mux.stream(hand.now, reading).read(99).unwrap(),
+        "unread"
+    );
     assert_eq!(
         hand.closed(),
         Some(Close {
@@ -417,18 +429,18 @@ fn a_lost_link_ends_every_stream_and_sends_nothing() {
 fn nothing_left_behind_after_any_end() {
     for end in ["close", "abort", "peer", "gap", "link"] {
         let (mut hand, id) = Hand::with_stream(Config::default());
-        hand.mux.write(hand.now, id, "tail".into()).unwrap();
+        hand.mux.stream(hand.now, id).write("tail".into()).unwrap();
         hand.data(0, b"x");
         match end {
-            "close" => hand.mux.close(hand.now, id),
-            "abort" => hand.mux.abort(hand.now, id),
+            "close" => hand.mux.stream(hand.now, id).close(),
+            "abort" => hand.mux.stream(hand.now, id).abort(),
             "peer" => drop(hand.close()),
             "gap" => drop(hand.data(9, b"y")),
             _ => hand.mux.lost(hand.now),
         }
         for _ in 0..20 {
             hand.answers();
-            while hand.mux.read(hand.now, id, 99).is_some() {}
+            while hand.mux.stream(hand.now, id).read(99).is_some() {}
             hand.pass(seconds(60));
         }
         assert!(hand.closed().is_some(), "{end}");

@@ -62,7 +62,7 @@ fn a_chunk_from_another_resource_is_refused_and_the_stream_untouched() {
     }
     assert!(hand.events().is_empty());
     hand.data(0, b"true");
-    assert_eq!(hand.mux.read(hand.now, stream, 99).unwrap(), "true");
+    assert_eq!(hand.mux.stream(hand.now, stream).read(99).unwrap(), "true");
 }
 
 #[test]
@@ -71,10 +71,10 @@ fn a_chunk_before_the_open_is_accepted_finds_no_item() {
     let stream = hand.offer(open_of("s", 16));
     let id = hand.data(0, b"x");
     hand.expect_error(&id, Condition::ItemNotFound, ErrorType::Cancel);
-    hand.mux.accept(hand.now, stream, None).unwrap();
+    hand.mux.stream(hand.now, stream).accept(None).unwrap();
     hand.answers();
     hand.data(0, b"y");
-    assert_eq!(hand.mux.read(hand.now, stream, 99).unwrap(), "y");
+    assert_eq!(hand.mux.stream(hand.now, stream).read(99).unwrap(), "y");
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_gap_closes_the_stream_and_nothing_beyond_it_is_kept() {
     assert_eq!(answers[1].id, id);
     assert_eq!(hand.mux.readable(stream), 4);
     assert_eq!(hand.closed(), None);
-    assert_eq!(hand.mux.read(hand.now, stream, 99).unwrap(), "good");
+    assert_eq!(hand.mux.stream(hand.now, stream).read(99).unwrap(), "good");
     let violation = Violation::Gap {
         expected: seq(1),
         found: seq(2),
@@ -128,12 +128,12 @@ fn a_gap_is_an_unexpected_request() {
 fn a_repeated_chunk_is_acknowledged_again_and_not_delivered_again() {
     let (mut hand, stream) = Hand::with_stream(Config::default());
     hand.data(0, b"once");
-    assert_eq!(hand.mux.read(hand.now, stream, 99).unwrap(), "once");
+    assert_eq!(hand.mux.stream(hand.now, stream).read(99).unwrap(), "once");
     assert!(is_result(&hand.one()));
     let again = hand.data(0, b"once");
     let answer = hand.one();
     assert!(is_result(&answer) && answer.id == again);
-    assert_eq!(hand.mux.read(hand.now, stream, 99), None);
+    assert_eq!(hand.mux.stream(hand.now, stream).read(99), None);
     assert_eq!(hand.mux.stats(stream).unwrap().duplicates, 1);
 }
 
@@ -142,7 +142,7 @@ fn a_repetition_of_an_unread_chunk_waits_for_its_reading() {
     let (mut hand, stream) = Hand::with_stream(Config::default());
     let ids = [hand.data(0, b"a"), hand.data(1, b"b"), hand.data(0, b"a")];
     assert!(hand.answers().is_empty());
-    hand.mux.read(hand.now, stream, 99);
+    hand.mux.stream(hand.now, stream).read(99);
     let answered: Vec<String> = hand.answers().into_iter().map(|answer| answer.id).collect();
     assert_eq!(answered, [ids[0].as_str(), ids[2].as_str()]);
 }
@@ -152,7 +152,7 @@ fn other_bytes_under_a_used_number_close_the_stream() {
     for bytes in [b"0ther".as_slice(), b"onc", b"", b"oncf"] {
         let (mut hand, stream) = Hand::with_stream(Config::default());
         hand.data(0, b"once");
-        hand.mux.read(hand.now, stream, 99);
+        hand.mux.stream(hand.now, stream).read(99);
         hand.answers();
         let id = hand.data(0, bytes);
         refused_and_closed(&mut hand, &id, Condition::UnexpectedRequest);
@@ -165,7 +165,7 @@ fn a_number_from_long_ago_closes_the_stream_even_with_the_same_bytes() {
     let (mut hand, stream) = Hand::with_stream(Config::default());
     for n in 0..513 {
         hand.data(n, b"x");
-        hand.mux.read(hand.now, stream, 99);
+        hand.mux.stream(hand.now, stream).read(99);
     }
     hand.answers();
     hand.data(1, b"x");
@@ -224,14 +224,17 @@ fn a_close_without_a_sid_is_a_bad_request() {
 fn line_wrapped_base64_is_taken() {
     let (mut hand, stream) = Hand::with_stream(Config::default());
     hand.read_data("s", "0", "\r\n  aGVs\n\tbG8=\n");
-    assert_eq!(hand.mux.read(hand.now, stream, 99).unwrap(), "hello");
+    assert_eq!(hand.mux.stream(hand.now, stream).read(99).unwrap(), "hello");
 }
 
 #[test]
 fn a_chunk_of_one_byte_more_than_the_block_closes_the_stream() {
     let (mut hand, stream) = Hand::with_stream(Config::default());
     hand.data(0, b"0123456789abcdef");
-    assert_eq!(hand.mux.read(hand.now, stream, 99).unwrap().len(), 16);
+    assert_eq!(
+        hand.mux.stream(hand.now, stream).read(99).unwrap().len(),
+        16
+    );
     hand.answers();
     let id = hand.data(1, b"0123456789abcdefg");
     refused_and_closed(&mut hand, &id, Condition::BadRequest);
@@ -247,7 +250,7 @@ fn sixteen_empty_chunks_are_borne_and_the_seventeenth_is_not() {
         assert!(is_result(&answer) && answer.id == id);
     }
     hand.data(16, b"x");
-    assert_eq!(hand.mux.read(hand.now, stream, 99).unwrap(), "x");
+    assert_eq!(hand.mux.stream(hand.now, stream).read(99).unwrap(), "x");
     for n in 17..33 {
         hand.data(n, b"");
     }
@@ -262,11 +265,11 @@ fn an_empty_chunk_is_no_end_and_keeps_its_place_among_the_answers() {
     let (mut hand, stream) = Hand::with_stream(Config::default());
     let ids = [hand.data(0, b"a"), hand.data(1, b""), hand.data(2, b"b")];
     assert!(hand.answers().is_empty());
-    assert_eq!(hand.mux.read(hand.now, stream, 99).unwrap(), "a");
+    assert_eq!(hand.mux.stream(hand.now, stream).read(99).unwrap(), "a");
     let answered: Vec<String> = hand.answers().into_iter().map(|answer| answer.id).collect();
     assert_eq!(answered, [ids[0].as_str(), ids[1].as_str()]);
-    assert_eq!(hand.mux.read(hand.now, stream, 99).unwrap(), "b");
-    assert_eq!(hand.mux.read(hand.now, stream, 99), None);
+    assert_eq!(hand.mux.stream(hand.now, stream).read(99).unwrap(), "b");
+    assert_eq!(hand.mux.stream(hand.now, stream).read(99), None);
 }
 
 #[test]
@@ -274,11 +277,11 @@ fn a_chunk_is_acknowledged_when_its_last_byte_has_been_read() {
     let (mut hand, stream) = Hand::with_stream(Config::default());
     let id = hand.data(0, b"abc");
     assert!(matches!(hand.events()[..], [Event::Readable { .. }]));
-    assert_eq!(hand.mux.read(hand.now, stream, 0), None);
-    assert_eq!(hand.mux.read(hand.now, stream, 2).unwrap(), "ab");
+    assert_eq!(hand.mux.stream(hand.now, stream).read(0), None);
+    assert_eq!(hand.mux.stream(hand.now, stream).read(2).unwrap(), "ab");
     assert!(hand.answers().is_empty());
     assert_eq!(hand.mux.readable(stream), 1);
-    assert_eq!(hand.mux.read(hand.now, stream, 2).unwrap(), "c");
+    assert_eq!(hand.mux.stream(hand.now, stream).read(2).unwrap(), "c");
     let answer = hand.one();
     assert!(is_result(&answer) && answer.id == id);
 }
@@ -301,7 +304,7 @@ fn a_peer_that_does_not_wait_for_answers_runs_into_the_cap() {
         panic!()
     };
     assert_eq!(error.condition, Condition::ResourceConstraint);
-    while hand.mux.read(hand.now, stream, 99).is_some() {}
+    while hand.mux.stream(hand.now, stream).read(99).is_some() {}
     ended_by(&mut hand, Violation::Overflow { cap });
 }
 

@@ -16,7 +16,7 @@ fn without_the_setting_the_peers_close_ends_writing_too() {
     hand.close();
     assert!(is_result(&hand.one()));
     assert_eq!(
-        hand.mux.write(hand.now, id, "late".into()),
+        hand.mux.stream(hand.now, id).write("late".into()),
         Err(WriteError::Closed)
     );
     assert!(hand.closed().is_some());
@@ -47,15 +47,18 @@ fn what_is_written_after_the_peers_close_goes_out_before_its_answer() {
         "{events:?}"
     );
     assert!(hand.mux.peer_closed(id));
-    assert_eq!(hand.mux.read(hand.now, id, 99).unwrap(), "question");
+    assert_eq!(hand.mux.stream(hand.now, id).read(99).unwrap(), "question");
     assert!(is_result(&hand.one()));
 
     hand.pass(seconds(20));
-    hand.mux.write(hand.now, id, "answer".into()).unwrap();
+    hand.mux
+        .stream(hand.now, id)
+        .write("answer".into())
+        .unwrap();
     let chunk = hand.one();
     hand.answer(&chunk, Content::Result(None));
     assert!(hand.answers().is_empty() && hand.closed().is_none());
-    hand.mux.close(hand.now, id);
+    hand.mux.stream(hand.now, id).close();
     let answer = hand.one();
     assert!(is_result(&answer) && answer.id == close);
     let (by, why) = (By::Peer, Why::Done);
@@ -71,7 +74,10 @@ fn a_full_window_of_a_half_closed_stream_says_when_there_is_room() {
     let (mut hand, id) = Hand::with_stream(config().window(window));
     hand.close();
     hand.events();
-    assert_eq!(hand.mux.write(hand.now, id, pattern(99).into()), Ok(32));
+    assert_eq!(
+        hand.mux.stream(hand.now, id).write(pattern(99).into()),
+        Ok(32)
+    );
     let chunk = hand.one();
     assert!(hand.events().is_empty());
     hand.answer(&chunk, Content::Result(None));
@@ -84,7 +90,7 @@ fn a_half_closed_stream_in_which_nothing_moves_ends_at_its_limit() {
     let close = hand.close();
     hand.events();
     hand.pass(seconds(20));
-    hand.mux.write(hand.now, id, "tail".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("tail".into()).unwrap();
     hand.answers();
     hand.pass(millis(29_999));
     assert!(hand.closed().is_none());
@@ -103,10 +109,10 @@ fn a_finished_tail_has_time_while_anything_moves_and_a_closed_one_has_not() {
         let (mut hand, id) = Hand::with_stream(config().window(window).patient(true));
         hand.close();
         hand.events();
-        hand.mux.write(hand.now, id, "ta".into()).unwrap();
+        hand.mux.stream(hand.now, id).write("ta".into()).unwrap();
         match finish {
-            true => hand.mux.finish(hand.now, id),
-            false => hand.mux.close(hand.now, id),
+            true => hand.mux.stream(hand.now, id).finish(),
+            false => hand.mux.stream(hand.now, id).close(),
         }
         let chunk = hand.one();
         hand.pass(millis(29_999));
@@ -129,16 +135,16 @@ fn a_tail_that_is_cut_off_is_not_answered_with_a_result() {
     let (mut hand, id) = Hand::with_stream(config());
     let close = hand.close();
     hand.events();
-    hand.mux.write(hand.now, id, "tail".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("tail".into()).unwrap();
     hand.answers();
-    hand.mux.abort(hand.now, id);
+    hand.mux.stream(hand.now, id).abort();
     hand.expect_error(&close, Condition::ItemNotFound, ErrorType::Cancel);
 }
 
 #[test]
 fn without_the_setting_finishing_is_closing() {
     let (mut hand, id) = Hand::with_stream(Config::default());
-    hand.mux.finish(hand.now, id);
+    hand.mux.stream(hand.now, id).finish();
     assert!(is_close(&hand.one()));
     hand.pass(millis(9_999));
     assert!(hand.closed().is_none());
@@ -151,8 +157,8 @@ fn an_error_in_place_of_the_peers_end_is_no_end_in_order() {
     for finish in [true, false] {
         let (mut hand, id) = Hand::with_stream(config());
         match finish {
-            true => hand.mux.finish(hand.now, id),
-            false => hand.mux.close(hand.now, id),
+            true => hand.mux.stream(hand.now, id).finish(),
+            false => hand.mux.stream(hand.now, id).close(),
         }
         let close = hand.one();
         assert!(hand.mux.is_finished(id));
@@ -169,8 +175,8 @@ fn an_error_in_place_of_the_peers_end_is_no_end_in_order() {
 #[test]
 fn our_direction_is_finished_when_the_last_byte_is_acknowledged_and_the_close_has_left() {
     let (mut hand, id) = Hand::with_stream(config());
-    hand.mux.write(hand.now, id, "tail".into()).unwrap();
-    hand.mux.finish(hand.now, id);
+    hand.mux.stream(hand.now, id).write("tail".into()).unwrap();
+    hand.mux.stream(hand.now, id).finish();
     let chunk = hand.one();
     assert!(!hand.mux.is_finished(id));
     // An answer of a reader that is slow and lives is worth waiting for.
@@ -184,13 +190,16 @@ fn our_direction_is_finished_when_the_last_byte_is_acknowledged_and_the_close_ha
 #[test]
 fn after_finishing_the_peer_may_write_for_as_long_as_anything_moves() {
     let (mut hand, id) = Hand::with_stream(config());
-    hand.mux.finish(hand.now, id);
+    hand.mux.stream(hand.now, id).finish();
     assert!(is_close(&hand.one()));
     hand.pass(millis(39_999));
     assert!(hand.closed().is_none());
     hand.data(0, b"late answer");
     hand.pass(millis(39_999));
-    assert_eq!(hand.mux.read(hand.now, id, 99).unwrap(), "late answer");
+    assert_eq!(
+        hand.mux.stream(hand.now, id).read(99).unwrap(),
+        "late answer"
+    );
     hand.pass(millis(39_999));
     assert!(hand.closed().is_none());
     hand.pass(millis(1));
@@ -210,7 +219,7 @@ fn a_request_and_its_answer_need_one_close_from_each_side() {
     pair.queue(0, ours, b"request");
     pair.run(seconds(1));
     let now = pair.now;
-    pair.ends[0].mux.finish(now, ours);
+    pair.ends[0].mux.stream(now, ours).finish();
     pair.run(seconds(20));
     let answer = pattern(50_000);
     pair.queue(1, theirs, &answer);

@@ -163,7 +163,7 @@ fn streams_are_limited_for_each_peer_and_in_all() {
     let mut hand = Hand::new(generous().max_streams_per_peer(2).max_streams(3));
     for n in 0..2 {
         let id = hand.offer(open_of(&format!("s{n}"), 16));
-        hand.mux.accept(hand.now, id, None).unwrap();
+        hand.mux.stream(hand.now, id).accept(None).unwrap();
     }
     hand.answers();
     assert_eq!(verdict(&mut hand, ROMEO, open_of("t", 16)), TOO_MANY);

@@ -16,7 +16,7 @@ fn with_stream() -> (Hand, StreamId) {
         carrier: Carrier::Message,
         ..open_of("s", 16)
     });
-    hand.mux.accept(hand.now, id, None).unwrap();
+    hand.mux.stream(hand.now, id).accept(None).unwrap();
     hand.answers();
     (hand, id)
 }
@@ -29,14 +29,14 @@ fn chunk(seq: u16, bytes: &'static [u8]) -> Payload {
 fn a_chunk_in_a_message_is_taken_and_never_answered() {
     let (mut hand, id) = with_stream();
     assert_eq!(hand.message(vec![chunk(0, b"hello")]), None);
-    assert_eq!(hand.mux.read(hand.now, id, 99).unwrap(), "hello");
+    assert_eq!(hand.mux.stream(hand.now, id).read(99).unwrap(), "hello");
     assert!(hand.answers().is_empty());
 }
 
 #[test]
 fn a_chunk_leaves_with_hints_against_copies_and_archives() {
     let (mut hand, id) = with_stream();
-    hand.mux.write(hand.now, id, "hello".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("hello".into()).unwrap();
     let message = hand.one();
     assert_eq!(message.to, Some(address(ROMEO)));
     assert!(!message.id.is_empty());
@@ -113,7 +113,7 @@ fn a_message_that_is_not_straight_from_the_peer_is_not_ours() {
     }
     assert!(hand.answers().is_empty() && hand.events().is_empty());
     assert_eq!(hand.message(vec![chunk(0, b"true")]), None);
-    assert_eq!(hand.mux.read(hand.now, id, 99).unwrap(), "true");
+    assert_eq!(hand.mux.stream(hand.now, id).read(99).unwrap(), "true");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn hints_and_private_do_not_make_a_message_indirect() {
         Payload::Other(Element::new("amp", "http://jabber.org/protocol/amp")),
     ];
     assert_eq!(hand.message(payloads), None);
-    assert_eq!(hand.mux.read(hand.now, id, 99).unwrap(), "x");
+    assert_eq!(hand.mux.stream(hand.now, id).read(99).unwrap(), "x");
 }
 
 #[test]
@@ -141,8 +141,8 @@ fn a_request_may_carry_the_chunk_of_a_stream_over_messages() {
     let (mut hand, id) = with_stream();
     assert_eq!(hand.message(vec![chunk(0, b"a")]), None);
     let request = hand.data(1, b"b");
-    hand.mux.read(hand.now, id, 99);
-    hand.mux.read(hand.now, id, 99);
+    hand.mux.stream(hand.now, id).read(99);
+    hand.mux.stream(hand.now, id).read(99);
     let answer = hand.one();
     assert!(is_result(&answer) && answer.id == request);
 }
@@ -171,8 +171,8 @@ fn a_repeated_message_is_passed_over() {
     for _ in 0..3 {
         assert_eq!(hand.message(vec![chunk(0, b"once")]), None);
     }
-    assert_eq!(hand.mux.read(hand.now, id, 99).unwrap(), "once");
-    assert_eq!(hand.mux.read(hand.now, id, 99), None);
+    assert_eq!(hand.mux.stream(hand.now, id).read(99).unwrap(), "once");
+    assert_eq!(hand.mux.stream(hand.now, id).read(99), None);
     assert_eq!(hand.mux.stats(id).unwrap().duplicates, 2);
 }
 
@@ -197,7 +197,7 @@ fn a_reader_that_does_not_read_runs_into_the_cap() {
         carrier: Carrier::Message,
         ..open_of("s", 16)
     });
-    hand.mux.accept(hand.now, id, None).unwrap();
+    hand.mux.stream(hand.now, id).accept(None).unwrap();
     hand.answers();
     for n in 0..8 {
         hand.message(vec![chunk(n, b"x")]);
@@ -209,7 +209,7 @@ fn a_reader_that_does_not_read_runs_into_the_cap() {
 #[test]
 fn a_message_that_comes_back_ends_the_stream() {
     let (mut hand, id) = with_stream();
-    hand.mux.write(hand.now, id, "hello".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("hello".into()).unwrap();
     let message = hand.one();
     let error = Some(StanzaError::new(
         ErrorType::Cancel,

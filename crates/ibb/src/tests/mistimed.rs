@@ -205,19 +205,19 @@ fn at(moment: Moment) -> (Hand, String) {
         Open | Flushing | Closing | PeerClosing | HalfClosed | Unread | Aborted => {}
     }
     let id = hand.offer(open_of("s", 16));
-    hand.mux.accept(hand.now, id, None).unwrap();
+    hand.mux.stream(hand.now, id).accept(None).unwrap();
     hand.data(0, b"\0\0\0");
     if moment != Unread {
-        hand.mux.read(hand.now, id, 99);
+        hand.mux.stream(hand.now, id).read(99);
     }
     if matches!(moment, Flushing | PeerClosing) {
-        hand.mux.write(hand.now, id, "tail".into()).unwrap();
+        hand.mux.stream(hand.now, id).write("tail".into()).unwrap();
     }
     hand.answers();
     match moment {
-        Flushing | Closing => hand.mux.close(hand.now, id),
+        Flushing | Closing => hand.mux.stream(hand.now, id).close(),
         PeerClosing | HalfClosed | Unread => drop(hand.close()),
-        Aborted => hand.mux.abort(hand.now, id),
+        Aborted => hand.mux.stream(hand.now, id).abort(),
         Nothing | Asked | Asking | Open => {}
     }
     hand.answers();
@@ -274,8 +274,8 @@ fn later(hand: &mut Hand) -> usize {
     for _ in 0..20 {
         for number in 1..=2 {
             let id = crate::StreamId(number);
-            while hand.mux.read(hand.now, id, 99).is_some() {}
-            hand.mux.close(hand.now, id);
+            while hand.mux.stream(hand.now, id).read(99).is_some() {}
+            hand.mux.stream(hand.now, id).close();
         }
         answers += hand.answers().iter().filter(|sent| sent.id == "x").count();
         let Some(next) = hand.mux.poll_timeout() else {

@@ -305,13 +305,13 @@ impl Model for Plan {
             Step::Accept(at, id) => {
                 let end = &mut world.ends[at];
                 end.streams.get_mut(&id)?.pending = false;
-                end.mux.accept(now, id, None).ok()?;
+                end.mux.stream(now, id).accept(None).ok()?;
             }
             Step::Refuse(at, id) => {
                 let end = &mut world.ends[at];
                 end.streams.get_mut(&id)?.pending = false;
                 let error = StanzaError::new(ErrorType::Cancel, Condition::Conflict);
-                end.mux.refuse(now, id, error).ok()?;
+                end.mux.stream(now, id).refuse(error).ok()?;
             }
             Step::Write(at, id) => {
                 world.left.writes[at] -= 1;
@@ -319,12 +319,12 @@ impl Model for Plan {
                 let told = end.streams.get_mut(&id)?;
                 let byte = Bytes::copy_from_slice(&[told.written]);
                 told.written += 1;
-                end.mux.write(now, id, byte).ok()?;
+                end.mux.stream(now, id).write(byte).ok()?;
             }
             Step::Read(at, id) => {
                 let end = &mut world.ends[at];
                 let told = end.streams.get_mut(&id)?;
-                let byte = end.mux.read(now, id, 1);
+                let byte = end.mux.stream(now, id).read(1);
                 if byte.as_deref() != Some(&[told.received]) {
                     world.fault = Some(format!("{byte:?} was read"));
                 }
@@ -333,12 +333,12 @@ impl Model for Plan {
             Step::Close(at, id) => {
                 let end = &mut world.ends[at];
                 end.streams.get_mut(&id)?.closing = true;
-                end.mux.close(now, id);
+                end.mux.stream(now, id).close();
             }
             Step::Abort(at, id) => {
                 let end = &mut world.ends[at];
                 end.streams.get_mut(&id)?.closing = true;
-                end.mux.abort(now, id);
+                end.mux.stream(now, id).abort();
             }
             Step::Deliver(to) => {
                 let envelope = world.wire[to].pop_front()?;

@@ -13,9 +13,12 @@ fn a_flush_sends_the_last_bytes_whatever_the_length_modulo_3() {
     for len in [1, 2, 3, 4, 5, 515, 516, 517, 4095, 4096, 4097] {
         let mut hand = Hand::new(Config::default());
         let id = hand.offer(open_of("s", 4096));
-        hand.mux.accept(hand.now, id, None).unwrap();
+        hand.mux.stream(hand.now, id).accept(None).unwrap();
         hand.answers();
-        hand.mux.write(hand.now, id, pattern(len).into()).unwrap();
+        hand.mux
+            .stream(hand.now, id)
+            .write(pattern(len).into())
+            .unwrap();
         let sent = hand.answers();
         let bytes: Vec<u8> = sent
             .iter()
@@ -43,7 +46,10 @@ fn bytes_that_came_before_the_peers_close_are_read_after_it() {
     hand.close();
     let events = hand.events();
     assert!(matches!(events[..], [Event::Readable { .. }]), "{events:?}");
-    assert_eq!(hand.mux.read(hand.now, id, 99).unwrap(), "last words");
+    assert_eq!(
+        hand.mux.stream(hand.now, id).read(99).unwrap(),
+        "last words"
+    );
     assert!(hand.closed().is_some());
 }
 
@@ -64,8 +70,8 @@ fn what_was_written_is_not_dropped_when_the_peer_closes() {
 #[test]
 fn the_close_goes_after_the_answer_to_the_last_chunk() {
     let (mut hand, id) = Hand::with_stream(Config::default());
-    hand.mux.write(hand.now, id, "tail".into()).unwrap();
-    hand.mux.close(hand.now, id);
+    hand.mux.stream(hand.now, id).write("tail".into()).unwrap();
+    hand.mux.stream(hand.now, id).close();
     let chunk = hand.one();
     hand.answer(&chunk, Content::Result(None));
     assert!(is_close(&hand.one()));
@@ -75,7 +81,7 @@ fn the_close_goes_after_the_answer_to_the_last_chunk() {
 #[test]
 fn a_peer_that_never_answers_a_close_does_not_hold_us() {
     let (mut hand, id) = Hand::with_stream(Config::default());
-    hand.mux.close(hand.now, id);
+    hand.mux.stream(hand.now, id).close();
     hand.answers();
     hand.pass(seconds(10));
     assert!(hand.closed().is_some());
@@ -87,7 +93,7 @@ fn a_peer_that_never_answers_a_close_does_not_hold_us() {
 fn a_chunk_after_our_close_is_answered_and_nothing_is_left() {
     for _ in 0..31 {
         let (mut hand, id) = Hand::with_stream(Config::default());
-        hand.mux.close(hand.now, id);
+        hand.mux.stream(hand.now, id).close();
         let close = hand.one();
         hand.answer(&close, Content::Result(None));
         let late = hand.data(0, b"late");
@@ -103,10 +109,10 @@ fn each_direction_counts_for_itself() {
     let (mut hand, id) = Hand::with_stream(Config::default());
     for n in 0..3 {
         hand.data(n, b"x");
-        hand.mux.read(hand.now, id, 9);
+        hand.mux.stream(hand.now, id).read(9);
     }
     hand.answers();
-    hand.mux.write(hand.now, id, "reply".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("reply".into()).unwrap();
     assert_eq!(data_in(&hand.one()).seq, seq(0));
 }
 
@@ -130,10 +136,10 @@ fn the_first_chunk_in_a_message_has_the_number_0() {
     let mut open = open_of("s", 16);
     open.carrier = Carrier::Message;
     let id = hand.offer(open);
-    hand.mux.accept(hand.now, id, None).unwrap();
+    hand.mux.stream(hand.now, id).accept(None).unwrap();
     hand.message(vec![Payload::Data(data_of("s", 0, b"first"))]);
-    assert_eq!(hand.mux.read(hand.now, id, 99).unwrap(), "first");
-    hand.mux.write(hand.now, id, "reply".into()).unwrap();
+    assert_eq!(hand.mux.stream(hand.now, id).read(99).unwrap(), "first");
+    hand.mux.stream(hand.now, id).write("reply".into()).unwrap();
     let sent = hand.answers();
     assert_eq!(data_in(sent.last().unwrap()).seq, seq(0));
 }
@@ -142,7 +148,7 @@ fn the_first_chunk_in_a_message_has_the_number_0() {
 #[test]
 fn a_chunk_that_bounced_goes_again_under_the_same_number() {
     let (mut hand, id) = Hand::with_stream(Config::default());
-    hand.mux.write(hand.now, id, "again".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("again".into()).unwrap();
     let chunk = hand.one();
     let error = xtls_stanza::StanzaError::new(ErrorType::Wait, Condition::RemoteServerTimeout);
     hand.answer(&chunk, Content::Error(error));
@@ -181,7 +187,7 @@ fn one_stream_that_nobody_reads_or_accepts_holds_up_no_other() {
             _ => None,
         })
         .collect();
-    hand.mux.accept(hand.now, ids[1], None).unwrap();
+    hand.mux.stream(hand.now, ids[1]).accept(None).unwrap();
     assert_eq!(hand.one().id, other);
     assert!(hand.mux.readable(id) > 0);
 }
@@ -196,7 +202,8 @@ fn a_large_write_takes_what_there_is_room_for() {
     let (mut hand, id) = Hand::with_stream(Config::default().window(window));
     let taken = hand
         .mux
-        .write(hand.now, id, vec![0; 50_000_000].into())
+        .stream(hand.now, id)
+        .write(vec![0; 50_000_000].into())
         .unwrap();
     assert_eq!(taken, 4097);
     assert_eq!(hand.answers().len(), 4096);
@@ -225,7 +232,7 @@ fn a_stranger_with_the_right_sid_changes_nothing() {
     }
     assert!(hand.events().is_empty());
     hand.data(0, b"true");
-    assert_eq!(hand.mux.read(hand.now, id, 9).unwrap(), "true");
+    assert_eq!(hand.mux.stream(hand.now, id).read(9).unwrap(), "true");
 }
 
 /// Sids and ids that can be guessed.
@@ -258,7 +265,7 @@ fn a_peer_that_speaks_first_is_heard() {
     // Both before the owner has seen an event.
     hand.answer(&open, Content::Result(None));
     hand.send(Content::Set(Payload::Data(data_of(&name, 0, b"first"))));
-    assert_eq!(hand.mux.read(hand.now, id, 99).unwrap(), "first");
+    assert_eq!(hand.mux.stream(hand.now, id).read(99).unwrap(), "first");
 }
 
 /// An open that was refused looks accepted, or the refusal is swallowed.
@@ -269,7 +276,7 @@ fn a_refused_open_is_told_and_nothing_is_sent_on_it() {
         .mux
         .open(hand.now, &address(ROMEO), OpenOptions::default())
         .unwrap();
-    hand.mux.write(hand.now, id, "early".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("early".into()).unwrap();
     let open = hand.one();
     let error = xtls_stanza::StanzaError::new(ErrorType::Cancel, Condition::NotAcceptable);
     hand.answer(&open, Content::Error(error));
@@ -282,8 +289,8 @@ fn a_refused_open_is_told_and_nothing_is_sent_on_it() {
 fn a_stream_can_be_written_to_as_soon_as_it_is_accepted() {
     let mut hand = Hand::new(Config::default());
     let id = hand.offer(open_of("s", 16));
-    hand.mux.accept(hand.now, id, None).unwrap();
-    hand.mux.write(hand.now, id, "hello".into()).unwrap();
+    hand.mux.stream(hand.now, id).accept(None).unwrap();
+    hand.mux.stream(hand.now, id).write("hello".into()).unwrap();
     let sent = hand.answers();
     // The answer to the open goes first.
     assert!(is_result(&sent[0]));
@@ -297,9 +304,12 @@ fn the_offered_block_and_carrier_are_those_of_the_stream() {
     let mut open = open_of("s", 7);
     open.carrier = Carrier::Message;
     let id = hand.offer(open);
-    hand.mux.accept(hand.now, id, None).unwrap();
+    hand.mux.stream(hand.now, id).accept(None).unwrap();
     assert_eq!(hand.mux.block_size(id), Some(7));
-    hand.mux.write(hand.now, id, "ten bytes.".into()).unwrap();
+    hand.mux
+        .stream(hand.now, id)
+        .write("ten bytes.".into())
+        .unwrap();
     let sent = hand.answers();
     assert!(matches!(sent[1].content, Content::Message { .. }));
     assert_eq!(data_in(&sent[1]).bytes.len(), 7);
@@ -347,7 +357,7 @@ fn bad_data_is_answered_even_where_there_is_no_stream() {
 #[test]
 fn no_chunk_is_sent_again_after_the_link_was_lost() {
     let (mut hand, id) = Hand::with_stream(Config::default());
-    hand.mux.write(hand.now, id, "large".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("large".into()).unwrap();
     hand.answers();
     hand.mux.lost(hand.now);
     hand.pass(seconds(3600));

@@ -132,7 +132,7 @@ impl End {
             match event {
                 Event::Incoming { .. } => {
                     self.incoming.push(id);
-                    self.mux.accept(now, id, None).unwrap();
+                    self.mux.stream(now, id).accept(None).unwrap();
                 }
                 Event::Opened { .. } => assert!(self.opened.insert(id)),
                 Event::Readable { .. } => drop(self.readable.insert(id)),
@@ -148,7 +148,7 @@ impl End {
     fn write(&mut self, now: Instant) {
         for (id, queue) in &mut self.to_write {
             while let Some(mut bytes) = queue.pop_front() {
-                let Ok(taken) = self.mux.write(now, *id, bytes.clone()) else {
+                let Ok(taken) = self.mux.stream(now, *id).write(bytes.clone()) else {
                     queue.clear();
                     break;
                 };
@@ -159,7 +159,7 @@ impl End {
             }
             let known = self.opened.contains(id) || self.incoming.contains(id);
             if queue.is_empty() && self.close_when_written && known {
-                self.mux.close(now, *id);
+                self.mux.stream(now, *id).close();
             }
         }
     }
@@ -169,7 +169,7 @@ impl End {
             return;
         }
         for id in std::mem::take(&mut self.readable) {
-            while let Some(bytes) = self.mux.read(now, id, self.read_size) {
+            while let Some(bytes) = self.mux.stream(now, id).read(self.read_size) {
                 self.received
                     .entry(id)
                     .or_default()
@@ -180,7 +180,7 @@ impl End {
 
     /// One read of a slow reader.
     pub(crate) fn sip(&mut self, now: Instant, id: StreamId) {
-        if let Some(bytes) = self.mux.read(now, id, self.read_size) {
+        if let Some(bytes) = self.mux.stream(now, id).read(self.read_size) {
             self.received
                 .entry(id)
                 .or_default()
@@ -225,7 +225,7 @@ impl Pair {
     }
 
     pub(crate) fn close(&mut self, end: usize, id: StreamId) {
-        self.ends[end].mux.close(self.now, id);
+        self.ends[end].mux.stream(self.now, id).close();
     }
 
     /// Lets everything happen that can within `time`. Both owners accept, write and read.

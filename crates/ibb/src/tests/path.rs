@@ -68,8 +68,11 @@ fn extensions_and_the_answer_travel_with_the_open() {
 #[test]
 fn all_that_is_written_before_the_poll_shares_a_chunk() {
     let (mut hand, id) = Hand::with_stream(Config::default());
-    hand.mux.write(hand.now, id, "but ".into()).unwrap();
-    hand.mux.write(hand.now, id, "soft, ".into()).unwrap();
+    hand.mux.stream(hand.now, id).write("but ".into()).unwrap();
+    hand.mux
+        .stream(hand.now, id)
+        .write("soft, ".into())
+        .unwrap();
     assert!(!hand.mux.is_flushed(id));
     assert_eq!(data_in(&hand.one()).bytes, "but soft, ");
     assert!(hand.mux.is_flushed(id));
@@ -157,18 +160,18 @@ fn numbers_wrap_three_times_in_both_directions() {
             while let Some(event) = ends[at].poll_event() {
                 match event {
                     Event::Incoming { id, .. } => {
-                        ends[at].accept(now, id, None).unwrap();
+                        ends[at].stream(now, id).accept(None).unwrap();
                         ids[at] = id;
                     }
                     Event::Closed { close, .. } => panic!("{close}"),
                     _ => {}
                 }
             }
-            while let Some(piece) = ends[at].read(now, ids[at], 99) {
+            while let Some(piece) = ends[at].stream(now, ids[at]).read(99) {
                 got[at].extend_from_slice(&piece);
             }
             let rest = bytes.slice(written[at]..);
-            written[at] += ends[at].write(now, ids[at], rest).unwrap_or(0);
+            written[at] += ends[at].stream(now, ids[at]).write(rest).unwrap_or(0);
         }
     }
     assert!(got.iter().all(|got| *got == bytes));
@@ -186,7 +189,7 @@ fn a_repetition_is_recognised_across_the_wrap() {
     let (mut hand, id) = Hand::with_stream(Config::default());
     for n in 0..=65_536u32 {
         hand.data(u16::try_from(n % 65_536).unwrap(), b"x");
-        hand.mux.read(hand.now, id, 99);
+        hand.mux.stream(hand.now, id).read(99);
     }
     hand.answers();
     for n in [65_535, 65_534, 65_100, 0] {
@@ -207,18 +210,15 @@ fn a_stream_keeps_chunks_below_the_servers_stanza_limit() {
     let ours = hand.mux.open(hand.now, &address(ROMEO), options).unwrap();
     assert_eq!(hand.mux.block_size(ours), Some(6732));
     let theirs = hand.offer_after_events(open_of("s", 65535));
-    hand.mux.accept(hand.now, theirs, None).unwrap();
-    hand.mux.set_window(
-        hand.now,
-        theirs,
-        Window::Fixed {
-            bytes: 1 << 20,
-            chunk: 65535,
-        },
-    );
+    hand.mux.stream(hand.now, theirs).accept(None).unwrap();
+    hand.mux.stream(hand.now, theirs).set_window(Window::Fixed {
+        bytes: 1 << 20,
+        chunk: 65535,
+    });
     hand.answers();
     hand.mux
-        .write(hand.now, theirs, pattern(20_000).into())
+        .stream(hand.now, theirs)
+        .write(pattern(20_000).into())
         .unwrap();
     let longest = hand
         .answers()
@@ -233,7 +233,8 @@ fn debug_output_shows_nothing_of_what_a_stream_carries() {
     let (mut hand, id) = Hand::with_stream(Config::default());
     hand.data(0, b"incoming secret");
     hand.mux
-        .write(hand.now, id, "outgoing secret".into())
+        .stream(hand.now, id)
+        .write("outgoing secret".into())
         .unwrap();
     let before = format!("{:?}", hand.mux);
     let shown = format!("{before} {:?} {:?}", hand.answers(), hand.events());

@@ -91,8 +91,14 @@ fn a_write_takes_the_window_and_one_chunk_and_says_when_there_is_room_again() {
     };
     let (mut hand, id) = Hand::with_stream(Config::default().window(window));
     assert_eq!(hand.mux.room(id), 80);
-    assert_eq!(hand.mux.write(hand.now, id, pattern(1000).into()), Ok(80));
-    assert_eq!(hand.mux.write(hand.now, id, pattern(1000).into()), Ok(0));
+    assert_eq!(
+        hand.mux.stream(hand.now, id).write(pattern(1000).into()),
+        Ok(80)
+    );
+    assert_eq!(
+        hand.mux.stream(hand.now, id).write(pattern(1000).into()),
+        Ok(0)
+    );
     let chunks = hand.answers();
     assert_eq!((chunks.len(), hand.mux.room(id)), (4, 0));
     assert!(hand.events().is_empty());
@@ -110,15 +116,18 @@ fn streams_send_in_turn() {
     let mut hand = Hand::new(Config::default().window(window));
     let ids = ["s", "t"].map(|name| {
         let id = hand.offer(open_of(name, 16));
-        hand.mux.accept(hand.now, id, None).unwrap();
+        hand.mux.stream(hand.now, id).accept(None).unwrap();
         id
     });
     hand.answers();
     for id in ids {
-        hand.mux.write(hand.now, id, pattern(64).into()).unwrap();
+        hand.mux
+            .stream(hand.now, id)
+            .write(pattern(64).into())
+            .unwrap();
     }
     hand.data(0, b"ask");
-    hand.mux.read(hand.now, ids[0], 99);
+    hand.mux.stream(hand.now, ids[0]).read(99);
     let sent = hand.answers();
     // Answers first.
     assert!(is_result(&sent[0]));
@@ -134,19 +143,24 @@ fn a_line_goes_before_bulk_that_waits() {
     let mut hand = Hand::new(Config::default());
     let ids = ["bulk", "chat"].map(|name| {
         let id = hand.offer(open_of(name, 4096));
-        hand.mux.accept(hand.now, id, None).unwrap();
+        hand.mux.stream(hand.now, id).accept(None).unwrap();
         id
     });
     hand.answers();
     hand.mux
-        .write(hand.now, ids[0], pattern(20_000).into())
+        .stream(hand.now, ids[0])
+        .write(pattern(20_000).into())
         .unwrap();
-    hand.mux.write(hand.now, ids[1], "but soft".into()).unwrap();
+    hand.mux
+        .stream(hand.now, ids[1])
+        .write("but soft".into())
+        .unwrap();
     let sent = hand.answers();
     assert_eq!(data_in(&sent[0]).bytes, "but soft");
     // Not again before its answer: a row of lines is bulk as well.
     hand.mux
-        .write(hand.now, ids[1], "what light".into())
+        .stream(hand.now, ids[1])
+        .write("what light".into())
         .unwrap();
     hand.answer(&sent[1], xtls_stanza::Content::Result(None));
     let turns: Vec<String> = hand

@@ -112,7 +112,7 @@ impl Real {
         let Some(Event::Incoming { id: theirs, .. }) = muxes[1].poll_event() else {
             panic!("no open")
         };
-        muxes[1].accept(now, theirs, None).unwrap();
+        muxes[1].stream(now, theirs).accept(None).unwrap();
         let answer = muxes[1].poll_transmit(now).unwrap();
         muxes[0].handle(now, answer);
         Self {
@@ -141,7 +141,7 @@ impl Real {
     }
 
     fn read(&mut self, at: usize, len: usize) -> bool {
-        let bytes = self.muxes[at].read(self.now, self.ids[at], len);
+        let bytes = self.muxes[at].stream(self.now, self.ids[at]).read(len);
         self.read[at].extend_from_slice(bytes.as_deref().unwrap_or_default());
         bytes.is_some()
     }
@@ -157,11 +157,13 @@ impl Real {
             Step::Write(at, len) => {
                 let from = self.accepted[at].len();
                 let bytes: Bytes = pattern(from + usize::from(len)).split_off(from).into();
-                let taken = self.muxes[at].write(self.now, self.ids[at], bytes.clone());
+                let taken = self.muxes[at]
+                    .stream(self.now, self.ids[at])
+                    .write(bytes.clone());
                 self.accepted[at].extend_from_slice(&bytes[..taken.unwrap_or(0)]);
             }
             Step::Read(at, len) => drop(self.read(at, usize::from(len))),
-            Step::Close(at) => self.muxes[at].close(self.now, self.ids[at]),
+            Step::Close(at) => self.muxes[at].stream(self.now, self.ids[at]).close(),
             Step::Deliver(to, count) => {
                 for _ in 0..count {
                     let Some(envelope) = self.wire[to].pop_front() else {
@@ -199,7 +201,7 @@ impl Real {
         for _ in 0..10_000 {
             let mut moved = false;
             for at in 0..2 {
-                self.muxes[at].close(self.now, self.ids[at]);
+                self.muxes[at].stream(self.now, self.ids[at]).close();
                 while self.read(at, usize::MAX) {
                     moved = true;
                 }

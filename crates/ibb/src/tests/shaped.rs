@@ -111,7 +111,10 @@ impl Shaped {
         for &id in &self.bulk {
             while self.muxes[0].room(id) > 0 {
                 let bytes = vec![7; self.muxes[0].room(id)];
-                self.muxes[0].write(self.now, id, bytes.into()).unwrap();
+                self.muxes[0]
+                    .stream(self.now, id)
+                    .write(bytes.into())
+                    .unwrap();
             }
         }
         for at in 0..2 {
@@ -119,10 +122,11 @@ impl Shaped {
                 match event {
                     Event::Incoming { id, .. } => {
                         self.incoming.push(id);
-                        self.muxes[at].accept(self.now, id, None).unwrap();
+                        self.muxes[at].stream(self.now, id).accept(None).unwrap();
                     }
                     Event::Readable { id } => {
-                        while let Some(bytes) = self.muxes[at].read(self.now, id, usize::MAX) {
+                        while let Some(bytes) = self.muxes[at].stream(self.now, id).read(usize::MAX)
+                        {
                             *self.got[at].entry(id).or_default() += bytes.len() as u64;
                         }
                     }
@@ -197,7 +201,8 @@ impl Shaped {
             let start = self.now;
             let before = self.got[1].get(&chat.1).copied().unwrap_or(0);
             self.muxes[0]
-                .write(start, chat.0, vec![7; 200].into())
+                .stream(start, chat.0)
+                .write(vec![7; 200].into())
                 .unwrap();
             while self.got[1].get(&chat.1).copied().unwrap_or(0) < before + 200 {
                 assert!(

@@ -72,7 +72,7 @@ impl Hand {
     pub(crate) fn with_stream(config: Config) -> (Self, StreamId) {
         let mut hand = Self::new(config);
         let id = hand.offer(open_of("s", 16));
-        hand.mux.accept(hand.now, id, None).unwrap();
+        hand.mux.stream(hand.now, id).accept(None).unwrap();
         assert_eq!(hand.answers().len(), 1);
         (hand, id)
     }

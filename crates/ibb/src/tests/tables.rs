@@ -39,32 +39,31 @@ enum Effect {
 
 /// docs/PROTOCOL.md, written down a second time.
 fn table(request: &str, condition: &str, kind: Option<&str>) -> Effect {
-    use Refusal::{Conflict, Declined, Failed, Unreachable, Unsupported};
+    use Refusal::{Conflict, Declined, Unreachable, Unsupported};
     match request {
         "open" => match condition {
             "resource-constraint" => Effect::Halved,
             "service-unavailable"
             | "feature-not-implemented"
             | "bad-request"
-            | "item-not-found" => Effect::Refused(Unsupported),
+            | "item-not-found"
+            | "undefined-condition"
+            | "jid-malformed"
+            | "unexpected-request" => Effect::Refused(Unsupported),
             "not-acceptable"
             | "forbidden"
             | "not-allowed"
             | "not-authorized"
             | "subscription-required"
-            | "registration-required" => Effect::Refused(Declined),
+            | "registration-required"
+            | "gone"
+            | "redirect" => Effect::Refused(Declined),
             "conflict" => Effect::Refused(Conflict),
             "recipient-unavailable"
             | "remote-server-not-found"
             | "remote-server-timeout"
-            | "policy-violation" => Effect::Refused(Unreachable),
-            "internal-server-error" if kind == Some("wait") => Effect::Refused(Unreachable),
-            "internal-server-error"
-            | "gone"
-            | "jid-malformed"
-            | "redirect"
-            | "undefined-condition"
-            | "unexpected-request" => Effect::Refused(Failed),
+            | "policy-violation"
+            | "internal-server-error" => Effect::Refused(Unreachable),
             other => panic!("{other}"),
         },
         "data" => {
@@ -164,7 +163,7 @@ fn on_data(condition: &str, kind: Option<&str>) -> Effect {
 fn on_close(condition: &str, kind: Option<&str>) -> Effect {
     let (mut hand, id, chunks) = writing(b"abcd", Config::default());
     hand.answer(&chunks[0], Content::Result(None));
-    hand.mux.close(hand.now, id);
+    hand.mux.stream(hand.now, id).close();
     let close = hand.one();
     let answer = error(&close, condition, kind);
     assert_eq!(hand.mux.handle(hand.now, answer), None);
@@ -197,7 +196,7 @@ fn each_of_the_22_conditions_in_each_of_7_types_does_what_the_table_says() {
     }
     assert_eq!(cells, 22 * 7 * 3);
     // No effect is without a cell.
-    assert_eq!(counts.len(), 10, "{counts:?}");
+    assert_eq!(counts.len(), 9, "{counts:?}");
 }
 
 #[test]

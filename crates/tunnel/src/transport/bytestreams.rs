@@ -62,9 +62,9 @@ impl Transport for Bytestreams {
         match answer {
             Ok(flight) => {
                 let payload = flight.map(proceed).map(Payload::Xtls);
-                self.mux.accept(now, id(stream), payload)
+                self.mux.stream(now, id(stream)).accept(payload)
             }
-            Err(refusal) => self.mux.refuse(now, id(stream), refusal),
+            Err(refusal) => self.mux.stream(now, id(stream)).refuse(refusal),
         }
     }
 
@@ -78,11 +78,11 @@ impl Transport for Bytestreams {
 
     fn write(&mut self, now: Instant, stream: StreamKey, bytes: Bytes) {
         // A stream that is not open has no room.
-        let _ = self.mux.write(now, id(stream), bytes);
+        let _ = self.mux.stream(now, id(stream)).write(bytes);
     }
 
     fn read(&mut self, now: Instant, stream: StreamKey, max: usize) -> Option<Bytes> {
-        self.mux.read(now, id(stream), max)
+        self.mux.stream(now, id(stream)).read(max)
     }
 
     fn is_flushed(&self, stream: StreamKey) -> bool {
@@ -95,11 +95,11 @@ impl Transport for Bytestreams {
     }
 
     fn close(&mut self, now: Instant, stream: StreamKey) {
-        self.mux.close(now, id(stream));
+        self.mux.stream(now, id(stream)).close();
     }
 
     fn abort(&mut self, now: Instant, stream: StreamKey) {
-        self.mux.abort(now, id(stream));
+        self.mux.stream(now, id(stream)).abort();
     }
 
     fn lost(&mut self, now: Instant) {
@@ -107,11 +107,11 @@ impl Transport for Bytestreams {
     }
 
     fn heard(&mut self, now: Instant, stream: StreamKey) {
-        self.mux.alive(now, id(stream));
+        self.mux.stream(now, id(stream)).alive();
     }
 
     fn set_patience(&mut self, now: Instant, stream: StreamKey, wait: Duration) {
-        self.mux.set_ack_timeout(now, id(stream), wait);
+        self.mux.stream(now, id(stream)).set_ack_timeout(wait);
     }
 
     fn set_stanza_limit(&mut self, max_bytes: Option<usize>) {

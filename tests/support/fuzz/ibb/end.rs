@@ -283,7 +283,7 @@ impl End {
 
     pub(super) fn read(&mut self, now: Instant, id: StreamId, max: usize) -> Result<usize, String> {
         let before = self.mux.readable(id);
-        let Some(bytes) = self.mux.read(now, id, max) else {
+        let Some(bytes) = self.mux.stream(now, id).read(max) else {
             return if before > 0 && max > 0 {
                 Err("nothing was read".into())
             } else {
@@ -304,7 +304,7 @@ impl End {
         if let Some(told) = self.streams.get_mut(&id) {
             told.aborted = true;
         }
-        self.mux.abort(now, id);
+        self.mux.stream(now, id).abort();
         self.events()
     }
 

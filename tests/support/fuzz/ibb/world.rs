@@ -89,10 +89,10 @@ impl World {
         };
         told.pending = false;
         let gone = if accept {
-            mux.accept(self.now, *id, None)
+            mux.stream(self.now, *id).accept(None)
         } else {
             let error = StanzaError::new(ErrorType::Modify, Condition::ResourceConstraint);
-            mux.refuse(self.now, *id, error)
+            mux.stream(self.now, *id).refuse(error)
         };
         if gone.is_err() {
             return Err(format!("{id} waited and could not be answered"));
@@ -112,7 +112,7 @@ impl World {
         let byte = |at: usize| (at * 7 + at / 251 + end).to_le_bytes()[0];
         let bytes: Bytes = (at..at + len).map(byte).collect();
         let room = mux.room(id);
-        if let Ok(taken) = mux.write(self.now, id, bytes.clone()) {
+        if let Ok(taken) = mux.stream(self.now, id).write(bytes.clone()) {
             if taken != len.min(room) {
                 return Err(format!("room for {room}, {taken} of {len} were taken"));
             }
@@ -130,7 +130,7 @@ impl World {
 
     pub(super) fn close(&mut self, end: usize, which: u8) -> Result<(), String> {
         if let Some(id) = self.ends[end].stream(which) {
-            self.ends[end].mux.close(self.now, id);
+            self.ends[end].mux.stream(self.now, id).close();
         }
         self.ends[end].events()
     }
@@ -149,7 +149,7 @@ impl World {
         window: Window,
     ) -> Result<(), String> {
         if let Some(id) = self.ends[end].stream(which) {
-            self.ends[end].mux.set_window(self.now, id, window);
+            self.ends[end].mux.stream(self.now, id).set_window(window);
         }
         self.ends[end].events()
     }
@@ -161,7 +161,7 @@ impl World {
         patient: bool,
     ) -> Result<(), String> {
         if let Some(id) = self.ends[end].stream(which) {
-            self.ends[end].mux.set_patient(self.now, id, patient);
+            self.ends[end].mux.stream(self.now, id).set_patient(patient);
         }
         self.ends[end].events()
     }
@@ -373,7 +373,7 @@ impl World {
                 .map(|(id, _)| *id)
                 .collect();
             for id in open {
-                self.ends[end].mux.close(self.now, id);
+                self.ends[end].mux.stream(self.now, id).close();
                 moved |= self.ends[end].read(self.now, id, usize::MAX)? > 0;
             }
             self.transmit(end, usize::MAX - 1)?;

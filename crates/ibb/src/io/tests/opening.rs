@@ -113,7 +113,7 @@ async fn a_driver_that_is_dropped_ends_everything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn drivers_end_when_nobody_holds_them_any_more() {
+async fn drivers_end_when_the_last_handle_is_dropped() {
     let mut ends = ends(Config::default());
     let (mut ours, theirs) = ends.stream().await;
     ours.shutdown().await.unwrap();

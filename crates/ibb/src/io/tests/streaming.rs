@@ -68,7 +68,7 @@ async fn flush_waits_until_everything_has_left_and_no_longer() {
     assert!(waited.is_err());
     hand.from.recv().await.unwrap();
     stream.flush().await.unwrap();
-    // Nobody has acknowledged it.
+    // It has not been acknowledged.
     assert_eq!(stream.stats().unwrap().in_flight, 5);
 }
 
@@ -123,7 +123,7 @@ async fn a_close_without_an_answer_ends_reading_with_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_does_not_wait_for_bytes_that_nobody_reads() {
+async fn shutdown_does_not_wait_for_unread_bytes() {
     let mut hand = hand();
     let mut stream = hand.open().await.accept(None).unwrap();
     hand.from.recv().await.unwrap();

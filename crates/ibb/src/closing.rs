@@ -10,9 +10,9 @@ use crate::event::{Awaited, By, Close, Event, Loss, Why};
 use crate::outbox::{Asked, Outbox};
 use crate::stream::{Phase, Reading, Stream, Tail};
 
-/// What the peer is told at the end.
+/// What the peer is sent at the end.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Last {
+pub(crate) enum Goodbye {
     /// `<close/>`, whose answer is awaited in the background.
     Close,
     /// Nothing: it knows, or does not know the stream.
@@ -30,7 +30,12 @@ impl Stream {
                 tail: Tail::Finished | Tail::Closed,
                 ..
             } if self.sender.is_idle() => {
-                self.end(now, Close::new(By::Peer, Why::Done), Last::Silent, outbox);
+                self.end(
+                    now,
+                    Close::new(By::Peer, Why::Done),
+                    Goodbye::Silent,
+                    outbox,
+                );
             }
             Phase::Open
             | Phase::Opening { .. }
@@ -45,8 +50,8 @@ impl Stream {
                 tail: Tail::Open, ..
             } if self.starved => {
                 self.starved = false;
-                if !self.writable_told {
-                    self.writable_told = true;
+                if !self.writable_queued {
+                    self.writable_queued = true;
                     outbox.event(Event::Writable { id: self.id });
                 }
             }
@@ -58,11 +63,13 @@ impl Stream {
             | Phase::PeerClosing { .. }
             | Phase::Ended { .. } => {}
         }
-        if let Phase::Ended { close, told, .. } = &mut self.phase
-            && !*told
+        if let Phase::Ended {
+            close, reported, ..
+        } = &mut self.phase
+            && !*reported
             && self.receiver.unread() == 0
         {
-            *told = true;
+            *reported = true;
             tracing::debug!(stream = %self.id, %close, "closed");
             outbox.event(Event::Closed {
                 id: self.id,
@@ -84,9 +91,9 @@ impl Stream {
         }
     }
 
-    /// The owner knows that it is over.
-    pub(crate) fn is_told(&self) -> bool {
-        matches!(self.phase, Phase::Ended { told: true, .. })
+    /// The owner has been given its last event.
+    pub(crate) fn is_reported(&self) -> bool {
+        matches!(self.phase, Phase::Ended { reported: true, .. })
     }
 
     /// Nothing is left to do.
@@ -94,7 +101,7 @@ impl Stream {
         matches!(
             self.phase,
             Phase::Ended {
-                told: true,
+                reported: true,
                 unanswered: None,
                 ..
             }
@@ -115,15 +122,15 @@ impl Stream {
         if !self.may_send() {
             return None;
         }
-        let cut = self.sender.poll(now, || outbox.names.request())?;
-        tracing::trace!(stream = %self.id, seq = cut.seq.0, len = cut.bytes.len(), "chunk sent");
-        let len = cut.bytes.len();
+        let chunk = self.sender.poll(now, || outbox.ids.request())?;
+        tracing::trace!(stream = %self.id, seq = chunk.seq.0, len = chunk.bytes.len(), "chunk sent");
+        let len = chunk.bytes.len();
         let data = Data {
             sid: self.sid.clone(),
-            seq: cut.seq,
-            bytes: cut.bytes,
+            seq: chunk.seq,
+            bytes: chunk.bytes,
         };
-        let envelope = outbox.chunk(&self.peer, self.carrier, cut.id, data);
+        let envelope = outbox.chunk(&self.peer, self.carrier, chunk.id, data);
         Some((envelope, len))
     }
 
@@ -178,7 +185,13 @@ impl Stream {
 
     /// Decides the end; the first decision counts. Every request of the peer is answered here that
     /// has no answer yet, and no answer to ours is awaited any more, but that to `<close/>`.
-    pub(crate) fn end(&mut self, now: Instant, close: Close, last: Last, outbox: &mut Outbox) {
+    pub(crate) fn end(
+        &mut self,
+        now: Instant,
+        close: Close,
+        goodbye: Goodbye,
+        outbox: &mut Outbox,
+    ) {
         let mut unanswered = None;
         match &mut self.phase {
             Phase::Ended { .. } => return,
@@ -204,13 +217,13 @@ impl Stream {
             } else {
                 outbox.result(&self.peer, request, None);
             }
-        } else if last == Last::Close && unanswered.is_none() {
+        } else if goodbye == Goodbye::Close && unanswered.is_none() {
             unanswered = Some((self.ask_close(outbox), now + self.timeouts.close));
         }
         let read_until = now + self.timeouts.drain;
         self.phase = Phase::Ended {
             close: Box::new(close),
-            told: false,
+            reported: false,
             unanswered,
             read_until,
         };
@@ -228,7 +241,9 @@ impl Stream {
         let other = match &self.phase {
             Phase::Opening { .. } if planted!("open-without-timer") => None,
             Phase::Opening { until, .. } => return Some((*until, "the answer to our open")),
-            Phase::Incoming { until, .. } => return Some((*until, "the owner's word on an open")),
+            Phase::Incoming { until, .. } => {
+                return Some((*until, "the owner's answer to an open"));
+            }
             Phase::Closing { .. } if planted!("close-without-timer") => None,
             Phase::Closing { until, .. } => return Some((*until, "the answer to our close")),
             Phase::Open => None,
@@ -240,12 +255,12 @@ impl Stream {
             } => Some((*until, "our data to be acknowledged")),
             Phase::PeerClosing { until, .. } => Some((*until, "our data before the peer's close")),
             Phase::Ended {
-                told,
+                reported,
                 unanswered,
                 read_until,
                 ..
             } => {
-                let unread = (!told).then_some((*read_until, "the owner to read the rest"));
+                let unread = (!reported).then_some((*read_until, "the owner to read the rest"));
                 let close = unanswered
                     .as_ref()
                     .map(|(_, at)| (*at, "the answer to our close"));
@@ -268,7 +283,7 @@ impl Stream {
         match &mut self.phase {
             Phase::Opening { until, .. } if *until <= now => {
                 let why = Why::TimedOut(Awaited::Open);
-                self.end(now, Close::new(By::Us, why), Last::Close, outbox);
+                self.end(now, Close::new(By::Us, why), Goodbye::Close, outbox);
             }
             Phase::Incoming { until, .. } if *until <= now => {
                 self.refuse(now, answer::declined(), Why::Expired, outbox);
@@ -276,7 +291,7 @@ impl Stream {
             Phase::Closing { request, until, .. } if *until <= now => {
                 outbox.settle(request);
                 let why = Why::TimedOut(Awaited::Close);
-                self.end(now, Close::new(By::Us, why), Last::Silent, outbox);
+                self.end(now, Close::new(By::Us, why), Goodbye::Silent, outbox);
                 self.forget_close();
             }
             Phase::PeerClosing {
@@ -285,11 +300,11 @@ impl Stream {
                 ..
             } if *until <= now => {
                 let why = Why::TimedOut(Awaited::Owner);
-                self.end(now, Close::new(By::Us, why), Last::Silent, outbox);
+                self.end(now, Close::new(By::Us, why), Goodbye::Silent, outbox);
             }
             Phase::PeerClosing { until, .. } if *until <= now => {
                 let why = self.closed_why();
-                self.end(now, Close::new(By::Peer, why), Last::Silent, outbox);
+                self.end(now, Close::new(By::Peer, why), Goodbye::Silent, outbox);
             }
             Phase::Ended { .. } => self.on_time_after_end(now, outbox),
             Phase::Open | Phase::Flushing { .. } | Phase::PeerClosing { .. } => {
@@ -302,10 +317,10 @@ impl Stream {
     fn on_time_while_sending(&mut self, now: Instant, outbox: &mut Outbox) {
         if self.sender.trouble_is_over(now) {
             let why = Why::Lost(Loss::Time);
-            self.end(now, Close::new(By::Us, why), Last::Close, outbox);
+            self.end(now, Close::new(By::Us, why), Goodbye::Close, outbox);
         } else if self.ack_deadline().is_some_and(|at| at <= now) {
             let why = Why::TimedOut(Awaited::Chunk);
-            self.end(now, Close::new(By::Us, why), Last::Close, outbox);
+            self.end(now, Close::new(By::Us, why), Goodbye::Close, outbox);
         } else if let Phase::Flushing {
             reading: reading @ Reading::Until(until),
         } = self.phase
@@ -318,7 +333,7 @@ impl Stream {
     fn on_time_after_end(&mut self, now: Instant, outbox: &mut Outbox) {
         let Phase::Ended {
             close,
-            told,
+            reported,
             unanswered,
             read_until,
         } = &mut self.phase
@@ -328,7 +343,7 @@ impl Stream {
         if let Some((request, _)) = unanswered.take_if(|(_, at)| *at <= now) {
             outbox.settle(&request);
         }
-        if !*told && *read_until <= now {
+        if !*reported && *read_until <= now {
             let bytes = self.receiver.discard();
             close.why = Why::Unread { bytes };
         }

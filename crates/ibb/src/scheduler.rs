@@ -1,4 +1,4 @@
-//! Whose chunk is next: fair by bytes, and quick for those who have little to say.
+//! Which stream's chunk is next: fair by bytes, and quick for those that have little to send.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -11,13 +11,13 @@ const STANZA_COST: u64 = 256;
 /// The streams that have a chunk to send, each once.
 ///
 /// Start-time fair queueing: each stream has paid for what it sent, in bytes, and the one that has
-/// paid least is next; whoever was silent has no credit from that. So a stream of large chunks gets
+/// paid least is next; silence earns no credit. So a stream of large chunks gets
 /// no larger share than one of small chunks. A *terse* stream, with nothing under way and a line or
 /// less to send, goes before all of them; it does so again only when what it sent has been
-/// acknowledged, so it can hold nobody up.
+/// acknowledged, so it can hold no other stream up.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(Clone))]
-pub(crate) struct Ring {
+pub(crate) struct Scheduler {
     terse: VecDeque<StreamId>,
     /// By what each will have paid when its turn comes, then by age.
     queue: BinaryHeap<Reverse<(u64, u64, StreamId)>>,
@@ -37,7 +37,7 @@ impl Paid {
     }
 }
 
-impl Ring {
+impl Scheduler {
     pub(crate) fn enter(&mut self, id: StreamId, paid: Paid, terse: bool) {
         if terse {
             self.terse.push_back(id);
@@ -81,18 +81,18 @@ mod tests {
 
     /// Streams of these chunks that always have more to send: the bytes of each.
     fn shares(chunks: &[usize], turns: usize) -> Vec<usize> {
-        let mut ring = Ring::default();
+        let mut scheduler = Scheduler::default();
         let mut paid = vec![Paid::default(); chunks.len()];
         for (at, paid) in paid.iter().enumerate() {
-            ring.enter(StreamId(at as u64), *paid, false);
+            scheduler.enter(StreamId(at as u64), *paid, false);
         }
         let mut sent = vec![0; chunks.len()];
         for _ in 0..turns {
-            let next = ring.next().unwrap();
+            let next = scheduler.next().unwrap();
             let at = usize::try_from(next.0).unwrap();
-            paid[at] = paid[at].more(ring.level(), chunks[at]);
+            paid[at] = paid[at].more(scheduler.level(), chunks[at]);
             sent[at] += chunks[at] + 256;
-            ring.enter(next, paid[at], false);
+            scheduler.enter(next, paid[at], false);
         }
         sent
     }
@@ -105,40 +105,40 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_silent_has_no_credit() {
-        let mut ring = Ring::default();
+    fn silence_earns_no_credit() {
+        let mut scheduler = Scheduler::default();
         let (busy, silent) = (StreamId(1), StreamId(2));
         let mut paid = [Paid::default(); 3];
         for _ in 0..1000 {
-            ring.enter(busy, paid[1], false);
-            ring.next();
-            paid[1] = paid[1].more(ring.level(), 4096);
+            scheduler.enter(busy, paid[1], false);
+            scheduler.next();
+            paid[1] = paid[1].more(scheduler.level(), 4096);
         }
-        ring.enter(busy, paid[1], false);
-        ring.enter(silent, paid[2], false);
+        scheduler.enter(busy, paid[1], false);
+        scheduler.enter(silent, paid[2], false);
         let mut of_silent = 0;
         for _ in 0..10 {
-            let next = ring.next().unwrap();
+            let next = scheduler.next().unwrap();
             of_silent += usize::from(next == silent);
             let paid = &mut paid[usize::try_from(next.0).unwrap()];
-            *paid = paid.more(ring.level(), 4096);
-            ring.enter(next, *paid, false);
+            *paid = paid.more(scheduler.level(), 4096);
+            scheduler.enter(next, *paid, false);
         }
         assert!((5..=6).contains(&of_silent), "{of_silent}");
     }
 
     #[test]
     fn a_terse_stream_goes_first_and_a_gone_one_not_at_all() {
-        let mut ring = Ring::default();
-        ring.enter(StreamId(1), Paid::default(), false);
-        ring.enter(StreamId(2), Paid::default(), true);
-        ring.enter(StreamId(3), Paid::default(), false);
-        ring.forget(StreamId(3));
-        assert_eq!(ring.next(), Some(StreamId(2)));
-        assert_eq!(ring.next(), Some(StreamId(1)));
-        assert_eq!(ring.next(), None);
-        ring.enter(StreamId(2), Paid::default(), true);
-        ring.forget(StreamId(2));
-        assert_eq!(ring.len(), 0);
+        let mut scheduler = Scheduler::default();
+        scheduler.enter(StreamId(1), Paid::default(), false);
+        scheduler.enter(StreamId(2), Paid::default(), true);
+        scheduler.enter(StreamId(3), Paid::default(), false);
+        scheduler.forget(StreamId(3));
+        assert_eq!(scheduler.next(), Some(StreamId(2)));
+        assert_eq!(scheduler.next(), Some(StreamId(1)));
+        assert_eq!(scheduler.next(), None);
+        scheduler.enter(StreamId(2), Paid::default(), true);
+        scheduler.forget(StreamId(2));
+        assert_eq!(scheduler.len(), 0);
     }
 }
