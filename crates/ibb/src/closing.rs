@@ -8,7 +8,8 @@ use xtls_stanza::{Envelope, Payload};
 use crate::error::answer;
 use crate::event::{Awaited, By, Close, Event, Loss, Why};
 use crate::outbox::{Asked, Outbox};
-use crate::stream::{Phase, Reading, Stream, Tail};
+use crate::phase::{Phase, Reading, Tail};
+use crate::stream::Stream;
 
 /// What the peer is sent at the end.
 #[derive(Clone, Copy, Debug, PartialEq)]

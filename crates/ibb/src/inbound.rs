@@ -11,8 +11,9 @@ use crate::config::Config;
 use crate::error::{ChunkError, Refusal, answer, presentable};
 use crate::event::{By, Close, Event, Loss, Violation, Why};
 use crate::outbox::Outbox;
+use crate::phase::{Phase, Reading, Tail};
 use crate::recv::{Receiver, Taken};
-use crate::stream::{Phase, Reading, Stream, Tail};
+use crate::stream::Stream;
 
 /// Halvings of the block after `resource-constraint`, and where they stop.
 const MAX_HALVINGS: u32 = 8;

@@ -96,6 +96,7 @@ pub mod io;
 mod mux;
 mod outbox;
 mod outgoing;
+mod phase;
 mod rate;
 mod recv;
 mod scheduler;

@@ -14,9 +14,10 @@ use crate::error::OpenError;
 use crate::event::{By, Close, Event, StreamId};
 use crate::ids::Ids;
 use crate::outbox::Outbox;
+use crate::phase::Extensions;
 use crate::scheduler::Scheduler;
 use crate::stats::Stats;
-use crate::stream::{Extensions, Stream, StreamParams};
+use crate::stream::{Stream, StreamParams};
 use crate::view::StreamMut;
 
 /// All bytestreams of one full address, both directions.

@@ -1,16 +1,17 @@
-//! One stream: its phases, from the open to the end.
+//! One stream: what its owner does with it.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use xtls_stanza::ibb::{self, Carrier, Sid};
-use xtls_stanza::{Address, Element, Payload, StanzaError};
+use xtls_stanza::{Address, Payload, StanzaError};
 
 use crate::closing::Goodbye;
 use crate::config::Config;
 use crate::error::{WriteError, answer};
 use crate::event::{By, Close, StreamId, Why};
 use crate::outbox::{Asked, Outbox};
+use crate::phase::{Extensions, Phase, Reading, Tail};
 use crate::recv::Receiver;
 use crate::scheduler::Paid;
 use crate::send::Sender;
@@ -56,69 +57,6 @@ pub(crate) struct Timeouts {
     pub(crate) peer_flush: Duration,
     pub(crate) half_close: Duration,
     pub(crate) drain: Duration,
-}
-
-#[cfg_attr(test, derive(Clone))]
-pub(crate) enum Phase {
-    /// Our open has no answer yet.
-    Opening {
-        request: String,
-        halvings: u32,
-        extensions: Extensions,
-        until: Instant,
-    },
-    /// The peer's open waits for our owner.
-    Incoming {
-        request: String,
-        until: Instant,
-    },
-    Open,
-    /// Our owner writes no more: what was written goes out and is acknowledged first.
-    Flushing {
-        /// Whether the owner goes on reading afterwards.
-        reading: Reading,
-    },
-    /// Our `<close/>` has no answer yet; the peer may still send.
-    Closing {
-        request: String,
-        /// The position of our `<close/>` among what leaves.
-        place: u64,
-        until: Instant,
-        reading: Reading,
-    },
-    /// The peer's `<close/>` waits until what was written is out.
-    PeerClosing {
-        request: String,
-        until: Instant,
-        tail: Tail,
-    },
-    /// Decided. Bytes may remain to be read, and our `<close/>` may have no answer yet.
-    Ended {
-        close: Box<Close>,
-        reported: bool,
-        unanswered: Option<(String, Instant)>,
-        read_until: Instant,
-    },
-}
-
-/// How our owner ended the stream: what it still wants of the peer.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Reading {
-    /// Everything until the peer closes as well; there is no haste while anything moves.
-    GoesOn,
-    /// What comes until then.
-    Until(Instant),
-}
-
-/// What our owner may still send after the peer's `<close/>`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Tail {
-    /// It goes on writing: half-closed.
-    Open,
-    /// It has finished; what it wrote has time while anything moves.
-    Finished,
-    /// It has closed; what it wrote has a fixed time.
-    Closed,
 }
 
 impl Stream {
@@ -445,14 +383,6 @@ pub(crate) struct StreamParams {
     pub(crate) window: Window,
     pub(crate) patient: bool,
     pub(crate) opened_by: By,
-}
-
-#[cfg_attr(test, derive(Clone))]
-/// What our `<open/>` holds besides.
-pub(crate) struct Extensions {
-    pub(crate) first: Vec<Element>,
-    /// What it holds when it is sent again, if that differs.
-    pub(crate) later: Option<Vec<Element>>,
 }
 
 #[cfg(test)]

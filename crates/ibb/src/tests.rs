@@ -3,7 +3,7 @@
 // A test looks for one case, and any moment may be its first.
 #![allow(clippy::wildcard_enum_match_arm, clippy::disallowed_methods)]
 
-mod accept;
+mod admission;
 mod answers;
 mod close;
 mod data;

@@ -107,7 +107,7 @@ fn an_error_text_is_cleaned_before_it_is_shown() {
     assert_eq!(text.len(), 1024);
 }
 
-/// Answers each open with `resource-constraint`; gives the sizes and sids that were tried.
+/// Answers each open with `resource-constraint`; returns the sizes and sids that were tried.
 fn halvings(first: u16) -> (Vec<u16>, std::collections::BTreeSet<String>, Hand) {
     let mut hand = Hand::new(Config::default());
     let options = OpenOptions::default().block_size(block(first));
@@ -176,7 +176,7 @@ fn a_stream_with_a_halved_block_opens_and_keeps_what_was_written() {
         error(ErrorType::Wait, Condition::ResourceConstraint),
     );
     let second = hand.one();
-    // The first sid is nobody's any more.
+    // The first sid is in use no more.
     let Content::Set(Payload::Open(old)) = &first.content else {
         panic!()
     };

@@ -260,7 +260,7 @@ fn a_chunk_after_the_peers_own_close_finds_no_item() {
     hand.mux.stream(hand.now, id).write("tail".into()).unwrap();
     hand.close();
     hand.answers();
-    // Ours still waits for its answer, but the peer has said its last word.
+    // Ours still waits for its answer, but the peer has sent its last.
     let late = hand.data(0, b"late");
     hand.expect_error(&late, Condition::ItemNotFound, ErrorType::Cancel);
     assert_eq!(hand.mux.readable(id), 0);

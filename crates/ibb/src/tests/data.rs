@@ -320,7 +320,7 @@ fn repetitions_of_an_unread_chunk_run_into_the_cap_too() {
 }
 
 #[test]
-fn a_slow_reader_is_told_once_until_it_has_heard() {
+fn a_slow_reader_gets_one_readable_event_until_it_polls() {
     let (mut hand, _) = Hand::with_stream(Config::default());
     for n in 0..100 {
         hand.data(n, b"x");

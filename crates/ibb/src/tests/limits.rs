@@ -4,7 +4,7 @@ use xtls_stanza::busy::{Busy, Limit};
 use xtls_stanza::ibb::Open;
 use xtls_stanza::{Condition, Content, Element, Envelope, ErrorType, Payload};
 
-use super::accept::{ask, generous, verdict};
+use super::admission::{ask, generous, verdict};
 use super::support::*;
 use crate::{Allow, Config, Event, OpenError, OpenOptions};
 
@@ -54,7 +54,7 @@ fn a_peer_whose_key_is_known_may_open_more_often() {
 }
 
 #[test]
-fn a_refusal_names_the_limit_and_the_wait_and_the_owner_hears_of_it_once_in_a_poll() {
+fn a_refusal_names_the_limit_and_the_wait_and_the_owner_gets_one_event_for_it() {
     let mut hand = Hand::new(generous().opens_per_minute(1).accept_timeout(seconds(600)));
     assert_eq!(verdict(&mut hand, ROMEO, open_of("s", 16)), None);
     hand.pass(seconds(23));
@@ -71,10 +71,16 @@ fn a_refusal_names_the_limit_and_the_wait_and_the_owner_hears_of_it_once_in_a_po
         assert_eq!(error, busy.to_error());
     }
     let events = hand.events();
-    let [Event::TurnedAway { from, busy: told }] = &events[..] else {
+    let [
+        Event::TurnedAway {
+            from,
+            busy: reported,
+        },
+    ] = &events[..]
+    else {
         panic!("{events:?}");
     };
-    assert_eq!((from, *told), (&address(ROMEO), busy));
+    assert_eq!((from, *reported), (&address(ROMEO), busy));
     ask(&mut hand, ROMEO, open_of("u", 16));
     assert_eq!(hand.events().len(), 1);
 }
@@ -105,7 +111,7 @@ fn every_limit_has_a_name_by_which_it_is_set() {
 }
 
 #[test]
-fn a_block_that_is_too_large_uses_up_nobodys_minute() {
+fn a_block_that_is_too_large_counts_against_no_limit() {
     let config = Config::default().max_block(block(256)).opens_per_minute(1);
     let mut hand = Hand::new(config);
     for size in [65535, 32767, 16383, 8191, 4095, 2047, 1023, 511] {
@@ -214,7 +220,7 @@ fn a_request_with_an_id_above_1023_bytes_is_refused_and_reaches_no_stream() {
             );
         }
     }
-    // Whoever may not open learns nothing from it.
+    // A peer that may not open learns nothing from it.
     hand.mux.allow(Allow::Expected);
     let open = Content::Set(Payload::Open(open_of("t", 16)));
     let envelope = hand.envelope(ROMEO, "i".repeat(1024), open);

@@ -180,7 +180,7 @@ fn table(moment: Moment, request: &str) -> (Answer, bool) {
     }
 }
 
-/// Brings a stream to that moment; gives its sid.
+/// Brings a stream to that moment; returns its sid.
 fn at(moment: Moment) -> (Hand, String) {
     let half_close = seconds(if moment == HalfClosed { 30 } else { 0 });
     let config = Config::default()

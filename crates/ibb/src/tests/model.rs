@@ -2,7 +2,7 @@
 //! abort, with chunks, answers and closes that are lost, repeated, bounced, or arrive on the far side of a timeout.
 //!
 //! The states are those of the real muxes, cloned at each fork. Whatever happened, when nothing is left to happen both ends must
-//! have forgotten the stream, each told its owner exactly once, and each request that arrived has its answer.
+//! have forgotten the stream, each reported its end exactly once, and each request that arrived has its answer.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{Hash, Hasher};
@@ -219,7 +219,7 @@ impl World {
         forgotten && self.proven(0) && self.proven(1)
     }
 
-    /// Whoever says that all was acknowledged is right: the other end read it, or could have.
+    /// An end that reports that all was acknowledged is right: the other end read it, or could have.
     fn proven(&self, at: usize) -> bool {
         let (writer, reader) = (&self.ends[at], &self.ends[1 - at]);
         let mut done = writer

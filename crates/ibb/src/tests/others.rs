@@ -38,7 +38,7 @@ fn a_flush_sends_the_last_bytes_whatever_the_length_modulo_3() {
     }
 }
 
-/// Buffered bytes are lost when the peer closes, because the end of the stream is told before they are read.
+/// Buffered bytes are lost when the peer closes, because the end of the stream is reported before they are read.
 #[test]
 fn bytes_that_came_before_the_peers_close_are_read_after_it() {
     let (mut hand, id) = Hand::with_stream(Config::default());
@@ -77,7 +77,7 @@ fn the_close_goes_after_the_answer_to_the_last_chunk() {
     assert!(is_close(&hand.one()));
 }
 
-/// Nobody closes: some never send a close, some never answer one.
+/// No one closes: some never send a close, some never answer one.
 #[test]
 fn a_peer_that_never_answers_a_close_does_not_hold_us() {
     let (mut hand, id) = Hand::with_stream(Config::default());
@@ -167,9 +167,9 @@ fn nothing_is_acknowledged_before_it_was_read() {
     assert_eq!(hand.mux.readable(id), 300);
 }
 
-/// The dispatcher blocks until somebody accepts or reads.
+/// The dispatcher blocks until someone accepts or reads.
 #[test]
-fn one_stream_that_nobody_reads_or_accepts_holds_up_no_other() {
+fn a_stream_without_a_reader_or_an_answer_holds_up_no_other() {
     let (mut hand, id) = Hand::with_stream(Config::default());
     for n in 0..9 {
         hand.data(n, b"unread");
@@ -209,7 +209,7 @@ fn a_large_write_takes_what_there_is_room_for() {
     assert_eq!(hand.answers().len(), 4096);
 }
 
-/// Streams are found by their sid alone: anybody may inject, or close.
+/// Streams are found by their sid alone: any sender may inject, or close.
 #[test]
 fn a_stranger_with_the_right_sid_changes_nothing() {
     let (mut hand, id) = Hand::with_stream(Config::default());
@@ -254,7 +254,7 @@ fn two_muxes_of_different_seeds_share_no_name() {
 
 /// A stream is registered when the answer to its open has been dealt with: too late for a peer that speaks first.
 #[test]
-fn a_peer_that_speaks_first_is_heard() {
+fn the_peer_may_send_first() {
     let mut hand = Hand::new(Config::default());
     let id = hand
         .mux
@@ -367,7 +367,7 @@ fn no_chunk_is_sent_again_after_the_link_was_lost() {
 
 /// A stream to one's own address has the same key at both ends.
 #[test]
-fn nobody_opens_a_stream_to_itself() {
+fn a_stream_to_ourselves_is_refused() {
     let mut hand = Hand::new(Config::default());
     let refused = hand
         .mux

@@ -47,7 +47,7 @@ fn a_reader_that_stops_for_hours_loses_nothing_among_the_patient() {
     assert!(pair.ends[0].closed.is_empty());
     pair.ends[1].stuck = false;
     pair.run(seconds(600));
-    // A stuck reader hears no more than it was told: it has to look once.
+    // A stuck reader gets no further event: it has to look once.
     while pair.ends[1].mux.readable(theirs) > 0 {
         let now = pair.now;
         pair.ends[1].sip(now, theirs);
@@ -195,7 +195,7 @@ fn a_stream_of_large_chunks_sends_no_more_than_one_of_small_chunks() {
     assert!(small * 10 >= large * 7, "{large} and {small}");
 }
 
-/// Runs bulk for `time` after `warm_up`; gives bytes a second of payload.
+/// Runs bulk for `time` after `warm_up`; returns bytes a second of payload.
 fn goodput(pair: &mut Pair, warm_up: u64, time: u64) -> f64 {
     let (ours, theirs) = pair.stream(OpenOptions::default().block_size(block(65535)));
     let bytes = bytes::Bytes::from(pattern(1 << 20));

@@ -36,7 +36,7 @@ impl Uplink {
         (!self.waiting.is_empty()).then_some(self.awake)
     }
 
-    /// One read; gives the stanzas that are whole with it.
+    /// One read; returns the stanzas that are whole with it.
     fn read(&mut self, now: Instant) -> Vec<Envelope> {
         let mut room = self.rate.map_or(u64::MAX, |_| READ);
         let mut whole = Vec::new();

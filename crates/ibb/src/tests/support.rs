@@ -95,7 +95,7 @@ impl Hand {
         format!("r{}", self.next)
     }
 
-    /// Sends from Romeo to Juliet; gives the id.
+    /// Sends from Romeo to Juliet; returns the id.
     pub(crate) fn send(&mut self, content: Content) -> String {
         self.send_from(ROMEO, content)
     }

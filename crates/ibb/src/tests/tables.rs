@@ -29,7 +29,7 @@ enum Effect {
     Halved,
     /// The same chunk goes again after a rest.
     Again,
-    /// The stream ends, and the peer is told.
+    /// The stream ends with a `<close/>`.
     ClosedAloud,
     /// The stream ends, and the peer knows.
     ClosedSilently,

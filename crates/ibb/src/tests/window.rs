@@ -35,7 +35,7 @@ impl Drive {
         }
     }
 
-    /// Sends as fast as the controller lets it, for `time`; gives what it ends with.
+    /// Sends as fast as the controller lets it, for `time`; returns what it ends with.
     fn go(&mut self, control: &mut Controller, path: Path, time: Duration) -> (usize, usize) {
         let until = self.now + time;
         while self.now < until {

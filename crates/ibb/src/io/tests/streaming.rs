@@ -190,10 +190,10 @@ async fn each_direction_ends_by_itself() {
         theirs.shutdown().await.unwrap();
         question
     };
-    let (asked, heard, question) = tokio::join!(ask, hear, answer);
+    let (asked, received, question) = tokio::join!(ask, hear, answer);
     asked.unwrap();
     assert_eq!(
-        (question.as_str(), heard.unwrap()),
+        (question.as_str(), received.unwrap()),
         ("question", vec![7; 100_000])
     );
 }

@@ -14,7 +14,7 @@ pub(super) fn ask(hand: &mut Hand, from: &str, open: Open) -> String {
     hand.send_from(from, Content::Set(Payload::Open(open)))
 }
 
-/// Sends an open and says how it is answered: `None`, if the owner was asked.
+/// Sends an open and returns its answer: `None` if the owner was asked.
 pub(super) fn verdict(hand: &mut Hand, from: &str, open: Open) -> Option<(Condition, ErrorType)> {
     let id = ask(hand, from, open);
     let answers = hand.answers();
@@ -90,7 +90,7 @@ fn a_malformed_open_is_a_bad_request() {
 }
 
 #[test]
-fn a_sid_in_use_with_this_peer_is_refused_whoever_opened_it() {
+fn a_sid_in_use_with_this_peer_is_refused_whichever_side_opened_it() {
     let mut hand = Hand::new(Config::default());
     let refused = Some((Condition::NotAcceptable, ErrorType::Cancel));
     assert_eq!(verdict(&mut hand, ROMEO, open_of("s", 4096)), None);
@@ -160,7 +160,7 @@ fn message_mode_is_refused_unless_switched_on() {
 }
 
 #[test]
-fn strangers_get_what_somebody_without_bytestreams_would_say() {
+fn strangers_get_the_answer_of_a_client_without_bytestreams() {
     let mut hand = Hand::new(generous().opens_per_minute_in_all(1));
     let friends = BTreeSet::from([address("nurse@capulet.example").to_bare()]);
     hand.mux.allow(Allow::Only(friends));
@@ -168,7 +168,7 @@ fn strangers_get_what_somebody_without_bytestreams_would_say() {
     for _ in 0..10 {
         assert_eq!(verdict(&mut hand, ROMEO, open_of("s", 16)), stranger);
     }
-    // They used up nobody's minute.
+    // They count against no one's limit.
     assert_eq!(
         verdict(&mut hand, "nurse@capulet.example/hall", open_of("s", 16)),
         None
@@ -176,7 +176,7 @@ fn strangers_get_what_somebody_without_bytestreams_would_say() {
 }
 
 #[test]
-fn by_default_everybody_is_a_stranger() {
+fn by_default_every_peer_is_a_stranger() {
     let mut hand = Hand::new(Config::default());
     hand.mux = crate::Mux::new(address(JULIET), Config::default(), [3; 32]);
     let id = ask(&mut hand, ROMEO, open_of("s", 16));
