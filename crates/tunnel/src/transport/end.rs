@@ -167,6 +167,8 @@ impl From<xtls_ibb::Why> for StreamEnd {
                 Awaited::Open => "the open",
                 Awaited::Chunk => "any chunk",
                 Awaited::Close => "the close",
+                Awaited::Owner => "the peer's close",
+                _ => "an answer",
             }),
             Why::LinkLost => Self::LinkLost,
             why @ (Why::Lost(_) | Why::Violation(_) | _) => Self::Failed(Cause::new(why)),
