@@ -15,8 +15,6 @@
 
 #[path = "linear/memory.rs"]
 mod memory;
-#[path = "linear/opens.rs"]
-mod opens;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
