@@ -1,5 +1,4 @@
-//! `cargo xtask sim`: runs many seeds of the simulated world on all cores, traces one seed line by line, or hunts
-//! planted bugs.
+//! `cargo xtask sim`: runs many seeds of the simulated world on all cores, or traces one seed line by line.
 #![allow(
     clippy::print_stdout,
     clippy::expect_used,
@@ -18,9 +17,6 @@ use xtls_sim::model::Crossing;
 use xtls_sim::run::run;
 use xtls_sim::totals::Totals;
 
-#[cfg(planted)]
-mod planted;
-
 const USAGE: &str =
     "sim [--steps N] [--seed N [--trace]] [--from N] [--seeds N] [--threads N] [--all] | --model";
 
@@ -38,10 +34,6 @@ fn main() -> ExitCode {
     if args.iter().any(|arg| arg == "--help") {
         println!("{USAGE}");
         return ExitCode::SUCCESS;
-    }
-    #[cfg(planted)]
-    if args.iter().any(|arg| arg == "--planted") {
-        return planted::all(args.iter().find(|arg| !arg.starts_with('-')));
     }
     if args.iter().any(|arg| arg == "--model") {
         return model();

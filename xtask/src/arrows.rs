@@ -148,7 +148,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "xtask",
         ours: &[],
-        theirs: Theirs::Only(&["anyhow", "memchr", "serde_json", "xshell"]),
+        theirs: Theirs::Only(&["anyhow", "serde_json", "xshell"]),
     },
 ];
 

@@ -1,125 +1,230 @@
-//! Bugs that are planted for the simulated world: checks that each is hunted, and that no program contains one.
+//! Bugs that are planted in a copy of the code, for the simulated world to find: the checker is checked.
+//!
+//! Each is a patch in `tests/sim/planted`, named for what it breaks. What it adds asks `planted::is("its-name")`, which only
+//! the copy has, so that many bugs share one build and each is hunted alone.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use xshell::cmd;
 
 use crate::workspace::Workspace;
 
-/// Where the hunted bugs are listed.
-const HUNTED: &str = "tests/sim/planted.rs";
-/// The variable that says which bug is active.
-const SWITCH: &str = concat!("XTLS_", "PLANTED");
-/// A text that every program of ours contains: if it is not found, the search itself is broken.
-const OURS: &str = "urn:xmpp:tmp:xtls";
+/// Where the patches are.
+const PATCHES: &str = "tests/sim/planted";
+/// Says which bug is in.
+const SWITCH: &str = "XTLS_PLANTED";
+/// Seeds in which a bug must show itself.
+const SEEDS: u64 = 10_000;
+/// What a crate of the copy has beside the patches.
+const MODULE: &str = r#"//! Which bug is in.
 
-/// Bugs that are planted but not hunted, or hunted but not planted.
-pub(crate) fn faults<'a>(
-    workspace: &Workspace,
-    files: impl Iterator<Item = &'a str>,
-) -> Result<Vec<String>> {
-    let hunted = hunted(workspace)?;
-    let mut planted = BTreeSet::new();
-    for path in files.filter(|path| path.starts_with("crates/") && path.ends_with(".rs")) {
-        if let Ok(content) = fs::read_to_string(workspace.root.join(path)) {
-            planted.extend(names(&content));
-        }
-    }
-    let hidden = planted
-        .difference(&hunted)
-        .map(|bug| format!("{HUNTED}: does not hunt {bug}"));
-    let gone = hunted
-        .difference(&planted)
-        .map(|bug| format!("{HUNTED}: {bug} is planted nowhere"));
-    Ok(hidden.chain(gone).collect())
+pub(crate) fn is(bug: &str) -> bool {
+    static BUG: std::sync::LazyLock<Option<String>> = std::sync::LazyLock::new(|| std::env::var("XTLS_PLANTED").ok());
+    BUG.as_deref() == Some(bug)
+}
+"#;
+
+/// A bug and its patch.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Bug {
+    name: String,
+    patch: PathBuf,
 }
 
-/// Fails if a program contains the name of a bug, or of the variable that activates one.
-pub(crate) fn absent(workspace: &Workspace, program: &Path) -> Result<()> {
-    let bytes = fs::read(program).with_context(|| program.display().to_string())?;
-    let found = found(&bytes, &hunted(workspace)?)?;
-    if !found.is_empty() {
-        bail!(
-            "{} holds planted bugs: {}",
-            program.display(),
-            found.join(", ")
-        );
+/// Patches that do not apply, and those that plant something else than their name says.
+pub(crate) fn faults(workspace: &Workspace) -> Result<Vec<String>> {
+    let mut faults = Vec::new();
+    for Bug { name, patch } in bugs(&workspace.root)? {
+        let content = fs::read_to_string(&patch)?;
+        let place = format!("{PATCHES}/{name}.patch");
+        if planted(&content) != BTreeSet::from([name.as_str()]) {
+            faults.push(format!("{place}: plants something else than {name}"));
+        }
+        let output = cmd!(workspace.sh, "git apply --check {patch}")
+            .quiet()
+            .ignore_status()
+            .output()?;
+        if !output.status.success() {
+            let why = String::from_utf8_lossy(&output.stderr);
+            faults.push(format!("{place}: does not apply: {}", why.trim()));
+        }
     }
+    Ok(faults)
+}
+
+/// Hunts all bugs, or the one of this name; fails when one is not found.
+pub(crate) fn hunt(workspace: &Workspace, only: Option<&str>) -> Result<()> {
+    let mut bugs = bugs(&workspace.root)?;
+    bugs.retain(|bug| only.is_none_or(|only| bug.name == only));
+    ensure!(
+        !bugs.is_empty(),
+        "no bug of this name in {PATCHES}: {}",
+        only.unwrap_or_default()
+    );
+    let all = bugs.len();
+    let mut missed = Vec::new();
+    while !bugs.is_empty() {
+        // Two that change the same lines do not fit into one copy.
+        let (planted, left) = plant(workspace, bugs)?;
+        let Some(first) = planted.first() else {
+            let names: Vec<_> = left.iter().map(|bug| bug.name.as_str()).collect();
+            bail!("the patches of {} do not apply", names.join(", "));
+        };
+        eprintln!("{} bugs in a copy, from {}", planted.len(), first.name);
+        let program = build(workspace)?;
+        missed.extend(hunt_in(&program, &planted)?);
+        bugs = left;
+    }
+    eprintln!("{} of {all} planted bugs found", all - missed.len());
+    ensure!(missed.is_empty(), "not found: {}", missed.join(", "));
     Ok(())
 }
 
-fn found(program: &[u8], bugs: &BTreeSet<String>) -> Result<Vec<String>> {
-    let holds = |needle: &str| memchr::memmem::find(program, needle.as_bytes()).is_some();
-    if !holds(OURS) {
-        bail!("no program of ours: {OURS} is not in it");
+fn bugs(root: &Path) -> Result<Vec<Bug>> {
+    let folder = root.join(PATCHES);
+    let mut bugs = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        let patch = entry?.path();
+        let name = patch.file_stem().and_then(|name| name.to_str());
+        if let (Some(name), Some("patch")) = (name, patch.extension().and_then(|end| end.to_str()))
+        {
+            let name = name.to_owned();
+            bugs.push(Bug { name, patch });
+        }
     }
-    let names = bugs.iter().map(String::as_str).chain([SWITCH]);
-    Ok(names
-        .filter(|name| holds(name))
-        .map(ToOwned::to_owned)
-        .collect())
+    bugs.sort();
+    Ok(bugs)
 }
 
-fn hunted(workspace: &Workspace) -> Result<BTreeSet<String>> {
-    let content = fs::read_to_string(workspace.root.join(HUNTED))?;
-    let list = content
-        .split_once("const BUGS")
-        .and_then(|(_, rest)| rest.split_once("];"));
-    let (list, _) = list.with_context(|| format!("{HUNTED} has no list"))?;
-    Ok(list
-        .split('"')
-        .skip(1)
-        .step_by(2)
-        .map(ToOwned::to_owned)
-        .collect())
-}
-
-/// The bugs planted in one file of a crate.
-fn names(content: &str) -> BTreeSet<String> {
-    let marks = [concat!("planted", "!(\""), concat!("planted::", "is(\"")];
-    let places = marks.iter().flat_map(|mark| content.split(mark).skip(1));
-    places
-        .filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()))
+/// The bugs whose names the added lines of a patch ask for.
+fn planted(patch: &str) -> BTreeSet<&str> {
+    let added = patch.lines().filter(|line| line.starts_with('+'));
+    added
+        .flat_map(|line| line.split("planted::is(\"").skip(1))
+        .filter_map(|rest| Some(rest.split_once('"')?.0))
         .collect()
+}
+
+fn copy(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("planted").join("copy")
+}
+
+/// Makes a copy of the workspace with as many of the bugs in it as go together. Gives those that are in it, and the others.
+fn plant(workspace: &Workspace, bugs: Vec<Bug>) -> Result<(Vec<Bug>, Vec<Bug>)> {
+    let copy = copy(workspace);
+    if copy.exists() {
+        fs::remove_dir_all(&copy)?;
+    }
+    let files = cmd!(
+        workspace.sh,
+        "git ls-files --cached --others --exclude-standard"
+    )
+    .quiet()
+    .read()?;
+    for file in files.lines() {
+        let (from, to) = (workspace.root.join(file), copy.join(file));
+        if from.is_file() {
+            fs::create_dir_all(to.parent().context("a file lies in a folder")?)?;
+            fs::copy(&from, &to)?;
+        }
+    }
+    let (mut planted, mut left) = (Vec::new(), Vec::new());
+    for bug in bugs {
+        // No repository but the copy itself: git would take the paths for those of the workspace.
+        let applied = Command::new("git")
+            .args(["apply", "--whitespace=nowarn"])
+            .arg(&bug.patch)
+            .current_dir(&copy)
+            .env("GIT_CEILING_DIRECTORIES", copy.parent().unwrap_or(&copy))
+            .output()?;
+        match applied.status.success() {
+            true => planted.push(bug),
+            false => left.push(bug),
+        }
+    }
+    for entry in fs::read_dir(copy.join("crates"))? {
+        let source = entry?.path().join("src");
+        let root = source.join("lib.rs");
+        if root.is_file() {
+            let content = fs::read_to_string(&root)?;
+            let module =
+                "\n#[allow(dead_code, reason = \"not every crate has bugs\")]\nmod planted;\n";
+            fs::write(&root, content + module)?;
+            fs::write(source.join("planted.rs"), MODULE)?;
+        }
+    }
+    Ok((planted, left))
+}
+
+/// Builds the simulated world of the copy.
+fn build(workspace: &Workspace) -> Result<PathBuf> {
+    let target = workspace.target.join("planted").join("build");
+    let status = Command::new("cargo")
+        .args(["build", "--quiet", "--locked", "--profile", "sim"])
+        .args(["-p", "xtls-sim", "--bin", "sim", "--target-dir"])
+        .arg(&target)
+        .current_dir(copy(workspace))
+        .status()?;
+    ensure!(status.success(), "the copy with the bugs does not build");
+    Ok(target.join("sim").join("sim"))
+}
+
+/// Runs the world with each of the bugs alone. Gives those that it did not find.
+fn hunt_in(program: &Path, bugs: &[Bug]) -> Result<Vec<String>> {
+    let (next, missed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let hunt = || -> Result<()> {
+        while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let run = Command::new(program)
+                .args(["--seeds", &SEEDS.to_string(), "--threads", "1"])
+                .env(SWITCH, &bug.name)
+                .output()?;
+            let text = String::from_utf8_lossy(&run.stdout);
+            let found = text.lines().next();
+            match found.filter(|line| line.starts_with("VIOLATION") && !run.status.success()) {
+                Some(line) => eprintln!("{:<26} {line}", bug.name),
+                None => {
+                    eprintln!("{:<26} NOT FOUND in {SEEDS} seeds", bug.name);
+                    if let Ok(mut missed) = missed.lock() {
+                        missed.push(bug.name.clone());
+                    }
+                }
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let second = scope.spawn(hunt);
+        hunt()?;
+        match second.join() {
+            Ok(outcome) => outcome,
+            Err(_) => bail!("a hunter panicked"),
+        }
+    })?;
+    let mut missed = missed.into_inner().unwrap_or_default();
+    missed.sort();
+    Ok(missed)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn bugs() -> BTreeSet<String> {
-        ["no-seq-check".to_owned(), "not-stamped".to_owned()].into()
+    #[test]
+    fn the_bug_that_a_patch_plants_is_read_from_what_it_adds() {
+        let patch = "-    if planted::is(\"old\") {\n+    if a && !crate::planted::is(\"no-seq-check\") {\n context planted::is(\"c\")\n";
+        assert_eq!(planted(patch), BTreeSet::from(["no-seq-check"]));
     }
 
     #[test]
-    fn a_bug_in_a_program_is_found() {
-        let program = [OURS.as_bytes(), b"\0\x7fELF", b"not-stamped", b"\0"].concat();
-        assert_eq!(found(&program, &bugs()).unwrap(), ["not-stamped"]);
-    }
-
-    #[test]
-    fn the_switch_in_a_program_is_found() {
-        let program = [OURS.as_bytes(), SWITCH.as_bytes()].concat();
-        assert_eq!(found(&program, &bugs()).unwrap(), [SWITCH]);
-    }
-
-    #[test]
-    fn a_clean_program_passes_and_something_else_does_not() {
-        assert!(found(OURS.as_bytes(), &bugs()).unwrap().is_empty());
-        assert!(found(b"\x7fELF", &bugs()).is_err());
-    }
-
-    #[test]
-    fn planted_bugs_are_seen_in_both_forms() {
-        let content = concat!("if planted", "!(\"a-b\") {} planted::", "is(\"c\")");
-        assert_eq!(names(content), ["a-b".to_owned(), "c".to_owned()].into());
-    }
-
-    #[test]
-    fn every_planted_bug_is_hunted() {
+    fn every_patch_applies_and_plants_the_bug_of_its_name() {
         let workspace = Workspace::open().unwrap();
-        assert!(hunted(&workspace).unwrap().len() >= 38);
+        assert!(bugs(&workspace.root).unwrap().len() >= 48);
+        assert_eq!(faults(&workspace).unwrap(), Vec::<String>::new());
     }
 }

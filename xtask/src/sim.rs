@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use anyhow::{Result, bail};
 use xshell::cmd;
 
+use crate::planted;
 use crate::workspace::Workspace;
 
 /// What to simulate.
@@ -12,8 +13,8 @@ use crate::workspace::Workspace;
 pub(crate) enum Options {
     /// The world as it is, with these arguments for the program.
     World(Vec<OsString>),
-    /// The same with bugs planted in it: all of them, or one.
-    Planted(Vec<OsString>),
+    /// The same with bugs planted in it: all of them, or the one of this name.
+    Planted(Option<String>),
 }
 
 impl Options {
@@ -36,7 +37,9 @@ impl Options {
             }
         }
         if args.iter().any(|arg| arg == "--planted") {
-            return Ok(Self::Planted(args.to_vec()));
+            let mut names = args.iter().map(|arg| arg.to_string_lossy());
+            let name = names.find(|name| !name.starts_with('-'));
+            return Ok(Self::Planted(name.map(Into::into)));
         }
         Ok(Self::World(args.to_vec()))
     }
@@ -50,13 +53,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             "cargo run --quiet --locked --profile sim -p xtls-sim --bin sim -- {args...}"
         )
         .run()?,
-        Options::Planted(args) => {
-            // Everything is rebuilt with the flag, so it has its own target folder.
-            let target = workspace.target.join("planted");
-            cmd!(sh, "cargo run --quiet --locked --profile sim -p xtls-sim --bin sim --target-dir {target} -- {args...}")
-                .env("RUSTFLAGS", "--cfg planted")
-                .run()?;
-        }
+        Options::Planted(only) => planted::hunt(workspace, only.as_deref())?,
     }
     Ok(())
 }
@@ -77,9 +74,9 @@ mod tests {
 
     #[test]
     fn bugs_are_planted_only_when_asked_for() {
-        let words = ["--planted", "no-seq-check"];
-        let options = Options::Planted(words.map(OsString::from).to_vec());
-        assert_eq!(parse(&words).unwrap(), options);
+        let one = Options::Planted(Some("no-seq-check".to_owned()));
+        assert_eq!(parse(&["--planted", "no-seq-check"]).unwrap(), one);
+        assert_eq!(parse(&["--planted"]).unwrap(), Options::Planted(None));
         let options = Options::World(vec!["--seed".into(), "4".into()]);
         assert_eq!(parse(&["--seed", "4"]).unwrap(), options);
     }

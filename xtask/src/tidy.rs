@@ -104,7 +104,7 @@ fn faults(workspace: &Workspace) -> Result<Vec<String>> {
         .quiet()
         .read()?;
     faults.extend(top_faults(files.lines()));
-    faults.extend(planted::faults(workspace, files.lines())?);
+    faults.extend(planted::faults(workspace)?);
     for path in files.lines() {
         // A file that was deleted but not committed is still listed; one that is not text has no lines to check.
         if let Ok(content) = fs::read_to_string(workspace.root.join(path)) {

@@ -36,14 +36,15 @@ pub(crate) struct Link {
 
 /// Which option helps against a failed login.
 fn connect_hint(error: &xmpp::ConnectError) -> Option<String> {
-    use xmpp::ConnectError as Error;
-    match error {
-        Error::Conflict { .. } => Some("choose another resource with --resource".to_owned()),
-        Error::NoMechanism { offered, .. } if offered.split(", ").any(|name| name == "PLAIN") => {
-            Some("--allow-plain lets PLAIN show the server the password".to_owned())
-        }
-        _ => None,
+    if let xmpp::ConnectError::Conflict { .. } = error {
+        return Some("choose another resource with --resource".to_owned());
     }
+    if let xmpp::ConnectError::NoMechanism { offered, .. } = error
+        && offered.split(", ").any(|name| name == "PLAIN")
+    {
+        return Some("--allow-plain lets PLAIN show the server the password".to_owned());
+    }
+    None
 }
 
 /// Logs in and starts the client. A missing key is created only after the login, so that a nonexistent or mistyped account

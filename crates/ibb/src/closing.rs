@@ -205,9 +205,7 @@ impl Stream {
             | Phase::Flushing { .. }
             | Phase::PeerClosing { .. } => {}
         }
-        if !planted!("answers-lost") {
-            self.release(outbox);
-        }
+        self.release(outbox);
         self.sender.drop_all();
         let half_closing = self.is_half_closing();
         if let Phase::PeerClosing { request, .. } = &mut self.phase {
@@ -240,12 +238,10 @@ impl Stream {
             .into_iter()
             .chain(self.ack_deadline().map(|at| (at, "any answer")));
         let other = match &self.phase {
-            Phase::Opening { .. } if planted!("open-without-timer") => None,
             Phase::Opening { until, .. } => return Some((*until, "the answer to our open")),
             Phase::Incoming { until, .. } => {
                 return Some((*until, "the owner's answer to an open"));
             }
-            Phase::Closing { .. } if planted!("close-without-timer") => None,
             Phase::Closing { until, .. } => return Some((*until, "the answer to our close")),
             Phase::Open => None,
             Phase::Flushing {

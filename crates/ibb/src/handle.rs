@@ -232,7 +232,7 @@ impl Mux {
                 None => Some(envelope),
             };
         };
-        let theirs = |stream: &Stream| *from == stream.peer || planted!("answer-of-anybody");
+        let theirs = |stream: &Stream| *from == stream.peer;
         if !self.get(id).is_some_and(theirs) {
             return Some(envelope);
         }
@@ -270,9 +270,6 @@ impl Mux {
             let stream = self.get(*id);
             stream.is_some_and(|stream| stream.sender.awaits(request))
         };
-        if planted!("answer-of-anybody") {
-            return self.streams.keys().copied().find(waits);
-        }
         self.of_peer(from).find(waits)
     }
 
@@ -398,9 +395,6 @@ fn chunk_of(kind: MessageKind, payloads: &[Payload]) -> Option<Result<Data, (&st
 /// Marks of a message that did not come straight from its sender: XEP-0203 and its forerunner
 /// XEP-0091, XEP-0280, XEP-0297, XEP-0313.
 fn is_indirect(element: &Element) -> bool {
-    if planted!("copies-taken") {
-        return false;
-    }
     match element.ns.as_str() {
         "urn:xmpp:delay" | "jabber:x:delay" | "urn:xmpp:forward:0" => true,
         ns::CARBONS => element.name != "private",

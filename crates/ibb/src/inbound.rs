@@ -40,9 +40,6 @@ impl Stream {
             Ok(Taken::Kept) => {
                 self.moved(now);
                 tracing::trace!(stream = %self.id, seq = seq.0, len, "chunk received");
-                if planted!("acknowledged-unread") {
-                    self.release(outbox);
-                }
                 if self.receiver.unread() > 0 && !self.readable_queued {
                     self.readable_queued = true;
                     outbox.event(Event::Readable { id: self.id });

@@ -78,9 +78,6 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[macro_use]
-mod planted;
-
 mod admission;
 mod clock;
 mod closing;

@@ -83,18 +83,14 @@ impl Receiver {
         bytes: Bytes,
         request: &mut Option<String>,
     ) -> Result<Taken, Violation> {
-        if bytes.len() > self.block && !planted!("block-unchecked") {
+        if bytes.len() > self.block {
             return Err(Violation::TooLarge {
                 len: bytes.len(),
                 block: self.block,
             });
         }
         let digest = digest(&bytes);
-        #[cfg(planted)]
-        if crate::planted::is("duplicate-delivered") && self.recent.contains(&digest) {
-            return Ok(self.again(bytes));
-        }
-        if seq != self.expected && !planted!("no-seq-check") {
+        if seq != self.expected {
             return self.repeat(seq, digest, request);
         }
         let cost = bytes.len() + CHUNK_COST + request.as_ref().map_or(0, String::len);
@@ -150,7 +146,7 @@ impl Receiver {
             .len()
             .checked_sub(behind)
             .and_then(|at| self.recent.get(at));
-        if known != Some(&digest) && !planted!("altered-duplicate") {
+        if known != Some(&digest) {
             return Err(Violation::Reused { seq });
         }
         self.stats.duplicates += 1;
@@ -169,18 +165,6 @@ impl Receiver {
         chunk.cost += cost;
         chunk.repeated.extend(request.take());
         Ok(Taken::Kept)
-    }
-
-    #[cfg(planted)]
-    fn again(&mut self, bytes: Bytes) -> Taken {
-        self.unread += bytes.len();
-        self.chunks.push_back(Chunk {
-            bytes,
-            cost: 0,
-            request: None,
-            repeated: Vec::new(),
-        });
-        Taken::Kept
     }
 
     pub(crate) fn unread(&self) -> usize {

@@ -61,9 +61,6 @@
 //! # }
 //! ```
 
-#[macro_use]
-mod planted;
-
 mod binding;
 mod config;
 mod event;

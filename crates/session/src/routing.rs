@@ -113,11 +113,9 @@ pub(crate) fn strip<'a>(
 /// # Errors
 /// A false address: a correct peer never sends one, so the session ends.
 pub(crate) fn restore(mut stanza: Stanza, binding: &Binding) -> Result<Arrival, Violation> {
-    if !planted!("false-address-believed") {
-        is_truthful(&stanza, binding)?;
-        stanza.from = None;
-    }
-    if stanza.from.is_none() && !planted!("not-stamped") {
+    is_truthful(&stanza, binding)?;
+    stanza.from = None;
+    if stanza.from.is_none() {
         stanza.from = Some(binding.peer.clone());
     }
     stanza.to = Some(binding.own.clone());
@@ -240,9 +238,6 @@ fn of_sessions(child: &Element) -> bool {
 /// Payloads that carry a server's authority, set up a stream, or nest a tunnel. What speaks for verification
 /// (`urn:xmpp:tmp:xtls#verify`) is the session's own and never the application's.
 fn forbidden(child: &Element) -> bool {
-    if planted!("authority-delivered") {
-        return false;
-    }
     let name = child.name.as_str();
     match child.ns.as_str() {
         "jabber:iq:roster"

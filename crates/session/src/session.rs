@@ -285,9 +285,7 @@ impl Session {
         let open = self.phase.is_open();
         let counts = match timer {
             Timer::Verification => true,
-            Timer::HandshakeIdle | Timer::HandshakeTotal => {
-                self.phase == Phase::Handshaking && !planted!("handshake-without-timer")
-            }
+            Timer::HandshakeIdle | Timer::HandshakeTotal => self.phase == Phase::Handshaking,
             Timer::Verdict => self.is_judging() && !self.verification.is_wanted(),
             Timer::LastWords => matches!(self.phase, Phase::Ending(_)) && !self.is_cut(),
             Timer::Close => open,
@@ -387,7 +385,6 @@ impl Session {
         }
         let doubt = match standing {
             Standing::Pinned(_) => return self.open(now),
-            Standing::New if planted!("verdict-skipped") => return self.open(now),
             Standing::New => None,
             Standing::Doubted(doubt) => Some(doubt),
         };
@@ -432,11 +429,7 @@ impl Session {
             Role::Server => {
                 // The confirmation: one space, legal between stanzas, after our verdict on the client and never before.
                 // A connection that has failed meanwhile takes none, and the failure is what counts then.
-                let confirmation: &[u8] = if planted!("confirmation-skipped") {
-                    b""
-                } else {
-                    b" "
-                };
+                let confirmation: &[u8] = b" ";
                 if self.tls.write(confirmation).is_err() && self.tls.failure().is_none() {
                     self.end(By::Us, Why::Aborted);
                     return;
@@ -448,9 +441,6 @@ impl Session {
                 let limit = now.checked_add(self.config.confirming);
                 self.timers.set(Timer::Confirmation, limit);
                 self.events.push_back(Event::Ready);
-                if planted!("confirmed-by-itself") {
-                    self.on_confirmed();
-                }
             }
         }
     }
@@ -866,8 +856,7 @@ impl Session {
 
     /// The next stanza, or the end of the peer's direction.
     fn receive(&mut self) -> Option<Event> {
-        let early = planted!("delivered-unverified") && self.is_judging();
-        while (early || self.phase.is_open()) && !self.ends.peer_closed() {
+        while self.phase.is_open() && !self.ends.peer_closed() {
             let frame = match &mut self.inside {
                 Inside::Stanzas(stanzas) => stanzas.next(),
                 Inside::Bytes(bytes) if !bytes.is_empty() => return None,
@@ -903,7 +892,7 @@ impl Session {
     /// Everything before the peer's close_notify was handed out.
     fn on_read_all(&mut self) -> Option<Event> {
         self.break_verification_off(Broken::Ended, Some(Reason::Failed));
-        if self.inside.is_torn() && !planted!("torn-is-clean") {
+        if self.inside.is_torn() {
             self.end(By::Peer, Why::Truncated);
             return None;
         }
@@ -1127,9 +1116,6 @@ impl Session {
             return None;
         }
         self.break_verification_off(Broken::Ended, Some(Reason::Failed));
-        if planted!("confirmed-untaken") {
-            self.took(self.now);
-        }
         // How a verification ended belongs to what came before.
         self.events.push_back(Event::PeerFinished);
         self.events.pop_front()

@@ -43,9 +43,6 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[macro_use]
-mod planted;
-
 mod address;
 pub mod base64;
 mod body;

@@ -55,9 +55,6 @@
 //! # }
 //! ```
 
-#[macro_use]
-mod planted;
-
 pub mod trust;
 pub mod verify;
 

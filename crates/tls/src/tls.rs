@@ -138,7 +138,6 @@ impl Tls {
             self.finish();
             self.drain(plain);
             match outcome {
-                Ok(_) if planted!("close-notify-ignored") => {}
                 Ok(state) => self.peer_closed |= state.peer_has_closed(),
                 Err(error) => self.fail(&error),
             }
@@ -150,14 +149,10 @@ impl Tls {
         }
         self.release();
         self.collect();
-        if planted!("alert-swallowed") && self.failure.is_some() {
-            self.out.clear();
-        }
     }
 
     /// The transport has ended. Without the peer's `close_notify` before, the connection is [`TlsError::Truncated`].
     pub fn handle_wire_end(&mut self) {
-        self.peer_closed |= planted!("truncation-is-clean") && self.peer.is_some();
         if !self.peer_closed && self.failure.is_none() {
             self.failure = Some(TlsError::Truncated);
         }

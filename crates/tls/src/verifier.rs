@@ -135,7 +135,7 @@ impl Verifier {
         // Whose key it is comes before anything else in the certificate.
         self.owner(&store, presented)?;
         let san = match san::names(certificate).map_err(bad)? {
-            Names::One(san) if san == self.peer || planted!("name-not-compared") => Some(san),
+            Names::One(san) if san == self.peer => Some(san),
             Names::One(san) => return Err(TrustError::WrongJid { san, peer: peer() }),
             Names::Several => return Err(TrustError::SeveralJids { peer: peer() }),
             Names::None => None,
@@ -247,9 +247,6 @@ impl Verifier {
                 "a signature came before the certificate".to_owned(),
             ));
         };
-        if planted!("signature-unchecked") {
-            return Ok(HandshakeSignatureValid::assertion());
-        }
         let spki = SubjectPublicKeyInfoDer::from(claim.spki.as_slice());
         verify_tls13_signature_with_raw_key(message, &spki, signed, &self.algorithms).inspect_err(
             |_| {

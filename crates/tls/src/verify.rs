@@ -218,7 +218,7 @@ impl Proofs {
     }
 
     fn check(&self, proof: &[u8; 32]) -> Result<(), Fault> {
-        if context::same(&self.peers, proof) || planted!("proof-unchecked") {
+        if context::same(&self.peers, proof) {
             Ok(())
         } else {
             Err(Fault::Confirmation)

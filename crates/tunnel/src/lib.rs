@@ -6,9 +6,6 @@
 //! It needs no runtime, opens no socket and reads no file: `xtls-client` drives it in a task, the simulated world of the tests
 //! drives it by dice.
 
-#[macro_use]
-mod planted;
-
 pub mod router;
 pub mod transport;
 

@@ -156,9 +156,7 @@ impl Router {
             running.blame(By::Us, Why::Replaced);
         }
         // Where its `<finish/>` came, there is nothing that it could have said elsewhere.
-        let left = self.has_peer_left_unfinished(id)
-            && self.may_have_moved(id)
-            && !planted!("moved-is-clean");
+        let left = self.has_peer_left_unfinished(id) && self.may_have_moved(id);
         if !left && orderly {
             self.has_not_moved(now, id);
         }
@@ -249,11 +247,7 @@ impl Router {
         from: &Address,
         sid: Option<&Sid>,
     ) -> bool {
-        let mut ids = if planted!("closed-by-anybody") {
-            self.tunnels.keys().copied().collect()
-        } else {
-            self.with_peer(from)
-        };
+        let mut ids = self.with_peer(from);
         // Without a sid it is the one that is closing anyway.
         let doomed = |id: &TunnelId| Some(self.tunnels.get(id)?.standing().is_doomed());
         ids.sort_by_key(|id| doomed(id) != Some(true));
@@ -368,9 +362,6 @@ impl Router {
         }
         self.let_go(id, carrier);
         if tunnel.standing().is_known() {
-            if planted!("closed-twice") {
-                self.tell(id, What::Closed(Closed::clone(&closed)));
-            }
             self.tell(id, What::Closed(*closed));
         }
         self.after(now, id, &tunnel, orderly);

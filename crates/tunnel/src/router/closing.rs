@@ -205,11 +205,6 @@ impl Closing {
 
     pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
         match self.step {
-            Step::CloseSent { .. } | Step::CloseAwaited { .. }
-                if planted!("closing-without-timer") =>
-            {
-                None
-            }
             Step::Emptying { until, .. } => Some((until?, "acknowledgements before close")),
             Step::CloseSent { until } => Some((until, "closed")),
             Step::CloseAwaited { until } => Some((until, "the peer's close")),

@@ -61,10 +61,10 @@ impl Router {
             return;
         }
         // A smaller block was agreed on under another sid, to which the early ClientHello does not belong.
-        let early = carrier.take_early().filter(|session| {
-            sid.as_ref() == Some(&session.binding().sid) || planted!("hello-of-another-sid")
-        });
-        let flight = flight.filter(|_| early.is_some() || !planted!("unasked-flight-taken"));
+        let early = carrier
+            .take_early()
+            .filter(|session| sid.as_ref() == Some(&session.binding().sid));
+        let flight = flight.filter(|_| early.is_some());
         let peer = carrier.peer().clone();
         match (early, flight) {
             (Some(mut session), Some(flight)) if flight.len() <= MAX_FLIGHT => {

@@ -72,7 +72,7 @@ impl Router {
             Some(_) => Welcome::Yes,
             None => self.config.accept.welcome(&from),
         };
-        if welcome == Welcome::No && !planted!("accept-policy-skipped") {
+        if welcome == Welcome::No {
             return self.decline(
                 now,
                 stream,

@@ -191,8 +191,7 @@ impl Running {
             peer: peer.clone(),
             by,
             why,
-            clean: close.clean && !cut_off
-                || (planted!("forged-close-is-clean") && self.close_received),
+            clean: close.clean && !cut_off,
             unconfirmed: close.unconfirmed,
             receipt: close.receipt,
         }

@@ -155,7 +155,7 @@ impl Flow {
 
     /// Whether the next `<data/>` may be sent.
     pub(super) fn is_ready(&self) -> bool {
-        let free = self.flight.is_none() || planted!("original-two-under-way");
+        let free = self.flight.is_none();
         self.takes_data() && free && !self.out.is_empty()
     }
 
