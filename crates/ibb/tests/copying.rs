@@ -1,5 +1,11 @@
 //! `tokio::io::copy_bidirectional` and its relatives over a bytestream: every byte arrives, or an error says that it did not.
-
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by failing"
+)]
 #![cfg(feature = "tokio")]
 
 use std::io::ErrorKind;
