@@ -64,7 +64,6 @@ impl Router {
         let early = carrier
             .take_early()
             .filter(|session| sid.as_ref() == Some(&session.binding().sid));
-        let flight = flight.filter(|_| early.is_some());
         let peer = carrier.peer().clone();
         match (early, flight) {
             (Some(mut session), Some(flight)) if flight.len() <= MAX_FLIGHT => {
