@@ -127,22 +127,28 @@ async fn exchange(stream: &mut Stream, peer: &mut Peer, size: usize) {
 async fn we_close(mut stream: Stream, peer: &mut Peer) {
     let tail = noise(2, TAIL);
     stream.write_all(&tail).await.expect("room");
-    let (closed, answer) = tokio::join!(
-        soon("the close", stream.shutdown()),
-        peer.ask(json!({ "do": "drain" })),
-    );
+    let mut rest = Vec::new();
+    let ours = async {
+        soon("the close", stream.shutdown()).await?;
+        // A library ends both directions when one ends, and says so by its answer.
+        soon("the answer", stream.read_to_end(&mut rest)).await
+    };
+    let (closed, answer) = tokio::join!(ours, peer.ask(json!({ "do": "drain" })));
     closed.expect("the peer answers our close");
     assert_eq!(answer["read"], hash(&tail));
+    assert_eq!(rest, []);
     is_done(&stream, By::Us);
 }
 
 async fn they_close(mut stream: Stream, peer: &mut Peer) {
     let mut tail = Vec::new();
-    let (read, answer) = tokio::join!(
-        soon("the peer's close", stream.read_to_end(&mut tail)),
-        peer.ask(json!({ "do": "close", "size": TAIL })),
-    );
-    read.expect("the peer closes");
+    let ours = async {
+        soon("the peer's close", stream.read_to_end(&mut tail)).await?;
+        // Our direction is ours to end, and the peer's close is answered then.
+        soon("our close", stream.shutdown()).await
+    };
+    let (closed, answer) = tokio::join!(ours, peer.ask(json!({ "do": "close", "size": TAIL })));
+    closed.expect("the peer closes");
     assert_eq!(tail.len(), TAIL);
     assert_eq!(answer["sent"], hash(&tail));
     is_done(&stream, By::Peer);

@@ -243,7 +243,7 @@ impl Config {
     /// XEP-0047 §2.3 lets the receiver of a `<close/>` flush before it answers. With more than 0 s here we take our time
     /// with that: [`Event::PeerClosed`](crate::Event) says that nothing more comes, and the owner goes on writing. The
     /// `<close/>` is answered when the owner finishes or closes the stream, at the latest when nothing has moved for this
-    /// long. Toward a peer that does the same, [`Mux::finish`](crate::Mux::finish) ends our direction and leaves the
+    /// long. Toward a peer that does the same, [`StreamMut::finish`](crate::StreamMut::finish) ends our direction and leaves the
     /// other one open; our `<close/>` waits for its answer for [`close_timeout`](Self::close_timeout) and this time from
     /// the last byte that moved.
     ///
