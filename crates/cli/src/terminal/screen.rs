@@ -418,7 +418,8 @@ fn discard_input() {
 /// Stops the process as Ctrl-Z does, with the terminal restored, until it is continued.
 fn suspend() {
     modes::restore();
-    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP);
+    // To this thread, which does not go on before the process is stopped: what follows would undo what was just restored.
+    let _ = signal_hook::low_level::raise(signal_hook::consts::SIGTSTP);
     // Continued: the shell has returned the terminal.
     let _ = modes::change(Wanted::Editor);
 }
