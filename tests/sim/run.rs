@@ -123,7 +123,7 @@ impl World {
         if self.setup.long {
             self.later(
                 Duration::from_secs(1),
-                Deed::Act(opener, Act::Say(280, 80, 30)),
+                Deed::Act(opener, Act::Say(420, 80, 30)),
             );
         }
         for who in [ROMEO, JULIET] {
