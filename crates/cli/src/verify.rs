@@ -10,7 +10,7 @@ use xtls_client::tls::verify::{Code, Method, ShortWords};
 use xtls_client::{Home, Sender, Tunnel};
 use xtls_stanza::Address;
 
-use crate::args::{TrustPolicy, Verify};
+use crate::args::{Acceptable, TrustPolicy, Verify};
 use crate::ask::{Compared, Person, asked_for};
 use crate::failure::{self, Failure};
 use crate::link;
@@ -30,7 +30,8 @@ pub(crate) async fn run(args: &Verify, say: Say, stop: Stop) -> Result<(), Failu
 
 async fn verify(args: &Verify, person: &Person, say: Say) -> Result<(), Failure> {
     let by_code = args.code || args.code_file.is_some();
-    if by_code && args.talk.listen && args.talk.tunnel.accept.len() != 1 {
+    let for_one = matches!(*args.talk.tunnel.accept, [Acceptable::One(_)]);
+    if by_code && args.talk.listen && !for_one {
         return Err(
             Failure::usage("a code is for one person, and the first caller uses it up")
                 .hint("name exactly one account with --accept"),

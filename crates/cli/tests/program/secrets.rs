@@ -32,6 +32,24 @@ fn a_password_or_code_that_others_can_read_is_refused_with_the_command_that_mend
 }
 
 #[test]
+fn a_code_is_asked_of_exactly_one_person() {
+    let stage = Stage::settled();
+    let path = stage.secret("code", "123456\n");
+    for accept in [
+        &["--accept", "any"][..],
+        &["--accept", JULIET, "--accept", "nurse@capulet.example"],
+        &["--accept", JULIET, "--accept", "any"],
+    ] {
+        let listen = ["verify", "--listen", "--code-file", text(&path)];
+        let mut command = stage.login(&[&listen[..], accept].concat());
+        Ended(command.env("XTLS_PASSWORD", "x").output().unwrap())
+            .expect(2)
+            .saying("a code is for one person")
+            .saying("name exactly one account with --accept");
+    }
+}
+
+#[test]
 fn a_password_may_come_through_a_pipe() {
     let stage = Stage::settled();
     let program = env!("CARGO_BIN_EXE_xtls");
