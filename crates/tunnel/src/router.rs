@@ -7,7 +7,6 @@
 mod answers;
 mod bytes;
 mod carrier;
-mod clock;
 mod close;
 mod closing;
 mod config;
@@ -37,7 +36,7 @@ use std::time::Instant;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
-use xtls_ibb::{MAX_ID, Outgoing};
+use xtls_ibb::{Clock, MAX_ID, Outgoing};
 use xtls_session::{Event as Inner, Service, Session};
 use xtls_stanza::{Address, Content, Envelope, Kind, Stanza};
 use xtls_tls::Fingerprint;
@@ -51,7 +50,6 @@ pub use event::{
 };
 pub use view::TunnelMut;
 
-use clock::Clock;
 use close::Ending;
 use contacts::Contacts;
 use conversation::{Conversation, Room};
@@ -62,13 +60,7 @@ use tunnel::Tunnel;
 use crate::transport::{StreamEnd, Transport};
 
 /// When a router next wants [`Router::handle_timeout`], and what for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deadline {
-    /// The moment.
-    pub at: Instant,
-    /// What runs out then.
-    pub why: &'static str,
-}
+pub use xtls_ibb::Deadline;
 
 /// Every tunnel of one bound address.
 #[derive(Debug)]

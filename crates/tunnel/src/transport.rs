@@ -55,14 +55,14 @@ use xtls_stanza::{Address, Envelope, StanzaError};
 pub use bytestreams::Bytestreams;
 pub use end::{Cause, OpenError, StreamEnd};
 pub use start_flow::StartFlow;
+/// When a transport next wants [`Transport::handle_timeout`], and what for.
+pub use xtls_ibb::Deadline;
 /// The stream is gone, or is not in a state in which the call makes sense.
 pub use xtls_ibb::Gone;
 /// Counters of a stream; those that mean nothing to a transport stay at their defaults.
 pub use xtls_ibb::Stats;
 /// Names a stream between two addresses.
 pub use xtls_stanza::ibb::Sid;
-
-pub use crate::router::Deadline;
 
 /// Names one stream of one transport. The transport chooses the number and never uses it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

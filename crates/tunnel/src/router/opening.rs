@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tracing::debug;
+use xtls_ibb::Refusal;
 use xtls_session::{Binding, By, Glare, Service, Session, glare};
 use xtls_stanza::{Address, Condition, ErrorType, StanzaError};
 use xtls_tls::{Role, Tls};
@@ -351,28 +352,9 @@ fn opening_failure(end: StreamEnd) -> Why {
     let StreamEnd::Refused(error) = end else {
         return Why::Stream(end);
     };
-    match error.condition {
-        Condition::ServiceUnavailable
-        | Condition::FeatureNotImplemented
-        | Condition::BadRequest
-        | Condition::ItemNotFound
-        | Condition::UndefinedCondition
-        | Condition::JidMalformed
-        | Condition::UnexpectedRequest => Why::Unavailable(error),
-        Condition::NotAcceptable
-        | Condition::Forbidden
-        | Condition::NotAllowed
-        | Condition::NotAuthorized
-        | Condition::SubscriptionRequired
-        | Condition::RegistrationRequired
-        | Condition::Conflict
-        | Condition::Gone
-        | Condition::Redirect => Why::Declined(error),
-        Condition::RecipientUnavailable
-        | Condition::RemoteServerNotFound
-        | Condition::RemoteServerTimeout
-        | Condition::PolicyViolation
-        | Condition::ResourceConstraint
-        | Condition::InternalServerError => Why::Unreachable(error),
+    match Refusal::of(&error) {
+        Refusal::Unsupported => Why::Unavailable(error),
+        Refusal::Declined | Refusal::Conflict => Why::Declined(error),
+        Refusal::BlockSize | Refusal::Unreachable | _ => Why::Unreachable(error),
     }
 }

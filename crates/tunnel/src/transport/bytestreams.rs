@@ -168,11 +168,7 @@ impl Transport for Bytestreams {
     }
 
     fn poll_timeout(&self) -> Option<Deadline> {
-        let due = self.mux.poll_timeout()?;
-        Some(Deadline {
-            at: due.at,
-            why: due.why,
-        })
+        self.mux.poll_timeout()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
