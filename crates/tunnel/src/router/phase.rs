@@ -25,43 +25,31 @@ pub(super) enum Phase {
 
 impl Phase {
     pub(super) fn running(&self) -> Option<&Running> {
-        match self {
-            Self::Running(running) => Some(running),
-            Self::Opening { .. }
-            | Self::Asking { .. }
-            | Self::Yielding { .. }
-            | Self::Closing(_) => None,
-        }
+        let Self::Running(running) = self else {
+            return None;
+        };
+        Some(running)
     }
 
     pub(super) fn running_mut(&mut self) -> Option<&mut Running> {
-        match self {
-            Self::Running(running) => Some(running),
-            Self::Opening { .. }
-            | Self::Asking { .. }
-            | Self::Yielding { .. }
-            | Self::Closing(_) => None,
-        }
+        let Self::Running(running) = self else {
+            return None;
+        };
+        Some(running)
     }
 
     pub(super) fn closing(&self) -> Option<&Closing> {
-        match self {
-            Self::Closing(closing) => Some(closing),
-            Self::Opening { .. }
-            | Self::Asking { .. }
-            | Self::Yielding { .. }
-            | Self::Running(_) => None,
-        }
+        let Self::Closing(closing) = self else {
+            return None;
+        };
+        Some(closing)
     }
 
     pub(super) fn closing_mut(&mut self) -> Option<&mut Closing> {
-        match self {
-            Self::Closing(closing) => Some(closing),
-            Self::Opening { .. }
-            | Self::Asking { .. }
-            | Self::Yielding { .. }
-            | Self::Running(_) => None,
-        }
+        let Self::Closing(closing) = self else {
+            return None;
+        };
+        Some(closing)
     }
 
     /// Whether an open of ours is unanswered.

@@ -28,7 +28,9 @@ impl Router {
     /// # Errors
     /// It has ended.
     pub fn tunnel(&mut self, now: Instant, id: TunnelId) -> Result<TunnelMut<'_>, Gone> {
-        self.stats(id).ok_or(Gone)?;
+        if !self.tunnels.contains_key(&id) {
+            return Err(Gone);
+        }
         let router = self;
         Ok(TunnelMut { router, now, id })
     }
