@@ -91,14 +91,8 @@ impl Address {
 
     /// The slow path of [`Address::new`], for any text.
     fn normalise(text: &str) -> Result<Self, AddressError> {
-        let (bare, resource) = match text.split_once('/') {
-            Some((bare, resource)) => (bare, Some(resource)),
-            None => (text, None),
-        };
-        let (local, domain) = match bare.split_once('@') {
-            Some((local, domain)) => (Some(local), domain),
-            None => (None, bare),
-        };
+        let (bare, resource) = split_resource(text);
+        let (local, domain) = split_local(bare);
         let domain = domain.strip_suffix('.').unwrap_or(domain);
 
         if let Some(local) = local {
@@ -272,6 +266,22 @@ fn is_domain(text: &[u8]) -> bool {
 /// Offsets fit: at most two parts of 1023 bytes precede them.
 fn offset(at: usize) -> u16 {
     u16::try_from(at).unwrap_or(u16::MAX)
+}
+
+/// A bare address, and the resource behind the first `/` (RFC 7622 §3.2).
+pub(crate) fn split_resource(text: &str) -> (&str, Option<&str>) {
+    match text.split_once('/') {
+        Some((bare, resource)) => (bare, Some(resource)),
+        None => (text, None),
+    }
+}
+
+/// The local part before the first `@` of a bare address, and the domain.
+pub(crate) fn split_local(bare: &str) -> (Option<&str>, &str) {
+    match bare.split_once('@') {
+        Some((local, domain)) => (Some(local), domain),
+        None => (None, bare),
+    }
 }
 
 fn check(part: Part, text: &str) -> Result<(), AddressError> {

@@ -9,6 +9,7 @@ use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use stringprep::tables::unassigned_code_point;
 use stringprep::{nameprep, nodeprep, resourceprep};
 
+use crate::address::{split_local, split_resource};
 use crate::{Address, Part};
 
 /// Reads what a person typed, or a server sent, as an address, normalised as Prosody and ejabberd do it: by stringprep
@@ -60,14 +61,8 @@ pub struct NotAnAddress {
 }
 
 fn prepared(text: &str) -> Result<Address, String> {
-    let (bare, resource) = match text.split_once('/') {
-        Some((bare, resource)) => (bare, Some(resource)),
-        None => (text, None),
-    };
-    let (local, domain) = match bare.split_once('@') {
-        Some((local, domain)) => (Some(local), domain),
-        None => (None, bare),
-    };
+    let (bare, resource) = split_resource(text);
+    let (local, domain) = split_local(bare);
     let mut normal = String::with_capacity(text.len());
     if let Some(local) = local {
         normal += &prepare(Part::Local, local)?;
