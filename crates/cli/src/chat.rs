@@ -82,12 +82,7 @@ impl Chat {
 
     async fn turn(&mut self, mut link: Link) -> Result<(), Failure> {
         if let Some(peer) = &self.talk.peer {
-            let peer = link::exact(peer)?;
-            self.say.event(
-                "opening",
-                &[("peer", peer.as_str().into())],
-                format_args!("calling {peer}"),
-            );
+            let peer = link::calling(peer, self.say)?;
             let tunnel = link.client.open(&peer).await?;
             self.begin(tunnel);
         }

@@ -185,6 +185,14 @@ pub(crate) fn exact(peer: &Address) -> Result<Address, Failure> {
         .map_err(|error| Failure::usage(error.to_string()))
 }
 
+/// The address to call, which is announced.
+pub(crate) fn calling(peer: &Address, say: Say) -> Result<Address, Failure> {
+    let peer = exact(peer)?;
+    let fields = [("peer", peer.as_str().into())];
+    say.event("opening", &fields, format_args!("calling {peer}"));
+    Ok(peer)
+}
+
 /// Closes the tunnels and logs out.
 pub(crate) async fn leave(mut link: Link) -> Result<(), Failure> {
     link.client.stop().await;

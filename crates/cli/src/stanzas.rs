@@ -124,12 +124,7 @@ impl Stanzas {
     async fn turn(&mut self, mut link: Link) -> Result<(), Failure> {
         let (event_sender, mut events) = mpsc::channel(1);
         if let Some(peer) = &self.args.talk.peer {
-            let peer = link::exact(peer)?;
-            self.say.event(
-                "opening",
-                &[("peer", peer.as_str().into())],
-                format_args!("calling {peer}"),
-            );
+            let peer = link::calling(peer, self.say)?;
             let tunnel = link.client.open(&peer).await?;
             // What is sent before the tunnel is open leaves with the last flight of its handshake.
             let id = tunnel.id();

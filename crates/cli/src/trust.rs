@@ -365,6 +365,12 @@ fn fingerprint(words: &[String], peer: &Peer) -> Result<Option<Fingerprint>, Fai
     Ok(Some(key))
 }
 
+/// Pins and marks display as a fingerprint, followed by what is known about the key in parentheses.
+fn in_parentheses(text: &str) -> &str {
+    let known = text.split_once(" (").map_or("", |(_, known)| known);
+    known.strip_suffix(')').unwrap_or(known)
+}
+
 /// A key that did not stand a comparison, pinned or not.
 fn print_doubt(peer: &str, doubt: &Doubt, say: Say) -> Result<(), Failure> {
     let by = match doubt.by {
@@ -380,8 +386,7 @@ fn print_doubt(peer: &str, doubt: &Doubt, say: Say) -> Result<(), Failure> {
     ];
     let [first, second] = words::rows(&doubt.fingerprint);
     let text = doubt.to_string();
-    let why = text.split_once(" (").map_or("", |(_, why)| why);
-    let why = why.strip_suffix(')').unwrap_or(why);
+    let why = in_parentheses(&text);
     let until = if doubt.is_final() {
         "until you pin, revoke or forget it"
     } else {
@@ -401,11 +406,8 @@ fn print(peer: &str, pin: &Pin, say: Say) -> Result<(), Failure> {
         ("last_seen", pin.last_seen.into()),
     ];
     let [first, second] = words::rows(&pin.fingerprint);
-    // A pin displays as its fingerprint, followed by what is known about it in parentheses.
     let pin = pin.to_string();
-    let known = pin.split_once(" (").map_or("", |(_, known)| known);
-    let known = known.strip_suffix(')').unwrap_or(known);
-    let known = known.replacen(", first seen", "\n    first seen", 1);
+    let known = in_parentheses(&pin).replacen(", first seen", "\n    first seen", 1);
     let text = format!("{peer}\n    {first}\n    {second}\n    {known}\n");
     answer("pin", &fields, &text, say)
 }
