@@ -31,30 +31,14 @@ pub(crate) struct ProgressSender(watch::Sender<State>);
 
 impl ProgressSender {
     pub(crate) fn note(&self, what: &What) {
-        match what {
-            What::Established(peer) | What::Renewed(peer) => self.0.send_modify(|state| {
+        if let What::Established(peer) | What::Renewed(peer) = what {
+            self.0.send_modify(|state| {
                 state.service = Some(peer.service.clone());
                 state.peer = Some(peer.clone());
-            }),
-            What::Closed(closed) => self.0.send_modify(|state| {
-                state.closed = Some(closed.clone());
-            }),
-            // The rest changes nothing of it.
-            What::Incoming(_)
-            | What::Asked(_)
-            | What::Judge(_)
-            | What::Ready
-            | What::Rival(_)
-            | What::Unanswered(_)
-            | What::Stanza(_)
-            | What::Refused(_)
-            | What::Verify(_)
-            | What::NotVerified(_)
-            | What::Writable
-            | What::Readable
-            | What::NotPinned(_)
-            | What::PeerFinished
-            | _ => {}
+            });
+        } else if let What::Closed(closed) = what {
+            self.0
+                .send_modify(|state| state.closed = Some(closed.clone()));
         }
     }
 }
