@@ -121,12 +121,7 @@ fn plant(workspace: &Workspace, bugs: Vec<Bug>) -> Result<(Vec<Bug>, Vec<Bug>)> 
     if copy.exists() {
         fs::remove_dir_all(&copy)?;
     }
-    let files = cmd!(
-        workspace.sh,
-        "git ls-files --cached --others --exclude-standard"
-    )
-    .quiet()
-    .read()?;
+    let files = workspace.files(&[])?;
     for file in files.lines() {
         let (from, to) = (workspace.root.join(file), copy.join(file));
         if from.is_file() {

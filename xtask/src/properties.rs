@@ -9,7 +9,6 @@ use std::io::Read;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use xshell::cmd;
 
 use crate::check;
 use crate::test::Runner;
@@ -106,13 +105,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 
 /// The names of all properties, as written in the sources.
 fn properties(workspace: &Workspace) -> Result<Vec<String>> {
-    let sh = &workspace.sh;
-    let files = cmd!(
-        sh,
-        "git ls-files --cached --others --exclude-standard crates tests"
-    )
-    .quiet()
-    .read()?;
+    let files = workspace.files(&["crates", "tests"])?;
     let mut names = Vec::new();
     for file in files.lines().filter(|file| file.ends_with(".rs")) {
         // Listed, but deleted since.

@@ -100,9 +100,7 @@ fn faults(workspace: &Workspace) -> Result<Vec<String>> {
     let fuzz = workspace.root.join("tests").join("fuzz").join("Cargo.toml");
     faults.extend(lock_fault(sh, &fuzz)?);
 
-    let files = cmd!(sh, "git ls-files --cached --others --exclude-standard")
-        .quiet()
-        .read()?;
+    let files = workspace.files(&[])?;
     faults.extend(top_faults(files.lines()));
     faults.extend(planted::faults(workspace)?);
     for path in files.lines() {

@@ -39,6 +39,15 @@ impl Workspace {
             metadata,
         })
     }
+
+    /// The files of the working tree that git tracks or would track, one path per line; all of them, or those in `folders`.
+    pub(crate) fn files(&self, folders: &[&str]) -> Result<String> {
+        let files = cmd!(
+            self.sh,
+            "git ls-files --cached --others --exclude-standard {folders...}"
+        );
+        Ok(files.quiet().read()?)
+    }
 }
 
 /// The packages in the output of `cargo metadata`.
