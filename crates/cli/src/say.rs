@@ -134,9 +134,11 @@ fn write(text: &str) {
     let _ = error.write_all(format!("{text}\n").as_bytes());
 }
 
-/// Whether to use colours: standard error is a terminal, and neither `NO_COLOR` nor `TERM=dumb` is set.
+/// Whether to use colours: standard error is a terminal, and neither `NO_COLOR` nor `TERM=dumb` is set, whatever else says
+/// that there may be colours: `anstream` takes `CI` for a terminal that has them.
 pub(crate) fn colours() -> bool {
-    anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+    std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
+        && anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
 }
 
 /// The width of the terminal on standard error.
