@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use xtls_benches::bars::verdict;
 use xtls_client::relay::{Limits, Relay};
-use xtls_client::router::{Config, What};
+use xtls_client::router::{Config, TunnelEvent};
 use xtls_client::{Accept, Client, Pins, Tunnel};
 use xtls_stanza::Address;
 use xtls_stanza::busy::Limit;
@@ -213,8 +213,8 @@ async fn open(client: &Client) -> Tunnel {
     let mut tunnel = client.open(&address(HUB)).await.expect("an open");
     loop {
         match tunnel.next().await.expect("a word") {
-            What::Established(_) => return tunnel,
-            What::Closed(closed) => panic!("{closed:?}"),
+            TunnelEvent::Established(_) => return tunnel,
+            TunnelEvent::Closed(closed) => panic!("{closed:?}"),
             _ => {}
         }
     }

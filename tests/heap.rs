@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use peak_alloc::PeakAlloc;
-use xtls_client::router::{Config, Router, SendError, What};
+use xtls_client::router::{Config, Router, SendError, TunnelEvent};
 use xtls_client::transport::{Event as StreamEvent, StartFlow, Transport as _};
 use xtls_client::{Accept, Relay, Uplink, relay};
 use xtls_ibb::{Allow, Event, Mux};
@@ -300,7 +300,7 @@ fn reader_that_reads_nothing(shape: Shape) -> Full {
     settle(now, &mut ends);
     while ends[1].poll_event(now).is_some() {}
     let established = std::iter::from_fn(|| ends[0].poll_event(now))
-        .any(|event| matches!(event.what, What::Established(_)));
+        .any(|event| matches!(event.what, TunnelEvent::Established(_)));
     assert!(established);
     let mut sent = 0;
     loop {

@@ -9,7 +9,7 @@
     reason = "a test that cannot go on says so by failing"
 )]
 
-use xtls_client::router::{What, Why};
+use xtls_client::router::{TunnelEvent, Why};
 use xtls_session::{By, Verdict, Violation, Why as Session};
 use xtls_stanza::xtls::Control;
 use xtls_stanza::{Condition, Content, Envelope, Payload};
@@ -121,7 +121,7 @@ fn a_stanza_longer_than_the_limit_ends_the_session() {
         if duel
             .events
             .iter()
-            .any(|event| matches!(event.what, What::Closed(_)))
+            .any(|event| matches!(event.what, TunnelEvent::Closed(_)))
         {
             break;
         }
@@ -233,7 +233,7 @@ fn an_unknown_key_waits_for_its_verdict_and_nothing_passes_before() {
     assert!(
         duel.events
             .iter()
-            .any(|event| matches!(event.what, What::Judge(_)))
+            .any(|event| matches!(event.what, TunnelEvent::Judge(_)))
     );
     assert!(!duel.established() && duel.delivered().is_empty());
     assert!(

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use xtls_client::Accept;
-use xtls_client::router::{Config, Router, What};
+use xtls_client::router::{Config, Router, TunnelEvent};
 use xtls_stanza::ibb::BlockSize;
 use xtls_stanza::{Address, Element, Envelope, Kind, Stanza};
 use xtls_tls::trust::Policy;
@@ -69,7 +69,9 @@ impl Many {
             let stanza = Stanza::new(Kind::Message).with_child(&body);
             let theirs = loop {
                 match other.poll_event(many.now) {
-                    Some(event) if matches!(event.what, What::Established(_)) => break event.id,
+                    Some(event) if matches!(event.what, TunnelEvent::Established(_)) => {
+                        break event.id;
+                    }
                     Some(_) => {}
                     None => panic!("not established"),
                 }
@@ -127,7 +129,7 @@ impl Many {
                 }
             }
             while let Some(event) = self.hub.poll_event(self.now) {
-                assert!(!matches!(event.what, What::Closed(_)), "{event:?}");
+                assert!(!matches!(event.what, TunnelEvent::Closed(_)), "{event:?}");
             }
             let Some(due) = self.hub.poll_timeout().filter(|due| due.at <= until) else {
                 break;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tokio::time::Instant;
 use xtls_client::relay::Limits;
-use xtls_client::router::{Closed, What, Why};
+use xtls_client::router::{Closed, TunnelEvent, Why};
 use xtls_client::{Pins, Relay, Tunnel};
 use xtls_session::{Compare, Verify, Why as Ended};
 use xtls_tests::keys::{self, JULIET, ROMEO};
@@ -241,11 +241,11 @@ async fn opens(store: &Store, romeo: &Party, juliet: &mut Party) -> Option<[Tunn
     let mut theirs = juliet.incoming.next().await.unwrap();
     let told = next(&mut theirs).await;
     match told {
-        What::Established(_) => assert!(welcome(store), "let in against the file"),
-        What::Closed(_) => assert!(!welcome(store), "refused against the file"),
+        TunnelEvent::Established(_) => assert!(welcome(store), "let in against the file"),
+        TunnelEvent::Closed(_) => assert!(!welcome(store), "refused against the file"),
         other => panic!("{other:?}"),
     }
-    matches!(told, What::Established(_)).then_some([own, theirs])
+    matches!(told, TunnelEvent::Established(_)).then_some([own, theirs])
 }
 
 async fn run(acts: &[Act]) {
@@ -281,10 +281,10 @@ async fn run(acts: &[Act]) {
 
 async fn ended(tunnel: &mut Tunnel) {
     while let Some(what) = tunnel.next().await {
-        if let What::Verify(Verify::Failed { .. }) = &what {
+        if let TunnelEvent::Verify(Verify::Failed { .. }) = &what {
             continue;
         }
-        if matches!(what, What::Closed(_)) {
+        if matches!(what, TunnelEvent::Closed(_)) {
             return;
         }
     }

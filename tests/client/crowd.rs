@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use xtls_client::relay::Limits;
-use xtls_client::router::{Closed, Config, What, Why};
+use xtls_client::router::{Closed, Config, TunnelEvent, Why};
 use xtls_client::{Accept, Arrival, Client, Incoming, Pins, Relay, Tunnel, Uplink};
 use xtls_stanza::busy::Limit;
 use xtls_stanza::{Content, Envelope, Payload};
@@ -59,8 +59,8 @@ async fn burst(relay: &Relay, openers: usize) -> Vec<(Client, Tunnel)> {
 async fn outcome(tunnel: &mut Tunnel) -> Option<Closed> {
     loop {
         match timeout(LONG, tunnel.next()).await.expect("nothing is said") {
-            Some(What::Established(_)) => return None,
-            Some(What::Closed(closed)) => return Some(closed),
+            Some(TunnelEvent::Established(_)) => return None,
+            Some(TunnelEvent::Closed(closed)) => return Some(closed),
             Some(_) => {}
             None => panic!("the end was not reported"),
         }
@@ -174,7 +174,7 @@ async fn a_flood_at_one_address_takes_turns_with_its_tunnel_and_cuts_nothing() {
     theirs.send(message("back", "word")).await.unwrap();
     let mut own = own;
     loop {
-        if let What::Stanza(said) = next(&mut own).await {
+        if let TunnelEvent::Stanza(said) = next(&mut own).await {
             assert_eq!(said.id.as_deref(), Some("back"));
             return;
         }

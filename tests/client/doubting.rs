@@ -1,7 +1,7 @@
 //! Keys that failed a comparison.
 
 use xtls_client::relay::Limits;
-use xtls_client::router::{JudgeError as Stale, What, Why};
+use xtls_client::router::{JudgeError as Stale, TunnelEvent, Why};
 use xtls_client::{JudgeError, Relay, Tunnel};
 use xtls_session::{Compare, JudgeError as NotTaken, Run, Verdict, Verify, Why as Ended};
 use xtls_stanza::verify::Reason;
@@ -41,8 +41,8 @@ fn marks(store: &Store) -> Vec<(Method, bool)> {
 async fn compared(tunnel: &mut Tunnel) -> Run {
     loop {
         match next(tunnel).await {
-            What::Verify(Verify::Compare { run, .. }) => return run,
-            What::Closed(closed) => panic!("{closed:?}"),
+            TunnelEvent::Verify(Verify::Compare { run, .. }) => return run,
+            TunnelEvent::Closed(closed) => panic!("{closed:?}"),
             _ => {}
         }
     }
@@ -106,7 +106,8 @@ async fn a_key_whose_words_differed_is_refused_under_every_policy_until_it_is_pi
                 is_doubted(&closed.why) || (!theirs_says && denied),
                 "{closed:?}"
             );
-            let failed = |what: &What| matches!(what, What::Verify(Verify::Failed { .. }));
+            let failed =
+                |what: &TunnelEvent| matches!(what, TunnelEvent::Verify(Verify::Failed { .. }));
             assert!(told.iter().any(failed), "{told:?}");
             assert_eq!(marks(&store), [(Method::Words, true)]);
             // The other end as well: it was told.
@@ -154,7 +155,7 @@ async fn a_run_that_is_broken_off_marks_nothing() {
             let run = own.verify(Compare::Words).await.unwrap();
             assert!(matches!(
                 next(&mut theirs).await,
-                What::Verify(Verify::Asked { .. })
+                TunnelEvent::Verify(Verify::Asked { .. })
             ));
             own.verify_cancel(run, Reason::Mismatch).await.unwrap();
         } else {
@@ -168,7 +169,7 @@ async fn a_run_that_is_broken_off_marks_nothing() {
             }
         }
         loop {
-            if let What::Verify(Verify::Failed { .. }) = next(&mut theirs).await {
+            if let TunnelEvent::Verify(Verify::Failed { .. }) = next(&mut theirs).await {
                 break;
             }
         }
@@ -194,7 +195,8 @@ async fn a_code_that_does_not_fit_leaves_only_another_verification_open() {
         theirs.verify(code("correct house")).await.unwrap();
         // Romeo knows Juliet, and refuses a key that doesn't match, as she does.
         let (told, closed) = rest(&mut theirs).await;
-        let failed = |what: &What| matches!(what, What::Verify(Verify::Failed { .. }));
+        let failed =
+            |what: &TunnelEvent| matches!(what, TunnelEvent::Verify(Verify::Failed { .. }));
         assert!(told.iter().any(failed), "{told:?}");
         let denied = matches!(closed.why, Why::Session(Ended::Tls(TlsError::Alert(_))));
         assert!(is_doubted(&closed.why) || denied, "{closed:?}");
@@ -238,8 +240,8 @@ async fn a_code_that_does_not_fit_leaves_only_another_verification_open() {
 async fn until_done(tunnel: &mut Tunnel) {
     loop {
         match next(tunnel).await {
-            What::Verify(Verify::Done { .. }) => return,
-            What::Closed(closed) => panic!("{closed:?}"),
+            TunnelEvent::Verify(Verify::Done { .. }) => return,
+            TunnelEvent::Closed(closed) => panic!("{closed:?}"),
             _ => {}
         }
     }
@@ -260,7 +262,8 @@ async fn a_mark_that_cannot_be_written_ends_the_session_all_the_same() {
     let (told, closed) = rest(&mut theirs).await;
     assert!(is_doubted(&closed.why), "{closed:?}");
     assert!(
-        told.iter().any(|what| matches!(what, What::NotVerified(_))),
+        told.iter()
+            .any(|what| matches!(what, TunnelEvent::NotVerified(_))),
         "{told:?}"
     );
 }
@@ -273,14 +276,14 @@ async fn a_wish_that_is_declined_is_no_attempt() {
     let (own, mut theirs) = established(&romeo, &mut juliet).await;
     for _ in 0..5 {
         own.verify(Compare::Words).await.unwrap();
-        let What::Verify(Verify::Asked { run, .. }) = next(&mut theirs).await else {
+        let TunnelEvent::Verify(Verify::Asked { run, .. }) = next(&mut theirs).await else {
             panic!("a wish comes first");
         };
         theirs.verify_cancel(run, Reason::Declined).await.unwrap();
         let failed = next(&mut theirs).await;
         assert!(matches!(
             failed,
-            What::Verify(Verify::Failed { counted: false, .. })
+            TunnelEvent::Verify(Verify::Failed { counted: false, .. })
         ));
     }
     assert_eq!(store.open().store().failed(ROMEO_BARE), 0);

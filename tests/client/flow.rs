@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use xtls_client::relay::{Limits, Seen};
-use xtls_client::router::{SendError, What, Why};
+use xtls_client::router::{SendError, TunnelEvent, Why};
 use xtls_session::{SendError as Session, Why as Ended};
 use xtls_stanza::{Content, Envelope, Payload};
 use xtls_tests::keys::{self, JULIET, ROMEO};
@@ -43,7 +43,7 @@ async fn what_is_sent_before_the_tunnel_is_open_leaves_with_the_last_flight() {
         received.push(stanza(&mut theirs).await);
     }
     assert_eq!(received, names(0..4));
-    assert_eq!(next(&mut own).await, What::Ready);
+    assert_eq!(next(&mut own).await, TunnelEvent::Ready);
     let mut all = Vec::new();
     while let Ok(seen) = seen.try_recv() {
         all.push(seen);
@@ -69,7 +69,7 @@ async fn an_end_before_the_tunnel_is_open_comes_after_what_was_sent() {
     let mut theirs = juliet.incoming.next().await.unwrap();
     until_established(&mut theirs).await;
     assert_eq!(stanza(&mut theirs).await, "m0");
-    assert_eq!(next(&mut theirs).await, What::PeerFinished);
+    assert_eq!(next(&mut theirs).await, TunnelEvent::PeerFinished);
     // The other direction may be as long as it likes.
     tokio::time::sleep(Duration::from_secs(3600)).await;
     theirs.send(message("m2", "word")).await.unwrap();
@@ -187,7 +187,7 @@ async fn no_event_is_lost_with_a_future() {
     while received.len() < 2000 {
         // Each future is polled once, then dropped.
         match timeout(Duration::ZERO, theirs.next()).await {
-            Ok(Some(What::Stanza(stanza))) => received.push(stanza.id.unwrap()),
+            Ok(Some(TunnelEvent::Stanza(stanza))) => received.push(stanza.id.unwrap()),
             Ok(what) => panic!("{what:?}"),
             Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use xtls_client::relay::Limits;
-use xtls_client::router::{OpenError, SendError, What, Why};
+use xtls_client::router::{OpenError, SendError, TunnelEvent, Why};
 use xtls_client::transport::StreamEnd;
 use xtls_client::{JudgeError, LinkError, Relay};
 use xtls_session::{Verdict, Why as Ended};
@@ -21,7 +21,7 @@ async fn a_dropped_tunnel_is_closed_in_order() {
     let sender = own.sender();
     drop(own);
     assert_eq!(stanza(&mut theirs).await, "m1");
-    assert_eq!(next(&mut theirs).await, What::PeerFinished);
+    assert_eq!(next(&mut theirs).await, TunnelEvent::PeerFinished);
     theirs.finish().await;
     let (_, closed) = rest(&mut theirs).await;
     assert!(
@@ -91,7 +91,7 @@ async fn a_client_that_is_asked_to_stop_closes_what_is_open() {
         .open(&keys::address("nurse@capulet.example/door"))
         .await;
     assert!(matches!(again, Err(OpenError::Stopped)));
-    assert_eq!(next(&mut theirs).await, What::PeerFinished);
+    assert_eq!(next(&mut theirs).await, TunnelEvent::PeerFinished);
     theirs.finish().await;
     assert!(rest(&mut own).await.1.clean);
     assert!(rest(&mut theirs).await.1.clean);
@@ -175,7 +175,7 @@ async fn close_waits_for_its_peer_no_longer_than_it_says() {
     assert_eq!(closed.why, Why::Session(Ended::CloseTimeout));
     // No one there has taken anything, or ended.
     assert!(started.elapsed() < Duration::from_secs(21));
-    assert_eq!(next(&mut theirs).await, What::PeerFinished);
+    assert_eq!(next(&mut theirs).await, TunnelEvent::PeerFinished);
     assert!(
         rest(&mut theirs).await.1.clean,
         "all of ours was read there"

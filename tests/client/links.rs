@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use xtls_client::relay::{Limits, RelayLink};
-use xtls_client::router::{What, Why};
+use xtls_client::router::{TunnelEvent, Why};
 use xtls_client::transport::StreamEnd;
 use xtls_client::{LinkError, LinkEvent, Relay, Uplink};
 use xtls_session::Why as Ended;
@@ -275,7 +275,7 @@ async fn crossing_opens_of_two_programs_make_one_tunnel() {
         assert_eq!(stanza(&mut theirs).await, "m1");
         let silent = timeout(Duration::from_secs(60), own.next()).await;
         assert!(
-            silent.is_err() || matches!(silent, Ok(Some(What::Ready))),
+            silent.is_err() || matches!(silent, Ok(Some(TunnelEvent::Ready))),
             "{silent:?}"
         );
     }

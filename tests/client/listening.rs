@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 use xtls_client::relay::Limits;
-use xtls_client::router::What;
+use xtls_client::router::TunnelEvent;
 use xtls_client::{ListenError, Relay};
 use xtls_session::{Mode, Service, Verdict};
 use xtls_tests::keys::{self, JULIET, ROMEO};
@@ -92,12 +92,12 @@ async fn a_question_comes_out_at_incoming() {
     let mut juliet = make(JULIET, ROMEO, 2).on(&relay).await;
     let mut pipes = juliet.client.listen(pipe()).await.unwrap();
     let mut own = romeo.client.open(&keys::address(JULIET)).await.unwrap();
-    assert!(matches!(next(&mut own).await, What::Judge(_)));
+    assert!(matches!(next(&mut own).await, TunnelEvent::Judge(_)));
     own.judge(keys::fingerprint(JULIET, 2), Verdict::Accept)
         .await
         .unwrap();
     let mut theirs = juliet.incoming.next().await.unwrap();
-    assert!(matches!(next(&mut theirs).await, What::Judge(_)));
+    assert!(matches!(next(&mut theirs).await, TunnelEvent::Judge(_)));
     theirs
         .judge(keys::fingerprint(ROMEO, 1), Verdict::Accept)
         .await

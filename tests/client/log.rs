@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tracing_subscriber::util::SubscriberInitExt as _;
 use xtls_client::relay::Limits;
-use xtls_client::router::What;
+use xtls_client::router::TunnelEvent;
 use xtls_tests::live::canary::Canary;
 use xtls_tests::pair::message;
 
@@ -51,7 +51,11 @@ async fn nothing_that_is_sent_is_logged_at_any_level() {
     own.send(said("three")).await.unwrap();
     own.close().await;
     let heard = rest(&mut theirs).await.0;
-    assert!(heard.iter().any(|what| matches!(what, What::Stanza(_))));
+    assert!(
+        heard
+            .iter()
+            .any(|what| matches!(what, TunnelEvent::Stanza(_)))
+    );
     rest(&mut own).await;
     drop((relay, romeo, juliet));
 

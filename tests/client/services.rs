@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 use xtls_client::relay::Limits;
-use xtls_client::router::{SendError, What};
+use xtls_client::router::{SendError, TunnelEvent};
 use xtls_session::{Mode, SendError as Session, Service, Verdict};
 use xtls_tests::keys::{self, JULIET, ROMEO};
 use xtls_tests::pair::message;
@@ -78,11 +78,11 @@ async fn an_unknown_key_is_asked_about_and_nothing_passes_before() {
         let mut own = romeo.client.open(&keys::address(JULIET)).await.unwrap();
         own.write_all(b"word").await.unwrap();
         let mut theirs = juliet.incoming.next().await.unwrap();
-        assert!(matches!(next(&mut own).await, What::Judge(_)));
+        assert!(matches!(next(&mut own).await, TunnelEvent::Judge(_)));
         own.judge(keys::fingerprint(JULIET, 2), Verdict::Accept)
             .await
             .unwrap();
-        assert!(matches!(next(&mut theirs).await, What::Judge(_)));
+        assert!(matches!(next(&mut theirs).await, TunnelEvent::Judge(_)));
         let early = timeout(Duration::from_secs(60), theirs.read_u8()).await;
         assert!(early.is_err(), "nothing before the verdict");
         theirs

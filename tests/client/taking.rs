@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use xtls_client::relay::Limits;
-use xtls_client::router::{What, Why};
+use xtls_client::router::{TunnelEvent, Why};
 use xtls_session::{Receipt, Why as Ended};
 use xtls_tests::pair::message;
 
@@ -17,7 +17,7 @@ async fn dropping_or_aborting_a_handle_takes_nothing() {
         own.send(message("m1", "the only copy")).await.unwrap();
         own.finish().await;
         assert_eq!(stanza(&mut theirs).await, "m1");
-        assert_eq!(next(&mut theirs).await, What::PeerFinished);
+        assert_eq!(next(&mut theirs).await, TunnelEvent::PeerFinished);
         if aborts {
             theirs.abort().await;
         }
@@ -39,7 +39,7 @@ async fn asking_for_more_or_ending_after_the_last_event_takes_everything() {
         own.send(message("m1", "word")).await.unwrap();
         own.finish().await;
         assert_eq!(stanza(&mut theirs).await, "m1");
-        assert_eq!(next(&mut theirs).await, What::PeerFinished);
+        assert_eq!(next(&mut theirs).await, TunnelEvent::PeerFinished);
         // It may be busy with it for a long time.
         tokio::time::sleep(Duration::from_secs(3600)).await;
         match way {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use xtls_client::relay::Limits;
-use xtls_client::router::{What, Why};
+use xtls_client::router::{TunnelEvent, Why};
 use xtls_client::{Home, JudgeError, Pins, PinsError, Relay, Tunnel};
 use xtls_session::{Verdict, Why as Ended};
 use xtls_tests::keys::{self, JULIET, ROMEO};
@@ -66,7 +66,7 @@ pub(crate) fn romeos() -> Fingerprint {
 
 pub(crate) async fn introduction(tunnel: &mut Tunnel) -> xtls_session::Introduction {
     match next(tunnel).await {
-        What::Judge(introduction) => introduction,
+        TunnelEvent::Judge(introduction) => introduction,
         other => panic!("{other:?}"),
     }
 }
@@ -126,7 +126,7 @@ async fn a_pin_that_cannot_be_written_refuses_its_key() {
         } else {
             let what = next(&mut theirs).await;
             assert!(
-                matches!(&what, What::NotPinned(why) if why.contains("pins")),
+                matches!(&what, TunnelEvent::NotPinned(why) if why.contains("pins")),
                 "{what:?}"
             );
         }
@@ -154,7 +154,7 @@ async fn a_store_that_is_damaged_meanwhile_refuses_new_keys() {
     fs::write(store.path(), "xtls-trust 2\n").unwrap();
     let _own = romeo.client.open(&keys::address(JULIET)).await.unwrap();
     let mut theirs = juliet.incoming.next().await.unwrap();
-    assert!(matches!(next(&mut theirs).await, What::NotPinned(_)));
+    assert!(matches!(next(&mut theirs).await, TunnelEvent::NotPinned(_)));
     assert_eq!(rest(&mut theirs).await.1.why, Why::Session(Ended::Refused));
     assert_eq!(fs::read_to_string(store.path()).unwrap(), "xtls-trust 2\n");
 }
@@ -163,7 +163,7 @@ async fn a_store_that_is_damaged_meanwhile_refuses_new_keys() {
 async fn the_owner_is_asked_and_nothing_passes_before() {
     let store = Store::new();
     let (_relay, _romeo, _juliet, mut own, mut theirs) = meet(&store, 1, Policy::Ask).await;
-    assert_eq!(next(&mut own).await, What::Ready);
+    assert_eq!(next(&mut own).await, TunnelEvent::Ready);
     own.send(message("m1", "word")).await.unwrap();
     let asked = introduction(&mut theirs).await;
     assert_eq!(asked.peer, keys::address(ROMEO));
@@ -194,7 +194,7 @@ async fn a_refused_key_is_not_pinned() {
     assert_eq!(told, []);
     assert_eq!(closed.why, Why::Session(Ended::Refused));
     let (told, closed) = rest(&mut own).await;
-    assert_eq!(told, [What::Ready]);
+    assert_eq!(told, [TunnelEvent::Ready]);
     assert_eq!(closed.unconfirmed, 1, "{closed:?}");
     assert_eq!(store.keys(), [0; 0]);
 }

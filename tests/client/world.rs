@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use xtls_client::relay::Limits;
-use xtls_client::router::{Closed, Config, What};
+use xtls_client::router::{Closed, Config, TunnelEvent};
 use xtls_client::{Accept, Client, Incoming, Pins, Relay, Task, Tunnel, Uplink};
 use xtls_session::{Peer, Service};
 use xtls_stanza::Stanza;
@@ -144,25 +144,25 @@ pub(crate) async fn established(romeo: &Party, juliet: &mut Party) -> (Tunnel, T
 pub(crate) async fn until_established(tunnel: &mut Tunnel) -> Peer {
     loop {
         match next(tunnel).await {
-            What::Established(peer) => return peer,
-            What::Ready => {}
+            TunnelEvent::Established(peer) => return peer,
+            TunnelEvent::Ready => {}
             other => panic!("{other:?}"),
         }
     }
 }
 
 /// The next event of a tunnel, within a reasonable time.
-pub(crate) async fn next(tunnel: &mut Tunnel) -> What {
+pub(crate) async fn next(tunnel: &mut Tunnel) -> TunnelEvent {
     let what = timeout(LONG, tunnel.next()).await.expect("nothing is said");
     what.expect("the tunnel has ended")
 }
 
 /// All remaining events of a tunnel, and how it ended. Nothing comes after that.
-pub(crate) async fn rest(tunnel: &mut Tunnel) -> (Vec<What>, Closed) {
+pub(crate) async fn rest(tunnel: &mut Tunnel) -> (Vec<TunnelEvent>, Closed) {
     let mut whats = Vec::new();
     loop {
         match next(tunnel).await {
-            What::Closed(closed) => {
+            TunnelEvent::Closed(closed) => {
                 assert_eq!(tunnel.next().await, None);
                 return (whats, closed);
             }
@@ -172,9 +172,9 @@ pub(crate) async fn rest(tunnel: &mut Tunnel) -> (Vec<What>, Closed) {
 }
 
 /// The ids of the stanzas among the events.
-pub(crate) fn ids(whats: &[What]) -> Vec<String> {
-    let id = |what: &What| match what {
-        What::Stanza(stanza) => stanza.id.clone(),
+pub(crate) fn ids(whats: &[TunnelEvent]) -> Vec<String> {
+    let id = |what: &TunnelEvent| match what {
+        TunnelEvent::Stanza(stanza) => stanza.id.clone(),
         _ => None,
     };
     whats.iter().filter_map(id).collect()
@@ -184,8 +184,8 @@ pub(crate) fn ids(whats: &[What]) -> Vec<String> {
 pub(crate) async fn stanza(tunnel: &mut Tunnel) -> String {
     loop {
         match next(tunnel).await {
-            What::Stanza(stanza) => return stanza.id.unwrap(),
-            What::Closed(closed) => panic!("{closed:?}"),
+            TunnelEvent::Stanza(stanza) => return stanza.id.unwrap(),
+            TunnelEvent::Closed(closed) => panic!("{closed:?}"),
             _ => {}
         }
     }

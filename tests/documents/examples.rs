@@ -2,7 +2,7 @@
 //! written again.
 
 use bytes::Bytes;
-use xtls_client::router::What;
+use xtls_client::router::TunnelEvent;
 use xtls_framer::{Limits, frames};
 use xtls_ibb::Payload;
 use xtls_session::{Binding, Service};
@@ -135,7 +135,7 @@ fn a_finish_and_its_answer_are_what_a_router_sends_inside() {
     duel.open();
     duel.say(request);
     let finished = duel.events.last().expect("an event").clone();
-    assert_eq!(finished.what, What::PeerFinished);
+    assert_eq!(finished.what, TunnelEvent::PeerFinished);
     duel.juliet.took(duel.now, finished.id);
     duel.juliet.finish(duel.now, finished.id);
     duel.say(" ");

@@ -1,6 +1,6 @@
 //! The tables of what is refused and removed inside a tunnel, child by child, against a router.
 
-use xtls_client::router::What;
+use xtls_client::router::TunnelEvent;
 use xtls_session::Violation;
 use xtls_tests::raw::Duel;
 
@@ -52,7 +52,7 @@ fn every_child_that_is_refused_is_dropped_and_reported() {
         let told = duel
             .events
             .iter()
-            .any(|event| event.what == What::Refused(refused.clone()));
+            .any(|event| event.what == TunnelEvent::Refused(refused.clone()));
         assert!(told, "{refused}: {:?}", duel.events);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use xtls_client::Accept;
-use xtls_client::router::{Config, Router, What, Why};
+use xtls_client::router::{Config, Router, TunnelEvent, Why};
 use xtls_ibb::Payload;
 use xtls_stanza::ibb::BlockSize;
 use xtls_stanza::{Condition, Content, Envelope, ErrorType, StanzaError};
@@ -288,7 +288,7 @@ fn opened(condition: Condition) -> &'static str {
     assert!(again, "{condition:?}: {opens} opens");
     while let Some(event) = juliet.router.poll_event(juliet.now) {
         assert_eq!(event.id, id);
-        if let What::Closed(closed) = event.what {
+        if let TunnelEvent::Closed(closed) = event.what {
             return match closed.why {
                 Why::Unavailable(_) => "unavailable",
                 Why::Declined(_) => "declined",

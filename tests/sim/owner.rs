@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use xtls_client::router::{Event, TunnelId, What, Why};
+use xtls_client::router::{Event, TunnelEvent, TunnelId, Why};
 use xtls_session::{Receipt, Verdict};
 use xtls_stanza::{Content, Payload};
 use xtls_tls::trust::Policy;
@@ -269,18 +269,18 @@ impl World {
             return self.accuse("something is reported after the end of a tunnel");
         }
         match event.what {
-            What::Incoming(peer) => {
+            TunnelEvent::Incoming(peer) => {
                 self.begun(end, false);
                 self.oracle.end(end).peer = Some(peer);
                 self.too_many(at);
             }
-            What::Judge(introduction) => {
+            TunnelEvent::Judge(introduction) => {
                 let act = Act::Judge(event.id, introduction.fingerprint, introduction.peer);
                 self.later(self.setup.judging, Deed::Act(at, act));
             }
-            What::Ready => self.oracle.end(end).ready = true,
-            What::Established(peer) => self.is_established(end, peer),
-            What::Stanza(stanza) => {
+            TunnelEvent::Ready => self.oracle.end(end).ready = true,
+            TunnelEvent::Established(peer) => self.is_established(end, peer),
+            TunnelEvent::Stanza(stanza) => {
                 self.totals.delivered += 1;
                 let people: Vec<_> = self
                     .clients
@@ -304,8 +304,8 @@ impl World {
                 self.judge_content(&stanza);
                 self.relay(at, &stanza);
             }
-            What::Writable => self.speak(at, event.id),
-            What::PeerFinished => {
+            TunnelEvent::Writable => self.speak(at, event.id),
+            TunnelEvent::PeerFinished => {
                 self.oracle.end(end).finished = true;
                 self.later(self.setup.judging, Deed::Act(at, Act::Took(event.id)));
                 if self.clients[at].held.is_none_or(|(id, _)| id != event.id) {
@@ -313,7 +313,7 @@ impl World {
                     self.speak(at, event.id);
                 }
             }
-            What::Closed(closed) => {
+            TunnelEvent::Closed(closed) => {
                 self.totals.clean += u64::from(closed.clean);
                 self.totals.taken += u64::from(closed.receipt == Receipt::Taken);
                 let client = &mut self.clients[at];
@@ -335,13 +335,13 @@ impl World {
                 let outcome = self.oracle.closed(end, closed);
                 self.demand(outcome);
             }
-            What::Verify(verify) => self.told_verify(at, event.id, verify),
-            What::Renewed(peer) => {
+            TunnelEvent::Verify(verify) => self.told_verify(at, event.id, verify),
+            TunnelEvent::Renewed(peer) => {
                 self.totals.renewed += 1;
                 let outcome = self.oracle.renewed(end, &peer);
                 self.demand(outcome);
             }
-            What::Refused(_) | What::NotPinned(_) => {}
+            TunnelEvent::Refused(_) | TunnelEvent::NotPinned(_) => {}
             _ => {}
         }
     }

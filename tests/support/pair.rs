@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use xtls_client::Accept;
-use xtls_client::router::{Closed, Config, Event, Router, SendError, TunnelId, What};
+use xtls_client::router::{Closed, Config, Event, Router, SendError, TunnelEvent, TunnelId};
 use xtls_session::Verdict;
 use xtls_stanza::{Address, Element, Kind, Stanza};
 use xtls_tls::trust::{Level, Method, Policy, Store};
@@ -179,7 +179,7 @@ impl Pair {
     pub fn establish(&mut self, who: Who) -> (TunnelId, TunnelId) {
         let id = self.open(who);
         self.drive();
-        let established = |event: &&Event| matches!(event.what, What::Established(_));
+        let established = |event: &&Event| matches!(event.what, TunnelEvent::Established(_));
         let theirs = self
             .end(who.other())
             .events
@@ -286,7 +286,7 @@ impl Pair {
     /// The stanzas that `who` has received, in order.
     pub fn received(&mut self, who: Who) -> Vec<Stanza> {
         let stanza = |event: &Event| match &event.what {
-            What::Stanza(stanza) => Some(stanza.clone()),
+            TunnelEvent::Stanza(stanza) => Some(stanza.clone()),
             _ => None,
         };
         self.end(who).events.iter().filter_map(stanza).collect()
@@ -295,7 +295,7 @@ impl Pair {
     /// How the tunnels of `who` ended.
     pub fn closed(&mut self, who: Who) -> Vec<Closed> {
         let closed = |event: &Event| match &event.what {
-            What::Closed(closed) => Some(closed.clone()),
+            TunnelEvent::Closed(closed) => Some(closed.clone()),
             _ => None,
         };
         self.end(who).events.iter().filter_map(closed).collect()
@@ -315,7 +315,7 @@ impl Pair {
             let mut quiet = true;
             while let Some(event) = end.router.poll_event(now) {
                 quiet = false;
-                if let What::Judge(introduction) = &event.what {
+                if let TunnelEvent::Judge(introduction) = &event.what {
                     let verdict = if end.trusting {
                         Verdict::Accept
                     } else {
@@ -326,14 +326,14 @@ impl Pair {
                         .judge(now, event.id, key, verdict)
                         .expect("it was just asked for");
                 }
-                if matches!(event.what, What::Ready) {
+                if matches!(event.what, TunnelEvent::Ready) {
                     for stanza in std::mem::take(&mut end.early) {
                         end.router
                             .send(now, event.id, &stanza)
                             .expect("room for a first word");
                     }
                 }
-                if matches!(event.what, What::PeerFinished) {
+                if matches!(event.what, TunnelEvent::PeerFinished) {
                     end.router.took(now, event.id);
                 }
                 end.events.push(event);

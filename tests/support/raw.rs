@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use xtls_client::Accept;
-use xtls_client::router::{Closed, Config, Event, Router, What};
+use xtls_client::router::{Closed, Config, Event, Router, TunnelEvent};
 use xtls_ibb::{Mux, OpenOptions, StreamId};
 use xtls_session::{Binding, Service, Verdict};
 use xtls_stanza::xtls::Control;
@@ -169,7 +169,7 @@ impl Duel {
     /// The stanzas that Juliet's application received.
     pub fn delivered(&self) -> Vec<Stanza> {
         let stanza = |event: &Event| match &event.what {
-            What::Stanza(stanza) => Some(stanza.clone()),
+            TunnelEvent::Stanza(stanza) => Some(stanza.clone()),
             _ => None,
         };
         self.events.iter().filter_map(stanza).collect()
@@ -179,7 +179,7 @@ impl Duel {
     pub fn established(&self) -> bool {
         self.events
             .iter()
-            .any(|event| matches!(event.what, What::Established(_)))
+            .any(|event| matches!(event.what, TunnelEvent::Established(_)))
     }
 
     /// How Juliet's tunnel ended; panics unless it ended once, and last.
@@ -188,7 +188,7 @@ impl Duel {
             .events
             .iter()
             .filter_map(|event| match &event.what {
-                What::Closed(closed) => Some(closed.clone()),
+                TunnelEvent::Closed(closed) => Some(closed.clone()),
                 _ => None,
             })
             .collect();
@@ -196,7 +196,7 @@ impl Duel {
         assert!(matches!(
             self.events.last(),
             Some(Event {
-                what: What::Closed(_),
+                what: TunnelEvent::Closed(_),
                 ..
             })
         ));
@@ -206,7 +206,7 @@ impl Duel {
     /// Accepts or refuses Romeo's key.
     pub fn judge(&mut self, verdict: Verdict) {
         let asked = self.events.iter().find_map(|event| match &event.what {
-            What::Judge(introduction) => Some((event.id, introduction.fingerprint)),
+            TunnelEvent::Judge(introduction) => Some((event.id, introduction.fingerprint)),
             _ => None,
         });
         let (id, key) = asked.expect("a question about a key");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use xtls_client::Accept;
-use xtls_client::router::{Config, What, Why};
+use xtls_client::router::{Config, TunnelEvent, Why};
 use xtls_client::transport::StreamEnd;
 use xtls_session::{Mode, Receipt, Service, Verdict, Why as Ended};
 use xtls_stanza::disco::Query;
@@ -66,7 +66,7 @@ fn half_close(transports: Transports) {
     world.send(R, &message("last", "word")).unwrap();
     world.tunnel(R).finish();
     world.run();
-    assert!(world.events[J].contains(&What::PeerFinished));
+    assert!(world.events[J].contains(&TunnelEvent::PeerFinished));
     for number in 0..50 {
         world
             .send(J, &message(&format!("m{number}"), "I will go on"))
@@ -104,7 +104,7 @@ fn close(transports: Transports) {
     assert!(
         world.events[J]
             .iter()
-            .any(|what| matches!(what, What::Established(_)))
+            .any(|what| matches!(what, TunnelEvent::Established(_)))
     );
 }
 
@@ -178,13 +178,13 @@ fn asking(transports: Transports) {
     let mut world = World::with([opener, asking]);
     world.open();
     world.wait(Duration::from_secs(40));
-    assert_eq!(world.events[J], [What::Asked(keys::address(ROMEO))]);
+    assert_eq!(world.events[J], [TunnelEvent::Asked(keys::address(ROMEO))]);
     world.tunnel(J).admit(true);
     world.run();
     assert!(
         world.events[R]
             .iter()
-            .any(|what| matches!(what, What::Established(_)))
+            .any(|what| matches!(what, TunnelEvent::Established(_)))
     );
 }
 
@@ -240,7 +240,7 @@ fn back_pressure(transports: Transports) {
     world.held[J] = false;
     world.run();
     assert_eq!(world.bytes[J].len(), taken);
-    assert!(world.events[R].contains(&What::Writable));
+    assert!(world.events[R].contains(&TunnelEvent::Writable));
 }
 
 fn bytes_both_ways(transports: Transports) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use xtls_client::router::{Closed, Config, Event, SendError, TunnelId, TunnelMut, What};
+use xtls_client::router::{Closed, Config, Event, SendError, TunnelEvent, TunnelId, TunnelMut};
 use xtls_client::{Accept, Router};
 use xtls_session::{Service, Verdict};
 use xtls_stanza::{Address, Envelope, Stanza};
@@ -39,7 +39,7 @@ pub(crate) fn config(end: usize, known: bool, service: &Service) -> Config {
 pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) ends: [Router; 2],
-    pub(crate) events: [Vec<What>; 2],
+    pub(crate) events: [Vec<TunnelEvent>; 2],
     pub(crate) tunnels: [Option<TunnelId>; 2],
     pub(crate) bytes: [Vec<u8>; 2],
     /// Whether an end takes nothing at present.
@@ -84,7 +84,8 @@ impl World {
         let mut world = Self::new(transports, true, service);
         world.open();
         for end in [R, J] {
-            let established = |what: &What| matches!(what, What::Established(peer) if peer.bound);
+            let established =
+                |what: &TunnelEvent| matches!(what, TunnelEvent::Established(peer) if peer.bound);
             assert!(
                 world.events[end].iter().any(established),
                 "{:?}",
@@ -109,7 +110,7 @@ impl World {
         let (now, before) = (self.now, self.events[end].len() + self.bytes[end].len());
         while let Some(Event { id, what }) = self.ends[end].poll_event(now) {
             self.tunnels[end].get_or_insert(id);
-            if what == What::PeerFinished {
+            if what == TunnelEvent::PeerFinished {
                 self.ends[end].took(now, id);
             }
             self.events[end].push(what);
@@ -142,7 +143,7 @@ impl World {
                 });
             }
         }
-        let ready = self.events[end].contains(&What::Ready);
+        let ready = self.events[end].contains(&TunnelEvent::Ready);
         self.trips[end] += usize::from(moved && !ready);
         moved
     }
@@ -180,11 +181,11 @@ impl World {
     }
 
     pub(crate) fn heard(&self, end: usize) -> Vec<&Stanza> {
-        let stanza = |what: &'_ What| matches!(what, What::Stanza(_));
+        let stanza = |what: &'_ TunnelEvent| matches!(what, TunnelEvent::Stanza(_));
         let stanzas = self.events[end].iter().filter(|what| stanza(what));
         stanzas
             .filter_map(|what| match what {
-                What::Stanza(stanza) => Some(stanza),
+                TunnelEvent::Stanza(stanza) => Some(stanza),
                 _ => None,
             })
             .collect()
@@ -192,7 +193,7 @@ impl World {
 
     /// The end of one side: present, once, and last.
     pub(crate) fn closed(&self, end: usize) -> Closed {
-        let closed = |what: &&What| matches!(what, What::Closed(_));
+        let closed = |what: &&TunnelEvent| matches!(what, TunnelEvent::Closed(_));
         assert_eq!(
             self.events[end].iter().filter(closed).count(),
             1,
@@ -200,14 +201,14 @@ impl World {
             self.events[end]
         );
         match self.events[end].last() {
-            Some(What::Closed(closed)) => closed.clone(),
+            Some(TunnelEvent::Closed(closed)) => closed.clone(),
             other => panic!("{other:?}"),
         }
     }
 
     pub(crate) fn judge(&mut self, end: usize, verdict: Verdict) {
         let key = self.events[end].iter().find_map(|what| match what {
-            What::Judge(introduction) => Some(introduction.fingerprint),
+            TunnelEvent::Judge(introduction) => Some(introduction.fingerprint),
             _ => None,
         });
         self.ends[end]

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use serde_json::Value;
-use xtls_client::router::{Closed, Rival, TunnelId, What};
+use xtls_client::router::{Closed, OtherKey, TunnelEvent, TunnelId};
 use xtls_client::session::{Introduction, Peer, Run, Verdict, Verify, Violation};
 use xtls_client::stanza::verify::Reason;
 use xtls_client::tls::Standing;
@@ -142,37 +142,41 @@ impl Attended {
         }
     }
 
-    fn on(&mut self, what: What) -> Option<Seen> {
+    fn on(&mut self, what: TunnelEvent) -> Option<Seen> {
         match what {
-            What::Judge(introduction) => self.judge(introduction),
-            What::NotPinned(why) => self.say.warn("not_pinned", &[], why),
-            What::NotVerified(why) => self.say.warn("not_verified", &[], why),
-            What::Verify(event) => return self.on_verify(&event),
-            What::Ready => return Some(Seen::Ready),
-            What::Established(peer) => {
+            TunnelEvent::Judge(introduction) => self.judge(introduction),
+            TunnelEvent::NotPinned(why) => self.say.warn("not_pinned", &[], why),
+            TunnelEvent::NotVerified(why) => self.say.warn("not_verified", &[], why),
+            TunnelEvent::Verify(event) => return self.on_verify(&event),
+            TunnelEvent::Ready => return Some(Seen::Ready),
+            TunnelEvent::Established(peer) => {
                 self.established(&peer);
                 return Some(Seen::Established);
             }
-            What::Stanza(stanza) => {
+            TunnelEvent::Stanza(stanza) => {
                 self.talked = true;
                 return Some(Seen::Stanza(stanza));
             }
-            What::Refused(violation) => return Some(Seen::Refused(violation)),
-            What::Rival(rival) => self.rival(&rival),
-            What::Unanswered(request) => return Some(Seen::Unanswered(request)),
-            What::PeerFinished => return Some(Seen::PeerFinished),
-            What::Closed(closed) => {
+            TunnelEvent::Refused(violation) => return Some(Seen::Refused(violation)),
+            TunnelEvent::OtherKey(rival) => self.rival(&rival),
+            TunnelEvent::Unanswered(request) => return Some(Seen::Unanswered(request)),
+            TunnelEvent::PeerFinished => return Some(Seen::PeerFinished),
+            TunnelEvent::Closed(closed) => {
                 // The subject of the question is gone.
                 self.question = None;
                 return Some(Seen::Closed(closed));
             }
-            What::Incoming(_) | What::Asked(_) | What::Renewed(_) | What::Writable | _ => {}
+            TunnelEvent::Incoming(_)
+            | TunnelEvent::Asked(_)
+            | TunnelEvent::Renewed(_)
+            | TunnelEvent::Writable
+            | _ => {}
         }
         None
     }
 
     /// Someone else called in the peer's name: another device of theirs, or an attacker.
-    fn rival(&self, rival: &Rival) {
+    fn rival(&self, rival: &OtherKey) {
         let peer = self.tunnel.peer();
         let key = rival.key.map(|key| key.hex());
         let fields = [

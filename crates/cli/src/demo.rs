@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use xtls_client::relay::{Limits, Seen};
-use xtls_client::router::{Config, What};
+use xtls_client::router::{Config, TunnelEvent};
 use xtls_client::session::Why as Session;
 use xtls_client::tls::Identity;
 use xtls_client::tls::trust::Policy;
@@ -165,16 +165,16 @@ impl Stage {
     }
 
     /// Handles all events except stanzas, for both actors. Returns whether the tunnel has ended.
-    fn follow(&self, who: &str, what: &What) -> Result<bool, Failure> {
+    fn follow(&self, who: &str, what: &TunnelEvent) -> Result<bool, Failure> {
         match what {
-            What::Ready => {
+            TunnelEvent::Ready => {
                 let at = self.started.elapsed();
                 let _ = self.rows.send(Row::Ready {
                     at,
                     who: who.to_owned(),
                 });
             }
-            What::Established(peer) => {
+            TunnelEvent::Established(peer) => {
                 let at = self.started.elapsed();
                 let key = peer.key.fingerprint.grouped();
                 let _ = self.rows.send(Row::Established {
@@ -183,8 +183,8 @@ impl Stage {
                     key,
                 });
             }
-            What::PeerFinished => self.note(who, "the peer has finished sending".to_owned()),
-            What::Closed(closed) => {
+            TunnelEvent::PeerFinished => self.note(who, "the peer has finished sending".to_owned()),
+            TunnelEvent::Closed(closed) => {
                 if let Some(failure) = Failure::of_close(closed, &Suggest::default()) {
                     return Err(failure);
                 }
@@ -202,17 +202,17 @@ impl Stage {
                 );
                 return Ok(true);
             }
-            What::Incoming(_)
-            | What::Judge(_)
-            | What::Stanza(_)
-            | What::Refused(_)
-            | What::NotPinned(_)
-            | What::Verify(_)
-            | What::NotVerified(_)
-            | What::Writable
-            | What::Asked(_)
-            | What::Renewed(_)
-            | What::Unanswered(_)
+            TunnelEvent::Incoming(_)
+            | TunnelEvent::Judge(_)
+            | TunnelEvent::Stanza(_)
+            | TunnelEvent::Refused(_)
+            | TunnelEvent::NotPinned(_)
+            | TunnelEvent::Verify(_)
+            | TunnelEvent::NotVerified(_)
+            | TunnelEvent::Writable
+            | TunnelEvent::Asked(_)
+            | TunnelEvent::Renewed(_)
+            | TunnelEvent::Unanswered(_)
             | _ => {}
         }
         Ok(false)
@@ -231,7 +231,7 @@ async fn talk(mut tunnel: Tunnel, stage: Stage) -> Result<(), Failure> {
         if stage.follow("romeo", &what)? {
             return Ok(());
         }
-        let What::Stanza(stanza) = &what else {
+        let TunnelEvent::Stanza(stanza) = &what else {
             continue;
         };
         stage.said("juliet", stanza);
@@ -263,10 +263,10 @@ async fn answer(mut incoming: Incoming, stage: Stage) -> Result<(), Failure> {
         if stage.follow("juliet", &what)? {
             return Ok(());
         }
-        if matches!(what, What::PeerFinished) {
+        if matches!(what, TunnelEvent::PeerFinished) {
             tunnel.finish().await;
         }
-        let What::Stanza(stanza) = &what else {
+        let TunnelEvent::Stanza(stanza) = &what else {
             continue;
         };
         stage.said("romeo", stanza);

@@ -1,7 +1,7 @@
 //! `xtls verify`, and the messages about verifications for all verbs.
 
 use serde_json::Value;
-use xtls_client::router::What;
+use xtls_client::router::TunnelEvent;
 use xtls_client::session::{Broken, Compare, Run, Verdict, Verify as Event, VerifyError};
 use xtls_client::stanza::verify::Reason;
 use xtls_client::tls::Fingerprint;
@@ -201,21 +201,21 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    async fn on(&mut self, what: What) {
+    async fn on(&mut self, what: TunnelEvent) {
         let say = self.runs.say;
         match what {
-            What::Judge(introduction) => {
+            TunnelEvent::Judge(introduction) => {
                 self.key = Some(introduction.fingerprint);
                 self.begin().await;
             }
-            What::Ready | What::Established(_) => self.begin().await,
-            What::Verify(Event::Asked { run, .. }) => {
+            TunnelEvent::Ready | TunnelEvent::Established(_) => self.begin().await,
+            TunnelEvent::Verify(Event::Asked { run, .. }) => {
                 self.asked = Some(run);
                 if let Some(failure) = self.other_method.take() {
                     self.decline(run, failure).await;
                 }
             }
-            What::Verify(Event::Compare { run, words: shown }) => {
+            TunnelEvent::Verify(Event::Compare { run, words: shown }) => {
                 say_compare(&self.peer, shown, say);
                 let (person, peer) = (self.runs.person.clone(), self.peer.clone());
                 self.comparing = Some((
@@ -223,19 +223,19 @@ impl One<'_> {
                     Box::pin(async move { person.same(&peer, shown).await }),
                 ));
             }
-            What::Verify(Event::Done { method, key, .. }) => {
+            TunnelEvent::Verify(Event::Done { method, key, .. }) => {
                 say_verified(&self.peer, method, &key.hex(), say);
                 self.key = None;
                 self.outcome.get_or_insert(Ok(()));
                 self.sender.close().await;
             }
-            What::Verify(Event::Failed { why, counted, .. }) => {
+            TunnelEvent::Verify(Event::Failed { why, counted, .. }) => {
                 self.comparing = None;
                 let failed = counted.then(|| self.runs.failed(&self.peer));
                 self.end(failure(&self.peer, &why, failed, &self.runs.suggest))
                     .await;
             }
-            What::NotVerified(why) => {
+            TunnelEvent::NotVerified(why) => {
                 let hint = format!(
                     "compare the fingerprints that `xtls id` shows instead, and pin theirs:{}",
                     by_hand(&self.peer, &self.runs.suggest)
@@ -243,7 +243,7 @@ impl One<'_> {
                 self.outcome
                     .get_or_insert_with(|| Err(Failure::failed(why).hint(hint)));
             }
-            What::Closed(closed) => {
+            TunnelEvent::Closed(closed) => {
                 // There is nothing left to compare.
                 self.comparing = None;
                 let suggest = &self.runs.suggest;
@@ -254,13 +254,13 @@ impl One<'_> {
                 self.outcome.get_or_insert_with(|| Err(early()));
             }
             // Anything else from the peer is irrelevant here.
-            What::Incoming(_)
-            | What::Stanza(_)
-            | What::Refused(_)
-            | What::Verify(Event::Due { .. })
-            | What::Writable
-            | What::NotPinned(_)
-            | What::PeerFinished
+            TunnelEvent::Incoming(_)
+            | TunnelEvent::Stanza(_)
+            | TunnelEvent::Refused(_)
+            | TunnelEvent::Verify(Event::Due { .. })
+            | TunnelEvent::Writable
+            | TunnelEvent::NotPinned(_)
+            | TunnelEvent::PeerFinished
             | _ => {}
         }
     }

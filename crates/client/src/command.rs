@@ -7,7 +7,7 @@ use xtls_session::{Compare, Run, Service, Verdict, VerifyError};
 use xtls_stanza::verify::Reason;
 use xtls_stanza::{Address, Stanza};
 use xtls_tls::Fingerprint;
-use xtls_tunnel::router::{OpenError, SendError, Stats, TunnelId, What};
+use xtls_tunnel::router::{OpenError, SendError, Stats, TunnelEvent, TunnelId};
 use zeroize::Zeroizing;
 
 use crate::byte_channel::ByteChannel;
@@ -83,7 +83,7 @@ pub(crate) enum Answer {
 pub(crate) enum Signal {
     /// The handle has taken events and has room again.
     Room(TunnelId),
-    /// The application asks for more after it was given [`What::PeerFinished`].
+    /// The application asks for more after it was given [`TunnelEvent::PeerFinished`].
     Took(TunnelId),
     /// Bytes were written or read, or the last one was written: one until the driver has looked.
     Moved(TunnelId),
@@ -101,7 +101,7 @@ pub(crate) struct Port {
     events: EventReceiver,
     progress: Progress,
     bytes: Option<Arc<ByteChannel>>,
-    /// The application has asked for more after [`What::PeerFinished`].
+    /// The application has asked for more after [`TunnelEvent::PeerFinished`].
     took: bool,
     ended: bool,
 }
@@ -151,7 +151,7 @@ impl Port {
     }
 
     /// The next event; `None` after the last one. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> Option<What> {
+    pub(crate) async fn next(&mut self) -> Option<TunnelEvent> {
         if !self.took && self.events.has_peer_finished() {
             self.took = true;
             self.signal(Signal::Took(self.id));
@@ -161,7 +161,7 @@ impl Port {
         if room {
             self.signal(Signal::Room(self.id));
         }
-        self.ended |= matches!(what, What::Closed(_));
+        self.ended |= matches!(what, TunnelEvent::Closed(_));
         Some(what)
     }
 

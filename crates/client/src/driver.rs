@@ -20,7 +20,8 @@ use xtls_session::Service;
 use xtls_stanza::Address;
 use xtls_tls::trust::Policy;
 use xtls_tunnel::router::{
-    Config, Event, Gone, OpenError, Router, SendError, TURNED_AWAY, TunnelId, TurnedAway, What,
+    Config, Event, Gone, OpenError, Router, SendError, TURNED_AWAY, TunnelEvent, TunnelId,
+    TurnedAway,
 };
 
 use crate::command::{Answer, Command, Port, Signal};
@@ -394,12 +395,12 @@ impl<U: Uplink> Driver<U> {
                 conduit.note(&mut self.router, &what);
             }
             match &what {
-                What::Incoming(peer) | What::Asked(peer) => {
+                TunnelEvent::Incoming(peer) | TunnelEvent::Asked(peer) => {
                     let peer = peer.clone();
                     self.on_incoming(id, peer, what);
                     continue;
                 }
-                What::Judge(introduction) => {
+                TunnelEvent::Judge(introduction) => {
                     // A key that a verification has spoken against is never accepted as a first use.
                     if self.router.policy() != Policy::Ask && introduction.doubt.is_none() {
                         let peer = introduction.peer.bare();
@@ -409,32 +410,32 @@ impl<U: Uplink> Driver<U> {
                     }
                     self.expect_taken(id, |reception| reception.ask(id));
                 }
-                What::Writable => {
+                TunnelEvent::Writable => {
                     self.with_conduit(id, Conduit::retry);
                     continue;
                 }
-                What::Readable => continue,
-                What::Ready => self.with_conduit(id, Conduit::opened),
-                What::Established(peer) => {
+                TunnelEvent::Readable => continue,
+                TunnelEvent::Ready => self.with_conduit(id, Conduit::opened),
+                TunnelEvent::Established(peer) => {
                     self.trust.met(peer);
                     self.expect_taken(id, |reception| reception.claim(id, &peer.service));
                     self.with_conduit(id, Conduit::opened);
                 }
-                What::Verify(verify) => {
+                TunnelEvent::Verify(verify) => {
                     let Some(conduit) = self.conduits.get(&id) else {
                         continue;
                     };
                     let bare = conduit.bare_peer();
                     let stored = self.trust.on_verify(&mut self.router, id, bare, verify);
                     if let Some(error) = stored.error {
-                        conduit.pass(&mut self.router, What::NotVerified(error));
+                        conduit.pass(&mut self.router, TunnelEvent::NotVerified(error));
                     }
                     if !stored.pass {
                         continue;
                     }
                     self.expect_taken(id, |reception| reception.ask(id));
                 }
-                What::Closed(_) => {
+                TunnelEvent::Closed(_) => {
                     self.pass(id, what);
                     self.reception.forget(id);
                     self.parked.retry();
@@ -444,24 +445,24 @@ impl<U: Uplink> Driver<U> {
                     continue;
                 }
                 // The rest is for the handle.
-                What::Renewed(_)
-                | What::Rival(_)
-                | What::Unanswered(_)
-                | What::Stanza(_)
-                | What::Refused(_)
-                | What::NotVerified(_)
-                | What::NotPinned(_)
-                | What::PeerFinished
+                TunnelEvent::Renewed(_)
+                | TunnelEvent::OtherKey(_)
+                | TunnelEvent::Unanswered(_)
+                | TunnelEvent::Stanza(_)
+                | TunnelEvent::Refused(_)
+                | TunnelEvent::NotVerified(_)
+                | TunnelEvent::NotPinned(_)
+                | TunnelEvent::PeerFinished
                 | _ => {}
             }
             self.pass(id, what);
         }
     }
 
-    fn on_incoming(&mut self, id: TunnelId, peer: Address, what: What) {
+    fn on_incoming(&mut self, id: TunnelId, peer: Address, what: TunnelEvent) {
         let port = self.port(id, peer, None);
         let port = port.filter(|_| self.life == Life::Running);
-        let asked = matches!(what, What::Asked(_));
+        let asked = matches!(what, TunnelEvent::Asked(_));
         self.expect_taken(id, |reception| {
             port.is_some_and(|port| reception.arrive(id, port)) && (!asked || reception.ask(id))
         });
@@ -478,7 +479,7 @@ impl<U: Uplink> Driver<U> {
         }
     }
 
-    fn pass(&mut self, id: TunnelId, what: What) {
+    fn pass(&mut self, id: TunnelId, what: TunnelEvent) {
         if let Some(conduit) = self.conduits.get(&id) {
             conduit.pass(&mut self.router, what);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
-use xtls_tunnel::router::What;
+use xtls_tunnel::router::TunnelEvent;
 
 /// The two ends for one tunnel. The queue has no limit of its own: above [`HEAVY`] the driver has the tunnel stop reading.
 pub(crate) fn channel() -> (EventSender, EventReceiver) {
@@ -25,20 +25,20 @@ pub(crate) fn channel() -> (EventSender, EventReceiver) {
 struct Counts {
     /// Weight of the events that were sent and not yet taken, in bytes.
     waiting: AtomicUsize,
-    /// The application has been given [`What::PeerFinished`].
+    /// The application has been given [`TunnelEvent::PeerFinished`].
     peer_finished: AtomicBool,
 }
 
 /// The driver's end.
 #[derive(Debug)]
 pub(crate) struct EventSender {
-    events: mpsc::UnboundedSender<What>,
+    events: mpsc::UnboundedSender<TunnelEvent>,
     counts: Arc<Counts>,
 }
 
 impl EventSender {
     /// Says whether so much waits now that the tunnel has to stop reading.
-    pub(crate) fn send(&self, what: What) -> bool {
+    pub(crate) fn send(&self, what: TunnelEvent) -> bool {
         let weight = what.weight();
         let before = self.counts.waiting.fetch_add(weight, Ordering::AcqRel);
         let taken = self.events.send(what).is_ok();
@@ -50,7 +50,7 @@ impl EventSender {
         self.counts.waiting.load(Ordering::Acquire) <= HEAVY / 2
     }
 
-    /// The application has been given [`What::PeerFinished`].
+    /// The application has been given [`TunnelEvent::PeerFinished`].
     pub(crate) fn has_peer_finished(&self) -> bool {
         self.counts.peer_finished.load(Ordering::Acquire)
     }
@@ -59,24 +59,24 @@ impl EventSender {
 /// The handle's end.
 #[derive(Debug)]
 pub(crate) struct EventReceiver {
-    events: mpsc::UnboundedReceiver<What>,
+    events: mpsc::UnboundedReceiver<TunnelEvent>,
     counts: Arc<Counts>,
 }
 
 impl EventReceiver {
     /// The next event, and whether the driver waits to hear that there is room again. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> Option<(What, bool)> {
+    pub(crate) async fn next(&mut self) -> Option<(TunnelEvent, bool)> {
         let what = self.events.recv().await?;
         let weight = what.weight();
         let before = self.counts.waiting.fetch_sub(weight, Ordering::AcqRel);
-        if matches!(what, What::PeerFinished) {
+        if matches!(what, TunnelEvent::PeerFinished) {
             self.counts.peer_finished.store(true, Ordering::Release);
         }
         let room = before > HEAVY / 2 && before.saturating_sub(weight) <= HEAVY / 2;
         Some((what, room))
     }
 
-    /// The application has been given [`What::PeerFinished`].
+    /// The application has been given [`TunnelEvent::PeerFinished`].
     pub(crate) fn has_peer_finished(&self) -> bool {
         self.counts.peer_finished.load(Ordering::Acquire)
     }

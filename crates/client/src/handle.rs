@@ -5,7 +5,7 @@ mod io;
 use std::io::Result;
 use std::sync::Arc;
 
-use xtls_tunnel::router::What;
+use xtls_tunnel::router::TunnelEvent;
 
 use crate::byte_channel::{ByteChannel, unsupported};
 use crate::command::Port;
@@ -37,15 +37,15 @@ impl Tunnel {
         Self { sender, port }
     }
 
-    /// What happened; `None` after [`What::Closed`]. An owner that stops asking slows the peer down.
+    /// What happened; `None` after [`TunnelEvent::Closed`]. An owner that stops asking slows the peer down.
     ///
-    /// Asking again after [`What::PeerFinished`] confirms that everything before it has been taken, and so does
+    /// Asking again after [`TunnelEvent::PeerFinished`] confirms that everything before it has been taken, and so does
     /// [`finish`](Sender::finish) or [`close`](Sender::close) after it: the peer learns it inside TLS, and may then report to
     /// its own user that nothing was lost. Do not ask again before what you took is safe, on a disk say. Dropping the tunnel,
     /// or [`abort`](Sender::abort), confirms nothing.
     ///
     /// Cancel-safe: if the future is dropped before it is ready, no event is lost.
-    pub async fn next(&mut self) -> Option<What> {
+    pub async fn next(&mut self) -> Option<TunnelEvent> {
         self.port.next().await
     }
 

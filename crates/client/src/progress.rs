@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::sync::watch;
 use xtls_session::{Peer, Service};
-use xtls_tunnel::router::{Closed, Gone, What};
+use xtls_tunnel::router::{Closed, Gone, TunnelEvent};
 
 use crate::error::read_error;
 
@@ -30,13 +30,13 @@ pub(crate) fn channel(service: Option<Service>) -> (ProgressSender, Progress) {
 pub(crate) struct ProgressSender(watch::Sender<State>);
 
 impl ProgressSender {
-    pub(crate) fn note(&self, what: &What) {
-        if let What::Established(peer) | What::Renewed(peer) = what {
+    pub(crate) fn note(&self, what: &TunnelEvent) {
+        if let TunnelEvent::Established(peer) | TunnelEvent::Renewed(peer) = what {
             self.0.send_modify(|state| {
                 state.service = Some(peer.service.clone());
                 state.peer = Some(peer.clone());
             });
-        } else if let What::Closed(closed) = what {
+        } else if let TunnelEvent::Closed(closed) = what {
             self.0
                 .send_modify(|state| state.closed = Some(closed.clone()));
         }

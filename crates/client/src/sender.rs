@@ -8,7 +8,7 @@ use xtls_stanza::verify::Reason;
 use xtls_stanza::{Address, Stanza};
 use xtls_tls::Fingerprint;
 #[cfg(doc)]
-use xtls_tunnel::router::What;
+use xtls_tunnel::router::TunnelEvent;
 use xtls_tunnel::router::{Closed, Gone, SendError, Stats, TunnelId};
 use zeroize::Zeroizing;
 
@@ -55,7 +55,7 @@ impl Sender {
     /// Waits until it is known what the tunnel is for: at once if we opened it, and otherwise as soon as both ends have
     /// accepted each other. Cancel-safe.
     ///
-    /// Where the policy is to ask about unknown keys, answer [`What::Judge`] meanwhile.
+    /// Where the policy is to ask about unknown keys, answer [`TunnelEvent::Judge`] meanwhile.
     ///
     /// # Errors
     /// The tunnel has ended before.
@@ -66,7 +66,7 @@ impl Sender {
     /// Waits until both ends have accepted each other, and returns what the peer has proven to be: its address, its key,
     /// what was known of that key, the service. Cancel-safe.
     ///
-    /// Where the policy is to ask about unknown keys, answer [`What::Judge`] meanwhile. There is no need to wait before
+    /// Where the policy is to ask about unknown keys, answer [`TunnelEvent::Judge`] meanwhile. There is no need to wait before
     /// writing: nothing leaves before our own verdict.
     ///
     /// # Errors
@@ -110,7 +110,7 @@ impl Sender {
         sent.await.map_err(|_| Gone)?
     }
 
-    /// Answers [`What::Judge`], about exactly that key. Accepting pins the key first.
+    /// Answers [`TunnelEvent::Judge`], about exactly that key. Accepting pins the key first.
     ///
     /// Once polled, a verdict counts even if the future is dropped: the answer is lost, the pin is not.
     ///
@@ -128,12 +128,12 @@ impl Sender {
         judged.await.map_err(|_| Gone)?
     }
 
-    /// Answers [`What::Asked`]: whether this open may become a tunnel.
+    /// Answers [`TunnelEvent::Asked`]: whether this open may become a tunnel.
     pub async fn admit(&self, yes: bool) {
         let _ = self.commands.send(Command::Admit(self.id, yes)).await;
     }
 
-    /// Begins to verify the peer, or takes part in the run that the peer asks for. [`What::Verify`] reports what becomes of
+    /// Begins to verify the peer, or takes part in the run that the peer asks for. [`TunnelEvent::Verify`] reports what becomes of
     /// it; the client counts the attempt and stores the result.
     ///
     /// # Errors
@@ -224,13 +224,13 @@ impl Sender {
         counted.await.ok().flatten().ok_or(Gone)
     }
 
-    /// Ends our direction once everything that waits has been sent; the peer's stays open. [`What::Closed`] says whether the
+    /// Ends our direction once everything that waits has been sent; the peer's stays open. [`TunnelEvent::Closed`] says whether the
     /// other end took everything.
     pub async fn finish(&self) {
         let _ = self.commands.send(Command::Finish(self.id)).await;
     }
 
-    /// Ends the tunnel in order, each step within the configured time. [`What::Closed`] says whether the other end took
+    /// Ends the tunnel in order, each step within the configured time. [`TunnelEvent::Closed`] says whether the other end took
     /// everything.
     pub async fn close(&self) {
         let _ = self.commands.send(Command::Close(self.id)).await;

@@ -17,13 +17,13 @@ mod early;
 mod event;
 mod finish;
 mod handover;
-mod legs;
 mod opening;
 mod phase;
 mod progress;
 mod queue;
 mod running;
 mod transfer;
+mod transports;
 mod trust;
 mod tunnel;
 mod unanswered;
@@ -46,7 +46,7 @@ pub use bytes::Stats;
 pub use config::{Accept, Config};
 pub use crowd::{TURNED_AWAY, TurnedAway};
 pub use event::{
-    Closed, Event, Gone, JudgeError, OpenError, Rival, SendError, TunnelId, What, Why,
+    Closed, Event, Gone, JudgeError, OpenError, OtherKey, SendError, TunnelEvent, TunnelId, Why,
 };
 pub use view::TunnelMut;
 
@@ -54,7 +54,7 @@ use close::Ending;
 use contacts::Contacts;
 use conversation::{Conversation, Room};
 use crowd::{Crowd, has_good_pin};
-use legs::{Event as Stream, Leg, Legs};
+use transports::{Event as Stream, Leg, Transports};
 use tunnel::Tunnel;
 
 use crate::transport::{StreamEnd, Transport};
@@ -66,7 +66,7 @@ pub use xtls_ibb::Deadline;
 #[derive(Debug)]
 pub struct Router {
     config: Config,
-    legs: Legs,
+    transports: Transports,
     clock: Clock,
     /// Each in a box of its own: the nodes of a map have room for more than they hold.
     tunnels: BTreeMap<TunnelId, Box<Tunnel>>,
@@ -105,11 +105,11 @@ impl Router {
     #[must_use]
     pub fn new(own: Address, config: Config, seed: [u8; 32]) -> Self {
         let mut random = ChaCha20Rng::from_seed(seed);
-        let legs = Legs::new(own, &config, &mut random);
+        let transports = Transports::new(own, &config, &mut random);
         let trust = Current::from(Arc::clone(&config.trust));
         Self {
             config,
-            legs,
+            transports,
             clock: Clock::default(),
             tunnels: BTreeMap::new(),
             peers: BTreeMap::new(),
@@ -137,7 +137,7 @@ impl Router {
     /// Our own address.
     #[must_use]
     pub fn own(&self) -> &Address {
-        self.legs.own()
+        self.transports.own()
     }
 
     /// Takes a stanza that one's own server brought.
@@ -152,7 +152,7 @@ impl Router {
         } else {
             let trust = &self.trust;
             let known = |peer: &Address| has_good_pin(&trust.get(), peer);
-            if let Some(envelope) = self.legs.handle(now, envelope, &known) {
+            if let Some(envelope) = self.transports.handle(now, envelope, &known) {
                 self.answer(now, envelope);
             }
         }
@@ -162,14 +162,14 @@ impl Router {
     /// Sends a stanza through a tunnel.
     ///
     /// # Errors
-    /// The caller's faults, and `Full` when there is no room; [`What::Writable`] follows.
+    /// The caller's faults, and `Full` when there is no room; [`TunnelEvent::Writable`] follows.
     pub fn send(&mut self, now: Instant, id: TunnelId, stanza: &Stanza) -> Result<(), SendError> {
         let now = self.clock.read(now);
         // While a tunnel is replaced, the new session carries what is said already.
         let id = self.writer(id);
         let tunnel = self.tunnels.get_mut(&id).ok_or(Gone)?;
         tunnel.carrier_mut().sending()?.send(stanza)?;
-        self.touch(now, id);
+        self.mark_and_pump(now, id);
         Ok(())
     }
 
@@ -179,7 +179,7 @@ impl Router {
         self.drop_successors(now, id);
         if self.tunnels.contains_key(&id) {
             self.end(now, id, Ending::Aborted);
-            self.touch(now, id);
+            self.mark_and_pump(now, id);
         }
     }
 
@@ -191,7 +191,7 @@ impl Router {
             .conversation_mut(id)
             .is_some_and(|known| known.hold(hold));
         if changed && !hold {
-            self.touch(now, id);
+            self.mark_and_pump(now, id);
         }
     }
 
@@ -202,13 +202,13 @@ impl Router {
         let now = self.clock.read(now);
         for id in self.tunnels.keys().copied().collect::<Vec<_>>() {
             if let Some(tunnel) = self.tunnels.get_mut(&id) {
-                tunnel.carrier_mut().swallow(now, &mut self.legs);
+                tunnel.carrier_mut().swallow(now, &mut self.transports);
             }
         }
-        self.legs.lost(now);
+        self.transports.lost(now);
         self.pump(now);
         for stream in self.streams.keys().copied().collect::<Vec<_>>() {
-            self.legs.give_up(now, stream, StreamEnd::LinkLost);
+            self.transports.give_up(now, stream, StreamEnd::LinkLost);
         }
         self.pump(now);
         self.end_yielding(now);
@@ -230,7 +230,7 @@ impl Router {
     /// The server has bound another address: every tunnel of the old one is cut.
     pub fn rebind(&mut self, now: Instant, own: Address) {
         self.lost(now);
-        self.legs = Legs::new(own, &self.config, &mut self.random);
+        self.transports = Transports::new(own, &self.config, &mut self.random);
         // The names of the old streams begin anew.
         self.streams.clear();
     }
@@ -238,7 +238,7 @@ impl Router {
     /// The longest stanza in bytes that this server says it takes (XEP-0478), for tunnels opened from now on, until it
     /// [binds another address](Self::rebind). Default: it says nothing.
     pub fn set_server_limit(&mut self, max_bytes: Option<usize>) {
-        self.legs.set_server_limit(max_bytes);
+        self.transports.set_server_limit(max_bytes);
     }
 
     /// Calls a transport that was added with [`Config::transport`]: the one of this type that was added last. `None` if there
@@ -249,7 +249,7 @@ impl Router {
         call: impl FnOnce(&mut T, Instant) -> R,
     ) -> Option<R> {
         let now = self.clock.read(now);
-        let called = call(self.legs.of_type::<T>()?, now);
+        let called = call(self.transports.of_type::<T>()?, now);
         self.pump(now);
         Some(called)
     }
@@ -262,12 +262,12 @@ impl Router {
         let now = self.clock.read(now);
         loop {
             // The streams first: their windows bound what they have, and a `<close/>` follows what it closes.
-            let envelope = self.legs.poll_transmit(now);
+            let envelope = self.transports.poll_transmit(now);
             if let Some(envelope) = envelope.or_else(|| self.out.pop()) {
                 return Some(envelope);
             }
             // Where messages carry a stream no answer makes room, but the sending itself.
-            let event = self.legs.poll_event()?;
+            let event = self.transports.poll_event()?;
             self.on_stream(now, event);
             self.pump(now);
         }
@@ -284,7 +284,7 @@ impl Router {
                 .map_or("tunnel", |d| d.1);
             Deadline { at, why }
         });
-        let due = [own, self.legs.poll_timeout()].into_iter().flatten();
+        let due = [own, self.transports.poll_timeout()].into_iter().flatten();
         let Deadline { at, why } = due.min_by_key(|deadline| deadline.at)?;
         let at = self.clock.outer(at)?;
         Some(Deadline { at, why })
@@ -293,7 +293,7 @@ impl Router {
     /// Tells the time when a deadline has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.clock.read(now);
-        self.legs.handle_timeout(now);
+        self.transports.handle_timeout(now);
         while let Some(&(at, id)) = self.deadlines.first()
             && at <= now
         {
@@ -305,23 +305,23 @@ impl Router {
         self.pump(now);
     }
 
-    fn touch(&mut self, now: Instant, id: TunnelId) {
+    fn mark_and_pump(&mut self, now: Instant, id: TunnelId) {
         self.dirty.insert(id);
         self.pump(now);
     }
 
     /// Moves bytes between the layers until nothing moves. Read this first.
     fn pump(&mut self, now: Instant) {
-        let legs = &self.legs;
+        let transports = &self.transports;
         let empty = |id: &&TunnelId| {
             self.tunnels
                 .get(id)
                 .and_then(|tunnel| tunnel.carrier().stream())
-                .is_none_or(|stream| legs.is_empty(stream))
+                .is_none_or(|stream| transports.is_empty(stream))
         };
         self.dirty.extend(self.emptying.iter().filter(empty));
         loop {
-            while let Some(event) = self.legs.poll_event() {
+            while let Some(event) = self.transports.poll_event() {
                 self.on_stream(now, event);
             }
             let Some(id) = self.dirty.pop_first() else {
@@ -341,14 +341,14 @@ impl Router {
             self.carry_on_closing(now, id);
             return;
         }
-        let more = tunnel.carrier_mut().exchange(now, &mut self.legs);
+        let more = tunnel.carrier_mut().exchange(now, &mut self.transports);
         self.collect(now, id);
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
         // What was received may have been answered without an event for the owner; and having found no whole stanza, the
         // session may want more than it did.
-        if tunnel.carrier_mut().send_wire(now, &mut self.legs)
+        if tunnel.carrier_mut().send_wire(now, &mut self.transports)
             || more && tunnel.carrier().wants_wire()
         {
             self.dirty.insert(id);
@@ -402,7 +402,7 @@ impl Router {
             Stream::Opened { leg, flight } => self.on_opened(now, leg, flight),
             Stream::Ready(leg) => self.dirty.extend(self.streams.get(&leg)),
             // A tunnel closes each direction inside of TLS.
-            Stream::PeerClosed(leg) => self.legs.close(now, leg),
+            Stream::PeerClosed(leg) => self.transports.close(now, leg),
             Stream::Closed { leg, end } => self.on_stream_closed(now, leg, end),
             Stream::TurnedAway { from, busy } => self.crowd.note(now, &from, busy),
         }
@@ -417,23 +417,23 @@ impl Router {
             }
             Inner::Ready => {
                 self.on_ready(id);
-                self.tell(id, What::Ready);
+                self.emit(id, TunnelEvent::Ready);
             }
             Inner::Established(peer) => self.on_established(now, id, peer),
-            Inner::Unanswered(stanza) => self.tell(id, What::Unanswered(stanza)),
+            Inner::Unanswered(stanza) => self.emit(id, TunnelEvent::Unanswered(stanza)),
             Inner::KeysOld => self.renew(now, id),
             // As after a close_notify: whoever has ended its direction has nothing more to say but answers.
             Inner::Stanza(stanza) if self.is_peer_finished(id) && !is_answer(&stanza) => {
                 self.withhold(id)
             }
-            Inner::Stanza(stanza) => self.tell(id, What::Stanza(stanza)),
-            Inner::Refused(violation) => self.tell(id, What::Refused(violation)),
-            Inner::Verify(verify) => self.tell(id, What::Verify(verify)),
-            Inner::Writable => self.tell(id, What::Writable),
+            Inner::Stanza(stanza) => self.emit(id, TunnelEvent::Stanza(stanza)),
+            Inner::Refused(violation) => self.emit(id, TunnelEvent::Refused(violation)),
+            Inner::Verify(verify) => self.emit(id, TunnelEvent::Verify(verify)),
+            Inner::Writable => self.emit(id, TunnelEvent::Writable),
             Inner::PeerFinished => self.on_peer_finished(now, id),
             Inner::PeerClosed => self.on_peer_closed(now, id),
             Inner::Closed(close) => self.on_session_closed(now, id, close),
-            Inner::Readable => self.tell(id, What::Readable),
+            Inner::Readable => self.emit(id, TunnelEvent::Readable),
             _ => {}
         }
     }

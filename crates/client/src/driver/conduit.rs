@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use tokio::sync::oneshot;
 use xtls_session::Mode;
 use xtls_stanza::{Address, Stanza};
-use xtls_tunnel::router::{Gone, Router, SendError, TunnelId, What};
+use xtls_tunnel::router::{Gone, Router, SendError, TunnelEvent, TunnelId};
 
 use super::now;
 use crate::byte_channel::ByteChannel;
@@ -174,7 +174,7 @@ impl Conduit {
         }
     }
 
-    /// The application goes on after it was given [`What::PeerFinished`]: it has taken everything.
+    /// The application goes on after it was given [`TunnelEvent::PeerFinished`]: it has taken everything.
     fn took(&self, router: &mut Router) {
         if self.events.has_peer_finished() {
             router.took(now(), self.id);
@@ -239,40 +239,40 @@ impl Conduit {
     }
 
     /// What an event means for what is known of the tunnel, and for its bytes.
-    pub(super) fn note(&mut self, router: &mut Router, what: &What) {
+    pub(super) fn note(&mut self, router: &mut Router, what: &TunnelEvent) {
         self.progress.note(what);
         let Some(bytes) = &self.bytes else {
             return;
         };
         match what {
-            What::Readable => self.pull(router),
-            What::Established(peer) if peer.service.mode() == Mode::Stanzas => {
+            TunnelEvent::Readable => self.pull(router),
+            TunnelEvent::Established(peer) if peer.service.mode() == Mode::Stanzas => {
                 bytes.set_stanzas();
                 self.bytes = None;
             }
-            What::PeerFinished => bytes.end(),
-            What::Closed(closed) => bytes.close(closed),
+            TunnelEvent::PeerFinished => bytes.end(),
+            TunnelEvent::Closed(closed) => bytes.close(closed),
             // The rest does not concern them.
-            What::Incoming(_)
-            | What::Asked(_)
-            | What::Judge(_)
-            | What::Ready
-            | What::Renewed(_)
-            | What::Rival(_)
-            | What::Unanswered(_)
-            | What::Stanza(_)
-            | What::Refused(_)
-            | What::Verify(_)
-            | What::NotVerified(_)
-            | What::Writable
-            | What::NotPinned(_)
-            | What::Established(_)
+            TunnelEvent::Incoming(_)
+            | TunnelEvent::Asked(_)
+            | TunnelEvent::Judge(_)
+            | TunnelEvent::Ready
+            | TunnelEvent::Renewed(_)
+            | TunnelEvent::OtherKey(_)
+            | TunnelEvent::Unanswered(_)
+            | TunnelEvent::Stanza(_)
+            | TunnelEvent::Refused(_)
+            | TunnelEvent::Verify(_)
+            | TunnelEvent::NotVerified(_)
+            | TunnelEvent::Writable
+            | TunnelEvent::NotPinned(_)
+            | TunnelEvent::Established(_)
             | _ => {}
         }
     }
 
     /// Hands an event to the application. One that is far behind has the tunnel stop reading.
-    pub(super) fn pass(&self, router: &mut Router, what: What) {
+    pub(super) fn pass(&self, router: &mut Router, what: TunnelEvent) {
         if self.events.send(what) && !self.unlimited {
             router.hold(now(), self.id, true);
             // The handle may have emptied the queue between the count and the hold.

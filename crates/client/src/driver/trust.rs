@@ -8,7 +8,7 @@ use xtls_session::{Peer, Verdict, Verify};
 use xtls_stanza::verify::Reason;
 use xtls_tls::trust::{Doubt, Level, Store, TrustError};
 use xtls_tls::{Fingerprint, Standing};
-use xtls_tunnel::router::{Router, TunnelId, What};
+use xtls_tunnel::router::{Router, TunnelEvent, TunnelId};
 
 use super::now;
 use crate::error::JudgeError;
@@ -127,7 +127,7 @@ impl Trust {
 
     /// Writes what has gathered, all at once. `None`: there was nothing. Otherwise something may have come of it, for the
     /// router; and what could not be pinned is to be passed on.
-    pub(super) fn write(&mut self, router: &mut Router) -> Option<Vec<(TunnelId, What)>> {
+    pub(super) fn write(&mut self, router: &mut Router) -> Option<Vec<(TunnelId, TunnelEvent)>> {
         let first = std::mem::take(&mut self.first);
         let met = std::mem::take(&mut self.met);
         if first.is_empty() && met.is_empty() {
@@ -152,7 +152,7 @@ impl Trust {
             let verdict = match result {
                 Ok(()) => Verdict::Accept,
                 Err(why) => {
-                    unwritten.push((id, What::NotPinned(why)));
+                    unwritten.push((id, TunnelEvent::NotPinned(why)));
                     Verdict::Refuse
                 }
             };

@@ -125,7 +125,7 @@ impl Router {
     fn info(&self) -> Info {
         let ours = ["urn:xmpp:ping", xtls::NS];
         let features = std::iter::once("http://jabber.org/protocol/disco#info")
-            .chain(self.legs.features())
+            .chain(self.transports.features())
             .chain(ours);
         Info {
             node: None,

@@ -27,12 +27,12 @@ impl Router {
     /// Writes bytes into a byte tunnel, as many as there is room for, and says how many.
     ///
     /// # Errors
-    /// The caller's faults, and `Full` when there is no room; [`What::Writable`](super::What::Writable) follows.
+    /// The caller's faults, and `Full` when there is no room; [`TunnelEvent::Writable`](super::TunnelEvent::Writable) follows.
     pub fn write(&mut self, now: Instant, id: TunnelId, bytes: &[u8]) -> Result<usize, SendError> {
         let now = self.clock.read(now);
         let tunnel = self.tunnels.get_mut(&id).ok_or(Gone)?;
         let taken = tunnel.carrier_mut().sending()?.write(bytes)?;
-        self.touch(now, id);
+        self.mark_and_pump(now, id);
         Ok(taken)
     }
 
@@ -43,7 +43,7 @@ impl Router {
         let session = self.running(id)?;
         let bytes = session.read(max);
         // There is room below, or the peer's end behind it.
-        self.touch(now, id);
+        self.mark_and_pump(now, id);
         bytes
     }
 
@@ -98,7 +98,7 @@ impl Router {
             post_quantum: session.and_then(xtls_session::Session::is_post_quantum),
             stream: self
                 .stream_of(id)
-                .and_then(|stream| self.legs.stats(stream)),
+                .and_then(|stream| self.transports.stats(stream)),
         })
     }
 

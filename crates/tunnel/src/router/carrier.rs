@@ -12,11 +12,11 @@ use xtls_tls::{Fingerprint, Role};
 
 use super::closing::{Closing, Crossing, Emptied, Expired, Fallen, PeerClose, Settled, Step, Then};
 use super::event::{Closed, Why};
-use super::legs::{Leg, Legs};
 use super::phase::Phase;
 use super::progress::{Intent, Progress};
 use super::running::{Hello, Running};
 use super::transfer;
+use super::transports::{Leg, Transports};
 use crate::transport::StreamEnd;
 
 /// A stream to one peer, and what runs on it.
@@ -222,26 +222,26 @@ impl Carrier {
 
     /// Moves bytes from the stream into the session, as far as that wants them, and then the other way. Says whether the
     /// stream may have more.
-    pub(super) fn exchange(&mut self, now: Instant, legs: &mut Legs) -> bool {
+    pub(super) fn exchange(&mut self, now: Instant, transports: &mut Transports) -> bool {
         let bound = self.is_bound();
         let Some((stream, session)) = self.both() else {
             return false;
         };
-        let more = transfer::receive(now, legs, stream, session, bound);
-        transfer::send(now, legs, stream, session);
+        let more = transfer::receive(now, transports, stream, session, bound);
+        transfer::send(now, transports, stream, session);
         more
     }
 
     /// Moves what the session has for the wire into the stream, as far as there is room. Says whether anything moved.
-    pub(super) fn send_wire(&mut self, now: Instant, legs: &mut Legs) -> bool {
+    pub(super) fn send_wire(&mut self, now: Instant, transports: &mut Transports) -> bool {
         let both = self.both();
-        both.is_some_and(|(stream, session)| transfer::send(now, legs, stream, session))
+        both.is_some_and(|(stream, session)| transfer::send(now, transports, stream, session))
     }
 
     /// Moves all that the stream has into the session, wanted or not: the stream is about to end.
-    pub(super) fn swallow(&mut self, now: Instant, legs: &mut Legs) {
+    pub(super) fn swallow(&mut self, now: Instant, transports: &mut Transports) {
         if let Some((stream, session)) = self.both() {
-            transfer::receive_all(now, legs, stream, session);
+            transfer::receive_all(now, transports, stream, session);
         }
     }
 
@@ -293,13 +293,13 @@ impl Carrier {
     }
 
     /// Takes the stream from under the session, which has read all of it. What came before is still handed out.
-    pub(super) fn cut(&mut self, now: Instant, legs: &mut Legs) -> Option<Leg> {
-        self.swallow(now, legs);
+    pub(super) fn cut(&mut self, now: Instant, transports: &mut Transports) -> Option<Leg> {
+        self.swallow(now, transports);
         let Phase::Running(running) = &mut self.phase else {
             return None;
         };
         let stream = self.stream.take()?;
-        legs.abort(now, stream);
+        transports.abort(now, stream);
         running.on_stream_end(now, StreamEnd::Aborted);
         Some(stream)
     }
@@ -309,7 +309,7 @@ impl Carrier {
     pub(super) fn on_session_closed(
         &mut self,
         now: Instant,
-        legs: &mut Legs,
+        transports: &mut Transports,
         limit: Duration,
         close: Close,
         left: bool,
@@ -342,9 +342,9 @@ impl Carrier {
             // No xtls `<close/>`: orderly and abortive ends stay distinguishable. What was said is flushed first. And the
             // letter's names no tunnel, while a successor stands already.
             if orderly || told {
-                legs.close(now, stream);
+                transports.close(now, stream);
             } else {
-                legs.abort(now, stream);
+                transports.abort(now, stream);
             }
             (Step::StreamClosing, Settled::StreamClosing)
         };
@@ -373,18 +373,23 @@ impl Carrier {
 
     /// Whether everything that was written is acknowledged, and what follows then. What still arrives is acknowledged and
     /// discarded: TLS has said that nothing follows.
-    pub(super) fn drain(&mut self, now: Instant, legs: &mut Legs, limit: Duration) -> Emptied {
+    pub(super) fn drain(
+        &mut self,
+        now: Instant,
+        transports: &mut Transports,
+        limit: Duration,
+    ) -> Emptied {
         let Some(stream) = self.stream else {
             return Emptied::Nothing;
         };
-        while legs.read(now, stream, usize::MAX).is_some() {}
+        while transports.read(now, stream, usize::MAX).is_some() {}
         let Some(closing) = self.phase.closing_mut() else {
             return Emptied::Nothing;
         };
         let Some(then) = closing.awaits_acknowledgements() else {
             return Emptied::Nothing;
         };
-        if !legs.is_empty(stream) {
+        if !transports.is_empty(stream) {
             return Emptied::Nothing;
         }
         closing.on_acknowledged(then, now + limit);
@@ -395,15 +400,15 @@ impl Carrier {
     }
 
     /// The sid that names it in a `<close/>`. The letter has none and knows one tunnel for each pair of addresses.
-    pub(super) fn sid<'a>(&self, legs: &'a Legs) -> Option<&'a Sid> {
+    pub(super) fn sid<'a>(&self, transports: &'a Transports) -> Option<&'a Sid> {
         let stream = self.stream.filter(|_| self.is_bound())?;
-        legs.sid(stream)
+        transports.sid(stream)
     }
 
     /// Whether the peer's `<close/>` with this sid means it.
-    pub(super) fn is_named(&self, legs: &Legs, sid: Option<&Sid>) -> bool {
+    pub(super) fn is_named(&self, transports: &Transports, sid: Option<&Sid>) -> bool {
         // The original flow has no sid.
-        let own = self.stream.and_then(|stream| legs.sid(stream));
+        let own = self.stream.and_then(|stream| transports.sid(stream));
         !self.phase.is_beginning() && self.stream.is_some() && (sid.is_none() || sid == own)
     }
 
@@ -411,14 +416,14 @@ impl Carrier {
     pub(super) fn on_peer_close(
         &mut self,
         now: Instant,
-        legs: &Legs,
+        transports: &Transports,
         limit: Duration,
     ) -> PeerClose {
         let until = now + limit;
         let (ours, unknown) = (self.is_ours(), self.key().is_none());
         let last = self
             .stream
-            .is_some_and(|stream| !legs.signals_close(stream));
+            .is_some_and(|stream| !transports.signals_close(stream));
         match &mut self.phase {
             Phase::Running(running) => {
                 running.on_peer_close();
@@ -444,11 +449,11 @@ impl Carrier {
     }
 
     /// The stream's own close, after our `<close/>` or the peer's; its end ends the tunnel.
-    pub(super) fn close_stream(&mut self, now: Instant, legs: &mut Legs) {
+    pub(super) fn close_stream(&mut self, now: Instant, transports: &mut Transports) {
         if self.phase.closing_mut().is_some_and(Closing::close_stream)
             && let Some(stream) = self.stream
         {
-            legs.close(now, stream);
+            transports.close(now, stream);
         }
     }
 
@@ -463,7 +468,7 @@ impl Carrier {
     }
 
     /// A deadline has passed.
-    pub(super) fn expire(&mut self, now: Instant, legs: &mut Legs) -> Expired {
+    pub(super) fn expire(&mut self, now: Instant, transports: &mut Transports) -> Expired {
         let bound = self.is_bound();
         match &mut self.phase {
             Phase::Running(running) => {
@@ -471,7 +476,7 @@ impl Carrier {
                 let deaf = running.session().holds_back();
                 // While we are not reading, silence proves nothing.
                 if let Some(stream) = self.stream.filter(|_| deaf && bound) {
-                    legs.alive(now, stream);
+                    transports.alive(now, stream);
                 }
                 Expired::Nothing
             }

@@ -9,8 +9,8 @@ use xtls_stanza::{Address, Content, Envelope, Payload, StanzaError, xtls};
 use xtls_tls::TlsError;
 
 use super::closing::{Emptied, Expired, Fallen, PeerClose, Settled};
-use super::event::{Closed, TunnelId, What, Why};
-use super::legs::Leg;
+use super::event::{Closed, TunnelEvent, TunnelId, Why};
+use super::transports::Leg;
 use super::{Router, answers};
 use crate::transport::StreamEnd;
 
@@ -85,7 +85,7 @@ impl Router {
         let closed = tunnel.carrier().closed(by, why);
         if let Some(stream) = tunnel.carrier_mut().take_stream() {
             self.streams.remove(&stream);
-            self.legs.abort(now, stream);
+            self.transports.abort(now, stream);
         }
         self.finish_tunnel(now, id, closed);
     }
@@ -95,7 +95,7 @@ impl Router {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
-        if let Some(stream) = tunnel.carrier_mut().cut(now, &mut self.legs) {
+        if let Some(stream) = tunnel.carrier_mut().cut(now, &mut self.transports) {
             self.streams.remove(&stream);
             self.collect(now, id);
             self.dirty.insert(id);
@@ -105,7 +105,7 @@ impl Router {
     /// Cuts the stream of what is closing.
     fn cut_stream(&mut self, now: Instant, id: TunnelId) {
         if let Some(stream) = self.stream_of(id) {
-            self.legs.abort(now, stream);
+            self.transports.abort(now, stream);
             self.dirty.insert(id);
         }
     }
@@ -141,9 +141,9 @@ impl Router {
         let orderly = matches!(close.why, Inner::Finished);
         let untrusted = matches!(close.why, Inner::Untrusted(_));
         if let Inner::Tls(TlsError::Trust(error)) = &close.why {
-            self.report_rival(id, error.presented());
+            self.report_other_key(id, error.presented());
         } else if let Inner::Untrusted(error) = &close.why {
-            self.report_rival(id, error.presented());
+            self.report_other_key(id, error.presented());
         }
         if let Some(tunnel) = self.tunnels.get_mut(&id)
             && tunnel
@@ -165,7 +165,8 @@ impl Router {
         };
         let (limit, alone) = (self.config.close, tunnel.standing().is_doomed());
         let carrier = tunnel.carrier_mut();
-        let settled = carrier.on_session_closed(now, &mut self.legs, limit, close, left, alone);
+        let settled =
+            carrier.on_session_closed(now, &mut self.transports, limit, close, left, alone);
         match settled {
             Settled::Nothing => {}
             Settled::Emptying => {
@@ -189,7 +190,7 @@ impl Router {
             return;
         }
         let limit = self.config.close;
-        match tunnel.carrier_mut().drain(now, &mut self.legs, limit) {
+        match tunnel.carrier_mut().drain(now, &mut self.transports, limit) {
             Emptied::Nothing => {}
             Emptied::SendClose => {
                 self.emptying.remove(&id);
@@ -208,7 +209,7 @@ impl Router {
             return;
         };
         let carrier = tunnel.carrier();
-        let sid = carrier.sid(&self.legs).cloned();
+        let sid = carrier.sid(&self.transports).cloned();
         let request = answers::fresh_id(&mut self.random);
         self.out.ask(Envelope {
             from: None,
@@ -253,13 +254,13 @@ impl Router {
         ids.sort_by_key(|id| doomed(id) != Some(true));
         let found = ids.into_iter().find(|id| {
             let tunnel = self.tunnels.get(id);
-            tunnel.is_some_and(|tunnel| tunnel.carrier().is_named(&self.legs, sid))
+            tunnel.is_some_and(|tunnel| tunnel.carrier().is_named(&self.transports, sid))
         });
         let Some((id, tunnel)) = found.and_then(|id| Some((id, self.tunnels.get_mut(&id)?))) else {
             return false;
         };
         let carrier = tunnel.carrier_mut();
-        match carrier.on_peer_close(now, &self.legs, self.config.close) {
+        match carrier.on_peer_close(now, &self.transports, self.config.close) {
             PeerClose::Nothing => {
                 self.emptying.remove(&id);
             }
@@ -270,8 +271,8 @@ impl Router {
             PeerClose::ReadToTheEnd => {
                 // Where nothing can follow, it is the end.
                 if let Some(stream) = carrier.stream() {
-                    carrier.swallow(now, &mut self.legs);
-                    self.legs.peer_closed(stream);
+                    carrier.swallow(now, &mut self.transports);
+                    self.transports.peer_closed(stream);
                 }
             }
             PeerClose::CloseStream => {
@@ -296,7 +297,7 @@ impl Router {
             self.await_rest(now, id);
             return;
         }
-        match tunnel.carrier_mut().expire(now, &mut self.legs) {
+        match tunnel.carrier_mut().expire(now, &mut self.transports) {
             Expired::Nothing => {}
             Expired::NoOpen => {
                 let closed = tunnel.carrier().closed(By::Peer, Why::NoAnswer);
@@ -313,7 +314,7 @@ impl Router {
     /// The stream's own close; its end ends the tunnel.
     fn close_stream(&mut self, now: Instant, id: TunnelId) {
         if let Some(tunnel) = self.tunnels.get_mut(&id) {
-            tunnel.carrier_mut().close_stream(now, &mut self.legs);
+            tunnel.carrier_mut().close_stream(now, &mut self.transports);
             self.dirty.insert(id);
         }
     }
@@ -362,7 +363,7 @@ impl Router {
         }
         self.let_go(id, carrier);
         if tunnel.standing().is_known() {
-            self.tell(id, What::Closed(*closed));
+            self.emit(id, TunnelEvent::Closed(*closed));
         }
         self.after(now, id, &tunnel, orderly);
     }

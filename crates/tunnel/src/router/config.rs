@@ -23,7 +23,7 @@ pub enum Accept {
     Only(BTreeSet<Bare>),
     /// Anybody. Their keys are judged all the same.
     Anyone,
-    /// These accounts; of everybody else the owner is asked ([`What::Asked`](super::What::Asked)). So everybody
+    /// These accounts; of everybody else the owner is asked ([`TunnelEvent::Asked`](super::TunnelEvent::Asked)). So everybody
     /// learns that we are here.
     Ask(BTreeSet<Bare>),
 }

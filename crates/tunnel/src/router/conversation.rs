@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use xtls_session::Peer;
 
-use super::event::{TunnelId, What};
+use super::event::{TunnelEvent, TunnelId};
 
 /// What a tunnel is to its owner.
 #[derive(Debug)]
@@ -228,14 +228,14 @@ impl Conversation {
     // The inbox.
 
     /// An event waits for the owner.
-    pub(super) fn on_queued(&mut self, what: &What) {
+    pub(super) fn on_queued(&mut self, what: &TunnelEvent) {
         let inbox = &mut self.inbox;
         inbox.events = inbox.events.saturating_add(1);
         inbox.weight = inbox.weight.saturating_add(what.weight());
     }
 
     /// The owner has taken an event. Says whether the session has waited for that.
-    pub(super) fn on_taken(&mut self, what: &What, limit: usize) -> bool {
+    pub(super) fn on_taken(&mut self, what: &TunnelEvent, limit: usize) -> bool {
         let inbox = &mut self.inbox;
         inbox.events = inbox.events.saturating_sub(1);
         inbox.weight = inbox.weight.saturating_sub(what.weight());

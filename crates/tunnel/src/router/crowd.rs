@@ -10,7 +10,7 @@ use xtls_tls::trust::{Level, Store};
 
 use super::Router;
 use super::event::TunnelId;
-use super::legs::Leg;
+use super::transports::Leg;
 
 /// Somebody asked for a tunnel whom the accept policy allows, and a limit turned it away.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,8 +81,8 @@ impl Router {
         self.crowd.poll(now)
     }
 
-    /// How many tunnels of peers the owner has room for now: one for each [`What::Incoming`](super::What::Incoming) and
-    /// [`What::Asked`](super::What::Asked) that it is told from now on. Without it an open is refused before it is
+    /// How many tunnels of peers the owner has room for now: one for each [`TunnelEvent::Incoming`](super::TunnelEvent::Incoming) and
+    /// [`TunnelEvent::Asked`](super::TunnelEvent::Asked) that it is told from now on. Without it an open is refused before it is
     /// accepted. At first as many as come; who has a queue says so before each stanza.
     pub fn set_incoming_room(&mut self, tunnels: usize) {
         self.incoming_room = tunnels;
@@ -92,7 +92,7 @@ impl Router {
     /// been sent, because further answers may be dropped.
     #[must_use]
     pub fn is_crowded(&self) -> bool {
-        self.out.is_crowded() || self.legs.is_crowded()
+        self.out.is_crowded() || self.transports.is_crowded()
     }
 
     /// The limit that one more unfinished tunnel which this peer opens would break. The `older` ones make room for it.
@@ -128,7 +128,7 @@ impl Router {
     /// Refuses an open for now, and says so.
     pub(super) fn turn_away(&mut self, now: Instant, stream: Leg, from: &Address, busy: Busy) {
         self.crowd.note(now, from, busy);
-        self.legs.refuse(now, stream, busy.to_error());
+        self.transports.refuse(now, stream, busy.to_error());
     }
 }
 

@@ -12,8 +12,8 @@ use xtls_stanza::Address;
 use xtls_tls::Role;
 
 use super::event::{OpenError, TunnelId, Why};
-use super::legs::Leg;
 use super::running::Hello;
+use super::transports::Leg;
 use super::{Router, answers};
 use crate::transport::{MAX_FLIGHT, Open};
 
@@ -27,10 +27,10 @@ impl Router {
         service: &Service,
         early: bool,
     ) -> Result<(Leg, Option<Box<Session>>), OpenError> {
-        let via = self.legs.toward(peer);
-        let sid = self.legs.fresh_sid(via, peer);
+        let via = self.transports.toward(peer);
+        let sid = self.transports.fresh_sid(via, peer);
         let sid = sid.unwrap_or_else(|| answers::fresh_sid(&mut self.random));
-        let most = self.legs.max_flight(via);
+        let most = self.transports.max_flight(via);
         let client = || {
             let sid = sid.as_str().to_owned();
             self.session(now, peer.clone(), sid, Some(service), Role::Client)
@@ -43,7 +43,7 @@ impl Router {
         let hello = session
             .as_ref()
             .map(|session| Bytes::copy_from_slice(session.peek_wire()));
-        let stream = self.legs.open(now, via, Open { peer, sid, hello })?;
+        let stream = self.transports.open(now, via, Open { peer, sid, hello })?;
         Ok((stream, session))
     }
 
@@ -52,7 +52,7 @@ impl Router {
         let Some(&id) = self.streams.get(&stream) else {
             return;
         };
-        let sid = self.legs.name(stream).map(ToOwned::to_owned);
+        let sid = self.transports.name(stream).map(ToOwned::to_owned);
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
@@ -90,7 +90,7 @@ impl Router {
                     None => Why::Unasked,
                 };
                 carrier.fail(By::Us, why);
-                self.legs.abort(now, stream);
+                self.transports.abort(now, stream);
             }
             (early, None) => {
                 let hello = match early {
@@ -120,10 +120,10 @@ impl Router {
         service: Option<&Service>,
         hello: Option<Bytes>,
     ) -> Option<Option<Box<Session>>> {
-        let most = self.legs.max_flight(stream.via());
+        let most = self.transports.max_flight(stream.via());
         let fits = |hello: &Bytes| self.config.early && (1..=most).contains(&hello.len());
         let early = hello.filter(fits).and_then(|hello| {
-            let sid = self.legs.name(stream)?.to_owned();
+            let sid = self.transports.name(stream)?.to_owned();
             let session = self.session(now, peer.clone(), sid, service, Role::Server);
             let mut session = session.ok()?;
             session.handle_wire(now, &hello);
@@ -132,7 +132,7 @@ impl Router {
             Some((session, flight))
         });
         let (session, flight) = early.unzip();
-        self.legs.accept(now, stream, flight).ok()?;
+        self.transports.accept(now, stream, flight).ok()?;
         Some(session)
     }
 
@@ -165,7 +165,7 @@ impl Router {
             && let Some(old) = tunnel.carrier_mut().open_again(stream, early)
         {
             self.streams.remove(&old);
-            self.legs.close(now, old);
+            self.transports.close(now, old);
         }
         self.streams.insert(stream, id);
         self.dirty.insert(id);

@@ -23,13 +23,13 @@ pub struct Event {
     /// The tunnel.
     pub id: TunnelId,
     /// What happened.
-    pub what: What,
+    pub what: TunnelEvent,
 }
 
 /// What happened to a tunnel.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum What {
+pub enum TunnelEvent {
     /// A peer whom the accept policy allows has opened it. Nothing is proven yet.
     Incoming(Address),
     /// A peer of whom the accept policy does not decide asks for a tunnel: answer with
@@ -47,7 +47,7 @@ pub enum What {
     Renewed(Peer),
     /// Somebody has opened a second tunnel in the peer's name with another key than the one proven here, and was not let in.
     /// This tunnel goes on as it was.
-    Rival(Rival),
+    OtherKey(OtherKey),
     /// A request of ours that the peer will not answer any more, because the tunnel is ending: the error that it gets
     /// instead. It was made here.
     Unanswered(Stanza),
@@ -77,7 +77,7 @@ pub enum What {
 
 /// Who has opened a second tunnel in the name of a peer, without its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rival {
+pub struct OtherKey {
     /// The key that was shown; `None` if none could be read, or it was our own.
     pub key: Option<Fingerprint>,
     /// Whether that key is pinned for the peer, and not revoked: another device of theirs. Any other key is an attack, or a

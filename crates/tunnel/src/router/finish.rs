@@ -6,7 +6,7 @@ use xtls_session::Session;
 
 use super::Router;
 use super::close::Ending;
-use super::event::{Event, TunnelId, What};
+use super::event::{Event, TunnelEvent, TunnelId};
 use super::progress::Intent;
 
 impl Router {
@@ -22,11 +22,12 @@ impl Router {
         self.end_in_order(now, id, Intent::Close, Session::close);
     }
 
-    /// The owner has taken everything that came before [`What::PeerFinished`]: the peer may know, and waits for it. Ignored
+    /// The owner has taken everything that came before [`TunnelEvent::PeerFinished`]: the peer may know, and waits for it. Ignored
     /// until that has been told.
     pub fn took(&mut self, now: Instant, id: TunnelId) {
         let now = self.clock.read(now);
-        let told = |event: &Event| event.id == id && matches!(event.what, What::PeerFinished);
+        let told =
+            |event: &Event| event.id == id && matches!(event.what, TunnelEvent::PeerFinished);
         if self.events.iter().any(told) {
             return;
         }
@@ -38,7 +39,7 @@ impl Router {
             if let Some(running) = tunnel.running_mut() {
                 running.take_all(now);
             }
-            self.touch(now, id);
+            self.mark_and_pump(now, id);
         }
     }
 
@@ -66,7 +67,7 @@ impl Router {
                     self.end(now, id, Ending::Aborted);
                 }
             }
-            self.touch(now, id);
+            self.mark_and_pump(now, id);
         }
     }
 }

@@ -18,7 +18,7 @@ use super::Router;
 use super::carrier::Carrier;
 use super::close::Ending;
 use super::conversation::{Carries, Conversation, Standing};
-use super::event::{Rival, TunnelId, What, Why};
+use super::event::{OtherKey, TunnelEvent, TunnelId, Why};
 use super::progress::Intent;
 use super::tunnel::Tunnel;
 
@@ -109,10 +109,10 @@ impl Router {
             && peer.bound
             && peer.service.mode() == Mode::Bytes
         {
-            self.legs.set_patience(now, stream, SLOW_BYTES);
+            self.transports.set_patience(now, stream, SLOW_BYTES);
         }
         let Some(old) = old else {
-            self.tell(id, What::Established(peer));
+            self.emit(id, TunnelEvent::Established(peer));
             return;
         };
         let key = peer.key.fingerprint;
@@ -178,7 +178,7 @@ impl Router {
             return;
         };
         if known.finish_peer() {
-            self.tell(id, What::PeerFinished);
+            self.emit(id, TunnelEvent::PeerFinished);
         } else if known.has_taken_all()
             && let Some(running) = tunnel.running_mut()
         {
@@ -214,7 +214,7 @@ impl Router {
             .conversation_mut(id)
             .is_some_and(|known| known.finish_peer())
         {
-            self.tell(id, What::PeerFinished);
+            self.emit(id, TunnelEvent::PeerFinished);
         }
     }
 
@@ -259,13 +259,13 @@ impl Router {
         self.tunnels.insert(new, rest);
         self.dirty.extend([old, new]);
         if let Some(peer) = peer {
-            self.tell(old, What::Renewed(peer));
+            self.emit(old, TunnelEvent::Renewed(peer));
         }
     }
 
     fn moved(&self, id: TunnelId) -> u64 {
         let stream = self.stream_of(id);
-        stream.map_or(0, |stream| self.legs.moved(stream))
+        stream.map_or(0, |stream| self.transports.moved(stream))
     }
 
     /// The rest of a replaced tunnel takes long. It may, while it moves, and while the owner lets it wait.
@@ -316,9 +316,9 @@ impl Router {
         if !doomed {
             let peer = tunnel.carrier().peer().clone();
             *tunnel.standing_mut() = Standing::Conversation(Conversation::default());
-            self.tell(id, What::Incoming(peer));
+            self.emit(id, TunnelEvent::Incoming(peer));
             if let Some(peer) = successor.into_waiting() {
-                self.tell(id, What::Established(peer));
+                self.emit(id, TunnelEvent::Established(peer));
             }
         }
         self.dirty.insert(id);
@@ -376,10 +376,10 @@ impl Router {
             return;
         };
         let carrier = tunnel.carrier();
-        let legs = &self.legs;
+        let transports = &self.transports;
         let side_by_side = carrier
             .stream()
-            .is_some_and(|stream| legs.side_by_side(stream));
+            .is_some_and(|stream| transports.side_by_side(stream));
         let finished = tunnel
             .conversation()
             .is_some_and(Conversation::is_peer_finished)
@@ -419,12 +419,12 @@ impl Router {
 
     /// A successor holds another key than the tunnel that it would replace, whose owner is told.
     fn expose(&mut self, now: Instant, id: TunnelId, key: Option<Fingerprint>) {
-        self.report_rival(id, key);
+        self.report_other_key(id, key);
         self.end(now, id, Ending::Dropped(By::Us, Why::Impostor));
     }
 
     /// A successor was refused for its key.
-    pub(super) fn report_rival(&mut self, id: TunnelId, key: Option<Fingerprint>) {
+    pub(super) fn report_other_key(&mut self, id: TunnelId, key: Option<Fingerprint>) {
         let Some(tunnel) = self.tunnels.get(&id) else {
             return;
         };
@@ -439,7 +439,7 @@ impl Router {
             pinned,
             "a second tunnel of the same peer did not prove the same key"
         );
-        self.tell(old, What::Rival(Rival { key, pinned }));
+        self.emit(old, TunnelEvent::OtherKey(OtherKey { key, pinned }));
     }
 
     /// The tunnels that are to replace this one.

@@ -14,9 +14,9 @@ use super::carrier::Carrier;
 use super::close::Ending;
 use super::config::Welcome;
 use super::conversation::{Carries, Conversation, Standing};
-use super::event::{OpenError, TunnelId, What, Why};
-use super::legs::Leg;
+use super::event::{OpenError, TunnelEvent, TunnelId, Why};
 use super::running::Hello;
+use super::transports::Leg;
 use super::tunnel::Tunnel;
 use crate::transport::{MAX_FLIGHT, StreamEnd};
 
@@ -24,7 +24,7 @@ impl Router {
     /// Opens a tunnel: `<open><start/></open>` to the peer's exact address.
     ///
     /// # Errors
-    /// The caller's faults: see [`OpenError`]. The peer's refusal arrives as [`What::Closed`].
+    /// The caller's faults: see [`OpenError`]. The peer's refusal arrives as [`TunnelEvent::Closed`].
     pub fn open(&mut self, now: Instant, peer: &Address) -> Result<TunnelId, OpenError> {
         let service = self.config.service.clone();
         self.open_for(now, peer, service)
@@ -33,7 +33,7 @@ impl Router {
     /// As [`open`](Self::open), for a service of its own.
     ///
     /// # Errors
-    /// The caller's faults: see [`OpenError`]. A peer that does not serve it arrives as [`What::Closed`]: TLS finds no
+    /// The caller's faults: see [`OpenError`]. A peer that does not serve it arrives as [`TunnelEvent::Closed`]: TLS finds no
     /// application protocol.
     pub fn open_for(
         &mut self,
@@ -51,7 +51,7 @@ impl Router {
         let (stream, early) = self.ask(now, peer, &service, self.config.early)?;
         let carrier = Carrier::opening(peer.clone(), service, stream, early);
         let id = self.adopt(carrier, Standing::Conversation(Conversation::default()));
-        self.touch(now, id);
+        self.mark_and_pump(now, id);
         Ok(id)
     }
 
@@ -84,9 +84,9 @@ impl Router {
         let hello = match hello {
             // One that is not taken later is not kept until then.
             Ok(hello) => hello.filter(|hello| hello.len() <= MAX_FLIGHT),
-            Err(refusal) => return self.legs.refuse(now, stream, refusal),
+            Err(refusal) => return self.transports.refuse(now, stream, refusal),
         };
-        match (ours, glare(self.legs.own(), &from)) {
+        match (ours, glare(self.transports.own(), &from)) {
             (_, Glare::Same) => {
                 self.decline(now, stream, Condition::NotAcceptable, ErrorType::Cancel);
             }
@@ -156,7 +156,7 @@ impl Router {
             self.streams.remove(&lost);
             // Its answer does not matter any more. Should it have been accepted after all, this closes it.
             // In the original flow it has ended already.
-            self.legs.abort(now, lost);
+            self.transports.abort(now, lost);
         }
         self.streams.insert(stream, id);
         self.begin(now, id, stream, peer, Role::Server, early, Hello::Once);
@@ -200,7 +200,7 @@ impl Router {
         if ask && rival.is_none() {
             let carrier = Carrier::asking(peer.clone(), stream, hello);
             let id = self.adopt(carrier, Standing::Conversation(Conversation::default()));
-            self.tell(id, What::Asked(peer));
+            self.emit(id, TunnelEvent::Asked(peer));
             return;
         }
         // A newer session carries on what the older one was for.
@@ -216,11 +216,11 @@ impl Router {
             None => Standing::Conversation(Conversation::default()),
         };
         let id = self.adopt(Carrier::accepted(peer.clone(), service, stream), standing);
-        self.tell(id, What::Incoming(peer.clone()));
+        self.emit(id, TunnelEvent::Incoming(peer.clone()));
         self.begin(now, id, stream, peer, Role::Server, early, Hello::Once);
     }
 
-    /// Gives the owner's word on [`What::Asked`], which holds for this open only. A tunnel that has ended meanwhile, or
+    /// Gives the owner's word on [`TunnelEvent::Asked`], which holds for this open only. A tunnel that has ended meanwhile, or
     /// was asked about before, is no error.
     pub fn admit(&mut self, now: Instant, id: TunnelId, yes: bool) {
         let now = self.clock.read(now);
@@ -238,7 +238,7 @@ impl Router {
         } else if let Some(early) = self.say_yes(now, stream, &peer, None, hello) {
             self.begin(now, id, stream, peer, Role::Server, early, Hello::Once);
         }
-        self.touch(now, id);
+        self.mark_and_pump(now, id);
     }
 
     /// Starts the session on a stream that both ends have agreed on.
@@ -252,7 +252,7 @@ impl Router {
         early: Option<Box<Session>>,
         hello: Hello,
     ) {
-        let sid = self.legs.name(stream).unwrap_or_default().to_owned();
+        let sid = self.transports.name(stream).unwrap_or_default().to_owned();
         let session = match early {
             Some(session) => Ok(session),
             None => {
@@ -271,7 +271,7 @@ impl Router {
                 self.dirty.insert(id);
             }
             Err(error) => {
-                self.legs.abort(now, stream);
+                self.transports.abort(now, stream);
                 if let Some(tunnel) = self.tunnels.get_mut(&id) {
                     let why = Why::Setup(error.to_string());
                     tunnel.carrier_mut().fail(By::Us, why);
@@ -294,7 +294,7 @@ impl Router {
             None => self.config.also.to_vec(),
         };
         let binding = Binding {
-            own: self.legs.own().clone(),
+            own: self.transports.own().clone(),
             peer,
             sid,
             service: service.unwrap_or(&self.config.service).clone(),
@@ -322,7 +322,7 @@ impl Router {
 
     fn decline(&mut self, now: Instant, stream: Leg, condition: Condition, kind: ErrorType) {
         let refusal = StanzaError::new(kind, condition);
-        self.legs.refuse(now, stream, refusal);
+        self.transports.refuse(now, stream, refusal);
     }
 
     pub(super) fn adopt(&mut self, carrier: Carrier, standing: Standing) -> TunnelId {

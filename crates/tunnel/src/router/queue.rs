@@ -5,7 +5,7 @@ use std::time::Instant;
 use xtls_stanza::{Address, StanzaError};
 
 use super::Router;
-use super::event::{Closed, Event, TunnelId, What, Why};
+use super::event::{Closed, Event, TunnelEvent, TunnelId, Why};
 
 impl Router {
     /// What happened.
@@ -16,12 +16,12 @@ impl Router {
             && known.on_taken(&event.what, self.config.queue)
         {
             let now = self.clock.read(now);
-            self.touch(now, event.id);
+            self.mark_and_pump(now, event.id);
         }
         Some(event)
     }
 
-    pub(super) fn tell(&mut self, id: TunnelId, what: What) {
+    pub(super) fn emit(&mut self, id: TunnelId, what: TunnelEvent) {
         if let Some(tunnel) = self.tunnels.get_mut(&id) {
             let Some(known) = tunnel.conversation_mut() else {
                 return;
@@ -32,7 +32,7 @@ impl Router {
     }
 }
 
-impl What {
+impl TunnelEvent {
     /// Bytes of memory that it holds: what a peer can make long counts by its length, and everything else as 512.
     #[must_use]
     pub fn weight(&self) -> usize {
@@ -45,7 +45,7 @@ impl What {
             Self::Established(peer) | Self::Renewed(peer) => length(&peer.address),
             Self::NotPinned(why) | Self::NotVerified(why) => why.capacity(),
             Self::Ready
-            | Self::Rival(_)
+            | Self::OtherKey(_)
             | Self::Writable
             | Self::Readable
             | Self::Verify(_)
@@ -106,7 +106,7 @@ mod tests {
         let error = || StanzaError::new(ErrorType::Wait, Condition::Gone).with_text(long());
         let peer = Address::new("a@west.example/one").unwrap();
         let closed = |why| {
-            What::Closed(Closed {
+            TunnelEvent::Closed(Closed {
                 peer: peer.clone(),
                 by: xtls_session::By::Peer,
                 why,
@@ -121,19 +121,19 @@ mod tests {
             type_: long(),
         };
         let whats = [
-            What::Stanza(Stanza::new(Kind::Message).with_id(long())),
-            What::Unanswered(Stanza::new(Kind::Iq).with_id(long())),
-            What::Refused(type_()),
-            What::Refused(Violation::Payload {
+            TunnelEvent::Stanza(Stanza::new(Kind::Message).with_id(long())),
+            TunnelEvent::Unanswered(Stanza::new(Kind::Iq).with_id(long())),
+            TunnelEvent::Refused(type_()),
+            TunnelEvent::Refused(Violation::Payload {
                 ns: long(),
                 name: String::new(),
             }),
-            What::Refused(Violation::Payload {
+            TunnelEvent::Refused(Violation::Payload {
                 ns: String::new(),
                 name: long(),
             }),
-            What::NotPinned(long()),
-            What::NotVerified(long()),
+            TunnelEvent::NotPinned(long()),
+            TunnelEvent::NotVerified(long()),
             closed(Why::Unavailable(error())),
             closed(Why::Declined(error())),
             closed(Why::Unreachable(error())),
@@ -149,6 +149,6 @@ mod tests {
             let weight = what.weight();
             assert!((10_000..12_000).contains(&weight), "{weight}: {what:?}");
         }
-        assert_eq!(What::Ready.weight(), LIGHT);
+        assert_eq!(TunnelEvent::Ready.weight(), LIGHT);
     }
 }

@@ -12,7 +12,7 @@ use xtls_tls::trust::{Policy, Store, TrustError};
 
 use super::Router;
 use super::carrier::Carrier;
-use super::event::{Gone, JudgeError, TunnelId, What};
+use super::event::{Gone, JudgeError, TunnelEvent, TunnelId};
 
 impl Router {
     /// The pins that count from now on: for sessions to come, for handshakes that are under way, and for sessions that
@@ -76,7 +76,7 @@ impl Router {
         !self.young.is_empty()
     }
 
-    /// Gives the owner's word on [`What::Judge`], about exactly this key of this tunnel.
+    /// Gives the owner's word on [`TunnelEvent::Judge`], about exactly this key of this tunnel.
     ///
     /// # Errors
     /// See [`JudgeError`]. Nothing has changed then.
@@ -90,7 +90,7 @@ impl Router {
         let now = self.clock.read(now);
         let session = self.running(id).ok_or(Gone)?;
         session.judge(now, key, verdict)?;
-        self.touch(now, id);
+        self.mark_and_pump(now, id);
         Ok(())
     }
 
@@ -131,7 +131,7 @@ impl Router {
             .contacts
             .presented(now, &bare, key, !pending.is_empty());
         let Some((first, second)) = two else {
-            self.tell(id, What::Judge(introduction));
+            self.emit(id, TunnelEvent::Judge(introduction));
             return;
         };
         for id in pending.into_iter().chain([id]) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use super::legs::Leg;
+use super::transports::Leg;
 
 /// Streams by the moment at which they are given up.
 #[derive(Debug, Default)]

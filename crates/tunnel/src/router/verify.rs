@@ -97,7 +97,7 @@ impl Router {
     ) -> Result<T, VerifyError> {
         let now = self.clock.read(now);
         let called = call(self.running(id).ok_or(ended)?, now)?;
-        self.touch(now, id);
+        self.mark_and_pump(now, id);
         Ok(called)
     }
 }

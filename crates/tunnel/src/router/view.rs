@@ -94,7 +94,7 @@ impl TunnelMut<'_> {
         self.router.finish(self.now, self.id);
     }
 
-    /// Everything before [`What::PeerFinished`](super::What::PeerFinished) has been taken; see [`Router::took`].
+    /// Everything before [`TunnelEvent::PeerFinished`](super::TunnelEvent::PeerFinished) has been taken; see [`Router::took`].
     pub fn took(&mut self) {
         self.router.took(self.now, self.id);
     }
@@ -122,12 +122,12 @@ impl TunnelMut<'_> {
         self.router.abort(self.now, self.id);
     }
 
-    /// Answers [`What::Asked`](super::What::Asked); see [`Router::admit`].
+    /// Answers [`TunnelEvent::Asked`](super::TunnelEvent::Asked); see [`Router::admit`].
     pub fn admit(&mut self, yes: bool) {
         self.router.admit(self.now, self.id, yes);
     }
 
-    /// Answers [`What::Judge`](super::What::Judge), about exactly this key.
+    /// Answers [`TunnelEvent::Judge`](super::TunnelEvent::Judge), about exactly this key.
     ///
     /// # Errors
     /// See [`JudgeError`]. Nothing has changed then.

@@ -215,7 +215,12 @@ fn a_start_that_was_forged_establishes_nothing_and_ends_in_time() {
         world.wait(Duration::from_secs(300));
         let told = |world: &World, end: usize| {
             let mut events = world.ends[end].events.iter();
-            events.any(|event| matches!(event.what, What::Established(_) | What::Stanza(_)))
+            events.any(|event| {
+                matches!(
+                    event.what,
+                    TunnelEvent::Established(_) | TunnelEvent::Stanza(_)
+                )
+            })
         };
         assert!(!told(&world, A) && !told(&world, B));
         for end in [A, B] {

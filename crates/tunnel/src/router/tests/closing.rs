@@ -139,7 +139,7 @@ fn an_end_of_one_direction_has_no_limit() {
     assert!(
         world
             .whats(B, ids[B])
-            .any(|what| *what == What::PeerFinished)
+            .any(|what| *what == TunnelEvent::PeerFinished)
     );
     world.wait(Duration::from_secs(36_000));
     world.say(B, ids[B], "m1");
@@ -352,7 +352,7 @@ fn a_close_during_the_handshake_ends_it() {
 fn what_was_sent_before_an_aborted_handshake_is_counted() {
     let mut world = World::new();
     let b = world.open(B);
-    while !world.whats(B, b).any(|what| *what == What::Ready) {
+    while !world.whats(B, b).any(|what| *what == TunnelEvent::Ready) {
         assert!(world.deliver(B) || world.deliver(A));
     }
     world.say(B, b, "m1");

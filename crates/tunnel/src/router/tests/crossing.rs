@@ -25,7 +25,7 @@ fn assert_one(world: &mut World, ids: [TunnelId; 2]) {
         assert!(
             !world
                 .whats(end, ids[end])
-                .any(|what| matches!(what, What::Incoming(_)))
+                .any(|what| matches!(what, TunnelEvent::Incoming(_)))
         );
     }
     let role = |end: usize| world.ends[end].router.tunnels[&ids[end]].carrier().role();

@@ -378,7 +378,7 @@ fn asking() -> (World, TunnelId, TunnelId) {
     let b = world.last_id(B);
     assert_eq!(
         world.whats(B, b).next(),
-        Some(&What::Asked(address(NAMES[A])))
+        Some(&TunnelEvent::Asked(address(NAMES[A])))
     );
     // Nothing is answered, and no TLS has begun.
     assert!(world.log.iter().all(|(end, _)| *end == A));
@@ -408,7 +408,7 @@ fn a_prompt_that_is_declined_is_not_acceptable() {
     world.settle();
     assert!(matches!(
         world.ends[B].events.last().unwrap().what,
-        What::Asked(_)
+        TunnelEvent::Asked(_)
     ));
 }
 

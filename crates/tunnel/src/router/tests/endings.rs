@@ -77,13 +77,13 @@ fn at(moment: Moment) -> (World, TunnelId) {
             assert!(
                 world
                     .whats(B, id)
-                    .any(|what| matches!(what, What::Judge(_)))
+                    .any(|what| matches!(what, TunnelEvent::Judge(_)))
             );
             return (world, id);
         }
         Moment::Ready => {
             let id = world.open(B);
-            while !world.whats(B, id).any(|what| *what == What::Ready) {
+            while !world.whats(B, id).any(|what| *what == TunnelEvent::Ready) {
                 assert!(world.deliver(B) || world.deliver(A));
             }
             return (world, id);

@@ -19,7 +19,7 @@ fn introduced(early: bool) -> (World, [TunnelId; 2]) {
     world.settle();
     let ids = [own, world.last_id(B)];
     for end in [A, B] {
-        let asked = |what: &What| matches!(what, What::Judge(_));
+        let asked = |what: &TunnelEvent| matches!(what, TunnelEvent::Judge(_));
         assert!(world.whats(end, ids[end]).any(asked));
     }
     (world, ids)
@@ -29,7 +29,7 @@ fn refuse(world: &mut World, end: usize, id: TunnelId) {
     let key = world
         .whats(end, id)
         .find_map(|what| match what {
-            What::Judge(introduction) => Some(introduction.fingerprint),
+            TunnelEvent::Judge(introduction) => Some(introduction.fingerprint),
             _ => None,
         })
         .unwrap();

@@ -170,7 +170,7 @@ fn an_owner_without_room_refuses_before_it_accepts() {
     assert!(world.ends[B].events.is_empty());
     world.router(B).set_incoming_room(1);
     assert!(ask(&mut world, FRIEND, 3).is_none());
-    let asked = What::Asked(address(FRIEND));
+    let asked = TunnelEvent::Asked(address(FRIEND));
     assert!(world.ends[B].events.iter().any(|event| event.what == asked));
 }
 

@@ -40,7 +40,7 @@ use xtls_tls::rustls::time_provider::DefaultTimeProvider;
 use xtls_tls::trust::{Level, Method, Policy, Store};
 use zeroize::Zeroizing;
 
-use super::{Accept, Closed, Config, Event, Gone, JudgeError, Router, TunnelId, What, Why};
+use super::{Accept, Closed, Config, Event, Gone, JudgeError, Router, TunnelEvent, TunnelId, Why};
 
 /// The smaller address, which wins when opens cross.
 pub(super) const A: usize = 0;
@@ -203,10 +203,10 @@ impl World {
 
     pub(super) fn established(&self, end: usize, id: TunnelId) -> bool {
         self.whats(end, id)
-            .any(|what| matches!(what, What::Established(_)))
+            .any(|what| matches!(what, TunnelEvent::Established(_)))
     }
 
-    pub(super) fn whats(&self, end: usize, id: TunnelId) -> impl Iterator<Item = &What> {
+    pub(super) fn whats(&self, end: usize, id: TunnelId) -> impl Iterator<Item = &TunnelEvent> {
         let events = self.ends[end].events.iter();
         events
             .filter(move |event| event.id == id)
@@ -215,8 +215,8 @@ impl World {
 
     /// The ids of the messages that a tunnel has brought.
     pub(super) fn received(&self, end: usize, id: TunnelId) -> Vec<String> {
-        let id_of = |what: &What| match what {
-            What::Stanza(stanza) => stanza.id.clone(),
+        let id_of = |what: &TunnelEvent| match what {
+            TunnelEvent::Stanza(stanza) => stanza.id.clone(),
             _ => None,
         };
         self.whats(end, id).filter_map(id_of).collect()
@@ -227,14 +227,14 @@ impl World {
         let whats: Vec<_> = self.whats(end, id).collect();
         let last = whats
             .iter()
-            .position(|what| matches!(what, What::Closed(_)))?;
+            .position(|what| matches!(what, TunnelEvent::Closed(_)))?;
         assert_eq!(
             last + 1,
             whats.len(),
             "something came after the end: {whats:?}"
         );
         match whats[last] {
-            What::Closed(closed) => Some(closed.clone()),
+            TunnelEvent::Closed(closed) => Some(closed.clone()),
             _ => None,
         }
     }
@@ -278,13 +278,13 @@ impl World {
                 && let Some(event) = this.router.poll_event(now)
             {
                 quiet = false;
-                if let What::Judge(introduction) = &event.what
+                if let TunnelEvent::Judge(introduction) = &event.what
                     && let Some(verdict) = this.verdict
                 {
                     let key = introduction.fingerprint;
                     this.router.judge(now, event.id, key, verdict).unwrap();
                 }
-                if event.what == What::PeerFinished && this.confirming {
+                if event.what == TunnelEvent::PeerFinished && this.confirming {
                     this.router.took(now, event.id);
                 }
                 this.events.push(event);

@@ -87,7 +87,10 @@ fn an_unknown_start_is_a_start() {
         &open_with("sid='s1' block-size='4096'", &start),
     );
     assert_eq!(answers[0].content, Content::Result(None));
-    assert!(matches!(world.ends[B].events[0].what, What::Incoming(_)));
+    assert!(matches!(
+        world.ends[B].events[0].what,
+        TunnelEvent::Incoming(_)
+    ));
 }
 
 #[test]

@@ -93,7 +93,11 @@ fn an_owner_who_takes_nothing_stops_the_sender_and_loses_nothing() {
             world.router(B).hold(now, ids[B], false);
             world.settle();
             assert_eq!(world.received(B, ids[B]), names(sent));
-            assert!(world.whats(A, ids[A]).any(|what| *what == What::Writable));
+            assert!(
+                world
+                    .whats(A, ids[A])
+                    .any(|what| *what == TunnelEvent::Writable)
+            );
             // It goes on as before.
             world.say(A, ids[A], "last");
             world.settle();
@@ -204,7 +208,8 @@ fn a_reader_that_reads_nothing_is_sent_at_most_1_mib_however_stanzas_are_shaped(
         world.ends[B].taking = true;
         world.settle();
         let told = world.whats(B, ids[B]);
-        let told = told.filter(|what| matches!(what, What::Stanza(_) | What::Refused(_)));
+        let told =
+            told.filter(|what| matches!(what, TunnelEvent::Stanza(_) | TunnelEvent::Refused(_)));
         assert_eq!(told.count(), stanzas, "{shape}");
     }
 }
@@ -310,7 +315,7 @@ fn the_last_words_of_a_peer_wait_for_their_reader() {
     assert!(
         world
             .whats(B, ids[B])
-            .any(|what| *what == What::PeerFinished)
+            .any(|what| *what == TunnelEvent::PeerFinished)
     );
     let now = world.now;
     world.router(B).finish(now, ids[B]);

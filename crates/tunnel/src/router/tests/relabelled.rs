@@ -9,8 +9,8 @@ fn assert_nothing(world: &World) {
     for end in [A, B] {
         for event in &world.ends[end].events {
             let good = match &event.what {
-                What::Established(_) => true,
-                What::Closed(closed) => closed.clean,
+                TunnelEvent::Established(_) => true,
+                TunnelEvent::Closed(closed) => closed.clean,
                 _ => false,
             };
             assert!(!good, "{end}: {event:?}");

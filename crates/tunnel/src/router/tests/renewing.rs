@@ -26,13 +26,13 @@ pub(super) fn with(session: xtls_session::Config, early: bool) -> World {
 
 impl World {
     fn renewals(&self, end: usize, id: TunnelId) -> usize {
-        let renewed = |what: &&What| matches!(what, What::Renewed(_));
+        let renewed = |what: &&TunnelEvent| matches!(what, TunnelEvent::Renewed(_));
         self.whats(end, id).filter(renewed).count()
     }
 
     fn unanswered(&self, end: usize, id: TunnelId) -> Vec<String> {
-        let id_of = |what: &What| match what {
-            What::Unanswered(stanza) => stanza.id.clone(),
+        let id_of = |what: &TunnelEvent| match what {
+            TunnelEvent::Unanswered(stanza) => stanza.id.clone(),
             _ => None,
         };
         self.whats(end, id).filter_map(id_of).collect()
@@ -188,7 +188,7 @@ fn requests_without_an_answer_fail_when_the_tunnel_ends() {
     world.settle();
     assert_eq!(world.unanswered(A, ids[A]), ["v1", "v3"]);
     let failed = world.whats(A, ids[A]).find_map(|what| match what {
-        What::Unanswered(stanza) => Some(stanza.clone()),
+        TunnelEvent::Unanswered(stanza) => Some(stanza.clone()),
         _ => None,
     });
     let failed = failed.unwrap();
@@ -341,7 +341,7 @@ fn an_end_that_may_have_been_a_move_to_a_session_that_never_stood_is_not_clean()
     world.wait(HOUR);
     let closed = world.closed(A, ids[A]);
     assert!(!closed.clean, "{closed:?}");
-    let finished = |what: &What| matches!(what, What::PeerFinished);
+    let finished = |what: &TunnelEvent| matches!(what, TunnelEvent::PeerFinished);
     assert!(!world.whats(A, ids[A]).any(finished), "nobody has said so");
 }
 
@@ -360,7 +360,7 @@ fn an_end_is_the_peers_when_the_newer_session_cannot_have_stood() {
     assert!(
         world
             .whats(A, ids[A])
-            .any(|what| matches!(what, What::PeerFinished))
+            .any(|what| matches!(what, TunnelEvent::PeerFinished))
     );
     let now = world.now;
     world.router(A).finish(now, ids[A]);
@@ -414,7 +414,7 @@ fn an_end_that_overtakes_a_renewal_leaves_one_tunnel_and_is_told_once() {
             assert_eq!(world.last_id(end), ids[end], "{finish_at} {end}");
             let finished = world
                 .whats(end, ids[end])
-                .filter(|what| matches!(what, What::PeerFinished));
+                .filter(|what| matches!(what, TunnelEvent::PeerFinished));
             assert_eq!(finished.count(), 1, "{finish_at} {end}");
             let closed = world.closed(end, ids[end]);
             assert!(closed.clean, "{finish_at} {end}");
@@ -439,7 +439,7 @@ fn half_a_conversation_gets_new_keys_too() {
     world.router(A).finish(now, ids[A]);
     world.wait(Duration::from_secs(100));
     world.assert_clean(ids);
-    let finished = |what: &&What| matches!(what, What::PeerFinished);
+    let finished = |what: &&TunnelEvent| matches!(what, TunnelEvent::PeerFinished);
     assert_eq!(world.whats(A, ids[A]).filter(finished).count(), 1);
 }
 

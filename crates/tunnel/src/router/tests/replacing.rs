@@ -23,12 +23,12 @@ fn the_same_key_replaces() {
     );
     assert!(new > old);
     // The old one's end comes before the new one's beginning.
-    let place = |id, wanted: fn(&What) -> bool| {
+    let place = |id, wanted: fn(&TunnelEvent) -> bool| {
         let is = |event: &Event| event.id == id && wanted(&event.what);
         world.ends[B].events.iter().position(is).unwrap()
     };
-    let end = place(old, |what| matches!(what, What::Closed(_)));
-    assert!(end < place(new, |what| matches!(what, What::Established(_))));
+    let end = place(old, |what| matches!(what, TunnelEvent::Closed(_)));
+    assert!(end < place(new, |what| matches!(what, TunnelEvent::Established(_))));
     world.say(A, a, "m1");
     world.say(B, new, "m2");
     world.settle();
@@ -114,8 +114,8 @@ fn key(number: u8) -> xtls_tls::Fingerprint {
 
 /// What B is told of others in the name of A: their key, and whether it is pinned.
 fn rivals(world: &World, id: TunnelId) -> Vec<(Option<xtls_tls::Fingerprint>, bool)> {
-    let rival = |what: &What| match what {
-        What::Rival(rival) => Some((rival.key, rival.pinned)),
+    let rival = |what: &TunnelEvent| match what {
+        TunnelEvent::OtherKey(rival) => Some((rival.key, rival.pinned)),
         _ => None,
     };
     world.whats(B, id).filter_map(rival).collect()

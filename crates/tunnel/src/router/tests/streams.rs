@@ -34,7 +34,7 @@ fn bytes_go_both_ways_and_end_in_order() {
     write(&mut world, A, a, b"there");
     write(&mut world, B, b, b"back");
     world.settle();
-    assert!(world.whats(B, b).any(|what| *what == What::Readable));
+    assert!(world.whats(B, b).any(|what| *what == TunnelEvent::Readable));
     assert_eq!(read(&mut world, B, b), b"there");
     assert_eq!(read(&mut world, A, a), b"back");
     assert_eq!(world.router(A).mode(a), Some(Mode::Bytes));

@@ -188,7 +188,7 @@ fn a_key_that_is_revoked_during_the_handshake_is_refused_at_its_end() {
                 while !world.ends[judge]
                     .events
                     .iter()
-                    .any(|event| matches!(event.what, What::Incoming(_)))
+                    .any(|event| matches!(event.what, TunnelEvent::Incoming(_)))
                     && judge != opener
                     && deliveries < 100
                 {
@@ -223,7 +223,7 @@ fn a_key_that_waits_for_its_verdict_when_it_is_revoked_waits_no_longer() {
     assert!(
         world
             .whats(B, id)
-            .any(|what| matches!(what, What::Judge(_)))
+            .any(|what| matches!(what, TunnelEvent::Judge(_)))
     );
     let mut store = Store::new();
     store.revoke(&bare(A), key(A), 5).unwrap();
@@ -289,7 +289,7 @@ fn a_key_that_a_code_has_spoken_against_comes_as_far_as_a_verification() {
             let id = world.last_id(B);
             let doubt = Doubt::new(key(A), Method::Code, 5);
             let asked = world.whats(B, id).find_map(|what| match what {
-                What::Judge(introduction) => Some(introduction.doubt),
+                TunnelEvent::Judge(introduction) => Some(introduction.doubt),
                 _ => None,
             });
             if policy == Policy::Pinned && !pinned {
@@ -308,7 +308,7 @@ fn a_key_that_a_code_has_spoken_against_comes_as_far_as_a_verification() {
             world.settle();
             let due = world
                 .whats(B, id)
-                .any(|what| matches!(what, What::Verify(Verify::Due { .. })));
+                .any(|what| matches!(what, TunnelEvent::Verify(Verify::Due { .. })));
             assert!(due);
             assert!(!world.established(B, id));
             // It has been verified: the mark is gone, and the verdict counts.

@@ -36,7 +36,7 @@ fn two(policy: Policy, between: impl FnOnce(&mut World, TunnelId)) -> (World, [T
 fn is_asked(world: &World, id: TunnelId) -> bool {
     world
         .whats(B, id)
-        .any(|what| matches!(what, What::Judge(_)))
+        .any(|what| matches!(what, TunnelEvent::Judge(_)))
 }
 
 fn two_keys(first: u8, second: u8) -> Why {
@@ -181,7 +181,7 @@ fn an_initiator_notices_it_too() {
     assert!(
         world
             .whats(A, first)
-            .any(|what| matches!(what, What::Judge(_)))
+            .any(|what| matches!(what, TunnelEvent::Judge(_)))
     );
     let now = world.now;
     world.router(A).abort(now, first);

@@ -35,7 +35,7 @@ fn begun_after(age: Duration, opener: usize, compare: [Compare; 2]) -> (World, [
 
 fn last(world: &World, end: usize, id: TunnelId) -> Verify {
     let told = world.whats(end, id).filter_map(|what| match what {
-        What::Verify(verify) => Some(verify.clone()),
+        TunnelEvent::Verify(verify) => Some(verify.clone()),
         _ => None,
     });
     told.last().unwrap()
@@ -141,7 +141,7 @@ const NEARLY_A_DAY: Duration = Duration::from_secs(86_400 - 60);
 const TWO_MINUTES: Duration = Duration::from_secs(120);
 
 fn renewed(world: &World, end: usize, id: TunnelId) -> bool {
-    let renewed = |what: &What| matches!(what, What::Renewed(_));
+    let renewed = |what: &TunnelEvent| matches!(what, TunnelEvent::Renewed(_));
     world.whats(end, id).any(renewed)
 }
 

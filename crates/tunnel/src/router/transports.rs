@@ -55,7 +55,7 @@ pub(super) enum Event {
 
 /// All transports of one address.
 #[derive(Debug)]
-pub(super) struct Legs {
+pub(super) struct Transports {
     own: Address,
     /// Always there, and the first.
     bytestreams: Bytestreams,
@@ -67,7 +67,7 @@ pub(super) struct Legs {
     given_up: BTreeMap<Leg, StreamEnd>,
 }
 
-impl Legs {
+impl Transports {
     pub(super) fn new(own: Address, config: &Config, random: &mut ChaCha20Rng) -> Self {
         let seed = answers::fresh_seed(random);
         let bytestreams = Bytestreams::new(own.clone(), config.ibb.clone(), config.carrier, seed);
