@@ -101,7 +101,7 @@ fn answers_to_strangers(ids: usize, address: bool) -> Full {
 fn mux() -> Mux {
     let config = xtls_ibb::Config::default().block_size(BlockSize::MAX);
     let mut mux = Mux::new(keys::address(JULIET), config, [1; 32]);
-    mux.allow(Allow::Anybody);
+    mux.allow(Allow::Anyone);
     mux
 }
 

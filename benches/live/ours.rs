@@ -28,7 +28,7 @@ impl Ours {
         let to = other.bound().clone();
         let (near, _, _) = bytestreams::start(link, config()).expect("random bytes");
         let (far, listener, _) = bytestreams::start(other, config()).expect("random bytes");
-        far.with_mux(|mux| mux.allow(Allow::Anybody));
+        far.with_mux(|mux| mux.allow(Allow::Anyone));
         Self {
             near,
             _far: far,

@@ -44,7 +44,7 @@ impl Stack {
                 .block_size(block)
                 .max_block(block);
             let mut mux = Mux::new(address(own), config, [seed; 32]);
-            mux.allow(Allow::Anybody);
+            mux.allow(Allow::Anyone);
             mux
         };
         let mut stack = Self {

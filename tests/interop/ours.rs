@@ -43,7 +43,7 @@ impl Ours {
             seen: Arc::clone(&seen),
         };
         let (streams, listener, _task) = bytestreams::start(watched, config).expect("random bytes");
-        streams.with_mux(|mux| mux.allow(Allow::Anybody));
+        streams.with_mux(|mux| mux.allow(Allow::Anyone));
         Self {
             own,
             streams,

@@ -163,7 +163,7 @@ fn refusal(transports: Transports) {
 
 /// The router decides who may open, and a stranger is answered as by a client that does not know XTLS.
 fn strangers(transports: Transports) {
-    let closed_to_all = transports(config(J, true, &Service::stanzas()).accept(Accept::Nobody));
+    let closed_to_all = transports(config(J, true, &Service::stanzas()).accept(Accept::NoOne));
     let opener = transports(config(R, true, &Service::stanzas()));
     let mut world = World::with([opener, closed_to_all]);
     world.open();

@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     eprintln!("this is {}", link.bound());
 
     let (streams, mut listener, task) = bytestreams::start(link, Config::default())?;
-    streams.with_mux(|mux| mux.allow(Allow::Anybody));
+    streams.with_mux(|mux| mux.allow(Allow::Anyone));
     let stream = match peer {
         Some(peer) => {
             streams

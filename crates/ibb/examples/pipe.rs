@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let now = Instant::now();
     let mut from = Mux::new(romeo, Config::default(), [1; 32]);
     let mut to = Mux::new(juliet.clone(), Config::default(), [2; 32]);
-    to.allow(Allow::Anybody);
+    to.allow(Allow::Anyone);
     let stream = from.open(now, &juliet, OpenOptions::default())?;
 
     let (mut stanzas, mut stats) = (0, None);

@@ -17,7 +17,7 @@ use crate::rate::{Rate, busy};
 #[non_exhaustive]
 pub enum Allow {
     /// Everyone's: the owner judges each one.
-    Anybody,
+    Anyone,
     /// Those of these bare addresses.
     Only(BTreeSet<Bare>),
     /// Only those that were announced with [`Mux::expect`](crate::Mux::expect).
@@ -55,7 +55,7 @@ impl Admission {
     /// Whether every open of this address reaches the owner.
     pub(crate) fn allows(&self, from: &Address) -> bool {
         match &self.allow {
-            Allow::Anybody => true,
+            Allow::Anyone => true,
             Allow::Only(list) => list.contains(&from.to_bare()),
             Allow::Expected => false,
         }

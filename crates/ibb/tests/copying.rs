@@ -31,7 +31,7 @@ fn endpoints(romeo: Config, juliet: Config) -> (Endpoint, Listener) {
     let (endpoint, _, driver) = io::endpoint(mux, from_juliet, to_juliet);
     tokio::spawn(driver.run());
     let mut mux = Mux::new(address(JULIET), juliet, [2; 32]);
-    mux.allow(Allow::Anybody);
+    mux.allow(Allow::Anyone);
     let (_, listener, driver) = io::endpoint(mux, from_romeo, to_romeo);
     tokio::spawn(driver.run());
     (endpoint, listener)

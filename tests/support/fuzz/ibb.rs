@@ -105,7 +105,7 @@ fn step(world: &mut World, choices: &mut Choices<'_>) -> Result<(), String> {
         42 => world.set_patient(end, choices.byte(), choices.one_in(2)),
         43 => {
             let allow = match choices.below(3) {
-                0 => Allow::Anybody,
+                0 => Allow::Anyone,
                 1 => Allow::Only([world.bare(1 - end)].into()),
                 _ => Allow::Expected,
             };

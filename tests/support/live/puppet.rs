@@ -50,7 +50,7 @@ impl Puppet {
         let mut seed = [0; 32];
         xtls_client::random(&mut seed).expect("random bytes");
         let mut mux = Mux::new(own.clone(), config, seed);
-        mux.allow(xtls_ibb::Allow::Anybody);
+        mux.allow(xtls_ibb::Allow::Anyone);
         let state = State {
             mux,
             events: VecDeque::new(),

@@ -88,7 +88,7 @@ async fn world(stuck: bool) -> World {
     };
     let there = relay.attach(address(B)).await.unwrap();
     let theirs = start(there, Config::default()).unwrap();
-    theirs.0.with_mux(|mux| mux.allow(Allow::Anybody));
+    theirs.0.with_mux(|mux| mux.allow(Allow::Anyone));
     World {
         relay,
         news,

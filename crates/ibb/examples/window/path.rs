@@ -60,7 +60,7 @@ impl<'a> Path<'a> {
         let juliet = Address::new("juliet@capulet.example/balcony")?;
         let mut from = Mux::new(romeo, Config::default(), [1; 32]);
         let mut to = Mux::new(juliet.clone(), Config::default(), [2; 32]);
-        to.allow(Allow::Anybody);
+        to.allow(Allow::Anyone);
         #[expect(clippy::disallowed_methods, reason = "any moment will do")]
         let now = Instant::now();
         let options = OpenOptions::default().block_size(BlockSize::MAX);

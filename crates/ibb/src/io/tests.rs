@@ -35,7 +35,7 @@ fn ends(config: Config) -> Ends {
     let (romeo, _, driver) = endpoint(mux, from_juliet, to_juliet);
     let first = tokio::spawn(driver.run());
     let mut mux = Mux::new(address(JULIET), config, [2; 32]);
-    mux.allow(Allow::Anybody);
+    mux.allow(Allow::Anyone);
     let (juliet, listener, driver) = endpoint(mux, from_romeo, to_romeo);
     let drivers = [first, tokio::spawn(driver.run())];
     Ends {
@@ -69,7 +69,7 @@ fn hand() -> Hand {
     let (outgoing, from) = mpsc::channel(1);
     let config = Config::default().window(Window::OneChunk);
     let mut mux = Mux::new(address(JULIET), config, [2; 32]);
-    mux.allow(Allow::Anybody);
+    mux.allow(Allow::Anyone);
     let (endpoint, listener, driver) = endpoint(mux, incoming, outgoing);
     tokio::spawn(driver.run());
     Hand {

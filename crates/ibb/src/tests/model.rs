@@ -120,7 +120,7 @@ impl World {
         let config = config.half_close(half_close);
         let ends = [(ROMEO, 1), (JULIET, 2)].map(|(own, seed)| {
             let mut mux = Mux::new(address(own), config.clone(), [seed; 32]);
-            mux.allow(Allow::Anybody);
+            mux.allow(Allow::Anyone);
             End {
                 mux,
                 streams: BTreeMap::new(),

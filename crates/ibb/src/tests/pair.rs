@@ -73,7 +73,7 @@ pub(crate) struct End {
 impl End {
     fn new(own: &str, config: Config, seed: u8) -> Self {
         let mut mux = Mux::new(address(own), config, [seed; 32]);
-        mux.allow(Allow::Anybody);
+        mux.allow(Allow::Anyone);
         Self {
             mux,
             opened: BTreeSet::new(),

@@ -147,7 +147,7 @@ fn numbers_wrap_three_times_in_both_directions() {
     let now = Instant::now();
     let mut ends = [(ROMEO, 1), (JULIET, 2)]
         .map(|(own, seed)| Mux::new(address(own), config.clone(), [seed; 32]));
-    ends[1].allow(crate::Allow::Anybody);
+    ends[1].allow(crate::Allow::Anyone);
     let options = OpenOptions::default().block_size(block(1));
     let mut ids = [ends[0].open(now, &address(JULIET), options).unwrap(); 2];
     let bytes = Bytes::from(pattern(3 * 65536 + 10));

@@ -101,7 +101,7 @@ impl Real {
         };
         let mut muxes = [(ROMEO, 1), (JULIET, 2)].map(|(own, seed)| {
             let mut mux = Mux::new(address(own), Config::default().window(window), [seed; 32]);
-            mux.allow(Allow::Anybody);
+            mux.allow(Allow::Anyone);
             mux
         });
         let ours = muxes[0]

@@ -77,7 +77,7 @@ impl Shaped {
         let config = config.clone().max_streams_per_peer(16).opens_per_minute(16);
         let muxes = [(ROMEO, 1), (JULIET, 2)].map(|(own, seed)| {
             let mut mux = Mux::new(address(own), config.clone(), [seed; 32]);
-            mux.allow(Allow::Anybody);
+            mux.allow(Allow::Anyone);
             mux
         });
         Self {

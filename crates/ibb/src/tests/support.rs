@@ -60,7 +60,7 @@ pub(crate) struct Hand {
 impl Hand {
     pub(crate) fn new(config: Config) -> Self {
         let mut mux = Mux::new(address(JULIET), config, [3; 32]);
-        mux.allow(Allow::Anybody);
+        mux.allow(Allow::Anyone);
         Self {
             mux,
             now: Instant::now(),

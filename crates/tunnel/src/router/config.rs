@@ -18,7 +18,7 @@ use crate::transport::Transport;
 pub enum Accept {
     /// Nobody: we only open.
     #[default]
-    Nobody,
+    NoOne,
     /// These accounts, from any resource.
     Only(BTreeSet<Bare>),
     /// Anybody. Their keys are judged all the same.
@@ -42,7 +42,7 @@ impl Accept {
             Self::Anyone => Welcome::Yes,
             Self::Only(bare) | Self::Ask(bare) if bare.contains(&peer.to_bare()) => Welcome::Yes,
             Self::Ask(_) => Welcome::Ask,
-            Self::Nobody | Self::Only(_) => Welcome::No,
+            Self::NoOne | Self::Only(_) => Welcome::No,
         }
     }
 }
@@ -96,7 +96,7 @@ impl Config {
             tls,
             trust,
             policy: Policy::Ask,
-            accept: Accept::Nobody,
+            accept: Accept::NoOne,
             service: Service::stanzas(),
             also: Arc::new([]),
             session: Arc::default(),
@@ -120,7 +120,7 @@ impl Config {
         self
     }
 
-    /// Who may open a tunnel to us. Default [`Accept::Nobody`].
+    /// Who may open a tunnel to us. Default [`Accept::NoOne`].
     #[must_use]
     pub fn accept(mut self, accept: Accept) -> Self {
         self.accept = accept;

@@ -25,7 +25,7 @@ impl Bytestreams {
     pub fn new(own: Address, config: xtls_ibb::Config, carrier: Carrier, seed: [u8; 32]) -> Self {
         let mut mux = Mux::new(own, config, seed);
         // Who may open is the router's to say.
-        mux.allow(xtls_ibb::Allow::Anybody);
+        mux.allow(xtls_ibb::Allow::Anyone);
         Self { mux, carrier }
     }
 }

@@ -48,7 +48,7 @@ impl World {
         let [romeo, juliet, ..] = addresses();
         let ends = [(romeo, first, 1), (juliet, second, 2)].map(|(own, config, seed)| {
             let mut mux = Mux::new(own.clone(), config, [seed; 32]);
-            mux.allow(Allow::Anybody);
+            mux.allow(Allow::Anyone);
             End::new(mux)
         });
         // Any moment is as good as another.

@@ -130,7 +130,7 @@ fn strangers_do_not_use_up_the_opens_of_friends() {
 
 #[test]
 fn nobody_is_accepted_unless_told() {
-    let nobody = config(B).accept(Accept::Nobody);
+    let nobody = config(B).accept(Accept::NoOne);
     let mut world = World::with(config(A), nobody);
     let a = world.open(A);
     world.settle();
@@ -328,7 +328,7 @@ fn disco_and_ping_are_answered_to_acquaintances() {
 
 #[test]
 fn whom_we_talk_to_is_no_stranger() {
-    let mut world = World::with(config(A).accept(Accept::Nobody), config(B));
+    let mut world = World::with(config(A).accept(Accept::NoOne), config(B));
     let [a, _] = world.establish(A);
     let ping = iq("get", "<ping xmlns='urn:xmpp:ping'/>");
     let answers = world.inject(A, Some(NAMES[B]), &ping);
@@ -397,7 +397,7 @@ fn a_flood_of_requests_is_bounded() {
 
 #[test]
 fn requests_of_strangers_with_long_ids_leave_no_more_than_other_answers() {
-    let mut world = World::with(config(A), config(B).accept(Accept::Nobody));
+    let mut world = World::with(config(A), config(B).accept(Accept::NoOne));
     let now = world.now;
     for number in 0..4096 {
         let id = format!("{number:020000}");

@@ -95,11 +95,11 @@ fn smaller_blocks_on_the_way_change_nothing() {
 #[test]
 fn a_crossing_open_needs_no_other_permission() {
     for (a, b) in [
-        (config(A).accept(Accept::Nobody), config(B)),
-        (config(A), config(B).accept(Accept::Nobody)),
+        (config(A).accept(Accept::NoOne), config(B)),
+        (config(A), config(B).accept(Accept::NoOne)),
         (
-            config(A).accept(Accept::Nobody),
-            config(B).accept(Accept::Nobody),
+            config(A).accept(Accept::NoOne),
+            config(B).accept(Accept::NoOne),
         ),
     ] {
         let mut world = World::with(a, b);

@@ -364,7 +364,7 @@ fn crossing_opens_with_hellos_become_one_tunnel() {
 
 #[test]
 fn no_tls_work_before_the_accept_policy() {
-    let mut world = World::with(config(A), config(B).accept(Accept::Nobody));
+    let mut world = World::with(config(A), config(B).accept(Accept::NoOne));
     let a = world.open(A);
     world.settle();
     assert!(matches!(world.closed(A, a).why, Why::Unavailable(_)));

@@ -143,7 +143,7 @@ fn it_is_not_acceptable_where_it_is_off() {
 
 #[test]
 fn whoever_is_not_accepted_learns_nothing() {
-    let closed_to_all = config(B).original(true).accept(Accept::Nobody);
+    let closed_to_all = config(B).original(true).accept(Accept::NoOne);
     let mut world = World::with(config(A).original(true), closed_to_all);
     let a = world.open(A);
     world.settle();
