@@ -16,6 +16,8 @@
 mod keys;
 #[path = "session/many.rs"]
 mod many;
+#[path = "session/over_relay.rs"]
+mod over_relay;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -33,7 +35,7 @@ static HEAP: PeakAlloc = PeakAlloc;
 
 fn main() -> ExitCode {
     let check = std::env::args().any(|arg| arg == "--check");
-    let met = memory() & idle();
+    let met = memory() & tunnels() & idle();
     verdict(met, check)
 }
 
@@ -55,6 +57,18 @@ fn memory() -> bool {
     let mut met = limit("everything", each, 28 << 10, "bytes");
     met &= limit("without TLS", each.saturating_sub(alone), 6 << 10, "bytes");
     met
+}
+
+/// Memory of both ends of a tunnel, from the handle of one to the handle of the other.
+fn tunnels() -> bool {
+    let each = over_relay::added(200, || HEAP.current_usage());
+    println!("\nheap of a tunnel over the relay, idle after a stanza each way");
+    limit(
+        "both ends of a tunnel over the relay",
+        each,
+        48 << 10,
+        "bytes",
+    )
 }
 
 /// A client that has done the same as each end above, and shares as much with the others.

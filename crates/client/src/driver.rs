@@ -51,7 +51,8 @@ pub(crate) struct Driver<U> {
     /// The service of opens that name none.
     service: Service,
     life: Life,
-    conduits: BTreeMap<TunnelId, Conduit>,
+    /// Boxed: most clients have few, and a map has room for eleven.
+    conduits: BTreeMap<TunnelId, Box<Conduit>>,
 }
 
 /// The application's ends of the driver's channels.
@@ -334,7 +335,7 @@ impl<U: Uplink> Driver<U> {
             .conduits
             .values()
             .filter(|conduit| conduit.peer() == peer);
-        to_peer.any(Conduit::is_leaving)
+        to_peer.any(|conduit| conduit.is_leaving())
     }
 
     fn open(&mut self, peer: &Address, service: Service) -> Result<Port, OpenError> {
@@ -356,7 +357,7 @@ impl<U: Uplink> Driver<U> {
         let (known, progress) = progress::channel(service);
         let bytes = self.router.may_carry_bytes(id).then(Arc::default);
         let conduit = Conduit::new(id, peer.clone(), sender, known, bytes.clone());
-        self.conduits.insert(id, conduit);
+        self.conduits.insert(id, Box::new(conduit));
         let signals = self.signals_end.clone();
         Some(Port::new(
             id, peer, commands, signals, receiver, progress, bytes,

@@ -32,7 +32,8 @@ struct Counts {
 /// The driver's end.
 #[derive(Debug)]
 pub(crate) struct EventSender {
-    events: mpsc::UnboundedSender<TunnelEvent>,
+    /// Boxed: a channel holds room for 32 of them, in use or not.
+    events: mpsc::UnboundedSender<Box<TunnelEvent>>,
     counts: Arc<Counts>,
 }
 
@@ -41,7 +42,7 @@ impl EventSender {
     pub(crate) fn send(&self, what: TunnelEvent) -> bool {
         let weight = what.weight();
         let before = self.counts.waiting.fetch_add(weight, Ordering::AcqRel);
-        let taken = self.events.send(what).is_ok();
+        let taken = self.events.send(Box::new(what)).is_ok();
         taken && before.saturating_add(weight) >= HEAVY
     }
 
@@ -59,14 +60,14 @@ impl EventSender {
 /// The handle's end.
 #[derive(Debug)]
 pub(crate) struct EventReceiver {
-    events: mpsc::UnboundedReceiver<TunnelEvent>,
+    events: mpsc::UnboundedReceiver<Box<TunnelEvent>>,
     counts: Arc<Counts>,
 }
 
 impl EventReceiver {
     /// The next event, and whether the driver waits to hear that there is room again. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Option<(TunnelEvent, bool)> {
-        let what = self.events.recv().await?;
+        let what = *self.events.recv().await?;
         let weight = what.weight();
         let before = self.counts.waiting.fetch_sub(weight, Ordering::AcqRel);
         if matches!(what, TunnelEvent::PeerFinished) {

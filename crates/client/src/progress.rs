@@ -13,7 +13,7 @@ struct State {
     /// Known from the start where we opened, and from the handshake otherwise.
     service: Option<Service>,
     peer: Option<Peer>,
-    closed: Option<Closed>,
+    closed: Option<Box<Closed>>,
 }
 
 /// The two ends for one tunnel.
@@ -38,7 +38,7 @@ impl ProgressSender {
             });
         } else if let TunnelEvent::Closed(closed) = what {
             self.0
-                .send_modify(|state| state.closed = Some(closed.clone()));
+                .send_modify(|state| state.closed = Some(Box::new(closed.clone())));
         }
     }
 }
@@ -68,7 +68,7 @@ impl Progress {
         let state = states.wait_for(|state| state.closed.is_some()).await;
         state
             .ok()
-            .and_then(|state| state.closed.clone())
+            .and_then(|state| state.closed.as_deref().cloned())
             .ok_or(Gone)
     }
 

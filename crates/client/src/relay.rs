@@ -298,11 +298,14 @@ impl Uplink for RelayLink {
 
 /// Reads one link at the configured rate, as servers throttle: by not reading.
 async fn pace(relay: Relay, address: Address, link: LinkId, mut stanzas: mpsc::Receiver<Bytes>) {
-    let (delayed, mut due) = mpsc::channel::<(Instant, Bytes, OwnedSemaphorePermit)>(UNDER_WAY);
+    // Boxed: a channel holds room for 32 of them, in use or not.
+    type Delayed = Box<(Instant, Bytes, OwnedSemaphorePermit)>;
+    let (delayed, mut due) = mpsc::channel::<Delayed>(UNDER_WAY);
     let limits = relay.limits;
     let room = Arc::new(Semaphore::new(limits.queue.min(Semaphore::MAX_PERMITS)));
     let delay = async {
-        while let Some((at, xml, _room)) = due.recv().await {
+        while let Some(next) = due.recv().await {
+            let (at, xml, _room) = *next;
             // A timer is coarse: what is due goes at once.
             if at > Instant::now() {
                 sleep_until(at).await;
@@ -324,7 +327,7 @@ async fn pace(relay: Relay, address: Address, link: LinkId, mut stanzas: mpsc::R
                 return;
             };
             let at = Instant::now() + limits.latency;
-            if delayed.send((at, xml, place)).await.is_err() {
+            if delayed.send(Box::new((at, xml, place))).await.is_err() {
                 return;
             }
         }

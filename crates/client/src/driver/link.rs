@@ -38,7 +38,12 @@ impl<U: Uplink> Link<U> {
 
     /// The next thing that has arrived, for the router.
     pub(super) fn pop_arrived(&mut self) -> Option<LinkEvent> {
-        self.arrived.pop_front()
+        let event = self.arrived.pop_front();
+        if self.arrived.is_empty() {
+            // Most links are idle, and need not keep the room of their busiest moment.
+            self.arrived = VecDeque::new();
+        }
+        event
     }
 
     pub(super) async fn close(self) -> Result<(), LinkError> {

@@ -185,6 +185,10 @@ impl Shelf {
         self.read_at = Some(Instant::now());
         if line.stanzas.is_empty() {
             self.lines.remove(&from);
+            if self.lines.is_empty() {
+                // Most links are idle: an empty map keeps the room that it had.
+                self.clear();
+            }
         } else {
             self.entries += 1;
             let paid = paid.saturating_add(cost as u64);
@@ -199,8 +203,8 @@ impl Shelf {
     }
 
     fn clear(&mut self) {
-        self.lines.clear();
-        self.turns.clear();
+        self.lines = BTreeMap::new();
+        self.turns = BTreeSet::new();
         self.waiting = 0;
     }
 }
