@@ -80,6 +80,21 @@ fn open(attributes: &str, children: &str) -> String {
     ))
 }
 
+/// The ClientHello of a peer that implements the letter only.
+fn hello_of_the_letter() -> Bytes {
+    let identity = keys::identity("romeo@montague.example", 1);
+    let config = keys::tls(identity, xtls_tls::default_provider());
+    let trust = Arc::new(Store::new());
+    let expect = xtls_tls::Expectations::new(
+        "romeo@montague.example",
+        "juliet@capulet.example",
+        trust,
+        xtls_tls::trust::Policy::Ask,
+    );
+    let mut tls = xtls_tls::Tls::new(xtls_tls::Role::Client, &config, expect).expect("a client");
+    tls.poll_wire(usize::MAX).expect("a hello")
+}
+
 fn good_open() -> String {
     open("sid='s' block-size='4096'", START)
 }
@@ -126,13 +141,20 @@ fn provoke(request: &str, reason: &str) -> (Juliet, String) {
             juliet.hear(ROMEO, "t0", &good_open());
             good_open()
         }
-        ("open", "crosses ours, which wins") => {
+        ("open", "for stanzas, crosses ours, which wins") => {
             juliet
                 .router
                 .open(juliet.now, &keys::address(ROMEO))
                 .expect("an open");
             juliet.flush();
-            good_open()
+            // An open says what it is for by its ClientHello, and only one for stanzas crosses ours.
+            let mut hello = Vec::new();
+            xtls_stanza::base64::encode(&hello_of_the_letter(), &mut hello);
+            let hello = String::from_utf8(hello).expect("base64");
+            let start = format!(
+                "<start xmlns='urn:xmpp:tmp:xtls'><hello xmlns='urn:xmpp:tmp:xtls#early'>{hello}</hello></start>"
+            );
+            open("sid='s' block-size='4096'", &start)
         }
         ("open", "holds more than 64 KiB") => {
             let note = format!("<note xmlns='urn:example'>{}</note>", "x".repeat(65_536));

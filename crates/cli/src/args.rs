@@ -379,7 +379,7 @@ mod tests {
         for wrong in ["incoming", "incoming=", "incoming=0", "incoming=-1", "=4"] {
             assert!(limit(wrong).is_err(), "{wrong}");
         }
-        let unknown = limit("tunnels=4").unwrap_err();
+        let unknown = limit("sessions=4").unwrap_err();
         assert!(unknown.contains("opens-per-minute-known"), "{unknown}");
         let listener = ["xtls", "chat", "--listen", "--accept", "any"];
         let with = |rest: &[&'static str]| Cli::try_parse_from(listener.iter().chain(rest));

@@ -125,7 +125,7 @@ impl Failure {
                 Some("is the peer online with this resource?".to_owned()),
             ),
             Why::Impostor => (Code::Identity, None),
-            Why::Setup(_) => (Code::Failed, None),
+            Why::Setup(_) | Why::Busy(_) => (Code::Failed, None),
             Why::Unasked | Why::LongFlight { .. } => (
                 Code::Peer,
                 Some("a server on the path may not cope with it: try --no-early-hello".to_owned()),

@@ -68,8 +68,9 @@ impl Client {
     }
 
     /// Opens a tunnel to a full address, for the service that [`Config::service`] names. The handle comes at once;
-    /// [`Tunnel::next`] reports what becomes of it. Only if another tunnel to that address stands in the way and is ending,
-    /// because its handle was closed or dropped, the open waits for its end.
+    /// [`Tunnel::next`] reports what becomes of it. There may be many tunnels of bytes to one address, and one of stanzas. Only
+    /// if another one stands in the way of that and is ending, because its handle was closed or dropped, the open waits for
+    /// its end.
     ///
     /// Cancel-safe: if the future is dropped before it is ready, a tunnel that was opened meanwhile is closed.
     ///

@@ -276,7 +276,11 @@ impl Config {
             Limit::StreamsPerPeer => &mut self.max_streams_per_peer,
             Limit::Pending => &mut self.max_pending,
             Limit::PendingPerPeer => &mut self.max_pending_per_peer,
-            Limit::Unfinished | Limit::UnfinishedPerPeer | Limit::Incoming => return false,
+            Limit::Unfinished
+            | Limit::UnfinishedPerPeer
+            | Limit::Incoming
+            | Limit::Tunnels
+            | Limit::TunnelsPerPeer => return false,
         };
         *field = most;
         true

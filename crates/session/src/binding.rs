@@ -124,6 +124,22 @@ impl Binding {
         name.into_bytes()
     }
 
+    /// Of these services, the one that a ClientHello with these ALPN names asks for from us as the responder; the first of
+    /// stanzas if it offers none, as a peer does that knows the letter only.
+    #[must_use]
+    pub fn service_named<'a>(
+        &self,
+        offered: &[Vec<u8>],
+        services: impl IntoIterator<Item = &'a Service>,
+    ) -> Option<&'a Service> {
+        let mut services = services.into_iter();
+        if offered.is_empty() {
+            services.find(|service| service.mode() == Mode::Stanzas)
+        } else {
+            services.find(|service| offered.contains(&self.alpn_of(service)))
+        }
+    }
+
     /// What TLS must verify for a session with this context: the peer's bare address and our ALPN name, which byte mode
     /// requires.
     #[must_use]

@@ -398,18 +398,26 @@ impl Session {
         }));
     }
 
-    /// Of the services that we take, the peer has named one; a peer that knows the letter only gets stanzas.
+    /// Of the services that we take as a responder, the one that the initiator's ClientHello asks for; a peer that knows the
+    /// letter only gets stanzas. `None` until the hello was read, and if it asks for none of them, which ends the session.
+    /// Nothing is proven yet.
+    #[must_use]
+    pub fn service_named(&self) -> Option<&Service> {
+        let offered: Vec<_> = self
+            .tls
+            .answered_alpn()?
+            .map(<[u8]>::to_vec)
+            .into_iter()
+            .collect();
+        let services = std::iter::once(&self.binding.service).chain(&self.also);
+        self.binding.service_named(&offered, services)
+    }
+
+    /// The service that the peer has named is that of the binding from now on.
     fn settle_service(&mut self) {
-        let also = std::mem::take(&mut self.also);
-        if self.is_bound() {
-            return;
-        }
-        let alpn = self.tls.alpn();
-        let named = also.into_iter().find(|service| match alpn {
-            Some(name) => name == self.binding.alpn_of(service),
-            None => self.inside.mode() == Mode::Bytes && service.mode() == Mode::Stanzas,
-        });
-        if let Some(service) = named {
+        let named = self.service_named().cloned();
+        self.also = Vec::new();
+        if let Some(service) = named.filter(|service| *service != self.binding.service) {
             self.inside.change(service.mode(), &self.config);
             self.binding.service = service;
         }

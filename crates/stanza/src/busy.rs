@@ -36,11 +36,15 @@ pub enum Limit {
     UnfinishedPerPeer,
     /// New tunnels that the application has yet to take.
     Incoming,
+    /// Tunnels of one service.
+    Tunnels,
+    /// The same with one bare address.
+    TunnelsPerPeer,
 }
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::OpensPerMinute,
         Self::OpensPerMinuteKnown,
         Self::OpensPerMinuteInAll,
@@ -51,6 +55,8 @@ impl Limit {
         Self::Unfinished,
         Self::UnfinishedPerPeer,
         Self::Incoming,
+        Self::Tunnels,
+        Self::TunnelsPerPeer,
     ];
 
     /// Its name on the wire and in options.
@@ -67,6 +73,8 @@ impl Limit {
             Self::Unfinished => "unfinished",
             Self::UnfinishedPerPeer => "unfinished-per-peer",
             Self::Incoming => "incoming",
+            Self::Tunnels => "tunnels",
+            Self::TunnelsPerPeer => "tunnels-per-peer",
         }
     }
 
@@ -98,6 +106,12 @@ impl Limit {
                 "new tunnel",
                 "new tunnels",
                 " that its application has not taken",
+            ],
+            Self::Tunnels => ["tunnel", "tunnels", " of this service at a time"],
+            Self::TunnelsPerPeer => [
+                "tunnel",
+                "tunnels",
+                " of this service at a time from one address",
             ],
         }
     }

@@ -59,6 +59,7 @@ pub mod trust;
 pub mod verify;
 
 mod alert;
+mod client_hello;
 mod config;
 mod error;
 mod expectations;
@@ -80,6 +81,7 @@ mod tls;
 mod verifier;
 
 pub use alert::Alert;
+pub use client_hello::offered_protocols;
 pub use config::Config;
 pub use error::{ConfigError, ExportError, TlsError, WriteError};
 pub use expectations::Expectations;

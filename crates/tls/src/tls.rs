@@ -418,6 +418,16 @@ impl Tls {
             .and_then(|_| self.connection.as_ref()?.alpn_protocol())
     }
 
+    /// As a server: the ALPN name that answers the client's hello, or that there is none, once the hello was read. Nothing is
+    /// proven yet: see [`alpn`](Self::alpn).
+    #[must_use]
+    pub fn answered_alpn(&self) -> Option<Option<&[u8]>> {
+        let connection = self.connection.as_ref()?;
+        // Chosen with the answer to the hello, and before the names.
+        connection.negotiated_key_exchange_group()?;
+        Some(connection.alpn_protocol())
+    }
+
     /// Who the peer is; `None` until it proved to hold its key and the handshake is finished.
     #[must_use]
     pub fn peer(&self) -> Option<&PeerKey> {

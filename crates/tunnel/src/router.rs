@@ -7,6 +7,7 @@
 mod answers;
 mod bytes;
 mod carrier;
+mod census;
 mod close;
 mod closing;
 mod config;
@@ -18,8 +19,10 @@ mod event;
 mod finish;
 mod handover;
 mod opening;
+mod peers;
 mod phase;
 mod progress;
+mod purpose;
 mod queue;
 mod running;
 mod transfer;
@@ -43,17 +46,19 @@ use xtls_tls::Fingerprint;
 use xtls_tls::trust::Current;
 
 pub use bytes::Stats;
-pub use config::{Accept, Config};
+pub use config::{Accept, Config, ServiceLimits};
 pub use crowd::{TURNED_AWAY, TurnedAway};
 pub use event::{
     Closed, Event, Gone, JudgeError, OpenError, OtherKey, SendError, TunnelEvent, TunnelId, Why,
 };
 pub use view::TunnelMut;
 
+use census::Census;
 use close::Ending;
 use contacts::Contacts;
 use conversation::{Conversation, Room};
 use crowd::{Crowd, has_good_pin};
+use peers::Peers;
 use transports::{Event as Stream, Leg, Transports};
 use tunnel::Tunnel;
 
@@ -70,11 +75,10 @@ pub struct Router {
     clock: Clock,
     /// Each in a box of its own: the nodes of a map have room for more than they hold.
     tunnels: BTreeMap<TunnelId, Box<Tunnel>>,
-    /// The tunnels of each peer's address.
-    peers: BTreeMap<Address, BTreeSet<TunnelId>>,
+    peers: Peers,
     streams: BTreeMap<Leg, TunnelId>,
-    /// Peers' tunnels whose session began and may be unfinished; each open looks at these only.
-    half: BTreeSet<TunnelId>,
+    /// Tunnels that peers have opened, for the limits on these.
+    census: Census,
     /// Requests of ours outside the streams: the tunnel whose `<close/>` it is.
     requests: BTreeMap<String, TunnelId>,
     /// Tunnels in which something may move.
@@ -112,9 +116,9 @@ impl Router {
             transports,
             clock: Clock::default(),
             tunnels: BTreeMap::new(),
-            peers: BTreeMap::new(),
+            peers: Peers::default(),
             streams: BTreeMap::new(),
-            half: BTreeSet::new(),
+            census: Census::default(),
             requests: BTreeMap::new(),
             dirty: BTreeSet::new(),
             emptying: BTreeSet::new(),
@@ -342,6 +346,7 @@ impl Router {
             return;
         }
         let more = tunnel.carrier_mut().exchange(now, &mut self.transports);
+        self.settle(now, id);
         self.collect(now, id);
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;

@@ -115,7 +115,7 @@ impl Router {
     /// Whether a sender may learn that we are here: our own server and account, those we accept, those we talk to.
     pub(super) fn acquainted(&self, from: Option<&Address>) -> bool {
         let Some(from) = from else { return true };
-        self.knows(from)
+        self.peers.knows(from)
             || from.same_bare(self.own())
             || from.as_str() == self.own().domain()
             || self.config.accept.welcome(from) != Welcome::No
@@ -140,7 +140,7 @@ impl Router {
 
     /// A peer's resource has gone, or its server says so: its tunnels are cut.
     fn gone(&mut self, now: Instant, peer: &Address) {
-        for id in self.with_peer(peer) {
+        for id in self.peers.all(peer).collect::<Vec<_>>() {
             let absent = StanzaError::new(ErrorType::Wait, Condition::RecipientUnavailable);
             self.end(now, id, Ending::PeerGone(absent));
         }

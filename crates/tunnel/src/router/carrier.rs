@@ -189,6 +189,11 @@ impl Carrier {
         self.stream.replace(stream)
     }
 
+    /// What the peer has opened it for is known.
+    pub(super) fn settle(&mut self, service: Service) {
+        self.service = Some(service);
+    }
+
     /// A session begins.
     pub(super) fn run(&mut self, session: Box<Session>, hello: Hello) {
         self.phase = Phase::Running(Running::new(session, hello));
@@ -272,7 +277,6 @@ impl Carrier {
 
     /// Its conversation goes on in `fresh`.
     pub(super) fn hand_over(&mut self, now: Instant, fresh: &mut Self) {
-        fresh.intent = self.intent;
         let Some(to) = fresh.session_mut() else {
             return;
         };
@@ -285,6 +289,15 @@ impl Carrier {
             }
             Phase::Opening { .. } | Phase::Asking { .. } | Phase::Yielding { .. } => {}
         }
+        self.hand_over_intent(now, fresh);
+    }
+
+    /// The owner has asked this carrier to end, or not, and `fresh` is in its place now.
+    pub(super) fn hand_over_intent(&self, now: Instant, fresh: &mut Self) {
+        fresh.intent = self.intent;
+        let Some(to) = fresh.session_mut() else {
+            return;
+        };
         match self.intent {
             Intent::Open => {}
             Intent::Finish => to.finish(now),
@@ -409,7 +422,9 @@ impl Carrier {
     pub(super) fn is_named(&self, transports: &Transports, sid: Option<&Sid>) -> bool {
         // The original flow has no sid.
         let own = self.stream.and_then(|stream| transports.sid(stream));
-        !self.phase.is_beginning() && self.stream.is_some() && (sid.is_none() || sid == own)
+        // The letter, whose `<close/>` names no stream, has no tunnels of bytes.
+        let letter = sid.is_none() && self.mode() != Some(Mode::Bytes);
+        !self.phase.is_beginning() && self.stream.is_some() && (letter || sid == own)
     }
 
     /// The peer's xtls `<close/>` has come.

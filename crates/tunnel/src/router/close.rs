@@ -119,7 +119,7 @@ impl Router {
             return;
         };
         match tunnel.carrier_mut().on_stream_closed(now, why) {
-            Fallen::OpenFailed(why) => self.open_failed(now, id, why),
+            Fallen::OpenFailed(why) => self.open_failed(now, id, stream, why),
             Fallen::SessionEnds => {
                 self.dirty.insert(id);
             }
@@ -141,10 +141,11 @@ impl Router {
         let orderly = matches!(close.why, Inner::Finished);
         let untrusted = matches!(close.why, Inner::Untrusted(_));
         if let Inner::Tls(TlsError::Trust(error)) = &close.why {
-            self.report_other_key(id, error.presented());
+            self.report_other_key(id, self.replaces(id), error.presented());
         } else if let Inner::Untrusted(error) = &close.why {
-            self.report_other_key(id, error.presented());
+            self.report_other_key(id, self.replaces(id), error.presented());
         }
+        self.census.finish(id);
         if let Some(tunnel) = self.tunnels.get_mut(&id)
             && tunnel
                 .conversation()
@@ -248,7 +249,7 @@ impl Router {
         from: &Address,
         sid: Option<&Sid>,
     ) -> bool {
-        let mut ids = self.with_peer(from);
+        let mut ids: Vec<_> = self.peers.all(from).collect();
         // Without a sid it is the one that is closing anyway.
         let doomed = |id: &TunnelId| Some(self.tunnels.get(id)?.standing().is_doomed());
         ids.sort_by_key(|id| doomed(id) != Some(true));
@@ -343,12 +344,8 @@ impl Router {
         if let Some(stream) = carrier.stream() {
             self.streams.remove(&stream);
         }
-        if let Some(ids) = self.peers.get_mut(carrier.peer()) {
-            ids.remove(&id);
-            if ids.is_empty() {
-                self.peers.remove(carrier.peer());
-            }
-        }
+        self.peers.remove(carrier.peer(), id);
+        self.census.end(id);
         self.requests.retain(|_, owner| *owner != id);
         if let Some(at) = self.scheduled.remove(&id) {
             self.deadlines.remove(&(at, id));
@@ -362,7 +359,11 @@ impl Router {
             closed.unconfirmed = closed.unconfirmed.saturating_add(session.disown());
         }
         self.let_go(id, carrier);
-        if tunnel.standing().is_known() {
+        let announced = self.is_announced_at_its_end(&tunnel);
+        if announced {
+            self.emit(id, TunnelEvent::Incoming(carrier.peer().clone()));
+        }
+        if announced || tunnel.standing().is_known() {
             self.emit(id, TunnelEvent::Closed(*closed));
         }
         self.after(now, id, &tunnel, orderly);

@@ -1,6 +1,6 @@
 //! What a router is told once, before anything happens.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +47,32 @@ impl Accept {
     }
 }
 
+/// Limits for the tunnels that peers open for one service: see [`Config::service_limits`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ServiceLimits {
+    unfinished: Option<(usize, usize)>,
+    tunnels: Option<(usize, usize)>,
+}
+
+impl ServiceLimits {
+    /// How many may be unfinished at once: in all, and for one bare address. They are counted apart from those of other
+    /// services then. What an open is for is known beforehand if its ClientHello travels in it; any other counts among those
+    /// of no service. Default: [`Config::half_open`].
+    #[must_use]
+    pub fn unfinished(mut self, total: usize, per_peer: usize) -> Self {
+        self.unfinished = Some((total, per_peer));
+        self
+    }
+
+    /// How many there may be, unfinished ones among them: in all, and for one bare address. Default: what
+    /// [`Config::limit`] says of [`Limit::Tunnels`] and [`Limit::TunnelsPerPeer`], which is as many as there are streams.
+    #[must_use]
+    pub fn tunnels(mut self, total: usize, per_peer: usize) -> Self {
+        self.tunnels = Some((total, per_peer));
+        self
+    }
+}
+
 /// A router's settings.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -59,8 +85,12 @@ pub struct Config {
     pub(super) session: Arc<xtls_session::Config>,
     pub(super) ibb: xtls_ibb::Config,
     pub(super) close: Duration,
-    pub(super) half_open: usize,
-    pub(super) half_open_per_peer: usize,
+    half_open: usize,
+    half_open_per_peer: usize,
+    /// `None`: as many as there are streams.
+    tunnels: Option<usize>,
+    tunnels_per_peer: Option<usize>,
+    services: BTreeMap<Service, ServiceLimits>,
     pub(super) queue: usize,
     pub(super) incoming: usize,
     pub(super) carrier: Carrier,
@@ -104,6 +134,9 @@ impl Config {
             close: Duration::from_secs(10),
             half_open: 32,
             half_open_per_peer: 2,
+            tunnels: None,
+            tunnels_per_peer: None,
+            services: BTreeMap::new(),
             queue: 64,
             incoming: 32,
             carrier: Carrier::Iq,
@@ -179,6 +212,39 @@ impl Config {
         self
     }
 
+    /// Limits for the tunnels that peers open for one service, in place of those that hold for all. A limit on streams or on
+    /// opens a minute is met before the service is known, so there is none of these for one service.
+    #[must_use]
+    pub fn service_limits(mut self, service: Service, limits: ServiceLimits) -> Self {
+        self.services.insert(service, limits);
+        self
+    }
+
+    /// Whether unfinished tunnels of this service are counted apart from all others.
+    pub(super) fn unfinished_apart(&self, service: &Service) -> bool {
+        let limits = self.services.get(service);
+        limits.is_some_and(|limits| limits.unfinished.is_some())
+    }
+
+    /// How many tunnels may be unfinished, in all and for one bare address: of this service, or of all that are not counted
+    /// apart.
+    pub(super) fn unfinished(&self, apart: Option<&Service>) -> (usize, usize) {
+        let limits = apart.and_then(|service| self.services.get(service));
+        limits
+            .and_then(|limits| limits.unfinished)
+            .unwrap_or((self.half_open, self.half_open_per_peer))
+    }
+
+    /// How many tunnels of this service peers may have, in all and for one bare address.
+    pub(super) fn tunnels(&self, service: &Service) -> (usize, usize) {
+        let limits = self.services.get(service);
+        if let Some(own) = limits.and_then(|limits| limits.tunnels) {
+            return own;
+        }
+        let most = |limit: Option<usize>| limit.unwrap_or(usize::MAX);
+        (most(self.tunnels), most(self.tunnels_per_peer))
+    }
+
     /// How many tunnels that peers have opened may wait for the application. Further opens are
     /// refused before they are accepted, and told to wait. Default 32.
     #[must_use]
@@ -199,6 +265,8 @@ impl Config {
         match limit {
             Limit::Unfinished => self.half_open = most,
             Limit::UnfinishedPerPeer => self.half_open_per_peer = most,
+            Limit::Tunnels => self.tunnels = Some(most),
+            Limit::TunnelsPerPeer => self.tunnels_per_peer = Some(most),
             Limit::Incoming => self.incoming = most,
             Limit::OpensPerMinute
             | Limit::OpensPerMinuteKnown

@@ -30,6 +30,9 @@ pub(super) enum Standing {
     Conversation(Conversation),
     /// It is to take over another tunnel's conversation.
     Successor(Successor),
+    /// A peer has opened it, and what it is for is not known yet: its ClientHello has not come. `crosses`: the open of ours
+    /// that was unanswered when it came.
+    Unsettled { crosses: Option<TunnelId> },
     /// Its conversation has gone on elsewhere, or never began: only closing is left.
     Remainder,
 }
@@ -133,22 +136,27 @@ impl Standing {
     pub(super) fn conversation(&self) -> Option<&Conversation> {
         match self {
             Self::Conversation(conversation) => Some(conversation),
-            Self::Successor(_) | Self::Remainder => None,
+            Self::Successor(_) | Self::Unsettled { .. } | Self::Remainder => None,
         }
     }
 
     pub(super) fn conversation_mut(&mut self) -> Option<&mut Conversation> {
         match self {
             Self::Conversation(conversation) => Some(conversation),
-            Self::Successor(_) | Self::Remainder => None,
+            Self::Successor(_) | Self::Unsettled { .. } | Self::Remainder => None,
         }
     }
 
     pub(super) fn successor(&self) -> Option<&Successor> {
         match self {
             Self::Successor(successor) => Some(successor),
-            Self::Conversation(_) | Self::Remainder => None,
+            Self::Conversation(_) | Self::Unsettled { .. } | Self::Remainder => None,
         }
+    }
+
+    /// Whether it is not known yet what it is for.
+    pub(super) fn is_unsettled(&self) -> bool {
+        matches!(self, Self::Unsettled { .. })
     }
 
     /// Whether the owner learns of what happens here.
@@ -159,7 +167,7 @@ impl Standing {
     /// Whether it ends in silence.
     pub(super) fn is_doomed(&self) -> bool {
         match self {
-            Self::Conversation(_) => false,
+            Self::Conversation(_) | Self::Unsettled { .. } => false,
             Self::Successor(successor) => matches!(successor.stage, Stage::Discarded),
             Self::Remainder => true,
         }
@@ -170,7 +178,7 @@ impl Standing {
         let open = match self {
             Self::Conversation(conversation) => conversation.has_room(limit),
             Self::Successor(successor) => !matches!(successor.stage, Stage::Waiting(_)),
-            Self::Remainder => true,
+            Self::Unsettled { .. } | Self::Remainder => true,
         };
         if open { Room::Open } else { Room::None }
     }
@@ -179,7 +187,9 @@ impl Standing {
     pub(super) fn wait(&mut self, replaces: TunnelId, peer: Peer) -> Carries {
         let carries = match self {
             Self::Successor(successor) => successor.carries,
-            Self::Conversation(_) | Self::Remainder => Carries::BothDirections,
+            Self::Conversation(_) | Self::Unsettled { .. } | Self::Remainder => {
+                Carries::BothDirections
+            }
         };
         *self = Self::Successor(Successor {
             replaces,
@@ -192,7 +202,7 @@ impl Standing {
     /// The peer has ended its direction of what this one replaces.
     pub(super) fn peer_finished(&mut self) {
         match self {
-            Self::Conversation(_) | Self::Remainder => {}
+            Self::Conversation(_) | Self::Unsettled { .. } | Self::Remainder => {}
             Self::Successor(successor) => successor.carries = Carries::OurDirection,
         }
     }
@@ -202,6 +212,7 @@ impl Standing {
         match self {
             Self::Conversation(_) | Self::Remainder => {}
             Self::Successor(successor) => successor.stage = Stage::Discarded,
+            Self::Unsettled { .. } => *self = Self::Remainder,
         }
     }
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use xtls_ibb::TRY_AGAIN;
+use xtls_session::Service;
 use xtls_stanza::busy::{Busy, Limit};
 use xtls_stanza::{Address, Bare};
 use xtls_tls::trust::{Level, Store};
 
 use super::Router;
+use super::census::Count;
 use super::event::TunnelId;
 use super::transports::Leg;
 
@@ -95,29 +97,51 @@ impl Router {
         self.out.is_crowded() || self.transports.is_crowded()
     }
 
-    /// The limit that one more unfinished tunnel which this peer opens would break. The `older` ones make room for it.
-    pub(super) fn too_many(&mut self, from: &Address, older: &[TunnelId]) -> Option<Busy> {
-        // What is finished never is unfinished again.
-        let tunnels = &self.tunnels;
-        self.half.retain(|id| {
-            tunnels
-                .get(id)
-                .is_some_and(|tunnel| tunnel.carrier().is_unfinished())
-        });
-        let half = self.half.iter().filter(|id| !older.contains(id));
-        let half = half.filter_map(|id| Some(tunnels.get(id)?.carrier()));
-        let of_peer = half
-            .clone()
-            .filter(|carrier| carrier.peer().same_bare(from));
-        let config = &self.config;
-        let (limit, most) = if of_peer.count() >= config.half_open_per_peer {
-            (Limit::UnfinishedPerPeer, config.half_open_per_peer)
-        } else if half.count() >= config.half_open {
-            (Limit::Unfinished, config.half_open)
-        } else {
-            return None;
-        };
-        Some(busy(limit, most))
+    /// The limit that one more tunnel of this peer's would break, as far as its service is known. The `older` ones make room
+    /// for it.
+    pub(super) fn too_many(
+        &self,
+        from: &Address,
+        older: &[TunnelId],
+        service: Option<&Service>,
+    ) -> Option<Busy> {
+        if let Some(busy) = service.and_then(|service| self.too_many_of(service, from)) {
+            return Some(busy);
+        }
+        let apart = service.filter(|service| self.config.unfinished_apart(service));
+        let (most, most_per_peer) = self.config.unfinished(apart);
+        let Count { all, of_peer } = self.census.unfinished(apart, &from.to_bare());
+        let older = older.iter().filter(|id| self.census.is_unfinished(**id));
+        let older = older.count();
+        over(
+            (
+                of_peer.saturating_sub(older),
+                most_per_peer,
+                Limit::UnfinishedPerPeer,
+            ),
+            (all.saturating_sub(older), most, Limit::Unfinished),
+        )
+    }
+
+    /// The limit that one more tunnel of this service would break.
+    pub(super) fn too_many_of(&self, service: &Service, from: &Address) -> Option<Busy> {
+        let (most, most_per_peer) = self.config.tunnels(service);
+        let Count { all, of_peer } = self.census.of_service(service, &from.to_bare());
+        over(
+            (of_peer, most_per_peer, Limit::TunnelsPerPeer),
+            (all, most, Limit::Tunnels),
+        )
+    }
+
+    /// A session has begun with a peer that has opened the tunnel.
+    pub(super) fn count(&mut self, id: TunnelId) {
+        if let Some(tunnel) = self.tunnels.get(&id) {
+            let carrier = tunnel.carrier();
+            let service = carrier.service();
+            let apart = service.filter(|service| self.config.unfinished_apart(service));
+            self.census
+                .begin(id, carrier.peer().to_bare(), service, apart);
+        }
     }
 
     /// That the owner has no room for one more tunnel, if it has none.
@@ -136,6 +160,13 @@ impl Router {
 pub(super) fn has_good_pin(store: &Store, peer: &Address) -> bool {
     let mut pins = store.of(peer.bare()).iter();
     pins.any(|pin| matches!(pin.level, Level::FirstUse | Level::Verified(_)))
+}
+
+/// The first of two limits that is reached: of how many, at most how many, under which name.
+fn over(of_peer: (usize, usize, Limit), all: (usize, usize, Limit)) -> Option<Busy> {
+    let mut both = [of_peer, all].into_iter();
+    let (_, most, limit) = both.find(|(count, most, _)| count >= most)?;
+    Some(busy(limit, most))
 }
 
 fn busy(limit: Limit, most: usize) -> Busy {

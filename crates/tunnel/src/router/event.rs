@@ -171,6 +171,9 @@ pub enum Why {
     /// place, because it carries bytes or another service.
     #[error("there is an established tunnel with this peer already")]
     Second,
+    /// There are too many tunnels of its service.
+    #[error("too many tunnels: this end {0}")]
+    Busy(Busy),
     /// TLS could not be set up with this configuration.
     #[error("TLS could not be set up: {0}")]
     Setup(String),
@@ -195,6 +198,7 @@ impl Why {
             | Self::Replaced
             | Self::Impostor
             | Self::Second
+            | Self::Busy(_)
             | Self::Setup(_) => None,
         }
     }
@@ -230,7 +234,8 @@ pub enum OpenError {
     /// Only full addresses (or a service's exact one) can be an end of a tunnel; and never our own.
     #[error("{0} is our own address: a tunnel needs two ends")]
     Own(Address),
-    /// There is one already, open or on its way.
+    /// There is one already that stands in the way, open or on its way: one of stanzas, or one that the peer is about to open
+    /// and has not said what for.
     #[error("there is a tunnel to {0} already")]
     Already(Address),
     /// The client has ended.

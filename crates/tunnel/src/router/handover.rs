@@ -1,4 +1,5 @@
-//! One established tunnel for each pair of addresses, and how a newer session takes its place without losing anything.
+//! One established tunnel of stanzas for each pair of addresses, and how a newer session takes its place without losing
+//! anything.
 //!
 //! A successor shakes hands beside the old session, and the owner does not learn of it. Once it has proven the same key, we
 //! end our direction of the old session and send on the new one; what the new one brings waits until the old one has been
@@ -26,25 +27,34 @@ use super::tunnel::Tunnel;
 const SLOW_BYTES: Duration = Duration::from_secs(600);
 
 impl Router {
-    /// The established tunnel with this address that a newcomer has to measure up to. One that is closing ends by itself,
-    /// and for its own reason.
+    /// The established tunnel of stanzas with this address that a newcomer has to measure up to. One that is closing ends
+    /// by itself, and for its own reason.
     pub(super) fn standing(&self, peer: &Address) -> Option<TunnelId> {
-        self.with_peer(peer).into_iter().find(|id| {
-            self.tunnels.get(id).is_some_and(|tunnel| {
-                let carrier = tunnel.carrier();
-                let session = carrier.session();
-                session.is_some_and(|session| !session.is_untrusted())
-                    && carrier.stream().is_some()
-                    && carrier.key().is_some()
-                    && tunnel.standing().is_known()
-            })
+        let mut ids = self.peers.of_stanzas(peer);
+        ids.find(|id| self.is_standing(*id))
+    }
+
+    /// An established tunnel with this address, whatever it carries.
+    pub(super) fn any_standing(&self, peer: &Address, except: TunnelId) -> Option<TunnelId> {
+        let mut ids = self.peers.all(peer).filter(|id| *id != except);
+        ids.find(|id| self.is_standing(*id))
+    }
+
+    pub(super) fn is_standing(&self, id: TunnelId) -> bool {
+        self.tunnels.get(&id).is_some_and(|tunnel| {
+            let carrier = tunnel.carrier();
+            let session = carrier.session();
+            session.is_some_and(|session| !session.is_untrusted())
+                && carrier.stream().is_some()
+                && carrier.key().is_some()
+                && tunnel.standing().is_known()
         })
     }
 
     /// Whether a newer session with this address is taking over already. What it takes over from may have lost its stream
     /// and wait for the owner only.
     pub(super) fn moving(&self, peer: &Address) -> bool {
-        let mut ids = self.with_peer(peer).into_iter();
+        let mut ids = self.peers.of_stanzas(peer);
         ids.any(|id| self.successor(id).is_some())
     }
 
@@ -73,7 +83,7 @@ impl Router {
         self.tunnels.get(&id)?.carrier().key()
     }
 
-    fn replaces(&self, id: TunnelId) -> Option<TunnelId> {
+    pub(super) fn replaces(&self, id: TunnelId) -> Option<TunnelId> {
         self.tunnels.get(&id)?.replaces()
     }
 
@@ -89,45 +99,50 @@ impl Router {
                     let _ = session.judge(now, key, Verdict::Accept);
                 }
             }
-            Some(_) => self.expose(now, id, Some(introduction.fingerprint)),
+            Some(_) => self.expose(now, id, self.replaces(id), introduction.fingerprint),
         }
     }
 
     pub(super) fn on_established(&mut self, now: Instant, id: TunnelId, peer: Peer) {
         self.holds(id, peer.key.fingerprint);
-        // Two that began together replace nothing: the second one to be established does now.
-        let old = match self.replaces(id) {
-            Some(old) => Some(old),
-            None => self.standing(&peer.address).filter(|other| *other != id),
-        };
+        self.young.remove(&id);
+        self.census.finish(id);
+        let (key, bytes) = (peer.key.fingerprint, peer.service.mode() == Mode::Bytes);
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
-        self.young.remove(&id);
         tunnel.carrier_mut().establish(&peer);
-        if let Some(stream) = tunnel.carrier().stream()
-            && peer.bound
-            && peer.service.mode() == Mode::Bytes
-        {
-            self.transports.set_patience(now, stream, SLOW_BYTES);
+        let stream = tunnel.carrier().stream();
+        if bytes {
+            self.peers.set_bytes(&peer.address, id);
+            if let Some(stream) = stream.filter(|_| peer.bound) {
+                self.transports.set_patience(now, stream, SLOW_BYTES);
+            }
         }
-        let Some(old) = old else {
-            self.emit(id, TunnelEvent::Established(peer));
-            return;
+        // Whatever it carries, it is of the same peer: one program, with one key.
+        let other = match self.replaces(id) {
+            Some(old) => Some(old),
+            None => self.any_standing(&peer.address, id),
         };
-        let key = peer.key.fingerprint;
-        if self.key_of(old) != Some(key) {
-            self.expose(now, id, Some(key));
+        if other.is_some() && other.and_then(|other| self.key_of(other)) != Some(key) {
+            self.expose(now, id, other, key);
             return;
         }
-        // A stream of bytes has no borders at which another could take over, and neither have two services.
-        if peer.service.mode() == Mode::Bytes
-            || self.service_of(old).as_ref() != Some(&peer.service)
-        {
-            self.end(now, id, Ending::Dropped(By::Us, Why::Second));
-            return;
+        // Two that began together replace nothing: the second one to be established does now.
+        let old = match self.replaces(id) {
+            Some(old) => Some(old),
+            None if bytes => None,
+            None => self.standing(&peer.address).filter(|other| *other != id),
+        };
+        match old {
+            // Tunnels of bytes stand side by side.
+            None => self.emit(id, TunnelEvent::Established(peer)),
+            Some(old) if bytes || self.service_of(old).as_ref() != Some(&peer.service) => {
+                debug!("a second service of stanzas, or bytes in place of stanzas");
+                self.end(now, id, Ending::Dropped(By::Us, Why::Second));
+            }
+            Some(old) => self.drain(now, old, id, peer),
         }
-        self.drain(now, old, id, peer);
     }
 
     /// The successor has proven the same key.
@@ -294,7 +309,7 @@ impl Router {
             Standing::Successor(successor) => {
                 self.lose_successor(now, id, successor.replaces(), ended.carrier());
             }
-            Standing::Remainder => {}
+            Standing::Unsettled { .. } | Standing::Remainder => {}
         }
     }
 
@@ -417,18 +432,20 @@ impl Router {
         }
     }
 
-    /// A successor holds another key than the tunnel that it would replace, whose owner is told.
-    fn expose(&mut self, now: Instant, id: TunnelId, key: Option<Fingerprint>) {
-        self.report_other_key(id, key);
+    /// A newcomer holds another key than this established tunnel of the same address, whose owner is told.
+    fn expose(&mut self, now: Instant, id: TunnelId, old: Option<TunnelId>, key: Fingerprint) {
+        self.report_other_key(id, old, Some(key));
         self.end(now, id, Ending::Dropped(By::Us, Why::Impostor));
     }
 
-    /// A successor was refused for its key.
-    pub(super) fn report_other_key(&mut self, id: TunnelId, key: Option<Fingerprint>) {
-        let Some(tunnel) = self.tunnels.get(&id) else {
-            return;
-        };
-        let Some(old) = tunnel.replaces() else {
+    /// A newcomer was refused for its key.
+    pub(super) fn report_other_key(
+        &mut self,
+        id: TunnelId,
+        old: Option<TunnelId>,
+        key: Option<Fingerprint>,
+    ) {
+        let (Some(tunnel), Some(old)) = (self.tunnels.get(&id), old) else {
             return;
         };
         let store = self.trust.get();

@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tracing::debug;
 use xtls_ibb::Refusal;
-use xtls_session::{Binding, By, Glare, Service, Session, glare};
+use xtls_session::{Binding, By, Glare, Mode, Service, Session, glare};
 use xtls_stanza::{Address, Condition, ErrorType, StanzaError};
 use xtls_tls::{Role, Tls};
 
@@ -15,10 +15,23 @@ use super::close::Ending;
 use super::config::Welcome;
 use super::conversation::{Carries, Conversation, Standing};
 use super::event::{OpenError, TunnelEvent, TunnelId, Why};
+use super::peers::Load;
+use super::purpose::Purpose;
 use super::running::Hello;
 use super::transports::Leg;
 use super::tunnel::Tunnel;
 use crate::transport::{MAX_FLIGHT, StreamEnd};
+
+/// A peer's open that the policy allows.
+struct Newcomer {
+    stream: Leg,
+    peer: Address,
+    hello: Option<Bytes>,
+    /// The open of ours that is unanswered.
+    crosses: Option<TunnelId>,
+    /// The owner has to be asked.
+    ask: bool,
+}
 
 impl Router {
     /// Opens a tunnel: `<open><start/></open>` to the peer's exact address.
@@ -45,7 +58,12 @@ impl Router {
         if peer == self.own() {
             return Err(OpenError::Own(peer.clone()));
         }
-        if self.knows(peer) {
+        // Bytes stand side by side, where the transport lets them.
+        let taken = match service.mode() {
+            Mode::Stanzas => self.peers.of_stanzas(peer).next().is_some(),
+            Mode::Bytes => !self.transports.reaches_side_by_side(peer) && self.peers.knows(peer),
+        };
+        if taken {
             return Err(OpenError::Already(peer.clone()));
         }
         let (stream, early) = self.ask(now, peer, &service, self.config.early)?;
@@ -63,12 +81,20 @@ impl Router {
         from: Address,
         hello: Result<Option<Bytes>, StanzaError>,
     ) {
-        let ours = self.with_peer(&from).into_iter().find(|id| {
-            self.tunnels
-                .get(id)
-                .is_some_and(|tunnel| tunnel.carrier().phase().awaits_open())
-        });
-        // An open of ours to this address makes its crossing one welcome.
+        let hello = match hello {
+            // One that is not taken later is not kept until then.
+            Ok(hello) => Ok(hello.filter(|hello| hello.len() <= MAX_FLIGHT)),
+            Err(refusal) => Err(refusal),
+        };
+        let purpose = match &hello {
+            Ok(hello) => self.purpose(stream, &from, hello.as_ref()),
+            Err(_) => Purpose::Unknown,
+        };
+        // An open of ours makes its crossing one welcome. Those of bytes cross nothing.
+        let ours = match purpose {
+            Purpose::Bytes(_) => None,
+            Purpose::Stanzas | Purpose::Unknown => self.unanswered_to(&from, stream),
+        };
         let welcome = match ours {
             Some(_) => Welcome::Yes,
             None => self.config.accept.welcome(&from),
@@ -82,36 +108,49 @@ impl Router {
             );
         }
         let hello = match hello {
-            // One that is not taken later is not kept until then.
-            Ok(hello) => hello.filter(|hello| hello.len() <= MAX_FLIGHT),
+            Ok(hello) => hello,
             Err(refusal) => return self.transports.refuse(now, stream, refusal),
         };
+        let settled = purpose == Purpose::Stanzas;
         match (ours, glare(self.transports.own(), &from)) {
             (_, Glare::Same) => {
                 self.decline(now, stream, Condition::NotAcceptable, ErrorType::Cancel);
             }
             (Some(id), Glare::Ours)
-                if self
-                    .tunnels
-                    .get(&id)
-                    .is_some_and(|tunnel| tunnel.carrier().phase().is_opening()) =>
+                if settled
+                    && self
+                        .tunnels
+                        .get(&id)
+                        .is_some_and(|tunnel| tunnel.carrier().phase().is_opening()) =>
             {
                 self.decline(now, stream, Condition::Conflict, ErrorType::Cancel);
             }
-            (Some(id), Glare::Ours | Glare::Theirs) => self.yield_to(now, id, stream, from, hello),
-            (None, Glare::Ours | Glare::Theirs) => {
-                self.accept(now, stream, from, hello, welcome == Welcome::Ask);
+            (Some(id), Glare::Ours | Glare::Theirs) if settled => {
+                self.yield_to(now, id, stream, from, hello);
+            }
+            (ours, Glare::Ours | Glare::Theirs) => {
+                let newcomer = Newcomer {
+                    stream,
+                    peer: from,
+                    hello,
+                    crosses: ours,
+                    ask: welcome == Welcome::Ask,
+                };
+                self.accept(now, newcomer, purpose);
             }
         }
     }
 
     /// Our open has failed.
-    pub(super) fn open_failed(&mut self, now: Instant, id: TunnelId, end: StreamEnd) {
+    pub(super) fn open_failed(&mut self, now: Instant, id: TunnelId, stream: Leg, end: StreamEnd) {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
+        let crosses =
+            tunnel.carrier().mode() != Some(Mode::Bytes) || !self.transports.side_by_side(stream);
         if let StreamEnd::Refused(error) = &end
             && error.condition == Condition::Conflict
+            && crosses
         {
             // The peer's own open won, and was sent before its refusal of ours.
             tunnel.carrier_mut().await_open(now + self.config.close);
@@ -162,58 +201,64 @@ impl Router {
         self.begin(now, id, stream, peer, Role::Server, early, Hello::Once);
     }
 
-    /// Takes the peer's open, unless too many are unfinished. It discards an older unfinished handshake of the same
-    /// address; an established tunnel it may only replace when it has proven the same key, and until then the owner does
-    /// not hear of it.
-    fn accept(
-        &mut self,
-        now: Instant,
-        stream: Leg,
-        peer: Address,
-        hello: Option<Bytes>,
-        ask: bool,
-    ) {
-        let older: Vec<_> = self
-            .with_peer(&peer)
-            .into_iter()
-            .filter(|id| {
-                self.tunnels
-                    .get(id)
-                    .is_some_and(|tunnel| tunnel.carrier().is_unfinished())
-            })
-            .collect();
-        if let Some(busy) = self.too_many(&peer, &older) {
+    /// Takes the peer's open, unless there are too many. One of stanzas discards an older unfinished handshake of the same
+    /// address; an established tunnel of stanzas it may only replace when it has proven the same key, and until then the
+    /// owner does not hear of it. One of bytes stands beside all others.
+    fn accept(&mut self, now: Instant, newcomer: Newcomer, purpose: Purpose) {
+        let Newcomer {
+            stream,
+            peer,
+            hello,
+            crosses,
+            ask,
+        } = newcomer;
+        let older = match purpose {
+            Purpose::Stanzas => self.unfinished_with(&peer),
+            Purpose::Bytes(_) | Purpose::Unknown => Vec::new(),
+        };
+        if let Some(busy) = self.too_many(&peer, &older, purpose.service()) {
             return self.turn_away(now, stream, &peer, busy);
         }
-        let rival = self.standing(&peer);
-        if rival.is_some_and(|rival| !self.replaceable(rival)) || self.moving(&peer) {
+        let standing = match purpose {
+            Purpose::Stanzas => self.standing(&peer),
+            Purpose::Bytes(_) | Purpose::Unknown => None,
+        };
+        if standing.is_some_and(|standing| !self.replaceable(standing))
+            || purpose == Purpose::Stanzas && self.moving(&peer)
+        {
             return self.decline(now, stream, Condition::NotAcceptable, ErrorType::Cancel);
         }
         // Of one that is to replace another the owner does not hear, and one that begins anew has its place.
-        if rival.is_none() && older.is_empty() {
+        if standing.is_none() && older.is_empty() {
             if let Some(busy) = self.no_room() {
                 return self.turn_away(now, stream, &peer, busy);
             }
             self.incoming_room = self.incoming_room.saturating_sub(1);
         }
         // Whom we talk to already is not asked about again.
-        if ask && rival.is_none() {
+        if ask && self.peers.all(&peer).all(|id| !self.is_standing(id)) {
             let carrier = Carrier::asking(peer.clone(), stream, hello);
             let id = self.adopt(carrier, Standing::Conversation(Conversation::default()));
             self.emit(id, TunnelEvent::Asked(peer));
             return;
         }
         // A newer session carries on what the older one was for.
-        let service = rival.and_then(|rival| self.service_of(rival));
+        let service = match standing {
+            Some(standing) => self.service_of(standing),
+            None => purpose.service().cloned(),
+        };
         let Some(early) = self.say_yes(now, stream, &peer, service.as_ref(), hello) else {
             return;
         };
         for id in older {
             self.end(now, id, Ending::Dropped(By::Peer, Why::Superseded));
         }
-        let standing = match rival {
-            Some(rival) => Standing::successor_of(rival, Carries::BothDirections),
-            None => Standing::Conversation(Conversation::default()),
+        let standing = match (standing, purpose) {
+            (Some(standing), _) => Standing::successor_of(standing, Carries::BothDirections),
+            (None, Purpose::Unknown) => Standing::Unsettled { crosses },
+            (None, Purpose::Stanzas | Purpose::Bytes(_)) => {
+                Standing::Conversation(Conversation::default())
+            }
         };
         let id = self.adopt(Carrier::accepted(peer.clone(), service, stream), standing);
         self.emit(id, TunnelEvent::Incoming(peer.clone()));
@@ -233,7 +278,7 @@ impl Router {
         let peer = tunnel.carrier().peer().clone();
         if !yes {
             self.end(now, id, Ending::Aborted);
-        } else if let Some(busy) = self.too_many(&peer, &[]) {
+        } else if let Some(busy) = self.too_many(&peer, &[], None) {
             self.turn_away(now, stream, &peer, busy);
         } else if let Some(early) = self.say_yes(now, stream, &peer, None, hello) {
             self.begin(now, id, stream, peer, Role::Server, early, Hello::Once);
@@ -264,9 +309,9 @@ impl Router {
             Ok(session) => {
                 if let Some(tunnel) = self.tunnels.get_mut(&id) {
                     tunnel.carrier_mut().run(session, hello);
-                    if role == Role::Server {
-                        self.half.insert(id);
-                    }
+                }
+                if role == Role::Server {
+                    self.count(id);
                 }
                 self.dirty.insert(id);
             }
@@ -309,15 +354,18 @@ impl Router {
         Ok(Box::new(session))
     }
 
-    /// The tunnels with this address, oldest first.
-    pub(super) fn with_peer(&self, peer: &Address) -> Vec<TunnelId> {
-        let ids = self.peers.get(peer).into_iter().flatten();
-        ids.copied().collect()
-    }
-
-    /// Whether there is a tunnel with this address.
-    pub(super) fn knows(&self, peer: &Address) -> bool {
-        self.peers.contains_key(peer)
+    /// Our open to this address that a peer's open on `stream` may cross: one of stanzas, or any where the transport has one
+    /// stream for each pair of addresses.
+    fn unanswered_to(&self, peer: &Address, stream: Leg) -> Option<TunnelId> {
+        let awaits = |id: &TunnelId| {
+            let tunnel = self.tunnels.get(id);
+            tunnel.is_some_and(|tunnel| tunnel.carrier().phase().awaits_open())
+        };
+        if self.transports.side_by_side(stream) {
+            self.peers.of_stanzas(peer).find(awaits)
+        } else {
+            self.peers.all(peer).find(awaits)
+        }
     }
 
     fn decline(&mut self, now: Instant, stream: Leg, condition: Condition, kind: ErrorType) {
@@ -330,10 +378,11 @@ impl Router {
         self.next = self.next.saturating_add(1);
         self.streams
             .extend(carrier.stream().map(|stream| (stream, id)));
-        self.peers
-            .entry(carrier.peer().clone())
-            .or_default()
-            .insert(id);
+        let load = match carrier.mode() {
+            Some(Mode::Bytes) => Load::Bytes,
+            Some(Mode::Stanzas) | None => Load::StanzasOrUnknown,
+        };
+        self.peers.insert(carrier.peer(), id, load);
         let tunnel = Tunnel::new(carrier, standing);
         if let Some(known) = tunnel.replaces().and_then(|id| self.conversation_mut(id)) {
             known.add_successor(id);

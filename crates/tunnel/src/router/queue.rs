@@ -84,7 +84,8 @@ fn of_closed(closed: &Closed) -> usize {
         | Why::Superseded
         | Why::Replaced
         | Why::Impostor
-        | Why::Second => 0,
+        | Why::Second
+        | Why::Busy(_) => 0,
     };
     length(&closed.peer) + why
 }

@@ -138,6 +138,11 @@ impl Transports {
         TransportId(other.map_or(0, |place| place + 1))
     }
 
+    /// Whether tunnels to this peer are opened over a transport that has several streams for each pair of addresses.
+    pub(super) fn reaches_side_by_side(&self, peer: &Address) -> bool {
+        self.at(self.toward(peer)).side_by_side()
+    }
+
     /// The name of a stream to come, if the transport makes it.
     pub(super) fn fresh_sid(&mut self, via: TransportId, peer: &Address) -> Option<Sid> {
         self.at_mut(via).fresh_sid(peer)

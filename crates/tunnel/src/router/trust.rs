@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use tracing::warn;
 use xtls_session::{Introduction, Session, Verdict};
-use xtls_stanza::Address;
 use xtls_tls::Fingerprint;
 use xtls_tls::trust::{Policy, Store, TrustError};
 
@@ -28,7 +27,7 @@ impl Router {
             if !pins.is_empty() {
                 self.contacts.settled(&jid);
             }
-            affected.extend(self.with_account(&jid));
+            affected.extend(self.peers.of_account(&jid));
             // A key that is revoked, or another's, is so for everybody.
             let holders = pins
                 .iter()
@@ -116,7 +115,8 @@ impl Router {
             introduction.fingerprint,
         );
         let others: Vec<_> = self
-            .with_account(&bare)
+            .peers
+            .of_account(&bare)
             .into_iter()
             .filter(|other| *other != id)
             .collect();
@@ -164,19 +164,5 @@ impl Router {
                 self.holders.remove(&key);
             }
         }
-    }
-
-    /// The tunnels with any address of this account, which is in lower case.
-    fn with_account(&self, bare: &str) -> Vec<TunnelId> {
-        let Ok(from) = Address::new(bare) else {
-            return Vec::new();
-        };
-        // `/` comes before `0`, and whatever begins with the bare address and another character is skipped.
-        let near = self
-            .peers
-            .range(&from..)
-            .take_while(|(peer, _)| peer.as_str().starts_with(bare));
-        let own = near.filter(|(peer, _)| peer.same_bare(&from));
-        own.flat_map(|(_, ids)| ids.iter().copied()).collect()
     }
 }

@@ -22,6 +22,7 @@ mod pressure;
 mod relabelled;
 mod renewing;
 mod replacing;
+mod side_by_side;
 mod streams;
 mod taking;
 mod transports;
@@ -179,6 +180,14 @@ impl World {
         let now = self.now;
         self.router(end)
             .open(now, &address(NAMES[1 - end]))
+            .unwrap()
+    }
+
+    /// Opens a tunnel for this service.
+    pub(super) fn open_for(&mut self, end: usize, service: &Service) -> TunnelId {
+        let now = self.now;
+        self.router(end)
+            .open_for(now, &address(NAMES[1 - end]), service.clone())
             .unwrap()
     }
 
@@ -409,7 +418,8 @@ impl World {
 impl Router {
     /// Entries in all tables: 0 when nothing is left of any tunnel.
     pub(super) fn leftovers(&self) -> usize {
-        let tunnels = self.tunnels.len() + self.peers.len() + self.streams.len();
+        let tunnels =
+            self.tunnels.len() + self.peers.len() + self.census.len() + self.streams.len();
         let work =
             self.dirty.len() + self.emptying.len() + self.deadlines.len() + self.scheduled.len();
         tunnels + work + self.requests.len() + self.out.len() + self.events.len()

@@ -87,10 +87,9 @@ fn an_unknown_start_is_a_start() {
         &open_with("sid='s1' block-size='4096'", &start),
     );
     assert_eq!(answers[0].content, Content::Result(None));
-    assert!(matches!(
-        world.ends[B].events[0].what,
-        TunnelEvent::Incoming(_)
-    ));
+    // Who is calling is told when it is known what for.
+    assert!(world.ends[B].events.is_empty());
+    assert_eq!(world.ends[B].router.tunnels.len(), 1);
 }
 
 #[test]

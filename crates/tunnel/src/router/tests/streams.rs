@@ -88,84 +88,61 @@ fn white_space_around_the_tunnel_is_no_part_of_it() {
 }
 
 #[test]
-fn a_byte_tunnel_is_never_replaced() {
-    let mut world = world();
-    let [_, old] = world.establish(A);
-    world.restart(A, config(A).service(pipe()));
-    let a = world.open(A);
+fn a_second_service_of_stanzas_that_was_admitted_at_once_is_not_let_in() {
+    // The owner of B is asked; two of A's programs hold the same address and key.
+    let chess = Service::new("chess", Mode::Stanzas);
+    let config_b = config(B)
+        .accept(Accept::Ask([].into()))
+        .also_serve([chess.clone()]);
+    let mut world = World::with(config(A), config_b);
+    let mut second = Router::new(address(NAMES[A]), config(A).service(chess), [77; 32]);
+    world.open(A);
     world.settle();
-    assert!(matches!(world.closed(A, a).why, Why::Declined(_)));
-    assert!(world.ended(B, old).is_none());
-    assert_eq!(world.last_id(B), old);
-}
-
-#[test]
-fn of_two_that_were_admitted_at_once_the_first_to_be_established_stays() {
-    for service in [pipe(), Service::stanzas()] {
-        // The owner of B is asked; two of A's programs hold the same address and key.
-        let config_a = || config(A).service(service.clone());
-        let config_b = config(B)
-            .accept(Accept::Ask([].into()))
-            .service(pipe())
-            .also_serve([Service::stanzas(), Service::new("chess", Mode::Stanzas)]);
-        let mut world = World::with(config_a(), config_b);
-        let mut second = Router::new(
-            address(NAMES[A]),
-            config(A).service(match service.mode() {
-                Mode::Bytes => pipe(),
-                Mode::Stanzas => Service::new("chess", Mode::Stanzas),
-            }),
-            [77; 32],
-        );
-        world.open(A);
-        world.settle();
-        let one = world.last_id(B);
-        std::mem::swap(&mut world.ends[A].router, &mut second);
-        world.open(A);
-        world.settle();
-        let two = world.last_id(B);
-        assert_ne!(one, two);
-        let now = world.now;
-        std::mem::swap(&mut world.ends[A].router, &mut second);
-        world.router(B).admit(now, one, true);
-        world.settle();
-        assert!(world.established(B, one));
-        std::mem::swap(&mut world.ends[A].router, &mut second);
-        world.router(B).admit(now, two, true);
-        world.settle();
-        assert_eq!(
-            (world.closed(B, two).by, world.closed(B, two).why),
-            (By::Us, Why::Second)
-        );
-        assert!(world.ended(B, one).is_none());
-    }
+    let one = world.last_id(B);
+    std::mem::swap(&mut world.ends[A].router, &mut second);
+    world.open(A);
+    world.settle();
+    let two = world.last_id(B);
+    assert_ne!(one, two);
+    let now = world.now;
+    std::mem::swap(&mut world.ends[A].router, &mut second);
+    world.router(B).admit(now, one, true);
+    world.settle();
+    assert!(world.established(B, one));
+    std::mem::swap(&mut world.ends[A].router, &mut second);
+    world.router(B).admit(now, two, true);
+    world.settle();
+    assert_eq!(
+        (world.closed(B, two).by, world.closed(B, two).why),
+        (By::Us, Why::Second)
+    );
+    assert!(world.ended(B, one).is_none());
 }
 
 #[test]
 fn a_newer_session_is_for_what_the_older_one_was() {
     let chess = Service::new("chess", Mode::Stanzas);
-    let serving = config(B).also_serve([chess.clone(), pipe()]);
+    let serving = config(B).also_serve([chess.clone()]);
     let mut world = World::with(config(A), serving);
     let [_, old] = world.establish(A);
-    for other in [chess, pipe()] {
-        world.restart(A, config(A).service(other));
-        let a = world.open(A);
-        world.settle();
-        let alpn = Why::Session(Ended::Tls(TlsError::Alpn));
-        assert_eq!(world.closed(A, a).why, alpn);
-        assert!(world.ended(B, old).is_none());
-        assert_eq!(world.last_id(B), old, "the owner never heard of it");
-    }
+    world.restart(A, config(A).service(chess));
+    let a = world.open(A);
+    world.settle();
+    let alpn = Why::Session(Ended::Tls(TlsError::Alpn));
+    assert_eq!(world.closed(A, a).why, alpn);
+    assert!(world.ended(B, old).is_none());
+    assert_eq!(world.last_id(B), old, "the owner never heard of it");
     world.restart(A, config(A));
     world.establish(A);
     assert_eq!(world.closed(B, old).why, Why::Replaced);
 }
 
 #[test]
-fn crossing_opens_for_different_services_make_no_tunnel_and_say_why() {
-    for (there, back) in [(pipe(), Service::stanzas()), (Service::stanzas(), pipe())] {
+fn crossing_opens_for_different_services_of_stanzas_make_no_tunnel_and_say_why() {
+    let chess = || Service::new("chess", Mode::Stanzas);
+    for (there, back) in [(chess(), Service::stanzas()), (Service::stanzas(), chess())] {
         let serve = |end, service: &Service| {
-            let both = [pipe(), Service::stanzas()];
+            let both = [chess(), Service::stanzas()];
             config(end).service(service.clone()).also_serve(both)
         };
         let mut world = World::with(serve(A, &there), serve(B, &back));
@@ -183,17 +160,6 @@ fn crossing_opens_for_different_services_make_no_tunnel_and_say_why() {
             assert_eq!(world.router(end).leftovers(), 0);
         }
     }
-}
-
-#[test]
-fn crossing_opens_for_one_service_make_one_tunnel_of_it() {
-    let mut world = world();
-    let (a, b) = (world.open(A), world.open(B));
-    world.settle();
-    assert!(world.established(A, a) && world.established(B, b));
-    write(&mut world, A, a, b"there");
-    world.settle();
-    assert_eq!(read(&mut world, B, b), b"there");
 }
 
 #[test]
