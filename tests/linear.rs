@@ -15,6 +15,8 @@
 
 #[path = "linear/memory.rs"]
 mod memory;
+#[path = "linear/opens.rs"]
+mod opens;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

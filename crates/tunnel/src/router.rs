@@ -9,6 +9,7 @@ mod bytes;
 mod carrier;
 mod census;
 mod close;
+mod closes;
 mod closing;
 mod config;
 mod contacts;
@@ -55,6 +56,7 @@ pub use view::TunnelMut;
 
 use census::Census;
 use close::Ending;
+use closes::Closes;
 use contacts::Contacts;
 use conversation::{Conversation, Room};
 use crowd::{Crowd, has_good_pin};
@@ -79,12 +81,9 @@ pub struct Router {
     streams: BTreeMap<Leg, TunnelId>,
     /// Tunnels that peers have opened, for the limits on these.
     census: Census,
-    /// Requests of ours outside the streams: the tunnel whose `<close/>` it is.
-    requests: BTreeMap<String, TunnelId>,
+    closes: Closes,
     /// Tunnels in which something may move.
     dirty: BTreeSet<TunnelId>,
-    /// Tunnels whose last bytes are being acknowledged, which no event tells.
-    emptying: BTreeSet<TunnelId>,
     deadlines: BTreeSet<(Instant, TunnelId)>,
     scheduled: BTreeMap<TunnelId, Instant>,
     out: Outgoing,
@@ -119,9 +118,8 @@ impl Router {
             peers: Peers::default(),
             streams: BTreeMap::new(),
             census: Census::default(),
-            requests: BTreeMap::new(),
+            closes: Closes::default(),
             dirty: BTreeSet::new(),
-            emptying: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             scheduled: BTreeMap::new(),
             out: Outgoing::new(answers::ANSWERS),
@@ -156,8 +154,13 @@ impl Router {
         } else {
             let trust = &self.trust;
             let known = |peer: &Address| has_good_pin(&trust.get(), peer);
+            let from = envelope.from.clone();
             if let Some(envelope) = self.transports.handle(now, envelope, &known) {
                 self.answer(now, envelope);
+            }
+            // It may have acknowledged the last bytes of a stream with this peer, which no event reports.
+            if let Some(from) = &from {
+                self.dirty.extend(self.closes.emptying_with(from));
             }
         }
         self.pump(now);
@@ -254,6 +257,7 @@ impl Router {
     ) -> Option<R> {
         let now = self.clock.read(now);
         let called = call(self.transports.of_type::<T>()?, now);
+        self.dirty.extend(self.closes.emptying());
         self.pump(now);
         Some(called)
     }
@@ -268,6 +272,11 @@ impl Router {
             // The streams first: their windows bound what they have, and a `<close/>` follows what it closes.
             let envelope = self.transports.poll_transmit(now);
             if let Some(envelope) = envelope.or_else(|| self.out.pop()) {
+                // In messages, what is sent is as good as acknowledged.
+                if let Some(to) = &envelope.to {
+                    self.dirty.extend(self.closes.emptying_with(to));
+                    self.pump(now);
+                }
                 return Some(envelope);
             }
             // Where messages carry a stream no answer makes room, but the sending itself.
@@ -298,6 +307,7 @@ impl Router {
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.clock.read(now);
         self.transports.handle_timeout(now);
+        self.dirty.extend(self.closes.emptying());
         while let Some(&(at, id)) = self.deadlines.first()
             && at <= now
         {
@@ -316,14 +326,6 @@ impl Router {
 
     /// Moves bytes between the layers until nothing moves. Read this first.
     fn pump(&mut self, now: Instant) {
-        let transports = &self.transports;
-        let empty = |id: &&TunnelId| {
-            self.tunnels
-                .get(id)
-                .and_then(|tunnel| tunnel.carrier().stream())
-                .is_none_or(|stream| transports.is_empty(stream))
-        };
-        self.dirty.extend(self.emptying.iter().filter(empty));
         loop {
             while let Some(event) = self.transports.poll_event() {
                 self.on_stream(now, event);

@@ -171,7 +171,8 @@ impl Router {
         match settled {
             Settled::Nothing => {}
             Settled::Emptying => {
-                self.emptying.insert(id);
+                let peer = carrier.peer().clone();
+                self.closes.await_acknowledgements(&peer, id);
                 self.dirty.insert(id);
             }
             Settled::StreamClosing => {
@@ -191,14 +192,15 @@ impl Router {
             return;
         }
         let limit = self.config.close;
-        match tunnel.carrier_mut().drain(now, &mut self.transports, limit) {
+        let carrier = tunnel.carrier_mut();
+        match carrier.drain(now, &mut self.transports, limit) {
             Emptied::Nothing => {}
             Emptied::SendClose => {
-                self.emptying.remove(&id);
+                self.closes.acknowledged(carrier.peer(), id);
                 self.send_close(id);
             }
             Emptied::AwaitClose => {
-                self.emptying.remove(&id);
+                self.closes.acknowledged(carrier.peer(), id);
                 self.dirty.insert(id);
             }
         }
@@ -218,13 +220,13 @@ impl Router {
             id: request.clone(),
             content: Content::Set(Payload::Xtls(xtls::Control::Close { sid })),
         });
-        self.requests.insert(request, id);
+        self.closes.await_answer(request, id);
         self.dirty.insert(id);
     }
 
     /// `<closed/>`, or an error, which says the same: the peer has let go.
     pub(super) fn on_closed_answer(&mut self, now: Instant, from: &Address, id: &str) -> bool {
-        let Some(&tunnel_id) = self.requests.get(id) else {
+        let Some(tunnel_id) = self.closes.asked_by(id) else {
             return false;
         };
         let Some(tunnel) = self.tunnels.get(&tunnel_id) else {
@@ -234,7 +236,7 @@ impl Router {
         if carrier.peer() != from {
             return false;
         }
-        self.requests.remove(id);
+        self.closes.answered(tunnel_id);
         // After crossing closes the initiator's IBB close is awaited all the same.
         if carrier.phase().has_sent_close() {
             self.close_stream(now, tunnel_id);
@@ -262,9 +264,7 @@ impl Router {
         };
         let carrier = tunnel.carrier_mut();
         match carrier.on_peer_close(now, &self.transports, self.config.close) {
-            PeerClose::Nothing => {
-                self.emptying.remove(&id);
-            }
+            PeerClose::Nothing => self.closes.acknowledged(from, id),
             PeerClose::HandshakeAborted => {
                 let why = Ending::Dropped(By::Peer, Why::HandshakeAborted);
                 self.end(now, id, why);
@@ -277,7 +277,7 @@ impl Router {
                 }
             }
             PeerClose::CloseStream => {
-                self.emptying.remove(&id);
+                self.closes.acknowledged(from, id);
                 self.close_stream(now, id);
             }
         }
@@ -346,12 +346,11 @@ impl Router {
         }
         self.peers.remove(carrier.peer(), id);
         self.census.end(id);
-        self.requests.retain(|_, owner| *owner != id);
+        self.closes.end(carrier.peer(), id);
         if let Some(at) = self.scheduled.remove(&id) {
             self.deadlines.remove(&(at, id));
         }
         self.dirty.remove(&id);
-        self.emptying.remove(&id);
         // What was said in the newer session already was said under this name.
         if let Some(successor) = tunnel.conversation().and_then(|known| known.successor())
             && let Some(session) = self.running(successor)

@@ -51,7 +51,9 @@ pub(super) struct Conversation {
 enum PeerFinish {
     #[default]
     Unreported,
-    /// The owner is told.
+    /// The report waits for the owner.
+    Queued,
+    /// The owner has been told.
     Reported,
     /// The owner has taken everything before that.
     Taken,
@@ -250,6 +252,9 @@ impl Conversation {
         let inbox = &mut self.inbox;
         inbox.events = inbox.events.saturating_sub(1);
         inbox.weight = inbox.weight.saturating_sub(what.weight());
+        if matches!(what, TunnelEvent::PeerFinished) && self.peer_finish == PeerFinish::Queued {
+            self.peer_finish = PeerFinish::Reported;
+        }
         let room = inbox.events <= limit / 2 && inbox.weight <= HEAVY / 2;
         room && std::mem::take(&mut inbox.stalled)
     }
@@ -281,18 +286,18 @@ impl Conversation {
     pub(super) fn finish_peer(&mut self) -> bool {
         let news = !self.is_peer_finished();
         if news {
-            self.peer_finish = PeerFinish::Reported;
+            self.peer_finish = PeerFinish::Queued;
         }
         news
     }
 
-    /// The owner has taken everything before the peer's end; false if it does not know of that.
+    /// The owner has taken everything before the peer's end; false if it has not been told of that.
     pub(super) fn take_all(&mut self) -> bool {
-        let known = self.is_peer_finished();
-        if known {
+        let told = matches!(self.peer_finish, PeerFinish::Reported | PeerFinish::Taken);
+        if told {
             self.peer_finish = PeerFinish::Taken;
         }
-        known
+        told
     }
 
     /// Whether the owner has taken everything before the peer's end.
@@ -387,8 +392,9 @@ impl Conversation {
         self.successors.remove(&successor);
         self.handover = Handover::Settled;
         self.inbox.stalled = false;
-        if carries == Carries::OurDirection {
-            self.finish_peer();
+        if carries == Carries::OurDirection && !self.is_peer_finished() {
+            // It was told before.
+            self.peer_finish = PeerFinish::Reported;
         }
     }
 }

@@ -6,7 +6,7 @@ use xtls_session::Session;
 
 use super::Router;
 use super::close::Ending;
-use super::event::{Event, TunnelEvent, TunnelId};
+use super::event::TunnelId;
 use super::progress::Intent;
 
 impl Router {
@@ -26,11 +26,6 @@ impl Router {
     /// until that has been told.
     pub fn took(&mut self, now: Instant, id: TunnelId) {
         let now = self.clock.read(now);
-        let told =
-            |event: &Event| event.id == id && matches!(event.what, TunnelEvent::PeerFinished);
-        if self.events.iter().any(told) {
-            return;
-        }
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };

@@ -267,6 +267,7 @@ impl Router {
                 for (stream, id) in streams {
                     self.streams.extend(stream.map(|stream| (stream, id)));
                 }
+                self.closes.swap(rest.carrier().peer(), [old, new]);
                 peer
             }
             None => None,

@@ -421,8 +421,8 @@ impl Router {
         let tunnels =
             self.tunnels.len() + self.peers.len() + self.census.len() + self.streams.len();
         let work =
-            self.dirty.len() + self.emptying.len() + self.deadlines.len() + self.scheduled.len();
-        tunnels + work + self.requests.len() + self.out.len() + self.events.len()
+            self.dirty.len() + self.closes.len() + self.deadlines.len() + self.scheduled.len();
+        tunnels + work + self.out.len() + self.events.len()
     }
 }
 
