@@ -120,6 +120,7 @@ const LAYERS: &[Layer] = &[
             "idna",
             "memchr",
             "quick-xml",
+            "simdutf8",
             "stringprep",
             "thiserror",
         ]),
@@ -127,7 +128,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "xtls-framer",
         ours: &[],
-        theirs: Theirs::Only(&["bytes", "memchr", "tokio-util"]),
+        theirs: Theirs::Only(&["bytes", "memchr", "simdutf8", "tokio-util"]),
     },
     // Not part of the picture: they may depend on every layer, and no layer may depend on them.
     Layer {

@@ -177,16 +177,18 @@ pub fn is_one(bytes: &[u8]) -> bool {
 
 /// The position of the first byte that begins no UTF-8 character.
 fn not_utf8(bytes: &[u8]) -> Option<usize> {
-    if is_ascii(bytes) {
+    if is_long_ascii(bytes) {
         return None;
     }
-    str::from_utf8(bytes).err().map(|error| error.valid_up_to())
+    simdutf8::compat::from_utf8(bytes)
+        .err()
+        .map(|error| error.valid_up_to())
 }
 
-/// Like the standard library's `is_ascii`, which checks far too often whether to stop early in long texts.
-fn is_ascii(bytes: &[u8]) -> bool {
+/// Whether it is ASCII and so long that finding that out first is faster. Chunks are.
+fn is_long_ascii(bytes: &[u8]) -> bool {
     if bytes.len() < 2 * BLOCK {
-        return bytes.is_ascii();
+        return false;
     }
     // Loads that straddle cache lines would cost half as much again.
     let (head, rest) = bytes.split_at(bytes.as_ptr().align_offset(16).min(bytes.len()));

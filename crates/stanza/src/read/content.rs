@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use simdutf8::compat::from_utf8;
+
 use super::rule::{ReadError, Rule};
 use crate::xml::chars::is_carried;
 use crate::xml::names::is_ncname;
@@ -11,7 +13,7 @@ const MAX_DIGITS: usize = 8;
 
 /// Checks the encoding.
 pub(super) fn utf8(raw: &[u8], at: usize) -> Result<&str, ReadError> {
-    std::str::from_utf8(raw).map_err(|error| ReadError {
+    from_utf8(raw).map_err(|error| ReadError {
         at: at + error.valid_up_to(),
         rule: Rule::NotUtf8,
     })
@@ -19,9 +21,9 @@ pub(super) fn utf8(raw: &[u8], at: usize) -> Result<&str, ReadError> {
 
 /// The longest valid prefix, cut between characters.
 pub(super) fn utf8_prefix(raw: &[u8]) -> &str {
-    std::str::from_utf8(raw).unwrap_or_else(|error| {
+    from_utf8(raw).unwrap_or_else(|error| {
         let valid = raw.get(..error.valid_up_to()).unwrap_or_default();
-        std::str::from_utf8(valid).unwrap_or_default()
+        from_utf8(valid).unwrap_or_default()
     })
 }
 
