@@ -32,6 +32,8 @@ pub(super) fn tag<'a>(
     attributes.clear();
     let mark = scope.len();
     let mut prefixed = false;
+    // Most names differ in length or first byte. Only if two share the bit for these are all compared.
+    let (mut bits, mut alike) = (0_u64, false);
 
     let mut rest = Rest { text, pos: 1 };
     let element = rest.name()?;
@@ -64,6 +66,9 @@ pub(super) fn tag<'a>(
                     return None;
                 }
                 prefixed |= prefix.is_some();
+                let bit = bit(name.raw);
+                alike |= bits & bit != 0;
+                bits |= bit;
                 attributes.push(Attribute {
                     name,
                     value: Cow::Borrowed(value),
@@ -80,10 +85,13 @@ pub(super) fn tag<'a>(
     };
     if prefixed || attributes.len() > FEW {
         tag::resolve(scope, attributes).ok()?;
-    } else if !distinct(attributes) {
+    } else if alike && !distinct(attributes) {
         return None;
     }
-    let space = scope.element(element).ok()?;
+    let space = match element.prefix() {
+        None => scope.default_space(),
+        Some(_) => scope.element(element).ok()?,
+    };
     let tag = Tag {
         name: element,
         is_empty,
@@ -97,18 +105,21 @@ const FEW: usize = 8;
 
 /// Whether no two of these attributes, which are in no namespace, have the same name.
 fn distinct(attributes: &[Attribute<'_>]) -> bool {
-    // Most differ in length or first byte.
-    let alike = |a: &str, b: &str| {
-        a.len() == b.len() && a.as_bytes().first() == b.as_bytes().first() && a == b
-    };
     let mut before = attributes;
     while let Some((last, rest)) = before.split_last() {
-        if rest.iter().any(|a| alike(a.name.raw, last.name.raw)) {
+        if rest.iter().any(|a| a.name.raw == last.name.raw) {
             return false;
         }
         before = rest;
     }
     true
+}
+
+/// One bit of a word for the length and the first byte of a name.
+#[inline]
+fn bit(name: &str) -> u64 {
+    let first = name.as_bytes().first().copied().unwrap_or_default();
+    1 << ((usize::from(first) ^ (name.len() * 5)) % 64)
 }
 
 /// The length of the end tag at the beginning of `text`, if it matches a start
@@ -211,4 +222,21 @@ fn starts_name(b: u8) -> bool {
 fn value_len(bytes: &[u8], quote: u8) -> Option<usize> {
     let len = swar::value_len(bytes, quote);
     (*bytes.get(len)? == quote).then_some(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_that_look_alike_are_compared() {
+        assert_eq!(bit("b"), bit("mx"));
+        let read = |text| {
+            let mut scope = Scope::new("");
+            tag(text, 0, &mut scope, &mut Vec::new()).is_some()
+        };
+        assert!(read("<a b='' mx='' from='' to=''>"));
+        assert!(!read("<a b='' mx='' b=''>"));
+        assert!(!read("<a b='' mx='' from='' mx=''>"));
+    }
 }

@@ -127,6 +127,14 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// The default namespace. There always is one: that of the document.
+    #[inline]
+    pub(super) fn default_space(&self) -> Space {
+        let is_default = |at: &usize| self.bindings.get(*at).is_some_and(|b| b.prefix.is_empty());
+        let inner = (1..self.bindings.len()).rev().find(is_default);
+        Space::Bound(inner.unwrap_or(0))
+    }
+
     /// An attribute without a prefix is in no namespace (Namespaces in XML 1.0 §6.2).
     pub(super) fn attribute(&self, prefix: Option<&str>) -> Result<Space, Rule> {
         prefix.map_or(Ok(Space::None), |prefix| self.find(prefix))

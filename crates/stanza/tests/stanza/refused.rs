@@ -132,6 +132,7 @@ refused! {
     less_than_in_a_value: "<a b='<'/>" => LessThan at 6;
     less_than_in_the_name_of_a_namespace: "<a xmlns='<'/>" => LessThan at 10;
     an_attribute_twice: "<a b='' b=''/>" => DuplicateAttribute at 8;
+    an_attribute_twice_after_one_that_looks_alike: "<a b='' mx='' b=''/>" => DuplicateAttribute at 14;
     an_attribute_twice_by_namespace: "<a xmlns:p='u' xmlns:q='u' p:b='' q:b=''/>" => DuplicateAttribute at 34;
     an_attribute_twice_by_a_namespace_outside: "<a xmlns:p='u'><b xmlns:q='&#x75;' p:b='' q:b=''/></a>" => DuplicateAttribute at 42;
     a_default_namespace_twice: "<a xmlns='u' xmlns='u'/>" => DuplicateAttribute at 13;
