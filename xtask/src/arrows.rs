@@ -123,6 +123,7 @@ const LAYERS: &[Layer] = &[
             "simdutf8",
             "stringprep",
             "thiserror",
+            "wide",
         ]),
     },
     Layer {

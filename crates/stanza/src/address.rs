@@ -10,7 +10,7 @@ use std::str::FromStr;
 pub use self::exact::{Bare, Full};
 use crate::text::Text;
 use crate::write;
-use crate::xml::swar;
+use crate::xml::simd;
 
 /// Longest local, domain or resource part in bytes (RFC 6122 §2).
 const MAX_PART: usize = 1023;
@@ -130,7 +130,7 @@ impl Address {
     /// Assembles an address from normalised text and its offsets.
     #[inline]
     fn made(text: Text<SHORT>, domain: u16, bare: u16) -> Self {
-        let plain = swar::needs_no_escape(text.as_bytes());
+        let plain = simd::needs_no_escape(text.as_bytes());
         Self {
             text,
             domain,
@@ -231,27 +231,20 @@ fn plain(text: &[u8]) -> Option<(usize, usize)> {
         return None;
     }
     let (mut domain, mut label) = (0, 0);
-    let bare = 'bare: {
-        for (from, word) in swar::words(text) {
-            for at in swar::not_in_a_label(word)? {
-                let at = from + at;
-                match text.get(at) {
-                    // An empty label is an error in a domain, but not in a local part.
-                    Some(b'.') if label == at && domain > 0 => return None,
-                    Some(b'.') => label = at + 1,
-                    Some(b'@') if domain == 0 && at > 0 => (domain, label) = (at + 1, at + 1),
-                    Some(b'/') => break 'bare at,
-                    Some(_) => return None,
-                    // The padding of the last word.
-                    None => break 'bare at,
-                }
-            }
+    let bare = loop {
+        let at = label + simd::label_len(text.get(label..)?);
+        match text.get(at) {
+            // An empty label is an error in a domain, but not in a local part.
+            Some(b'.') if label == at && domain > 0 => return None,
+            Some(b'.') => label = at + 1,
+            Some(b'@') if domain == 0 && at > 0 => (domain, label) = (at + 1, at + 1),
+            None | Some(b'/') => break at,
+            Some(_) => return None,
         }
-        text.len()
     };
     let good = match text.get(bare..)? {
         [] => true,
-        [_, resource @ ..] => !resource.is_empty() && swar::is_visible_and_plain(resource),
+        [_, resource @ ..] => !resource.is_empty() && simd::is_visible_and_plain(resource),
     };
     // Without an `@` it was a domain from the start, and its empty labels have yet to be checked.
     let normal = label < bare && good && (domain > 0 || is_domain(text.get(..bare)?));

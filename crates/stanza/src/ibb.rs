@@ -13,7 +13,7 @@ use crate::payload_error::{PayloadError, required};
 use crate::text::Text;
 use crate::write;
 use crate::xml::names::is_nmtoken;
-use crate::xml::swar;
+use crate::xml::simd;
 
 /// The namespace and disco feature.
 pub const NS: &str = crate::ns::IBB;
@@ -46,7 +46,7 @@ impl Sid {
 
     /// Like [`Address::new`], for ASCII text.
     pub(crate) fn of_ascii(text: &[u8]) -> Option<Self> {
-        if !text.is_empty() && swar::name_len(text) == text.len() {
+        if !text.is_empty() && simd::name_len(text) == text.len() {
             // Every byte of a token counts toward `name_len`.
             if let Some(text) = Text::short(text) {
                 return Some(Self(text));

@@ -1,7 +1,7 @@
 //! Escaping: whatever a string holds, it stays where it was put.
 
 use crate::xml::chars::is_carried;
-use crate::xml::swar;
+use crate::xml::simd;
 
 /// How text is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ fn leaves_the_line(c: char) -> bool {
 }
 
 fn short(out: &mut Vec<u8>, text: &str, place: Place) {
-    if swar::needs_no_escape(text.as_bytes()) {
+    if simd::needs_no_escape(text.as_bytes()) {
         out.extend_from_slice(text.as_bytes());
         return;
     }

@@ -2,4 +2,4 @@
 
 pub(crate) mod chars;
 pub(crate) mod names;
-pub(crate) mod swar;
+pub(crate) mod simd;

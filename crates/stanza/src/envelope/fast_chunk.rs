@@ -7,7 +7,7 @@ use crate::address::Address;
 use crate::base64::{self, Whitespace};
 use crate::ibb::{self, Data, Seq, Sid};
 use crate::ns;
-use crate::xml::swar;
+use crate::xml::simd;
 
 /// What follows the text of the chunk.
 const TAIL: &[u8] = b"</data></iq>";
@@ -96,7 +96,7 @@ fn once<'a>(place: &mut Option<&'a [u8]>, text: &'a [u8]) -> Option<&'a [u8]> {
     let [b'=', quote @ (b'\'' | b'"'), text @ ..] = text else {
         return None;
     };
-    let (value, rest) = text.split_at_checked(swar::value_len(text, *quote))?;
+    let (value, rest) = text.split_at_checked(simd::value_len(text, *quote))?;
     let [end, rest @ ..] = rest else {
         return None;
     };

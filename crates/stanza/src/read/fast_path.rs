@@ -10,7 +10,7 @@ use super::qname::QName;
 use super::rule::MAX_ATTRIBUTES;
 use super::scope::{Scope, Space};
 use super::tag::{self, Attribute};
-use crate::xml::swar;
+use crate::xml::simd;
 
 /// A start tag.
 pub(super) struct Tag<'a> {
@@ -131,7 +131,7 @@ pub(super) fn end_tag(text: &str, name: &str) -> Option<usize> {
 
 /// The text up to the next `<` or `&`, or all of it if there is none.
 pub(super) fn text(text: &str) -> Option<&str> {
-    let len = swar::text_len(text.as_bytes());
+    let len = simd::text_len(text.as_bytes());
     let len = match text.as_bytes().get(len) {
         None | Some(b'<' | b'&') => len,
         Some(_) => {
@@ -192,7 +192,7 @@ impl<'a> Rest<'a> {
         if !starts_name(*rest.first()?) {
             return None;
         }
-        self.pos += swar::name_len(rest);
+        self.pos += simd::name_len(rest);
         Some(())
     }
 
@@ -220,7 +220,7 @@ fn starts_name(b: u8) -> bool {
 
 /// The number of plain bytes before the quote; `None` if it is missing or something else comes first.
 fn value_len(bytes: &[u8], quote: u8) -> Option<usize> {
-    let len = swar::value_len(bytes, quote);
+    let len = simd::value_len(bytes, quote);
     (*bytes.get(len)? == quote).then_some(len)
 }
 

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use super::swar;
+use super::simd;
 
 /// Whether a name may start with it. Colons are not counted: they separate the prefix.
 pub(crate) fn starts_name(c: char) -> bool {
@@ -32,7 +32,7 @@ pub(crate) fn is_ncname(text: &str) -> bool {
 
 /// Whether it is an `xs:NMTOKEN`: at least one name character, colons allowed.
 pub(crate) fn is_nmtoken(text: &str) -> bool {
-    let is_plain = || swar::name_len(text.as_bytes()) == text.len();
+    let is_plain = || simd::name_len(text.as_bytes()) == text.len();
     !text.is_empty() && (is_plain() || text.chars().all(|c| c == ':' || continues_name(c)))
 }
 
