@@ -76,7 +76,15 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "xtls-session",
         ours: &["xtls-framer", "xtls-stanza", "xtls-tls"],
-        theirs: Theirs::Only(&["base64", "bytes", "sha2", "thiserror", "tracing", "zeroize"]),
+        theirs: Theirs::Only(&[
+            "base64",
+            "bytes",
+            "sha2",
+            "thiserror",
+            "tokio",
+            "tracing",
+            "zeroize",
+        ]),
     },
     Layer {
         name: "xtls-ibb",
@@ -84,6 +92,7 @@ const LAYERS: &[Layer] = &[
         theirs: Theirs::Only(&[
             "bytes",
             "foldhash",
+            "futures-core",
             "rand_chacha",
             "thiserror",
             "tokio",
@@ -106,6 +115,7 @@ const LAYERS: &[Layer] = &[
             "spake2",
             "subtle",
             "thiserror",
+            "tokio",
             "unicode-normalization",
             "x509-parser",
             "zeroize",

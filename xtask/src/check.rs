@@ -20,10 +20,13 @@ const ALONE: &[(&str, &[&str])] = &[
     ("xtls-framer", &[]),
     ("xtls-stanza", &[]),
     ("xtls-ibb", &[]),
+    ("xtls-ibb", &["--features", "stream"]),
     ("xtls-tls", &[]),
     ("xtls-tls", &["--no-default-features"]),
+    ("xtls-tls", &["--features", "tokio"]),
     ("xtls-session", &[]),
     ("xtls-session", &["--no-default-features"]),
+    ("xtls-session", &["--features", "tokio"]),
     ("xtls-tunnel", &[]),
     ("xtls-keys", &[]),
     ("xtls-link", &[]),
@@ -37,6 +40,10 @@ const ALONE: &[(&str, &[&str])] = &[
         "xtls-client",
         &["--no-default-features", "--features", "ring,xmpp"],
     ),
+    ("xtls-client", &["--features", "stream"]),
+    ("xtls-client", &["--features", "tower"]),
+    ("xtls-client", &["--features", "hyper"]),
+    ("xtls-client", &["--features", "axum"]),
 ];
 
 pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, deny: Deny) -> Result<()> {

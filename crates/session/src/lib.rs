@@ -65,6 +65,8 @@ mod binding;
 mod config;
 mod event;
 mod glare;
+#[cfg(feature = "tokio")]
+pub mod io;
 mod routing;
 mod session;
 mod verify;

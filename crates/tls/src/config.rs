@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+#[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
+use rustls::time_provider::DefaultTimeProvider;
 use rustls::{
     ClientConfig, NamedGroup, ServerConfig,
     client::{ResolvesClientCert, Resumption},
@@ -68,6 +70,16 @@ impl Config {
             max_record: MAX_RECORD,
             max_pending: DEFAULT_MAX_PENDING,
         })
+    }
+
+    /// A configuration for `identity`, with the [default provider](crate::default_provider) and the system's clock.
+    ///
+    /// # Errors
+    /// As those of [`new`](Self::new).
+    #[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
+    pub fn with_defaults(identity: impl Into<Arc<Identity>>) -> Result<Self, ConfigError> {
+        let time = Arc::new(DefaultTimeProvider);
+        Self::new(identity.into(), crate::default_provider(), time)
     }
 
     /// Accepts X25519MLKEM768 only, so that a recorded session stays closed to a later quantum computer. Off by default:

@@ -66,6 +66,8 @@ mod expectations;
 mod fingerprint;
 mod identity;
 mod idle;
+#[cfg(feature = "tokio")]
+pub mod io;
 mod io_buffers;
 mod jid;
 mod last_alert;

@@ -15,6 +15,8 @@ mod confirming;
 mod cutting;
 mod finishing;
 mod inside;
+#[cfg(feature = "tokio")]
+mod io;
 mod judging;
 mod limits;
 mod living;

@@ -17,6 +17,8 @@ mod context;
 mod forge;
 mod handshake;
 mod hello;
+#[cfg(feature = "tokio")]
+mod io;
 #[cfg(feature = "aws-lc-rs")]
 mod providers;
 mod raw;
