@@ -68,7 +68,8 @@ async fn hyper_with_a_pool_of_eight() {
     let (endpoint, mut listener) = endpoints();
     let (accepted, streams) = mpsc::channel(1);
     tokio::spawn(async move {
-        while let Some(incoming) = listener.next().await {
+        // As any `futures::Stream`.
+        while let Some(incoming) = futures::StreamExt::next(&mut listener).await {
             let stream = incoming.accept(None).unwrap();
             if accepted.send(stream).await.is_err() {
                 break;

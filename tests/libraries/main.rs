@@ -10,6 +10,7 @@
 mod bytestream;
 mod copying;
 mod http;
+mod serving;
 mod tls;
 mod tunnel;
 mod yamux;

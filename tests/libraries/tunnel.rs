@@ -1,35 +1,76 @@
 //! Over a tunnel of bytes: `xtls_client::Tunnel`.
 
 use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
 
+use tokio::sync::{mpsc, oneshot};
 use xtls_client::relay::{Limits, Relay};
 use xtls_client::router::Config;
 use xtls_client::{Accept, Client, Incoming, Pins, Tunnel};
 use xtls_session::{Mode, Service};
+use xtls_stanza::busy::Limit;
 use xtls_tests::keys::{self, JULIET, ROMEO, address};
 use xtls_tls::trust::Policy;
 
-use super::{copying, tls, yamux};
+use super::{copying, http, tls, yamux};
 
-/// One client of two, who trust each other on first use.
-async fn client(relay: &Relay, own: &str, peer: &str, key: u8) -> (Client, Incoming) {
+pub(crate) fn service() -> Service {
+    Service::new("libraries", Mode::Bytes)
+}
+
+async fn client(
+    relay: &Relay,
+    own: &str,
+    peer: &str,
+    key: u8,
+    policy: Policy,
+) -> (Client, Incoming) {
     let link = relay.attach(address(own)).await.unwrap();
     let tls = keys::seeded_tls(keys::identity(own, key), [key; 32]);
     let pins = Pins::memory();
     let config = Config::new(tls, pins.store())
-        .policy(Policy::Tofu)
-        .service(Service::new("libraries", Mode::Bytes))
+        .policy(policy)
+        .service(service())
+        // A pool opens more at once than a stranger may by default.
+        .limit(Limit::OpensPerMinute, 100)
+        .limit(Limit::StreamsPerPeer, 100)
+        .limit(Limit::UnfinishedPerPeer, 8)
         .accept(Accept::Only(BTreeSet::from([address(peer).to_bare()])));
     let (client, incoming, _task) = Client::seeded(link, config, pins, [key + 100; 32]);
     (client, incoming)
 }
 
+/// Two clients on a relay, who have never met.
+pub(crate) struct Two {
+    pub(crate) romeo: Client,
+    pub(crate) juliet: Client,
+    /// What is opened to Juliet.
+    pub(crate) incoming: Incoming,
+}
+
+impl Two {
+    /// With the policies of Romeo and of Juliet.
+    pub(crate) async fn new([romeo, juliet]: [Policy; 2]) -> Self {
+        let relay = Relay::start(Limits::default());
+        let (romeo, _) = client(&relay, ROMEO, JULIET, 1, romeo).await;
+        let (juliet, incoming) = client(&relay, JULIET, ROMEO, 2, juliet).await;
+        Self {
+            romeo,
+            juliet,
+            incoming,
+        }
+    }
+
+    pub(crate) async fn on_first_use() -> Self {
+        Self::new([Policy::Tofu, Policy::Tofu]).await
+    }
+}
+
 async fn pair() -> (Tunnel, Tunnel) {
-    let relay = Relay::start(Limits::default());
-    let (romeo, _) = client(&relay, ROMEO, JULIET, 1).await;
-    let (_juliet, mut incoming) = client(&relay, JULIET, ROMEO, 2).await;
-    let near = romeo.open(&address(JULIET)).await.unwrap();
-    let far = incoming.next().await.unwrap();
+    let mut two = Two::on_first_use().await;
+    let near = two.romeo.open(&address(JULIET)).await.unwrap();
+    let far = two.incoming.next().await.unwrap();
     let (at_near, at_far) = tokio::join!(near.established(), far.established());
     at_near.unwrap();
     at_far.unwrap();
@@ -60,4 +101,33 @@ async fn tokio_rustls() {
 async fn yamux_with_a_hundred_streams() {
     let (near, far) = pair().await;
     yamux::a_hundred_streams_are_echoed(near, far).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn hyper_with_a_pool_of_eight() {
+    let Two {
+        romeo,
+        juliet,
+        mut incoming,
+    } = Two::on_first_use().await;
+    let (accepted, tunnels) = mpsc::channel(1);
+    let (in_use, mut done) = oneshot::channel::<()>();
+    tokio::spawn(async move {
+        let _juliet = juliet;
+        loop {
+            tokio::select! {
+                Some(tunnel) = incoming.next() => accepted.send(tunnel).await.unwrap(),
+                _ = &mut done => break,
+            }
+        }
+    });
+    let in_use = Arc::new(in_use);
+    let open = move || {
+        let (romeo, in_use) = (romeo.clone(), in_use.clone());
+        async move {
+            let _in_use = in_use;
+            romeo.open(&address(JULIET)).await.map_err(io::Error::other)
+        }
+    };
+    http::a_pool_of_eight_requests(open, tunnels).await;
 }

@@ -1,6 +1,8 @@
 //! Tunnels that peers open.
 
 use std::future::poll_fn;
+#[cfg(feature = "stream")]
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -64,6 +66,26 @@ impl Listener {
     /// As [`next`](Self::next), polled.
     pub fn poll_next_tunnel(&mut self, cx: &mut Context<'_>) -> Poll<Option<Tunnel>> {
         self.tunnels.poll_recv(cx).map(|port| port.map(Tunnel::new))
+    }
+}
+
+/// The same tunnels as [`next`](Self::next) gives (feature `stream`).
+#[cfg(feature = "stream")]
+impl futures_core::Stream for Listener {
+    type Item = Tunnel;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Tunnel>> {
+        self.get_mut().poll_next_tunnel(cx)
+    }
+}
+
+/// The same tunnels as [`next`](Self::next) gives (feature `stream`).
+#[cfg(feature = "stream")]
+impl futures_core::Stream for Incoming {
+    type Item = Tunnel;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Tunnel>> {
+        self.get_mut().poll_next_tunnel(cx)
     }
 }
 

@@ -74,10 +74,14 @@ mod byte_channel;
 pub mod bytestreams;
 mod client;
 mod command;
+#[cfg(feature = "tower")]
+mod connector;
 mod driver;
 mod error;
 mod events;
 mod handle;
+#[cfg(any(feature = "axum", feature = "hyper"))]
+pub mod http;
 mod incoming;
 mod progress;
 pub mod relay;
@@ -95,6 +99,8 @@ pub use {
 pub use xtls_link as xmpp;
 
 pub use client::{Client, Task};
+#[cfg(feature = "tower")]
+pub use connector::{ConnectError, Connector};
 pub use error::{JudgeError, ListenError};
 pub use handle::Tunnel;
 pub use incoming::{Arrival, Incoming, Listener};

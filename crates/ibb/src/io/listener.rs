@@ -1,7 +1,9 @@
 //! Streams that peers open.
 
 use std::future::poll_fn;
-use std::task::Poll;
+#[cfg(feature = "stream")]
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use xtls_stanza::ibb::Open;
 use xtls_stanza::{Address, Condition, ErrorType, Payload, StanzaError};
@@ -24,27 +26,39 @@ impl Listener {
 
     /// The next one; `None` when the driver has ended. Safe to cancel.
     pub async fn next(&mut self) -> Option<Incoming> {
-        poll_fn(|context| {
-            let mut state = self.handle.lock();
-            if let Some((id, from, open)) = state.incoming.pop_front() {
-                state.slots.insert(id, Slot::default());
-                drop(state);
-                let handle = self.handle.clone();
-                return Poll::Ready(Some(Incoming {
-                    handle,
-                    id,
-                    from,
-                    open,
-                    decided: false,
-                }));
-            }
-            if state.ended {
-                return Poll::Ready(None);
-            }
-            state.listener = Some(context.waker().clone());
-            Poll::Pending
-        })
-        .await
+        poll_fn(|cx| self.poll_next_incoming(cx)).await
+    }
+
+    /// As [`next`](Self::next), polled.
+    pub fn poll_next_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+        let mut state = self.handle.lock();
+        if let Some((id, from, open)) = state.incoming.pop_front() {
+            state.slots.insert(id, Slot::default());
+            drop(state);
+            let handle = self.handle.clone();
+            return Poll::Ready(Some(Incoming {
+                handle,
+                id,
+                from,
+                open,
+                decided: false,
+            }));
+        }
+        if state.ended {
+            return Poll::Ready(None);
+        }
+        state.listener = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// The same streams as [`next`](Self::next) gives (feature `stream`).
+#[cfg(feature = "stream")]
+impl futures_core::Stream for Listener {
+    type Item = Incoming;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+        self.get_mut().poll_next_incoming(cx)
     }
 }
 
