@@ -23,5 +23,7 @@ mod limits;
 mod markdown;
 #[path = "documents/names.rs"]
 mod names;
+#[path = "documents/programs.rs"]
+mod programs;
 #[path = "documents/refusals.rs"]
 mod refusals;
