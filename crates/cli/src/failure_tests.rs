@@ -1,6 +1,6 @@
 //! The message and exit code of each way to end.
 
-use xtls_client::session::By;
+use xtls_client::session::{By, Traffic};
 use xtls_client::tls::Fingerprint;
 use xtls_client::tls::trust::TrustError;
 use xtls_client::uplink::normalise;
@@ -15,6 +15,7 @@ fn closed(why: Why) -> Closed {
         clean: false,
         unconfirmed: 0,
         receipt: Receipt::Unaccepted,
+        traffic: Traffic::default(),
     }
 }
 
@@ -172,11 +173,7 @@ fn the_ends_that_the_page_names_are_what_the_program_says() {
 fn hint(trust: TrustError) -> String {
     let closed = Closed {
         peer: normalise("$(ran)@evil.example/x").unwrap(),
-        by: By::Us,
-        why: Why::Session(Session::Tls(TlsError::Trust(trust))),
-        clean: false,
-        unconfirmed: 0,
-        receipt: Receipt::Unaccepted,
+        ..closed(Why::Session(Session::Tls(TlsError::Trust(trust))))
     };
     let failure = Failure::of_close(&closed, &Suggest::default()).unwrap();
     assert_eq!(failure.code, Code::Identity);

@@ -216,7 +216,7 @@ impl Sender {
     /// What has passed through the tunnel so far.
     ///
     /// # Errors
-    /// It has ended.
+    /// It has ended: the last counts are in [`Closed::traffic`](xtls_tunnel::router::Closed::traffic).
     pub async fn stats(&self) -> Result<Stats, Gone> {
         let (done, counted) = oneshot::channel();
         let command = Command::Stats { id: self.id, done };

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use xtls_session::{
-    By, Close, Event as Inner, Mode, Peer, Receipt, SendError, Service, Session, Why as SessionWhy,
+    By, Close, Event as Inner, Mode, Peer, Receipt, SendError, Service, Session, Traffic,
+    Why as SessionWhy,
 };
 use xtls_stanza::Address;
 use xtls_stanza::ibb::Sid;
@@ -158,6 +159,7 @@ impl Carrier {
             clean: false,
             unconfirmed: 0,
             receipt: Receipt::Unaccepted,
+            traffic: Traffic::default(),
         })
     }
 

@@ -1,6 +1,6 @@
 //! What a router tells its owner.
 
-use xtls_session::{By, Introduction, Peer, Receipt, Verify, Violation};
+use xtls_session::{By, Introduction, Peer, Receipt, Traffic, Verify, Violation};
 use xtls_stanza::busy::Busy;
 use xtls_stanza::{Address, Stanza, StanzaError};
 use xtls_tls::Fingerprint;
@@ -102,6 +102,8 @@ pub struct Closed {
     pub unconfirmed: u64,
     /// The most that the peer has said, inside, of what was sent to it.
     pub receipt: Receipt,
+    /// What was written and read, up to this end: by its last session, if others came before it.
+    pub traffic: Traffic,
 }
 
 impl Closed {

@@ -114,6 +114,7 @@ mod tests {
                 clean: false,
                 unconfirmed: 0,
                 receipt: xtls_session::Receipt::Unaccepted,
+                traffic: xtls_session::Traffic::default(),
             })
         };
         let rejected = || StreamEnd::Rejected(error());

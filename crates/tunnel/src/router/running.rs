@@ -194,6 +194,7 @@ impl Running {
             clean: close.clean && !cut_off,
             unconfirmed: close.unconfirmed,
             receipt: close.receipt,
+            traffic: close.traffic,
         }
     }
 }

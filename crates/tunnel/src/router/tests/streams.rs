@@ -48,6 +48,12 @@ fn bytes_go_both_ways_and_end_in_order() {
     assert_eq!(read(&mut world, A, a), b"last");
     world.settle();
     world.assert_clean(ids);
+    // The counters are there at the end, when no one can ask for them any more.
+    let traffic = |end: usize, id| {
+        let traffic = world.closed(end, id).traffic;
+        (traffic.written, traffic.read)
+    };
+    assert_eq!((traffic(A, a), traffic(B, b)), ((5, 8), (8, 5)));
     let late = world.router(A).write(now, a, b"x");
     assert!(matches!(late, Err(SendError::Gone(_))));
 }
