@@ -22,8 +22,8 @@ impl Router {
         self.end_in_order(now, id, Intent::Close, Session::close);
     }
 
-    /// The owner has taken everything that came before [`TunnelEvent::PeerFinished`]: the peer may know, and waits for it. Ignored
-    /// until that has been told.
+    /// The owner has taken everything that came before [`TunnelEvent::PeerFinished`](super::TunnelEvent::PeerFinished): the
+    /// peer may know, and waits for it. Ignored until that has been told.
     pub fn took(&mut self, now: Instant, id: TunnelId) {
         let now = self.clock.read(now);
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
