@@ -154,7 +154,11 @@ impl Router {
         } else {
             let trust = &self.trust;
             let known = |peer: &Address| has_good_pin(&trust.get(), peer);
-            let from = envelope.from.clone();
+            let from = envelope
+                .from
+                .as_ref()
+                .filter(|_| self.closes.are_emptying())
+                .cloned();
             if let Some(envelope) = self.transports.handle(now, envelope, &known) {
                 self.answer(now, envelope);
             }
@@ -273,7 +277,7 @@ impl Router {
             let envelope = self.transports.poll_transmit(now);
             if let Some(envelope) = envelope.or_else(|| self.out.pop()) {
                 // In messages, what is sent is as good as acknowledged.
-                if let Some(to) = &envelope.to {
+                if let Some(to) = envelope.to.as_ref().filter(|_| self.closes.are_emptying()) {
                     self.dirty.extend(self.closes.emptying_with(to));
                     self.pump(now);
                 }

@@ -25,7 +25,7 @@ use crate::transport::StreamEnd;
 pub(super) struct Carrier {
     peer: Address,
     role: Role,
-    /// What travels inside. A responder knows it when the session is established, and takes whatever it serves before.
+    /// What travels inside. A responder knows it when the ClientHello has come, and takes whatever it serves before.
     service: Option<Service>,
     /// The stream beneath, until it has ended.
     stream: Option<Leg>,
@@ -49,8 +49,13 @@ impl Carrier {
     }
 
     /// A peer's open waits for the owner.
-    pub(super) fn asking(peer: Address, stream: Leg, hello: Option<Bytes>) -> Self {
-        Self::new(peer, Role::Server, None, stream, Phase::Asking { hello })
+    pub(super) fn asking(
+        peer: Address,
+        service: Option<Service>,
+        stream: Leg,
+        hello: Option<Bytes>,
+    ) -> Self {
+        Self::new(peer, Role::Server, service, stream, Phase::Asking { hello })
     }
 
     /// A peer's open is accepted; [`run`](Self::run) or [`fail`](Self::fail) follows.

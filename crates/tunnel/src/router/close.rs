@@ -141,9 +141,9 @@ impl Router {
         let orderly = matches!(close.why, Inner::Finished);
         let untrusted = matches!(close.why, Inner::Untrusted(_));
         if let Inner::Tls(TlsError::Trust(error)) = &close.why {
-            self.report_other_key(id, self.replaces(id), error.presented());
+            self.on_refused_key(id, error.presented());
         } else if let Inner::Untrusted(error) = &close.why {
-            self.report_other_key(id, self.replaces(id), error.presented());
+            self.on_refused_key(id, error.presented());
         }
         self.census.finish(id);
         if let Some(tunnel) = self.tunnels.get_mut(&id)

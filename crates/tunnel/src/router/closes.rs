@@ -31,6 +31,11 @@ impl Closes {
         }
     }
 
+    /// Whether any tunnel waits for acknowledgements.
+    pub(super) fn are_emptying(&self) -> bool {
+        !self.emptying.is_empty()
+    }
+
     /// Those with this peer that wait for acknowledgements.
     pub(super) fn emptying_with(&self, peer: &Address) -> impl Iterator<Item = TunnelId> {
         self.emptying.get(peer).into_iter().flatten().copied()

@@ -97,17 +97,19 @@ impl Router {
         self.out.is_crowded() || self.transports.is_crowded()
     }
 
-    /// The limit that one more tunnel of this peer's would break, as far as its service is known. The `older` ones make room
-    /// for it.
-    pub(super) fn too_many(
+    /// The limit that one more tunnel of this peer's would break, as far as its service is known.
+    pub(super) fn too_many(&self, from: &Address, service: Option<&Service>) -> Option<Busy> {
+        let unfinished = self.too_many_unfinished(from, &[], service);
+        unfinished.or_else(|| self.too_many_of(service?, from))
+    }
+
+    /// The limit that one more unfinished tunnel of this peer's would break. The `older` ones make room for it.
+    pub(super) fn too_many_unfinished(
         &self,
         from: &Address,
         older: &[TunnelId],
         service: Option<&Service>,
     ) -> Option<Busy> {
-        if let Some(busy) = service.and_then(|service| self.too_many_of(service, from)) {
-            return Some(busy);
-        }
         let apart = service.filter(|service| self.config.unfinished_apart(service));
         let (most, most_per_peer) = self.config.unfinished(apart);
         let Count { all, of_peer } = self.census.unfinished(apart, &from.to_bare());
@@ -139,8 +141,10 @@ impl Router {
             let carrier = tunnel.carrier();
             let service = carrier.service();
             let apart = service.filter(|service| self.config.unfinished_apart(service));
-            self.census
-                .begin(id, carrier.peer().to_bare(), service, apart);
+            // One that is to take over is no further tunnel of its service.
+            let further = service.filter(|_| tunnel.standing().is_known());
+            let bare = carrier.peer().to_bare();
+            self.census.begin(id, bare, further, apart);
         }
     }
 

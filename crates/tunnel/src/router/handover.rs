@@ -83,23 +83,23 @@ impl Router {
         self.tunnels.get(&id)?.carrier().key()
     }
 
-    pub(super) fn replaces(&self, id: TunnelId) -> Option<TunnelId> {
+    fn replaces(&self, id: TunnelId) -> Option<TunnelId> {
         self.tunnels.get(&id)?.replaces()
     }
 
     /// A successor's key has been judged already if it is that of what it replaces; any other is refused without asking.
     pub(super) fn on_judge(&mut self, now: Instant, id: TunnelId, introduction: Introduction) {
         self.holds(id, introduction.fingerprint);
-        let key = self.replaces(id).and_then(|old| self.key_of(old));
-        match key {
+        let old = self.replaces(id);
+        match old.and_then(|old| Some((old, self.key_of(old)?))) {
             None => self.introduce(now, id, introduction),
-            Some(key) if key == introduction.fingerprint => {
+            Some((_, key)) if key == introduction.fingerprint => {
                 if let Some(session) = self.running(id) {
                     // It has just asked for it.
                     let _ = session.judge(now, key, Verdict::Accept);
                 }
             }
-            Some(_) => self.expose(now, id, self.replaces(id), introduction.fingerprint),
+            Some((old, _)) => self.expose(now, id, old, introduction.fingerprint),
         }
     }
 
@@ -113,28 +113,23 @@ impl Router {
         };
         tunnel.carrier_mut().establish(&peer);
         let stream = tunnel.carrier().stream();
-        if bytes {
-            self.peers.set_bytes(&peer.address, id);
-            if let Some(stream) = stream.filter(|_| peer.bound) {
-                self.transports.set_patience(now, stream, SLOW_BYTES);
-            }
+        if let Some(stream) = stream.filter(|_| bytes && peer.bound) {
+            self.transports.set_patience(now, stream, SLOW_BYTES);
         }
+        let replaces = self.replaces(id);
         // Whatever it carries, it is of the same peer: one program, with one key.
-        let other = match self.replaces(id) {
-            Some(old) => Some(old),
-            None => self.any_standing(&peer.address, id),
-        };
-        if other.is_some() && other.and_then(|other| self.key_of(other)) != Some(key) {
+        if let Some(other) = replaces.or_else(|| self.any_standing(&peer.address, id))
+            && self.key_of(other) != Some(key)
+        {
             self.expose(now, id, other, key);
             return;
         }
         // Two that began together replace nothing: the second one to be established does now.
-        let old = match self.replaces(id) {
-            Some(old) => Some(old),
-            None if bytes => None,
-            None => self.standing(&peer.address).filter(|other| *other != id),
+        let second = || {
+            self.standing(&peer.address)
+                .filter(|other| *other != id && !bytes)
         };
-        match old {
+        match replaces.or_else(second) {
             // Tunnels of bytes stand side by side.
             None => self.emit(id, TunnelEvent::Established(peer)),
             Some(old) if bytes || self.service_of(old).as_ref() != Some(&peer.service) => {
@@ -330,7 +325,11 @@ impl Router {
             return;
         }
         if !doomed {
-            let peer = tunnel.carrier().peer().clone();
+            let carrier = tunnel.carrier();
+            if let Some(service) = carrier.service() {
+                self.census.settle(id, service);
+            }
+            let peer = carrier.peer().clone();
             *tunnel.standing_mut() = Standing::Conversation(Conversation::default());
             self.emit(id, TunnelEvent::Incoming(peer));
             if let Some(peer) = successor.into_waiting() {
@@ -434,19 +433,20 @@ impl Router {
     }
 
     /// A newcomer holds another key than this established tunnel of the same address, whose owner is told.
-    fn expose(&mut self, now: Instant, id: TunnelId, old: Option<TunnelId>, key: Fingerprint) {
+    fn expose(&mut self, now: Instant, id: TunnelId, old: TunnelId, key: Fingerprint) {
         self.report_other_key(id, old, Some(key));
         self.end(now, id, Ending::Dropped(By::Us, Why::Impostor));
     }
 
-    /// A newcomer was refused for its key.
-    pub(super) fn report_other_key(
-        &mut self,
-        id: TunnelId,
-        old: Option<TunnelId>,
-        key: Option<Fingerprint>,
-    ) {
-        let (Some(tunnel), Some(old)) = (self.tunnels.get(&id), old) else {
+    /// A successor was refused for the key that it has shown.
+    pub(super) fn on_refused_key(&mut self, id: TunnelId, key: Option<Fingerprint>) {
+        if let Some(old) = self.replaces(id) {
+            self.report_other_key(id, old, key);
+        }
+    }
+
+    fn report_other_key(&mut self, id: TunnelId, old: TunnelId, key: Option<Fingerprint>) {
+        let Some(tunnel) = self.tunnels.get(&id) else {
             return;
         };
         let store = self.trust.get();

@@ -93,7 +93,7 @@ impl Router {
         // An open of ours makes its crossing one welcome. Those of bytes cross nothing.
         let ours = match purpose {
             Purpose::Bytes(_) => None,
-            Purpose::Stanzas | Purpose::Unknown => self.unanswered_to(&from, stream),
+            Purpose::Stanzas(_) | Purpose::Unknown => self.unanswered_to(&from, stream),
         };
         let welcome = match ours {
             Some(_) => Welcome::Yes,
@@ -111,13 +111,12 @@ impl Router {
             Ok(hello) => hello,
             Err(refusal) => return self.transports.refuse(now, stream, refusal),
         };
-        let settled = purpose == Purpose::Stanzas;
         match (ours, glare(self.transports.own(), &from)) {
             (_, Glare::Same) => {
                 self.decline(now, stream, Condition::NotAcceptable, ErrorType::Cancel);
             }
             (Some(id), Glare::Ours)
-                if settled
+                if purpose.is_stanzas()
                     && self
                         .tunnels
                         .get(&id)
@@ -125,7 +124,7 @@ impl Router {
             {
                 self.decline(now, stream, Condition::Conflict, ErrorType::Cancel);
             }
-            (Some(id), Glare::Ours | Glare::Theirs) if settled => {
+            (Some(id), Glare::Ours | Glare::Theirs) if purpose.is_stanzas() => {
                 self.yield_to(now, id, stream, from, hello);
             }
             (ours, Glare::Ours | Glare::Theirs) => {
@@ -212,32 +211,31 @@ impl Router {
             crosses,
             ask,
         } = newcomer;
-        let older = match purpose {
-            Purpose::Stanzas => self.unfinished_with(&peer),
-            Purpose::Bytes(_) | Purpose::Unknown => Vec::new(),
+        let (older, standing) = if purpose.is_stanzas() {
+            (self.unfinished_with(&peer), self.standing(&peer))
+        } else {
+            (Vec::new(), None)
         };
-        if let Some(busy) = self.too_many(&peer, &older, purpose.service()) {
+        let service = purpose.service();
+        if let Some(busy) = self.too_many_unfinished(&peer, &older, service) {
             return self.turn_away(now, stream, &peer, busy);
         }
-        let standing = match purpose {
-            Purpose::Stanzas => self.standing(&peer),
-            Purpose::Bytes(_) | Purpose::Unknown => None,
-        };
         if standing.is_some_and(|standing| !self.replaceable(standing))
-            || purpose == Purpose::Stanzas && self.moving(&peer)
+            || purpose.is_stanzas() && self.moving(&peer)
         {
             return self.decline(now, stream, Condition::NotAcceptable, ErrorType::Cancel);
         }
         // Of one that is to replace another the owner does not hear, and one that begins anew has its place.
         if standing.is_none() && older.is_empty() {
-            if let Some(busy) = self.no_room() {
+            let busy = service.and_then(|service| self.too_many_of(service, &peer));
+            if let Some(busy) = busy.or_else(|| self.no_room()) {
                 return self.turn_away(now, stream, &peer, busy);
             }
             self.incoming_room = self.incoming_room.saturating_sub(1);
         }
         // Whom we talk to already is not asked about again.
         if ask && self.peers.all(&peer).all(|id| !self.is_standing(id)) {
-            let carrier = Carrier::asking(peer.clone(), stream, hello);
+            let carrier = Carrier::asking(peer.clone(), service.cloned(), stream, hello);
             let id = self.adopt(carrier, Standing::Conversation(Conversation::default()));
             self.emit(id, TunnelEvent::Asked(peer));
             return;
@@ -245,7 +243,7 @@ impl Router {
         // A newer session carries on what the older one was for.
         let service = match standing {
             Some(standing) => self.service_of(standing),
-            None => purpose.service().cloned(),
+            None => service.cloned(),
         };
         let Some(early) = self.say_yes(now, stream, &peer, service.as_ref(), hello) else {
             return;
@@ -256,7 +254,7 @@ impl Router {
         let standing = match (standing, purpose) {
             (Some(standing), _) => Standing::successor_of(standing, Carries::BothDirections),
             (None, Purpose::Unknown) => Standing::Unsettled { crosses },
-            (None, Purpose::Stanzas | Purpose::Bytes(_)) => {
+            (None, Purpose::Stanzas(_) | Purpose::Bytes(_)) => {
                 Standing::Conversation(Conversation::default())
             }
         };
@@ -275,12 +273,13 @@ impl Router {
         let Some((stream, hello)) = tunnel.carrier_mut().take_asked() else {
             return;
         };
-        let peer = tunnel.carrier().peer().clone();
+        let carrier = tunnel.carrier();
+        let (peer, service) = (carrier.peer().clone(), carrier.service().cloned());
         if !yes {
             self.end(now, id, Ending::Aborted);
-        } else if let Some(busy) = self.too_many(&peer, &[], None) {
+        } else if let Some(busy) = self.too_many(&peer, service.as_ref()) {
             self.turn_away(now, stream, &peer, busy);
-        } else if let Some(early) = self.say_yes(now, stream, &peer, None, hello) {
+        } else if let Some(early) = self.say_yes(now, stream, &peer, service.as_ref(), hello) {
             self.begin(now, id, stream, peer, Role::Server, early, Hello::Once);
         }
         self.mark_and_pump(now, id);

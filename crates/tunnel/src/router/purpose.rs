@@ -24,8 +24,8 @@ use super::tunnel::Tunnel;
 /// What a peer's open is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// Stanzas. Or anything, where a transport has one stream for each pair of addresses.
-    Stanzas,
+    /// Stanzas, for this service. Or anything, where a transport has one stream for each pair of addresses.
+    Stanzas(Option<Service>),
     /// Bytes, for this service.
     Bytes(Service),
     /// Nothing that we serve, which TLS tells the peer; or it has not said so yet.
@@ -33,12 +33,17 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
-    /// The service, where it decides what becomes of an open.
+    /// The service, if it is known.
     pub(super) fn service(&self) -> Option<&Service> {
         match self {
+            Self::Stanzas(service) => service.as_ref(),
             Self::Bytes(service) => Some(service),
-            Self::Stanzas | Self::Unknown => None,
+            Self::Unknown => None,
         }
+    }
+
+    pub(super) fn is_stanzas(&self) -> bool {
+        matches!(self, Self::Stanzas(_))
     }
 }
 
@@ -46,7 +51,7 @@ impl Router {
     /// What an open is for, as far as it says so itself.
     pub(super) fn purpose(&self, stream: Leg, from: &Address, hello: Option<&Bytes>) -> Purpose {
         if !self.transports.side_by_side(stream) {
-            return Purpose::Stanzas;
+            return Purpose::Stanzas(None);
         }
         // Also if it is not taken there: it says as much as the one that follows on the stream.
         let Some(offered) = hello.and_then(|hello| offered_protocols(hello)) else {
@@ -61,7 +66,7 @@ impl Router {
         };
         match binding.service_named(&offered, self.config.services()) {
             Some(service) if service.mode() == Mode::Bytes => Purpose::Bytes(service.clone()),
-            Some(_) => Purpose::Stanzas,
+            Some(service) => Purpose::Stanzas(Some(service.clone())),
             None => Purpose::Unknown,
         }
     }
@@ -71,51 +76,52 @@ impl Router {
         let Some(tunnel) = self.tunnels.get_mut(&id) else {
             return;
         };
-        let Standing::Unsettled { crosses } = *tunnel.standing() else {
+        let carrier = tunnel.carrier_mut();
+        if carrier.service().is_some() {
             return;
-        };
-        let Some(service) = tunnel.session().and_then(Session::service_named).cloned() else {
-            return;
-        };
-        let peer = tunnel.carrier().peer().clone();
-        tunnel.carrier_mut().settle(service.clone());
-        if let Some(busy) = self.too_many_of(&service, &peer) {
-            self.crowd.note(now, &peer, busy);
-            return self.reject(now, id, Why::Busy(busy));
         }
-        self.census.settle(id, &service);
-        // Only a crossing needs no other permission, and only stanzas cross.
-        let welcome = self.config.accept.welcome(&peer) == Welcome::Yes;
-        let talking = self.any_standing(&peer, id).is_some();
+        let Some(service) = carrier.session().and_then(Session::service_named).cloned() else {
+            return;
+        };
+        let peer = carrier.peer().clone();
+        carrier.settle(service.clone());
         if service.mode() == Mode::Bytes {
             self.peers.set_bytes(&peer, id);
-            return match welcome || talking {
-                true => self.announce(id, peer),
-                false => self.reject(now, id, Why::Second),
-            };
         }
-        match (self.crossed(crosses), glare(self.own(), &peer)) {
+        let Standing::Unsettled { crosses } = *tunnel.standing() else {
+            // The owner has admitted it, or the transport has nothing else with this peer.
+            return self.admit_to(now, id, &peer, &service);
+        };
+        // Only a crossing needs no other permission, and only stanzas cross.
+        let welcome = self.config.accept.welcome(&peer) == Welcome::Yes
+            || self.any_standing(&peer, id).is_some();
+        let stanzas = service.mode() == Mode::Stanzas;
+        match (
+            self.crossed(crosses).filter(|_| stanzas),
+            glare(self.own(), &peer),
+        ) {
             (Some(ours), Glare::Theirs) if self.service_of(ours).as_ref() == Some(&service) => {
-                self.take_over(now, ours, id);
+                self.take_over(now, ours, id, &service);
             }
             (Some(_), _) => {
                 debug!("crossing opens: ours stands");
                 self.reject(now, id, Why::Second);
             }
-            (None, _) if welcome || talking => self.settle_stanzas(now, id, &peer),
+            (None, _) if welcome && stanzas => self.settle_stanzas(now, id, &peer, &service),
+            (None, _) if welcome => self.admit_to(now, id, &peer, &service),
             (None, _) => self.reject(now, id, Why::Second),
         }
     }
 
     /// It is of stanzas, and crosses none of ours.
-    fn settle_stanzas(&mut self, now: Instant, id: TunnelId, peer: &Address) {
+    fn settle_stanzas(&mut self, now: Instant, id: TunnelId, peer: &Address, service: &Service) {
         for older in self.unfinished_with(peer) {
             if older != id {
                 self.end(now, older, Ending::Dropped(By::Peer, Why::Superseded));
             }
         }
         let Some(standing) = self.standing(peer) else {
-            return self.announce(id, peer.clone());
+            return self.admit_to(now, id, peer, service);
         };
         if !self.replaceable(standing) || self.moving(peer) {
             return self.reject(now, id, Why::Second);
@@ -129,15 +135,22 @@ impl Router {
         }
     }
 
-    /// The owner learns of it.
-    fn announce(&mut self, id: TunnelId, peer: Address) {
-        if let Some(tunnel) = self.tunnels.get_mut(&id) {
+    /// It is a tunnel of this service, unless there are too many of these. The owner learns of it, if it has not.
+    fn admit_to(&mut self, now: Instant, id: TunnelId, peer: &Address, service: &Service) {
+        if let Some(busy) = self.too_many_of(service, peer) {
+            self.crowd.note(now, peer, busy);
+            return self.reject(now, id, Why::Busy(busy));
+        }
+        self.census.settle(id, service);
+        if let Some(tunnel) = self.tunnels.get_mut(&id)
+            && tunnel.standing().is_unsettled()
+        {
             *tunnel.standing_mut() = Standing::Conversation(Conversation::default());
-            self.emit(id, TunnelEvent::Incoming(peer));
+            self.emit(id, TunnelEvent::Incoming(peer.clone()));
         }
     }
 
-    /// Ends one that the owner has never heard of, in silence.
+    /// Ends one; in silence, if the owner has never heard of it.
     fn reject(&mut self, now: Instant, id: TunnelId, why: Why) {
         if let Some(tunnel) = self.tunnels.get_mut(&id) {
             tunnel.standing_mut().discard();
@@ -157,7 +170,7 @@ impl Router {
     }
 
     /// The peer's session takes the place of our own open, under our tunnel's name; what is left of ours ends in silence.
-    fn take_over(&mut self, now: Instant, ours: TunnelId, theirs: TunnelId) {
+    fn take_over(&mut self, now: Instant, ours: TunnelId, theirs: TunnelId, service: &Service) {
         debug!("crossing opens: the peer's stands");
         let Some(mut rest) = self.tunnels.remove(&theirs) else {
             return;
@@ -173,6 +186,7 @@ impl Router {
         rest.standing_mut().discard();
         self.tunnels.insert(theirs, rest);
         self.census.rename(theirs, ours);
+        self.census.settle(ours, service);
         self.end(now, theirs, Ending::Discarded);
         self.dirty.extend([ours, theirs]);
     }
@@ -181,17 +195,10 @@ impl Router {
     pub(super) fn unfinished_with(&self, peer: &Address) -> Vec<TunnelId> {
         let ids = self.peers.of_stanzas(peer);
         let unfinished = ids.filter(|id| {
-            let Some(tunnel) = self
-                .tunnels
-                .get(id)
-                .filter(|tunnel| !tunnel.standing().is_unsettled())
-            else {
-                return false;
-            };
-            let named = tunnel.session().and_then(Session::service_named);
-            let service = tunnel.carrier().service().or(named);
-            tunnel.carrier().is_unfinished()
-                && service.is_some_and(|service| service.mode() == Mode::Stanzas)
+            self.tunnels.get(id).is_some_and(|tunnel| {
+                let carrier = tunnel.carrier();
+                carrier.is_unfinished() && carrier.mode() == Some(Mode::Stanzas)
+            })
         });
         unfinished.collect()
     }

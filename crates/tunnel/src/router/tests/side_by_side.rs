@@ -335,6 +335,63 @@ fn a_service_may_have_limits_of_its_own() {
 }
 
 #[test]
+fn a_limit_on_tunnels_holds_for_stanzas_and_bytes_however_they_are_opened() {
+    let none = ServiceLimits::default().tunnels(0, 0);
+    for service in [Service::stanzas(), pipe()] {
+        for original in [false, true] {
+            for early in [true, false] {
+                for asked in [false, true] {
+                    let case =
+                        format!("{service:?} original {original} early {early} asked {asked}");
+                    let of_b = both(B, early)
+                        .original(original)
+                        .service_limits(service.clone(), none);
+                    let of_b = match asked {
+                        true => of_b.accept(Accept::Ask([].into())),
+                        false => of_b,
+                    };
+                    let mut world = World::with(both(A, early).original(original), of_b);
+                    let a = world.open_for(A, &service);
+                    world.settle();
+                    if let Some(asked) = world.ends[B].events.first() {
+                        let (now, id) = (world.now, asked.id);
+                        world.router(B).admit(now, id, true);
+                        world.settle();
+                    }
+                    assert!(!world.established(A, a), "{case}");
+                    assert!(world.ended(A, a).is_some(), "{case}");
+                    let events = &world.ends[B].events;
+                    let established =
+                        |event: &Event| matches!(event.what, TunnelEvent::Established(_));
+                    assert!(!events.iter().any(established), "{case}");
+                    let now = world.now;
+                    let away = world.router(B).poll_turned_away(now);
+                    let limit = away.map(|away| away.busy.limit);
+                    assert_eq!(limit, Some(Limit::TunnelsPerPeer), "{case}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_session_that_takes_over_is_no_further_tunnel() {
+    let one = ServiceLimits::default().tunnels(1, 1);
+    for early in [true, false] {
+        let of_b = both(B, early).service_limits(Service::stanzas(), one);
+        let mut world = World::with(both(A, early), of_b);
+        let [_, old] = world.establish(A);
+        for _ in 0..3 {
+            world.restart(A, both(A, early));
+            let a = world.open(A);
+            world.settle();
+            assert!(world.established(A, a), "{early}");
+        }
+        assert!(world.ended(B, old).is_some());
+    }
+}
+
+#[test]
 fn room_for_tunnels_comes_back_when_they_end() {
     let limits = ServiceLimits::default().tunnels(1, 1);
     let mut world = World::with(both(A, true), both(B, true).service_limits(pipe(), limits));
