@@ -7,7 +7,7 @@
 //!
 //! tokio-xmpp is used in one way: a whole `StanzaStream`, owned by one task, over connections that are made here. Its
 //! halves lose wake-ups, its `Client` is built on them, its own connector retries a wrong password for ever, and its
-//! parser is not fit for strangers' stanzas (see `screen.rs`). It says what it does, whole stanzas included, to the `log`
+//! parser is not fit for strangers' stanzas (see `tokio_xmpp/screen.rs`). It says what it does, whole stanzas included, to the `log`
 //! crate: do not bridge that to `tracing` below `info`.
 //!
 //! Without the feature `xmpp` there is only what a link reports, [`LinkEvent`] and [`LinkError`], for links of your own.
@@ -16,57 +16,12 @@
 compile_error!("xtls-link needs cryptography: enable the feature `aws-lc-rs` (default) or `ring`");
 
 mod event;
-
 #[cfg(feature = "xmpp")]
-mod align;
-#[cfg(feature = "xmpp")]
-mod bridge;
-#[cfg(feature = "xmpp")]
-mod connector;
-#[cfg(feature = "xmpp")]
-mod dial;
-#[cfg(feature = "xmpp")]
-mod error;
-#[cfg(feature = "xmpp")]
-mod header;
-#[cfg(feature = "xmpp")]
-mod hold;
-#[cfg(feature = "xmpp")]
-mod limits;
-#[cfg(feature = "xmpp")]
-mod link;
-#[cfg(feature = "xmpp")]
-mod link_task;
-#[cfg(feature = "xmpp")]
-mod login;
-#[cfg(feature = "xmpp")]
-mod options;
-#[cfg(feature = "xmpp")]
-mod pending;
-#[cfg(feature = "xmpp")]
-mod pipe;
-#[cfg(feature = "xmpp")]
-mod sasl;
-#[cfg(feature = "xmpp")]
-mod screen;
-#[cfg(feature = "xmpp")]
-mod socket;
-#[cfg(feature = "xmpp")]
-mod starttls;
-#[cfg(feature = "xmpp")]
-mod tls;
-
-#[cfg(test)]
-#[cfg(feature = "xmpp")]
-mod tests;
+mod tokio_xmpp;
 
 pub use event::{LinkError, LinkEvent};
 #[cfg(feature = "xmpp")]
-pub use {
-    error::ConnectError,
-    link::{XmppLink, connect},
-    options::{Options, Retry, Security},
-};
+pub use tokio_xmpp::{ConnectError, Options, Retry, Security, XmppLink, connect};
 
 /// The layer beneath, as this crate was built with it.
 pub use xtls_stanza as stanza;

@@ -90,7 +90,7 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let chain = vec![CertificateDer::from(certificate.der().to_vec())];
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let provider = crate::tls::provider();
+        let provider = crate::tokio_xmpp::tls::provider();
         let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()
             .unwrap()

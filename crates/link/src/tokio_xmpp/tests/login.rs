@@ -7,8 +7,8 @@ use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::login::LoginStream;
-use crate::sasl::{DURING, Login, log_in};
+use crate::tokio_xmpp::login::LoginStream;
+use crate::tokio_xmpp::sasl::{DURING, Login, log_in};
 
 const BOTH: &[&str] = &["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"];
 

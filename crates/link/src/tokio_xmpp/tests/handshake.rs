@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::Security;
-use crate::dial::Start;
-use crate::socket::Socket;
-use crate::tls::Tls;
+use crate::tokio_xmpp::dial::Start;
+use crate::tokio_xmpp::socket::Socket;
+use crate::tokio_xmpp::tls::Tls;
 
 #[tokio::test]
 async fn a_server_without_starttls_is_refused() {
