@@ -15,7 +15,13 @@
 #[cfg(all(feature = "xmpp", not(any(feature = "aws-lc-rs", feature = "ring"))))]
 compile_error!("xtls-link needs cryptography: enable the feature `aws-lc-rs` (default) or `ring`");
 
+mod ack;
 mod event;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the stream that uses it comes next")
+)]
+mod manage;
 #[cfg(feature = "xmpp")]
 mod tokio_xmpp;
 

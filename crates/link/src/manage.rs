@@ -1,0 +1,438 @@
+//! Stream management (XEP-0198): who has handled which stanzas, and how a session outlives its connections.
+//!
+//! A [`Manage`] belongs to the link and not to a connection. The owner of the stream tells it what is written and what is taken,
+//! passes the server's elements on, and writes what it says:
+//!
+//! 1. On a new connection [`Manage::resume`] comes first: binding would end the old session. Where it says nothing, or the
+//!    server refuses, the owner calls [`Manage::rebind`], which gives the stanzas that are lost, binds, and calls
+//!    [`Manage::enable`].
+//! 2. Stanzas are written while [`Manage::may_send`], and should be while [`Manage::has_room`]; each batch goes to
+//!    [`Manage::on_sent`].
+//! 3. After every call, and when [`Manage::poll_timeout`] is over, [`Manage::poll`] says what to write behind, until `None`.
+//! 4. A stanza is marked by [`Manage::on_stanza`] when it comes, and counts when it is taken ([`Manage::on_stanza_taken`]).
+//!
+//! A server's refusals are no faults, and none of them makes anything happen twice: an id is tried once, `<enable/>` is written
+//! once to a connection, and after a [`Fault`] the next connection does without.
+
+mod location;
+#[cfg(test)]
+mod tests;
+mod unacked;
+mod wire;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use xtls_stanza::Element;
+
+pub(crate) use self::location::Location;
+use self::unacked::{TooHigh, Unacked};
+pub(crate) use self::wire::SM;
+use self::wire::{Nonza, Ticket};
+use crate::ack::{Answer, Ask};
+
+/// The session of one link.
+#[derive(Debug, Default)]
+pub(crate) struct Manage {
+    phase: Phase,
+    unacked: Unacked,
+    /// Stanzas from the server that were taken since the session began; wraps.
+    handled: u32,
+    /// Another one whenever the server is told what was handled for good: what came before counts no more.
+    leg: u32,
+    ask: Ask,
+    answer: Answer,
+    /// The last session ended by a fault, so the next connection does without one.
+    doubtful: bool,
+}
+
+/// Where the session stands.
+#[derive(Debug, Default)]
+enum Phase {
+    /// There is none.
+    #[default]
+    Off,
+    /// There will be none on this connection.
+    Refused,
+    /// `<enable/>` was written.
+    Enabling,
+    On {
+        /// `None`: it ends with the connection.
+        ticket: Option<Ticket>,
+        /// Something was acknowledged on this connection, or nothing had to be: what is written again is not what ends it.
+        proven: bool,
+    },
+    /// The connection is lost.
+    Away {
+        ticket: Ticket,
+        /// When it is too late; `None`: never.
+        until: Option<Instant>,
+        /// Where to try first. Taken when it is tried.
+        location: Option<Location>,
+    },
+    /// `<resume/>` was written.
+    Resuming(Ticket),
+    /// It can't be resumed. What is not acknowledged waits to be reported.
+    Over,
+}
+
+/// What an element of the server's has changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// The session is on. `resumable`: for so long after a connection.
+    Enabled { resumable: Option<Duration> },
+    /// The connection goes on without a session.
+    NotEnabled,
+    /// The session goes on. The server has handled so many stanzas that it had not acknowledged.
+    Resumed { acked: u32 },
+    /// The session is over: [`Manage::rebind`], in this same stream.
+    NotResumed,
+    /// Nothing that the owner must know.
+    Nothing,
+}
+
+/// The server counts as it must not. The session is over, and the connection has to be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("the server says that it has handled {h} stanzas of {sent} (XEP-0198 §6)")]
+    TooHigh { h: u32, sent: u32 },
+    #[error(
+        "the server says <{0}/> without the number of stanzas that it has handled (XEP-0198 §4, §5)"
+    )]
+    NoNumber(&'static str),
+    #[error("the server has resumed another session than was asked for (XEP-0198 §5)")]
+    Another,
+}
+
+impl Fault {
+    /// What goes into our stream error beside `<undefined-condition/>`.
+    pub(crate) fn detail(&self) -> Option<Element> {
+        match self {
+            Self::TooHigh { h, sent } => Some(
+                Element::new("handled-count-too-high", SM)
+                    .with_attr("h", h.to_string())
+                    .with_attr("send-count", sent.to_string()),
+            ),
+            Self::NoNumber(_) | Self::Another => None,
+        }
+    }
+}
+
+/// When a stanza came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// While the server did not count.
+    Uncounted,
+    /// On this leg.
+    Counted(u32),
+}
+
+/// Connections.
+impl Manage {
+    /// Whether [`Manage::resume`] has something to say. It comes before binding.
+    pub(crate) fn can_resume(&self, now: Instant) -> bool {
+        match &self.phase {
+            Phase::Away { until, .. } => until.is_none_or(|until| now < until),
+            Phase::Off
+            | Phase::Refused
+            | Phase::Enabling
+            | Phase::On { .. }
+            | Phase::Resuming(_)
+            | Phase::Over => false,
+        }
+    }
+
+    /// Where the server prefers to be reached for a resumption: to be tried first, and once in an outage.
+    pub(crate) fn take_location(&mut self, now: Instant) -> Option<Location> {
+        let late = !self.can_resume(now);
+        match &mut self.phase {
+            Phase::Away { location, .. } if !late => location.take(),
+            Phase::Off
+            | Phase::Refused
+            | Phase::Enabling
+            | Phase::On { .. }
+            | Phase::Away { .. }
+            | Phase::Resuming(_)
+            | Phase::Over => None,
+        }
+    }
+
+    /// `<resume/>`, to be written at once. Its id is forgotten unless the server says that it is good for another time.
+    ///
+    /// Stanzas that have come and are not taken will be sent again, so they are refused from now on.
+    pub(crate) fn resume(&mut self, now: Instant) -> Option<Bytes> {
+        if !self.can_resume(now) {
+            return None;
+        }
+        let Phase::Away { ticket, .. } = std::mem::replace(&mut self.phase, Phase::Over) else {
+            return None;
+        };
+        self.leg = self.leg.wrapping_add(1);
+        self.answer = Answer::default();
+        let said = wire::resume(&ticket.id, self.handled);
+        self.phase = Phase::Resuming(ticket);
+        Some(said)
+    }
+
+    /// A new binding is made instead: gives what the old session leaves unacknowledged, stanza by stanza.
+    #[must_use]
+    pub(crate) fn rebind(&mut self) -> Vec<Bytes> {
+        let lost = self.unacked.take();
+        *self = Self {
+            leg: self.leg.wrapping_add(1),
+            doubtful: self.doubtful,
+            ..Self::default()
+        };
+        lost
+    }
+
+    /// `<enable/>`, to be written at once behind a binding: what is written from then on counts. `None`: this connection does
+    /// without.
+    pub(crate) fn enable(&mut self) -> Option<Bytes> {
+        if !matches!(self.phase, Phase::Off) {
+            return None;
+        }
+        if std::mem::take(&mut self.doubtful) {
+            self.phase = Phase::Refused;
+            return None;
+        }
+        self.phase = Phase::Enabling;
+        Some(wire::enable())
+    }
+
+    /// The session will not be resumed, whatever the server would say.
+    pub(crate) fn forget(&mut self) {
+        match &mut self.phase {
+            Phase::On { ticket, .. } => *ticket = None,
+            Phase::Away { .. } | Phase::Resuming(_) => self.phase = Phase::Over,
+            Phase::Off | Phase::Refused | Phase::Enabling | Phase::Over => {}
+        }
+    }
+
+    /// The server ends the stream by an error that allows another resumption. If the last one has not got anything
+    /// acknowledged, the next would bring the same octets and perhaps the same error, so there is none.
+    pub(crate) fn on_stream_error(&mut self) {
+        if let Phase::On { proven: false, .. } = self.phase {
+            self.forget();
+        }
+    }
+
+    /// The last `<a/>`, to be written before the end of the stream. The session won't be resumed.
+    pub(crate) fn close(&mut self) -> Option<Bytes> {
+        self.forget();
+        matches!(self.phase, Phase::On { .. }).then(|| {
+            self.answer = Answer::default();
+            wire::ack(self.handled)
+        })
+    }
+
+    /// The connection is gone, or an attempt to make one has failed.
+    pub(crate) fn on_disconnected(&mut self, now: Instant) {
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::On {
+                ticket: Some(ticket),
+                ..
+            } => Phase::Away {
+                until: now.checked_add(ticket.max),
+                location: ticket.location.clone(),
+                ticket,
+            },
+            away @ Phase::Away { .. } => away,
+            Phase::Off | Phase::Refused => Phase::Off,
+            Phase::Enabling | Phase::On { ticket: None, .. } | Phase::Resuming(_) | Phase::Over => {
+                Phase::Over
+            }
+        };
+    }
+}
+
+/// What comes in.
+impl Manage {
+    /// Takes an element of the server's that is no stanza. What is not ours, or not expected, changes nothing.
+    pub(crate) fn handle(&mut self, now: Instant, element: &Element) -> Result<Heard, Fault> {
+        let Some(nonza) = Nonza::read(element) else {
+            return Ok(Heard::Nothing);
+        };
+        match (nonza, &mut self.phase) {
+            (Nonza::Enabled(ticket), Phase::Enabling) => {
+                let resumable = ticket.as_ref().map(|ticket| ticket.max);
+                self.phase = Phase::On {
+                    ticket,
+                    proven: true,
+                };
+                Ok(Heard::Enabled { resumable })
+            }
+            (Nonza::Failed { .. }, Phase::Enabling) => {
+                // They were sent as stanzas are without a session: nobody will say what became of them.
+                drop(self.unacked.take());
+                self.phase = Phase::Refused;
+                Ok(Heard::NotEnabled)
+            }
+            (Nonza::Resumed { previd, h }, Phase::Resuming(ticket)) => {
+                if previd.is_some_and(|previd| previd != ticket.id) {
+                    return Err(self.fail(Fault::Another));
+                }
+                let ticket = Some(ticket.clone());
+                let acked = self.on_ack(h, "resumed")?;
+                self.unacked.rewind();
+                self.ask = Ask::default();
+                let proven = self.unacked.is_empty();
+                self.phase = Phase::On { ticket, proven };
+                Ok(Heard::Resumed { acked })
+            }
+            (Nonza::Failed { h }, Phase::Resuming(_)) => {
+                // A number that makes no sense ends nothing more than is over already.
+                let _ = h.map(|h| self.unacked.ack(h));
+                self.phase = Phase::Over;
+                Ok(Heard::NotResumed)
+            }
+            (Nonza::Ack { h }, Phase::On { proven, .. }) => {
+                *proven = true;
+                self.ask.on_answer();
+                self.on_ack(h, "a")?;
+                Ok(Heard::Nothing)
+            }
+            (Nonza::Request, Phase::On { .. }) => {
+                self.answer.on_request(now);
+                Ok(Heard::Nothing)
+            }
+            _ => Ok(Heard::Nothing),
+        }
+    }
+
+    fn on_ack(&mut self, h: Option<u32>, name: &'static str) -> Result<u32, Fault> {
+        let h = h.ok_or(Fault::NoNumber(name));
+        h.and_then(|h| Ok(self.unacked.ack(h)?))
+            .map_err(|fault| self.fail(fault))
+    }
+
+    fn fail(&mut self, fault: Fault) -> Fault {
+        self.phase = Phase::Over;
+        self.doubtful = true;
+        fault
+    }
+
+    /// A stanza has come: what to keep beside it until it is taken.
+    pub(crate) fn on_stanza(&self) -> Arrival {
+        match self.phase {
+            Phase::On { .. } => Arrival::Counted(self.leg),
+            Phase::Off
+            | Phase::Refused
+            | Phase::Enabling
+            | Phase::Away { .. }
+            | Phase::Resuming(_)
+            | Phase::Over => Arrival::Uncounted,
+        }
+    }
+
+    /// The owner of the link takes a stanza, which is what "handled" means. `false`: it must not, because the server was
+    /// told that this one had not come, and sends it again or makes other use of it.
+    #[must_use]
+    pub(crate) fn on_stanza_taken(&mut self, now: Instant, arrival: Arrival) -> bool {
+        match arrival {
+            Arrival::Uncounted => true,
+            Arrival::Counted(leg) if leg != self.leg => false,
+            Arrival::Counted(_) => {
+                self.handled = self.handled.wrapping_add(1);
+                self.answer.on_handled(now);
+                true
+            }
+        }
+    }
+}
+
+/// What goes out.
+impl Manage {
+    /// Whether new stanzas may be written to this connection: not before an old session is resumed or given up, and not
+    /// before what is unacknowledged has been written again.
+    pub(crate) fn may_send(&self) -> bool {
+        match self.phase {
+            Phase::Off | Phase::Refused | Phase::Enabling => true,
+            Phase::On { .. } => !self.unacked.is_behind(),
+            Phase::Away { .. } | Phase::Resuming(_) | Phase::Over => false,
+        }
+    }
+
+    /// Whether more stanzas should be written before the server has acknowledged some.
+    pub(crate) fn has_room(&self) -> bool {
+        self.unacked.bytes() < ROOM_BYTES && self.unacked.stanzas() < ROOM_STANZAS
+    }
+
+    /// Stanzas are being written: their octets, which are kept and not copied, and the offset at which each ends.
+    ///
+    /// What is kept is weighed by its length. Whoever splits `octets` off a longer buffer shares it among what it holds; a
+    /// buffer with room to spare for each batch would weigh more.
+    pub(crate) fn on_sent(&mut self, now: Instant, octets: Bytes, ends: &[usize]) {
+        debug_assert!(self.may_send());
+        if matches!(self.phase, Phase::Off | Phase::Refused) {
+            return;
+        }
+        let crowded = self.is_crowded();
+        self.ask.on_sent(now, ends.len(), octets.len());
+        self.unacked.push(octets, ends);
+        if self.is_crowded() && !crowded {
+            self.ask.hurry(now);
+        }
+    }
+
+    /// Half of the room is taken.
+    fn is_crowded(&self) -> bool {
+        self.unacked.bytes() >= ROOM_BYTES / 2 || self.unacked.stanzas() >= ROOM_STANZAS / 2
+    }
+
+    /// The longest stanza that is not acknowledged, in bytes: a server may refuse it, and then resuming brings it again.
+    pub(crate) fn longest_unacked(&self) -> usize {
+        self.unacked.longest()
+    }
+
+    /// Asks whether the server is there, whatever was sent. `false`: it can't be asked like this.
+    pub(crate) fn ask(&mut self, now: Instant) -> bool {
+        let on = matches!(self.phase, Phase::On { .. });
+        if on {
+            self.ask.hurry(now);
+        }
+        on
+    }
+
+    /// The next octets to write behind what was written; `None`: nothing more now.
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<Bytes> {
+        if !matches!(self.phase, Phase::On { .. }) {
+            return None;
+        }
+        if self.answer.take(now) {
+            return Some(wire::ack(self.handled));
+        }
+        if self.ask.take(now) {
+            return Some(wire::request());
+        }
+        let again = self.unacked.write_again()?;
+        // One stanza at least, and of the rest the bytes say enough.
+        self.ask.on_sent(now, 1, again.len());
+        Some(again)
+    }
+
+    /// When [`Manage::poll`] has something to say although nothing else happens.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::On { .. } => self.ask.due().into_iter().chain(self.answer.due()).min(),
+            Phase::Off
+            | Phase::Refused
+            | Phase::Enabling
+            | Phase::Away { .. }
+            | Phase::Resuming(_)
+            | Phase::Over => None,
+        }
+    }
+}
+
+impl From<TooHigh> for Fault {
+    fn from(TooHigh { h, sent }: TooHigh) -> Self {
+        Self::TooHigh { h, sent }
+    }
+}
+
+/// Bytes of unacknowledged stanzas beyond which there is no room.
+const ROOM_BYTES: usize = 8 << 20;
+
+/// Unacknowledged stanzas beyond which there is no room.
+const ROOM_STANZAS: usize = 8_192;
