@@ -22,6 +22,7 @@ mod event;
     expect(dead_code, reason = "the stream that uses it comes next")
 )]
 mod manage;
+mod mechanism;
 mod scram;
 #[cfg(feature = "xmpp")]
 mod tokio_xmpp;
