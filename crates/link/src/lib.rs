@@ -23,6 +23,7 @@ mod event;
 )]
 mod manage;
 mod mechanism;
+mod sasl;
 mod scram;
 #[cfg(feature = "xmpp")]
 mod tokio_xmpp;

@@ -1,10 +1,5 @@
 //! Which way to log in: what the server offers, what we can do, and what we have seen of it before.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the stream that uses it comes next")
-)]
-
 #[cfg(test)]
 mod tests;
 

@@ -3,11 +3,7 @@
 
 #![cfg_attr(
     not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the stream that uses it comes next"
-    )
+    expect(dead_code, reason = "the stream that uses it comes next")
 )]
 
 mod hash;

@@ -1,0 +1,268 @@
+//! Logging in on a stream (RFC 6120 §6): which octets to send, and what the server's elements mean.
+
+#![cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the stream that uses it comes next")
+)]
+
+mod error;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use bytes::Bytes;
+use xtls_stanza::Element;
+use xtls_stanza::base64::{self, Whitespace};
+use zeroize::Zeroizing;
+
+pub(crate) use self::error::SaslError;
+use crate::mechanism::{Means, Mechanism, Offer, Seen, Unfit, choose};
+use crate::scram::{Challenged, Exporter, First, Job, KeyCache, Keys, NoProof, Proving, nonce};
+
+const NS: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+
+/// Who logs in, and by what.
+#[derive(Clone)]
+pub(crate) struct Credentials {
+    /// The bare address.
+    pub(crate) account: String,
+    /// Its part before the `@`.
+    pub(crate) local: String,
+    pub(crate) password: Option<Zeroizing<String>>,
+    /// A certificate was presented in the TLS handshake.
+    pub(crate) certificate: bool,
+    /// The server may see the password.
+    pub(crate) allow_plain: bool,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("account", &self.account)
+            .field("certificate", &self.certificate)
+            .field("allow_plain", &self.allow_plain)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the log-ins of a link leave to the next one, which has the same password.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    seen: Seen,
+    keys: KeyCache,
+}
+
+/// What comes next in a log-in.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Send(Octets),
+    /// The keys are to be derived, and given to [`Exchange::handle_keys`].
+    Derive(Job),
+    /// The server let us in, and proved itself where it can. The stream begins anew.
+    LoggedIn,
+}
+
+/// One log-in, inside TLS.
+pub(crate) struct Exchange {
+    /// What is known of the server once it has let us in.
+    shows: Seen,
+    state: State,
+}
+
+enum State {
+    /// EXTERNAL or PLAIN: the server has nothing to prove.
+    Unproven,
+    /// SCRAM: the server's first message is due.
+    First {
+        scram: First,
+        offer: Vec<u8>,
+        password: Zeroizing<String>,
+    },
+    Deriving(Challenged),
+    /// SCRAM: the server's proof is due.
+    Proving(Proving),
+    /// SCRAM: it came before the success.
+    Proven,
+    Over,
+}
+
+impl Exchange {
+    /// Begins with the stream's features; also gives what to send. `random` is new each time, and nobody else knows it before.
+    pub(crate) fn start(
+        features: &Element,
+        credentials: &Credentials,
+        exporter: Option<Exporter>,
+        memory: &Memory,
+        random: &[u8; 32],
+    ) -> Result<(Self, Octets), SaslError> {
+        let offer = Offer::read(features);
+        let means = Means {
+            certificate: credentials.certificate,
+            password: credentials.password.is_some(),
+            plain: credentials.allow_plain,
+            exporter,
+        };
+        let mechanism = choose(&offer, &means, memory.seen).map_err(|unfit| match unfit {
+            Unfit::Nothing => SaslError::no_mechanism(&offer),
+            Unfit::Unbound => SaslError::Unbound,
+            Unfit::Weaker => SaslError::Weaker,
+        })?;
+        let name = mechanism.name();
+        let shows = mechanism.shows();
+        let password = credentials.password.as_ref();
+        let password = password.map_or_else(Zeroizing::default, |text| prepared(text));
+        let (state, auth) = match mechanism {
+            Mechanism::External => {
+                let auth = auth(name, credentials.account.as_bytes());
+                (State::Unproven, auth)
+            }
+            Mechanism::Plain => {
+                let message = ["\0", &credentials.local, "\0", &password].concat();
+                let message = Zeroizing::new(message);
+                (State::Unproven, auth(name, message.as_bytes()))
+            }
+            Mechanism::Scram { hash, binding } => {
+                let scram = First::new(hash, binding, &credentials.local, nonce(random));
+                let auth = auth(name, scram.message().as_bytes());
+                let offer = offer.to_hash();
+                let state = State::First {
+                    scram,
+                    offer,
+                    password,
+                };
+                (state, auth)
+            }
+        };
+        Ok((Self { shows, state }, auth))
+    }
+
+    /// Takes the next element of the server. After an error it is over.
+    pub(crate) fn handle(
+        &mut self,
+        element: &Element,
+        memory: &mut Memory,
+    ) -> Result<Next, SaslError> {
+        let state = std::mem::replace(&mut self.state, State::Over);
+        if element.is("failure", NS) {
+            return Err(SaslError::refused(element));
+        }
+        if element.is("success", NS) {
+            succeed(state, element)?;
+            memory.seen.learn(self.shows);
+            return Ok(Next::LoggedIn);
+        }
+        if !element.is("challenge", NS) {
+            return Err(SaslError::unexpected(element));
+        }
+        match state {
+            State::First {
+                scram,
+                offer,
+                password,
+            } => {
+                let challenged = scram.handle(&decode(element)?, &offer)?;
+                if let Some(keys) = memory.keys.find(challenged.recipe()) {
+                    return Ok(Next::Send(self.prove(challenged, keys)));
+                }
+                let job = Job::new(challenged.recipe().clone(), password);
+                self.state = State::Deriving(challenged);
+                Ok(Next::Derive(job))
+            }
+            // A server may send its proof in a challenge of its own.
+            State::Proving(proving) => {
+                proving.check(&decode(element)?)?;
+                self.state = State::Proven;
+                Ok(Next::Send(response(b"")))
+            }
+            State::Unproven | State::Deriving(_) | State::Proven | State::Over => {
+                Err(SaslError::unexpected(element))
+            }
+        }
+    }
+
+    /// Takes what a [`Job`] gave; what to send then. `None`: nobody waits for these keys any more.
+    pub(crate) fn handle_keys(&mut self, keys: Keys, memory: &mut Memory) -> Option<Octets> {
+        match &self.state {
+            State::Deriving(challenged) if keys.are_of(challenged.recipe()) => {}
+            State::Unproven
+            | State::First { .. }
+            | State::Deriving(_)
+            | State::Proving(_)
+            | State::Proven
+            | State::Over => return None,
+        }
+        let State::Deriving(challenged) = std::mem::replace(&mut self.state, State::Over) else {
+            return None;
+        };
+        let response = self.prove(challenged, &keys);
+        memory.keys.keep(keys);
+        Some(response)
+    }
+
+    fn prove(&mut self, challenged: Challenged, keys: &Keys) -> Octets {
+        let (proving, message) = challenged.prove(keys);
+        self.state = State::Proving(proving);
+        response(message.as_bytes())
+    }
+}
+
+/// Whether a success may be believed.
+fn succeed(state: State, success: &Element) -> Result<(), SaslError> {
+    match state {
+        State::Unproven | State::Proven => Ok(()),
+        State::Proving(proving) => Ok(proving.check(&decode(success)?)?),
+        State::First { .. } | State::Deriving(_) => Err(SaslError::Impostor(NoProof::Missing)),
+        State::Over => Err(SaslError::unexpected(success)),
+    }
+}
+
+/// Octets for the stream, which may hold a password. Wiped when dropped; `Debug` does not show them.
+pub(crate) struct Octets(Zeroizing<Vec<u8>>);
+
+impl AsRef<[u8]> for Octets {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Octets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Octets({} bytes)", self.0.len())
+    }
+}
+
+fn auth(mechanism: &str, message: &[u8]) -> Octets {
+    let head = format!("<auth xmlns='{NS}' mechanism='{mechanism}'>");
+    element(&head, message, "</auth>")
+}
+
+fn response(message: &[u8]) -> Octets {
+    let head = format!("<response xmlns='{NS}'>");
+    element(&head, message, "</response>")
+}
+
+fn element(head: &str, message: &[u8], end: &str) -> Octets {
+    // With room for all, so that it is never copied to a place that is not wiped.
+    let len = head.len() + base64::encoded_len(message.len()) + end.len();
+    let mut octets = Zeroizing::new(Vec::with_capacity(len));
+    octets.extend_from_slice(head.as_bytes());
+    base64::encode(message, &mut octets);
+    octets.extend_from_slice(end.as_bytes());
+    Octets(octets)
+}
+
+/// What an element says; `=` alone is the empty text (RFC 6120 §6.4.2).
+fn decode(element: &Element) -> Result<Bytes, SaslError> {
+    let text = element.text();
+    match text.trim_matches([' ', '\t', '\r', '\n']) {
+        "" | "=" => Ok(Bytes::new()),
+        text => base64::decode(text, Whitespace::Refuse).map_err(SaslError::Base64),
+    }
+}
+
+/// SASLprep (RFC 4013). Text that it has no answer for, younger than its Unicode, goes as it is.
+fn prepared(password: &str) -> Zeroizing<String> {
+    let text = stringprep::saslprep(password);
+    Zeroizing::new(text.map_or_else(|_| password.to_owned(), |text| text.into_owned()))
+}
