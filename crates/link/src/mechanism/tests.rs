@@ -115,6 +115,9 @@ fn a_server_that_names_no_binding_is_not_guessed_at() {
     for types in [None, Some("")] {
         let offer = offer("SCRAM-SHA-1 SCRAM-SHA-1-PLUS", types);
         assert_eq!(first(&offer, &means()), scram(Hash::Sha1, Binding::None));
+        // It may bind in its own way, and would take a claim of ours for a sign of tampering.
+        let other = self::offer("SCRAM-SHA-256 SCRAM-SHA-1-PLUS", types);
+        assert_eq!(first(&other, &means()), scram(Hash::Sha256, Binding::None));
     }
 }
 
