@@ -135,7 +135,7 @@ impl ChunkError {
 /// What we answer to each fault.
 pub(crate) mod answer {
     use super::{Condition, ErrorType, StanzaError, Violation};
-    use crate::handle::MAX_OPEN;
+    use crate::incoming::MAX_OPEN;
     use crate::outgoing::MAX_ID;
 
     pub(crate) fn unknown_stream() -> StanzaError {

@@ -80,14 +80,12 @@
 
 mod admission;
 mod clock;
-mod closing;
 mod config;
 mod error;
 mod event;
 mod flight;
-mod handle;
 mod ids;
-mod inbound;
+mod incoming;
 #[cfg(feature = "tokio")]
 pub mod io;
 mod mux;

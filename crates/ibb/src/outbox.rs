@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use xtls_stanza::ibb::{Carrier, Data};
+use xtls_stanza::ibb::{Carrier, Data, Sid};
 use xtls_stanza::{Address, Content, Envelope, MessageKind, Payload, StanzaError, hints};
 
 use crate::event::{Event, StreamId};
@@ -24,8 +24,8 @@ pub(crate) enum Asked {
 
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Outbox {
-    pub(crate) own: Address,
-    pub(crate) ids: Ids,
+    own: Address,
+    ids: Ids,
     stanzas: Outgoing,
     events: VecDeque<Event>,
     awaiting: BTreeMap<String, Awaiting>,
@@ -40,6 +40,20 @@ impl Outbox {
             events: VecDeque::new(),
             awaiting: BTreeMap::new(),
         }
+    }
+
+    pub(crate) fn own(&self) -> &Address {
+        &self.own
+    }
+
+    /// An id for a request.
+    pub(crate) fn new_id(&mut self) -> Id {
+        self.ids.request()
+    }
+
+    /// An id for a stream, as [`Ids::sid`].
+    pub(crate) fn new_sid(&mut self) -> Option<Sid> {
+        self.ids.sid()
     }
 
     /// Sends a request of the stream; gives its id.

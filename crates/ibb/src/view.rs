@@ -111,7 +111,7 @@ impl<'a> StreamMut<'a> {
 
     /// Gives the stream another window.
     pub fn set_window(&mut self, window: Window) {
-        let config = self.mux.config.clone();
+        let config = self.mux.config().clone();
         self.mux.change(self.now, self.id, |stream, _, _| {
             stream.set_window(window, &config);
         });
@@ -119,21 +119,23 @@ impl<'a> StreamMut<'a> {
 
     /// Gives the stream another patience; see [`Config::patient`](crate::Config::patient).
     pub fn set_patient(&mut self, patient: bool) {
-        self.mux
-            .change(self.now, self.id, |stream, _, _| stream.patient = patient);
+        self.mux.change(self.now, self.id, |stream, _, _| {
+            stream.set_patient(patient)
+        });
     }
 
     /// Gives the stream another [`Config::ack_timeout`](crate::Config::ack_timeout).
     pub fn set_ack_timeout(&mut self, wait: Duration) {
-        self.mux
-            .change(self.now, self.id, |stream, _, _| stream.timeouts.ack = wait);
+        self.mux.change(self.now, self.id, |stream, _, _| {
+            stream.set_ack_timeout(wait);
+        });
     }
 
     /// The peer was heard from where no one can speak in its name: chunks that wait for their answers wait
     /// [`Config::ack_timeout`](crate::Config::ack_timeout) from now. A reader may be slow for as long as it lives.
     pub fn alive(&mut self) {
         self.mux.change(self.now, self.id, |stream, now, _| {
-            stream.sender.on_sign(now);
+            stream.alive(now);
         });
     }
 }
