@@ -12,8 +12,9 @@ mod error;
 mod format;
 mod map;
 mod pin;
+mod pins;
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 pub use attempts::{ATTEMPT_LIFE, MAX_ATTEMPTS};
 pub use current::Current;
@@ -27,8 +28,10 @@ use crate::{
     fingerprint::Fingerprint,
     jid::{self, JidError},
 };
-use attempts::Attempt;
-use map::Map;
+use attempts::{Attempt, Attempts};
+use doubt::Doubts;
+use format::Record;
+use pins::Pins;
 
 /// How a key was compared with its owner's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,13 +105,9 @@ pub enum Judgement<'a> {
 /// shares with its original what the two have in common, and every look-up takes logarithmic time.
 #[derive(Clone)]
 pub struct Store {
-    pins: Map<Arc<str>, Vec<Pin>>,
-    /// Whose key it is, of every pin.
-    owners: Map<Fingerprint, Arc<str>>,
-    doubts: Map<Arc<str>, Vec<Doubt>>,
-    attempts: Map<Arc<str>, Vec<Attempt>>,
-    /// Keys that were pinned on first use, by the day.
-    first_uses: Map<i64, usize>,
+    pins: Pins,
+    doubts: Doubts,
+    attempts: Attempts,
     first_use_limit: usize,
 }
 
@@ -118,11 +117,9 @@ pub const FIRST_USES: usize = 1_000;
 impl Default for Store {
     fn default() -> Self {
         Self {
-            pins: Map::default(),
-            owners: Map::default(),
-            doubts: Map::default(),
-            attempts: Map::default(),
-            first_uses: Map::default(),
+            pins: Pins::default(),
+            doubts: Doubts::default(),
+            attempts: Attempts::default(),
             first_use_limit: FIRST_USES,
         }
     }
@@ -152,35 +149,29 @@ impl Store {
 
     /// All JIDs with their keys, in order of their octets.
     pub fn list(&self) -> impl Iterator<Item = (&str, &[Pin])> {
-        self.pins
-            .iter()
-            .map(|(jid, pins)| (&**jid, pins.as_slice()))
+        self.pins.iter().map(|(jid, pins)| (&**jid, pins))
     }
 
     /// The keys of `jid`, oldest pin first; empty when it is unknown or not a bare JID.
     #[must_use]
     pub fn of(&self, jid: &str) -> &[Pin] {
-        jid::bare(jid)
-            .ok()
-            .and_then(|jid| self.pins.get(&*jid))
-            .map_or(&[], Vec::as_slice)
+        jid::bare(jid).map_or(&[], |jid| self.pins.of(&jid))
     }
 
     /// What is known about `key` as a key of `jid`.
     #[must_use]
     pub fn judge(&self, jid: &str, key: &Fingerprint) -> Judgement<'_> {
         let jid = jid::bare(jid).unwrap_or_default();
-        let owner = self.owners.get(key);
-        let pins = owner.and_then(|owner| self.pins.get(&**owner));
-        let pin = pins.and_then(|pins| pins.iter().find(|pin| pin.fingerprint == *key));
-        if pin.is_some_and(|pin| pin.level == Level::Revoked) {
+        let found = self.pins.find(key);
+        if found.is_some_and(|(_, pin)| pin.level == Level::Revoked) {
             return Judgement::Revoked;
         }
-        if let Some(owner) = owner.filter(|owner| ***owner != *jid) {
+        if let Some((owner, _)) = found.filter(|(owner, _)| ***owner != *jid) {
             return Judgement::KeyOfAnother(owner);
         }
-        let known = self.pins.get(&*jid);
-        match (self.doubt(&jid, key), pin, known) {
+        let pin = found.map(|(_, pin)| pin);
+        let known = Some(self.pins.of(&jid)).filter(|pins| !pins.is_empty());
+        match (self.doubts.find(&jid, key), pin, known) {
             // A peer that is known by other keys is not verified by a code for this one.
             (Some(doubt), pin, known) if pin.is_some() || known.is_none() || doubt.is_final() => {
                 Judgement::Doubted(doubt)
@@ -243,27 +234,89 @@ impl Store {
 
     /// Notes that `key` of `jid` was met at `now` (unix seconds). Says whether it is pinned and not revoked.
     pub fn touch(&mut self, jid: &str, key: &Fingerprint, now: i64) -> bool {
-        let live = |pin: &&mut Pin| pin.fingerprint == *key && pin.level != Level::Revoked;
-        let pins = jid::bare(jid).ok().and_then(|jid| self.pins.get_mut(&*jid));
-        pins.and_then(|pins| pins.iter_mut().find(live))
-            .map(|pin| pin.meet(now))
-            .is_some()
+        jid::bare(jid).is_ok_and(|jid| self.pins.meet(&jid, key, now))
     }
 
     /// Drops all keys of `jid` except revoked ones, and all doubts about them; returns how many keys.
     ///
     /// When nothing else is left the JID is unknown again, and first use is possible.
     pub fn forget(&mut self, jid: &str) -> usize {
-        if let Ok(jid) = jid::bare(jid) {
-            self.doubts.remove(&*jid);
-        }
-        self.retain(jid, |pin| pin.level == Level::Revoked)
+        let Ok(jid) = jid::bare(jid) else { return 0 };
+        self.doubts.clear_all(&jid);
+        self.pins.retain(&jid, |pin| pin.level == Level::Revoked)
     }
 
     /// Drops exactly this key of `jid`, even when it is revoked, and the doubt about it; returns whether it was there.
     pub fn forget_key(&mut self, jid: &str, key: &Fingerprint) -> bool {
-        let doubted = self.clear(jid, key);
-        self.retain(jid, |pin| pin.fingerprint != *key) > 0 || doubted
+        let Ok(jid) = jid::bare(jid) else {
+            return false;
+        };
+        let doubted = self.doubts.clear(&jid, key);
+        self.pins.retain(&jid, |pin| pin.fingerprint != *key) > 0 || doubted
+    }
+
+    /// Marks `key` as one that did not stand a comparison with `jid`, whether it is pinned or not: it is refused until it is
+    /// pinned by its fingerprint, revoked or forgotten; or, if only a code spoke against it, until it is verified. `now` is
+    /// in unix seconds. A mark by words stays one by words.
+    ///
+    /// # Errors
+    /// [`PinError::Jid`].
+    pub fn doubt_key(
+        &mut self,
+        jid: &str,
+        key: Fingerprint,
+        by: Method,
+        now: i64,
+    ) -> Result<(), PinError> {
+        let bare = normal(jid)?;
+        self.doubts.mark(bare.into(), Doubt::new(key, by, now));
+        Ok(())
+    }
+
+    /// The marks on keys of `jid`, oldest first.
+    #[must_use]
+    pub fn doubts(&self, jid: &str) -> &[Doubt] {
+        jid::bare(jid).map_or(&[], |jid| self.doubts.of(&jid))
+    }
+
+    /// All JIDs with marks, in order of their octets.
+    pub fn doubted(&self) -> impl Iterator<Item = (&str, &[Doubt])> {
+        self.doubts.iter().map(|(jid, doubts)| (&**jid, doubts))
+    }
+
+    /// Counts an attempt to verify a key of `jid`, before it is made; returns how many more may fail after this one. `tag` is
+    /// that of the code, if there is one; `now` is in unix seconds.
+    ///
+    /// # Errors
+    /// [`PinError::Locked`] after [`MAX_ATTEMPTS`] in [`ATTEMPT_LIFE`], [`PinError::UsedCode`] for a code that has served in
+    /// that time (or, once in 65 536 times, for another one), and [`PinError::Jid`]. Nothing is counted then.
+    pub fn attempt(&mut self, jid: &str, tag: Option<u16>, now: i64) -> Result<usize, PinError> {
+        self.attempts.begin(normal(jid)?.into(), tag, now)
+    }
+
+    /// Attempts to verify `jid` that failed or were broken off, as far as they are remembered.
+    #[must_use]
+    pub fn failed(&self, jid: &str) -> usize {
+        jid::bare(jid).map_or(0, |jid| self.attempts.failed(&jid))
+    }
+
+    /// Pins `key` as verified by `method`, and lets the attempts before it count no more, nor what a code said against it: one
+    /// step.
+    ///
+    /// `key` must be that of the handshake in which the verification ran; `now` is in unix seconds.
+    ///
+    /// # Errors
+    /// As [`pin`](Self::pin). Nothing is changed then.
+    pub fn verified(
+        &mut self,
+        jid: &str,
+        key: Fingerprint,
+        method: Method,
+        now: i64,
+    ) -> Result<(), PinError> {
+        self.pin(jid, key, Level::Verified(method), now)?;
+        self.attempts.forgive(&normal(jid)?);
+        Ok(())
     }
 
     /// The JIDs about which the two stores differ, in order of their octets. What they share is not looked at.
@@ -277,40 +330,42 @@ impl Store {
         jids
     }
 
-    fn retain(&mut self, jid: &str, keep: impl Fn(&Pin) -> bool) -> usize {
-        let Ok(jid) = jid::bare(jid) else { return 0 };
-        let Some(pins) = self.pins.get(&*jid) else {
-            return 0;
-        };
-        let (kept, dropped): (Vec<Pin>, Vec<Pin>) = pins.iter().cloned().partition(|pin| keep(pin));
-        let count = dropped.len();
-        if count > 0 {
-            self.set_pins(&jid.into(), kept);
-        }
-        count
+    /// All JIDs of which anything is known, in order of their octets.
+    fn jids(&self) -> Vec<&Arc<str>> {
+        let mut jids: Vec<&Arc<str>> = self.pins.iter().map(|(jid, _)| jid).collect();
+        jids.extend(self.doubts.iter().map(|(jid, _)| jid));
+        jids.extend(self.attempts.jids());
+        jids.sort_unstable();
+        jids.dedup();
+        jids
     }
 
-    /// The one place where pins change: what follows from them is kept in step.
-    fn set_pins(&mut self, jid: &Arc<str>, pins: Vec<Pin>) {
-        let before = self.pins.remove(&**jid).unwrap_or_default();
-        for pin in &before {
-            self.owners.remove(&pin.fingerprint);
-            if let Some(day) = pin.first_use()
-                && let Some(count) = self.first_uses.get_mut(&day)
-            {
-                *count = count.saturating_sub(1);
+    /// All that is known of one JID.
+    fn known(&self, bare: &str) -> (&[Pin], &[Doubt], &[Attempt]) {
+        let (pins, doubts) = (self.pins.of(bare), self.doubts.of(bare));
+        (pins, doubts, self.attempts.of(bare))
+    }
+
+    /// Takes records in, each in place of what was known of its JID. `None`, and the store is good for nothing, if a key is
+    /// pinned twice then.
+    fn apply(&mut self, records: BTreeMap<Arc<str>, Record>) -> Option<()> {
+        // First all that goes, so that a key may pass from one to the other.
+        for jid in records.keys() {
+            self.pins.set(jid, Vec::new());
+        }
+        for (jid, record) in records {
+            let (pins, doubts, attempts) = record.into_parts();
+            for (at, pin) in pins.iter().enumerate() {
+                let same = |other: &Pin| other.fingerprint == pin.fingerprint;
+                if self.pins.find(&pin.fingerprint).is_some() || pins.iter().take(at).any(same) {
+                    return None;
+                }
             }
+            self.pins.set(&jid, pins);
+            self.doubts.set(&jid, doubts);
+            self.attempts.set(&jid, attempts);
         }
-        for pin in &pins {
-            self.owners.insert(pin.fingerprint, Arc::clone(jid));
-            if let Some(day) = pin.first_use() {
-                let count = self.first_uses.get(&day).copied().unwrap_or_default();
-                self.first_uses.insert(day, count.saturating_add(1));
-            }
-        }
-        if !pins.is_empty() {
-            self.pins.insert(Arc::clone(jid), pins);
-        }
+        Some(())
     }
 
     fn add(
@@ -322,23 +377,17 @@ impl Store {
         another: bool,
     ) -> Result<(), PinError> {
         let bare: Arc<str> = normal(jid)?.into();
-        let owner = self.owners.get(&key);
-        let of_owner = owner.and_then(|owner| self.pins.get(&**owner));
-        let revoked = of_owner.is_some_and(|pins| {
-            let revoked = |pin: &Pin| pin.fingerprint == key && pin.level == Level::Revoked;
-            pins.iter().any(revoked)
-        });
-        if let Some(owner) = owner {
+        if let Some((owner, pin)) = self.pins.find(&key) {
             let (jid, owner) = (bare.to_string(), owner.to_string());
             let others = jid != owner;
-            if revoked && (others || level != Level::Revoked) {
+            if pin.level == Level::Revoked && (others || level != Level::Revoked) {
                 return Err(PinError::Revoked { jid, owner, key });
             }
             if others {
                 return Err(PinError::KeyOfAnother { jid, owner, key });
             }
         }
-        if let Some(doubt) = self.doubt(&bare, &key)
+        if let Some(doubt) = self.doubts.find(&bare, &key)
             && !doubt.yields_to(level)
         {
             return Err(PinError::Doubted {
@@ -346,7 +395,7 @@ impl Store {
                 doubt: *doubt,
             });
         }
-        let mut pins = self.pins.get(&*bare).cloned().unwrap_or_default();
+        let mut pins = self.pins.of(&bare).to_vec();
         if let Some(pin) = pins.iter_mut().find(|pin| pin.fingerprint == key) {
             pin.raise(level, now);
         } else {
@@ -361,14 +410,13 @@ impl Store {
             self.count_first_use(level, now)?;
             pins.push(Pin::new(key, level, now));
         }
-        self.clear(&bare, &key);
-        self.set_pins(&bare, pins);
+        self.doubts.clear(&bare, &key);
+        self.pins.set(&bare, pins);
         Ok(())
     }
 
     fn count_first_use(&self, level: Level, now: i64) -> Result<(), PinError> {
-        let today = self.first_uses.get(&day::number(now)).copied();
-        if level == Level::FirstUse && today.unwrap_or_default() >= self.first_use_limit {
+        if level == Level::FirstUse && self.pins.first_uses(now) >= self.first_use_limit {
             return Err(PinError::FirstUses {
                 limit: self.first_use_limit,
             });

@@ -1,9 +1,9 @@
 //! How often verification may be tried: a guess that no one notices must not be free.
 
+use std::fmt;
 use std::sync::Arc;
 
-use super::{Method, PinError, Store, normal};
-use crate::Fingerprint;
+use super::{PinError, map::Map};
 
 /// How many attempts to verify one peer may fail, or be broken off after the commitment, within [`ATTEMPT_LIFE`].
 pub const MAX_ATTEMPTS: usize = 3;
@@ -25,36 +25,21 @@ pub(super) struct Attempt {
     pub(super) tag: Option<u16>,
 }
 
-impl Store {
-    /// Counts an attempt to verify a key of `jid`, before it is made; returns how many more may fail after this one. `tag` is
-    /// that of the code, if there is one; `now` is in unix seconds.
-    ///
-    /// # Errors
-    /// [`PinError::Locked`] after [`MAX_ATTEMPTS`] in [`ATTEMPT_LIFE`], [`PinError::UsedCode`] for a code that has served in
-    /// that time (or, once in 65 536 times, for another one), and [`PinError::Jid`]. Nothing is counted then.
-    pub fn attempt(&mut self, jid: &str, tag: Option<u16>, now: i64) -> Result<usize, PinError> {
-        let bare: Arc<str> = normal(jid)?.into();
-        let peers: Vec<_> = self
-            .attempts
-            .iter()
-            .map(|(jid, _)| Arc::clone(jid))
-            .collect();
-        for peer in peers {
-            let Some(attempts) = self.attempts.get_mut(&*peer) else {
-                continue;
-            };
-            for attempt in attempts.iter_mut() {
-                // A clock that was set back must not make an attempt last for years.
-                attempt.at = attempt.at.min(now);
-            }
-            attempts.retain(|attempt| now.saturating_sub(attempt.at) < ATTEMPT_LIFE);
-            if attempts.is_empty() {
-                self.attempts.remove(&*peer);
-            }
-        }
+/// The attempts of all peers that are remembered, by their bare JIDs.
+#[derive(Clone, Default)]
+pub(super) struct Attempts(Map<Arc<str>, Vec<Attempt>>);
 
-        let failed = self.failed(jid);
-        let mut attempts = self.attempts.get(&*bare).cloned().unwrap_or_default();
+impl Attempts {
+    /// Counts an attempt, before it is made; returns how many more may fail after this one.
+    pub(super) fn begin(
+        &mut self,
+        bare: Arc<str>,
+        tag: Option<u16>,
+        now: i64,
+    ) -> Result<usize, PinError> {
+        self.age(now);
+        let failed = self.failed(&bare);
+        let mut attempts = self.of(&bare).to_vec();
         if failed >= MAX_ATTEMPTS {
             let last = attempts.last().map_or(now, |last| last.at);
             return Err(PinError::Locked {
@@ -79,41 +64,66 @@ impl Store {
             failed: true,
             tag,
         });
-        self.attempts.insert(bare, attempts);
+        self.0.insert(bare, attempts);
         Ok(MAX_ATTEMPTS - failed - 1)
     }
 
-    /// Attempts to verify `jid` that failed or were broken off, as far as they are remembered.
-    #[must_use]
-    pub fn failed(&self, jid: &str) -> usize {
-        let attempts = normal(jid).ok().and_then(|jid| self.attempts.get(&*jid));
-        attempts.map_or(0, |attempts| {
-            attempts.iter().filter(|one| one.failed).count()
-        })
-    }
-
-    /// Pins `key` as verified by `method`, and lets the attempts before it count no more, nor what a code said against it: one
-    /// step.
-    ///
-    /// `key` must be that of the handshake in which the verification ran; `now` is in unix seconds.
-    ///
-    /// # Errors
-    /// As [`pin`](Self::pin). Nothing is changed then.
-    pub fn verified(
-        &mut self,
-        jid: &str,
-        key: Fingerprint,
-        method: Method,
-        now: i64,
-    ) -> Result<(), PinError> {
-        self.pin(jid, key, super::Level::Verified(method), now)?;
-        // The codes stay known: one that has served must not serve again.
-        if let Some(attempts) = self.attempts.get_mut(&*normal(jid)?) {
-            for attempt in attempts {
-                attempt.failed = false;
+    /// Forgets what is too old to count.
+    fn age(&mut self, now: i64) {
+        let peers: Vec<_> = self.jids().map(Arc::clone).collect();
+        for peer in peers {
+            let Some(attempts) = self.0.get_mut(&*peer) else {
+                continue;
+            };
+            for attempt in attempts.iter_mut() {
+                // A clock that was set back must not make an attempt last for years.
+                attempt.at = attempt.at.min(now);
+            }
+            attempts.retain(|attempt| now.saturating_sub(attempt.at) < ATTEMPT_LIFE);
+            if attempts.is_empty() {
+                self.0.remove(&*peer);
             }
         }
-        Ok(())
+    }
+
+    /// Those that failed or were broken off.
+    pub(super) fn failed(&self, bare: &str) -> usize {
+        let attempts = self.of(bare).iter();
+        attempts.filter(|attempt| attempt.failed).count()
+    }
+
+    /// Those that there were count no more. The codes stay known: one that has served must not serve again.
+    pub(super) fn forgive(&mut self, bare: &str) {
+        for attempt in self.0.get_mut(bare).into_iter().flatten() {
+            attempt.failed = false;
+        }
+    }
+
+    pub(super) fn of(&self, bare: &str) -> &[Attempt] {
+        self.0.get(bare).map_or(&[], Vec::as_slice)
+    }
+
+    /// Puts these in place of what is remembered of a peer.
+    pub(super) fn set(&mut self, bare: &Arc<str>, attempts: Vec<Attempt>) {
+        if attempts.is_empty() {
+            self.0.remove(&**bare);
+        } else {
+            self.0.insert(Arc::clone(bare), attempts);
+        }
+    }
+
+    pub(super) fn jids(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.0.iter().map(|(jid, _)| jid)
+    }
+
+    pub(super) fn differences(&self, other: &Self) -> Vec<Arc<str>> {
+        self.0.differences(&other.0)
+    }
+}
+
+impl fmt::Debug for Attempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{Level, Method, PinError, Store, day, normal};
-use crate::{fingerprint::Fingerprint, jid};
+use super::{Level, Method, day, map::Map};
+use crate::fingerprint::Fingerprint;
 
 /// Marks that are kept for one JID. Each has cost an attempt, of which there are few a day; beyond this number, those by a
 /// code go first, and then the oldest.
@@ -66,24 +66,16 @@ impl fmt::Display for Doubt {
     }
 }
 
-impl Store {
-    /// Marks `key` as one that did not stand a comparison with `jid`, whether it is pinned or not: it is refused until it is
-    /// pinned by its fingerprint, revoked or forgotten; or, if only a code spoke against it, until it is verified. `now` is
-    /// in unix seconds. A mark by words stays one by words.
-    ///
-    /// # Errors
-    /// [`PinError::Jid`].
-    pub fn doubt_key(
-        &mut self,
-        jid: &str,
-        key: Fingerprint,
-        by: Method,
-        now: i64,
-    ) -> Result<(), PinError> {
-        let bare: Arc<str> = normal(jid)?.into();
-        let mut doubts = self.doubts.get(&*bare).cloned().unwrap_or_default();
-        let mark = Doubt::new(key, by, now);
-        match doubts.iter_mut().find(|doubt| doubt.fingerprint == key) {
+/// All marks, by the bare JIDs whose keys they are on.
+#[derive(Clone, Default)]
+pub(super) struct Doubts(Map<Arc<str>, Vec<Doubt>>);
+
+impl Doubts {
+    /// Marks a key. A mark by words stays one by words.
+    pub(super) fn mark(&mut self, bare: Arc<str>, mark: Doubt) {
+        let mut doubts = self.of(&bare).to_vec();
+        let same = |doubt: &&mut Doubt| doubt.fingerprint == mark.fingerprint;
+        match doubts.iter_mut().find(same) {
             Some(doubt) if doubt.is_final() && !mark.is_final() => {}
             Some(doubt) => *doubt = mark,
             None => {
@@ -94,51 +86,67 @@ impl Store {
                 doubts.push(mark);
             }
         }
-        self.doubts.insert(bare, doubts);
-        if self.doubts.iter().count() > MAX_DOUBTED {
+        self.0.insert(bare, doubts);
+        if self.0.iter().count() > MAX_DOUBTED {
             let latest = |doubts: &[Doubt]| doubts.iter().map(|doubt| doubt.since).max();
-            let oldest = self.doubts.iter().min_by_key(|(_, doubts)| latest(doubts));
+            let oldest = self.0.iter().min_by_key(|(_, doubts)| latest(doubts));
             if let Some(jid) = oldest.map(|(jid, _)| Arc::clone(jid)) {
-                self.doubts.remove(&*jid);
+                self.0.remove(&*jid);
             }
         }
-        Ok(())
     }
 
-    /// The marks on keys of `jid`, oldest first.
-    #[must_use]
-    pub fn doubts(&self, jid: &str) -> &[Doubt] {
-        let jid = jid::bare(jid).ok();
-        let doubts = jid.and_then(|jid| self.doubts.get(&*jid));
-        doubts.map_or(&[], Vec::as_slice)
-    }
-
-    /// All JIDs with marks, in order of their octets.
-    pub fn doubted(&self) -> impl Iterator<Item = (&str, &[Doubt])> {
-        let doubts = self.doubts.iter();
-        doubts.map(|(jid, doubts)| (&**jid, doubts.as_slice()))
-    }
-
-    pub(super) fn doubt(&self, bare: &str, key: &Fingerprint) -> Option<&Doubt> {
-        let doubts = self.doubts.get(bare)?;
-        doubts.iter().find(|doubt| doubt.fingerprint == *key)
+    /// The mark on a key.
+    pub(super) fn find(&self, bare: &str, key: &Fingerprint) -> Option<&Doubt> {
+        let mut doubts = self.of(bare).iter();
+        doubts.find(|doubt| doubt.fingerprint == *key)
     }
 
     /// Removes the mark from a key; returns whether there was one.
-    pub(super) fn clear(&mut self, jid: &str, key: &Fingerprint) -> bool {
-        let Ok(bare) = jid::bare(jid) else {
-            return false;
-        };
-        if self.doubt(&bare, key).is_none() {
+    pub(super) fn clear(&mut self, bare: &str, key: &Fingerprint) -> bool {
+        if self.find(bare, key).is_none() {
             return false;
         }
-        if let Some(doubts) = self.doubts.get_mut(&*bare) {
+        if let Some(doubts) = self.0.get_mut(bare) {
             doubts.retain(|doubt| doubt.fingerprint != *key);
             if doubts.is_empty() {
-                self.doubts.remove(&*bare);
+                self.0.remove(bare);
             }
         }
         true
+    }
+
+    /// Removes the marks from all keys of a JID.
+    pub(super) fn clear_all(&mut self, bare: &str) {
+        self.0.remove(bare);
+    }
+
+    pub(super) fn of(&self, bare: &str) -> &[Doubt] {
+        self.0.get(bare).map_or(&[], Vec::as_slice)
+    }
+
+    /// Puts these in place of the marks of a JID.
+    pub(super) fn set(&mut self, bare: &Arc<str>, doubts: Vec<Doubt>) {
+        if doubts.is_empty() {
+            self.0.remove(&**bare);
+        } else {
+            self.0.insert(Arc::clone(bare), doubts);
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &[Doubt])> {
+        let doubts = self.0.iter();
+        doubts.map(|(jid, doubts)| (jid, doubts.as_slice()))
+    }
+
+    pub(super) fn differences(&self, other: &Self) -> Vec<Arc<str>> {
+        self.0.differences(&other.0)
+    }
+}
+
+impl fmt::Debug for Doubts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

@@ -106,7 +106,7 @@ pub struct Ledger {
 
 /// All that is known of one JID.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Record {
+pub(super) struct Record {
     pins: Vec<Pin>,
     doubts: Vec<Doubt>,
     attempts: Vec<Attempt>,
@@ -119,13 +119,8 @@ impl Ledger {
     /// The text of a whole store, without its head, and its ledger.
     #[must_use]
     pub fn of(store: &Store) -> (Self, String) {
-        let mut jids: Vec<&Arc<str>> = store.pins.iter().map(|(jid, _)| jid).collect();
-        jids.extend(store.doubts.iter().map(|(jid, _)| jid));
-        jids.extend(store.attempts.iter().map(|(jid, _)| jid));
-        jids.sort_unstable();
-        jids.dedup();
         let mut ledger = Self::default();
-        let text = ledger.add(store, jids);
+        let text = ledger.add(store, store.jids());
         ledger.least = ledger.length;
         (ledger, text)
     }
@@ -234,7 +229,7 @@ impl Ledger {
         if hex(&ledger.hash.clone().finalize()) != promise.hash {
             return Err(fail(StoreRule::Hash));
         }
-        store.apply(records(text, line)?)?;
+        apply(store, records(text, line)?)?;
         *self = ledger;
         Ok(())
     }
@@ -299,13 +294,14 @@ pub(super) fn parse(text: &str) -> Result<Store, StoreError> {
 fn record(text: &mut String, jid: &str, store: &Store) {
     // Writing to a String cannot fail, here and below.
     let _ = writeln!(text, "{PEER}{jid}");
-    for pin in store.pins.get(jid).into_iter().flatten() {
+    let (pins, doubts, attempts) = store.known(jid);
+    for pin in pins {
         line::pin(text, pin);
     }
-    for doubt in store.doubts.get(jid).into_iter().flatten() {
+    for doubt in doubts {
         line::doubt(text, doubt);
     }
-    for attempt in store.attempts.get(jid).into_iter().flatten() {
+    for attempt in attempts {
         line::attempt(text, attempt);
     }
 }
@@ -339,15 +335,7 @@ fn records(text: &str, before: usize) -> Result<BTreeMap<Arc<str>, Record>, Stor
 impl Record {
     fn take(&mut self, line: &str) -> Result<(), StoreRule> {
         if let Some(line) = line.strip_prefix(TRY) {
-            let attempt = line::read_attempt(line)?;
-            if self
-                .attempts
-                .last()
-                .is_some_and(|last| last.at > attempt.at)
-            {
-                return Err(StoreRule::Order);
-            }
-            self.attempts.push(attempt);
+            self.attempt(line::read_attempt(line)?)?;
         } else if let Some(line) = line.strip_prefix(DOUBT) {
             let doubt = line::read_doubt(line)?;
             if !self.attempts.is_empty() {
@@ -363,43 +351,36 @@ impl Record {
             if !self.attempts.is_empty() || !self.doubts.is_empty() {
                 return Err(StoreRule::Order);
             }
-            self.pins.push(pin);
+            self.pin(pin);
         }
         Ok(())
+    }
+
+    fn pin(&mut self, pin: Pin) {
+        self.pins.push(pin);
+    }
+
+    fn attempt(&mut self, attempt: Attempt) -> Result<(), StoreRule> {
+        let last = self.attempts.last();
+        if last.is_some_and(|last| last.at > attempt.at) {
+            return Err(StoreRule::Order);
+        }
+        self.attempts.push(attempt);
+        Ok(())
+    }
+
+    /// What it says, in the order of its lines.
+    pub(super) fn into_parts(self) -> (Vec<Pin>, Vec<Doubt>, Vec<Attempt>) {
+        (self.pins, self.doubts, self.attempts)
     }
 }
 
-impl Store {
-    /// Takes records in, each in place of what was known of its JID.
-    fn apply(&mut self, records: BTreeMap<Arc<str>, Record>) -> Result<(), StoreError> {
-        // First all that goes, so that a key may pass from one to the other.
-        for jid in records.keys() {
-            self.set_pins(jid, Vec::new());
-            self.doubts.remove(&**jid);
-            self.attempts.remove(&**jid);
-        }
-        for (jid, record) in records {
-            for (at, pin) in record.pins.iter().enumerate() {
-                let key = pin.fingerprint;
-                let own = record.pins.iter().take(at);
-                if self.owners.get(&key).is_some() || own.clone().any(|pin| pin.fingerprint == key)
-                {
-                    return Err(StoreError {
-                        line: 1,
-                        rule: StoreRule::Duplicate,
-                    });
-                }
-            }
-            self.set_pins(&jid, record.pins);
-            if !record.doubts.is_empty() {
-                self.doubts.insert(Arc::clone(&jid), record.doubts);
-            }
-            if !record.attempts.is_empty() {
-                self.attempts.insert(jid, record.attempts);
-            }
-        }
-        Ok(())
-    }
+/// Takes records into a store, each in place of what was known of its JID.
+fn apply(store: &mut Store, records: BTreeMap<Arc<str>, Record>) -> Result<(), StoreError> {
+    store.apply(records).ok_or(StoreError {
+        line: 1,
+        rule: StoreRule::Duplicate,
+    })
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{MAGIC, Record, StoreError, StoreRule, TRY, hex, line};
+use super::{MAGIC, Record, StoreError, StoreRule, TRY, apply, hex, line};
 use crate::trust::Store;
 
 pub(super) fn is_first(head: &str) -> bool {
@@ -45,7 +45,7 @@ pub(super) fn parse(text: &str) -> Result<Store, StoreError> {
                 });
             }
             let mut store = Store::new();
-            store.apply(records)?;
+            apply(&mut store, records)?;
             return Ok(store);
         }
         if index > 0 {
@@ -63,20 +63,13 @@ pub(super) fn parse(text: &str) -> Result<Store, StoreError> {
             let record = records.entry(Arc::clone(&place.1)).or_default();
             if tried.is_some() {
                 let attempt = line::read_attempt(rest).map_err(fail)?;
-                if record
-                    .attempts
-                    .last()
-                    .is_some_and(|last| last.at > attempt.at)
-                {
-                    return Err(fail(StoreRule::Order));
-                }
-                record.attempts.push(attempt);
+                record.attempt(attempt).map_err(fail)?;
             } else {
                 let pin = line::read_pin(rest).map_err(fail)?;
                 if keys.insert(pin.fingerprint, index).is_some() {
                     return Err(fail(StoreRule::Duplicate));
                 }
-                record.pins.push(pin);
+                record.pin(pin);
             }
             last = Some(place);
         }
