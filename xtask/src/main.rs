@@ -8,6 +8,7 @@ mod deny;
 mod ejabberd;
 mod fuzz;
 mod packages;
+mod places;
 mod planted;
 mod properties;
 mod prosody;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use xshell::{Shell, cmd};
 
 use crate::arrows;
+use crate::places;
 use crate::planted;
 use crate::workspace::{Workspace, packages, text};
 
@@ -110,6 +111,9 @@ fn faults(workspace: &Workspace) -> Result<Vec<String>> {
         // A file that was deleted but not committed is still listed; one that is not text has no lines to check.
         if let Ok(content) = fs::read_to_string(workspace.root.join(path)) {
             faults.extend(text_faults(path, &content));
+            if path.ends_with(".rs") {
+                faults.extend(places::faults(path, &content));
+            }
         }
     }
 

@@ -199,6 +199,20 @@ impl Address {
             .unwrap_or_default()
     }
 
+    /// The address without its resource.
+    pub fn to_bare(&self) -> Bare {
+        Bare::of(self)
+    }
+
+    /// The same bare address with this resource, replacing any that it has.
+    ///
+    /// # Errors
+    ///
+    /// A resource that is empty, too long, or holds a forbidden character.
+    pub fn with_resource(&self, resource: &str) -> Result<Full, AddressError> {
+        Full::of(self, resource)
+    }
+
     fn without_resource(&self) -> Self {
         if !self.is_full() {
             return self.clone();

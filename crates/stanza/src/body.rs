@@ -1,7 +1,6 @@
 //! The text of messages (RFC 6121 §5.2.3).
 
 use crate::element::{Attr, Element};
-use crate::envelope::{Content, Envelope};
 use crate::ns;
 use crate::payload::Payload;
 use crate::payload_error::PayloadError;
@@ -94,45 +93,5 @@ impl From<Body> for Payload {
 impl From<Receipt> for Payload {
     fn from(receipt: Receipt) -> Self {
         Self::Other(receipt.to_element())
-    }
-}
-
-impl Payload {
-    /// The text of a message, if this is one.
-    pub fn as_body(&self) -> Option<Body> {
-        self.other().and_then(|element| Body::read(element).ok())
-    }
-
-    /// The delivery receipt, or the request for one, if this is one.
-    pub fn as_receipt(&self) -> Option<Receipt> {
-        self.other().and_then(|element| Receipt::read(element).ok())
-    }
-}
-
-impl Envelope {
-    /// The text of a message in this language, or else the first text. Language tags are compared without regard to case;
-    /// `None` if this isn't a message or has no text.
-    pub fn body(&self, lang: Option<&str>) -> Option<Body> {
-        let Content::Message { payloads, .. } = &self.content else {
-            return None;
-        };
-        let mut bodies = payloads.iter().filter_map(Payload::as_body);
-        let first = bodies.next()?;
-        let fits = |body: &Body| match (&body.lang, lang) {
-            (Some(own), Some(wanted)) => own.eq_ignore_ascii_case(wanted),
-            (own, wanted) => own.is_none() && wanted.is_none(),
-        };
-        if fits(&first) {
-            return Some(first);
-        }
-        Some(bodies.find(fits).unwrap_or(first))
-    }
-
-    /// The delivery receipt in a message, or the request for one (XEP-0184).
-    pub fn receipt(&self) -> Option<Receipt> {
-        let Content::Message { payloads, .. } = &self.content else {
-            return None;
-        };
-        payloads.iter().find_map(Payload::as_receipt)
     }
 }

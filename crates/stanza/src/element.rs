@@ -7,6 +7,6 @@ mod tests;
 mod tree;
 mod writer;
 
-pub(crate) use self::build::grow;
+pub(crate) use self::build::{grow, read_all, read_started};
 pub use self::tree::{Attr, Element, Node};
 pub(crate) use self::writer::Writer;

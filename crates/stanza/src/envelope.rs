@@ -16,13 +16,15 @@ pub use self::error::{EnvelopeError, Requester};
 pub use self::fast_chunk::AddressCache;
 pub use self::kinds::{MessageKind, PresenceKind};
 use crate::address::Address;
+use crate::body::Body;
 use crate::condition::{Condition, StanzaError};
 use crate::element::Writer;
 use crate::payload::Payload;
 use crate::read::Reader;
+use crate::receipts::Receipt;
 use crate::stanza::{Head, Kind, Stanza, Start};
 use crate::write::{self, Form};
-use crate::{disco, ns};
+use crate::{disco, ns, weight};
 
 /// A stanza with its payload decoded.
 ///
@@ -318,24 +320,36 @@ impl Envelope {
             content,
         }
     }
-}
 
-impl EnvelopeError {
-    /// The `bad-request` to send back if the stanza was a request.
-    pub fn reply(&self) -> Option<Envelope> {
-        match self {
-            Self::IqType(requester) | Self::Children { requester, .. } => {
-                let error =
-                    StanzaError::new(Condition::BadRequest.default_type(), Condition::BadRequest);
-                Some(Envelope {
-                    from: requester.to.clone(),
-                    to: requester.from.clone(),
-                    id: requester.id.clone(),
-                    content: Content::Error(error),
-                })
-            }
-            Self::Read(_) | Self::NoId | Self::AnswerChildren { .. } | Self::PresenceType => None,
+    /// The text of a message in this language, or else the first text. Language tags are compared without regard to case;
+    /// `None` if this isn't a message or has no text.
+    pub fn body(&self, lang: Option<&str>) -> Option<Body> {
+        let Content::Message { payloads, .. } = &self.content else {
+            return None;
+        };
+        let mut bodies = payloads.iter().filter_map(Payload::as_body);
+        let first = bodies.next()?;
+        let fits = |body: &Body| match (&body.lang, lang) {
+            (Some(own), Some(wanted)) => own.eq_ignore_ascii_case(wanted),
+            (own, wanted) => own.is_none() && wanted.is_none(),
+        };
+        if fits(&first) {
+            return Some(first);
         }
+        Some(bodies.find(fits).unwrap_or(first))
+    }
+
+    /// The delivery receipt in a message, or the request for one (XEP-0184).
+    pub fn receipt(&self) -> Option<Receipt> {
+        let Content::Message { payloads, .. } = &self.content else {
+            return None;
+        };
+        payloads.iter().find_map(Payload::as_receipt)
+    }
+
+    /// Bytes of memory that it holds: itself, its addresses, its id and what it carries.
+    pub fn weight(&self) -> usize {
+        weight::envelope(self)
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a stanza carries.
 
+use crate::body::Body;
 use crate::element::Element;
 use crate::name::{Name, Namespace};
 use crate::payload_error::PayloadError;
+use crate::receipts::Receipt;
 use crate::{disco, ibb, ns, xtls};
 
 /// A child of a stanza, decoded if its type is known.
@@ -138,6 +140,16 @@ impl Payload {
             | Self::Ping
             | Self::Malformed { .. } => self.to_element().write(ns::CLIENT, out),
         }
+    }
+
+    /// The text of a message, if this is one.
+    pub fn as_body(&self) -> Option<Body> {
+        self.other().and_then(|element| Body::read(element).ok())
+    }
+
+    /// The delivery receipt, or the request for one, if this is one.
+    pub fn as_receipt(&self) -> Option<Receipt> {
+        self.other().and_then(|element| Receipt::read(element).ok())
     }
 }
 

@@ -13,9 +13,9 @@ use bytes::{Buf as _, Bytes};
 pub use self::extra::RawAttr;
 pub use self::stanza_type::{OtherType, StanzaType};
 use crate::address::Address;
-use crate::element::Element;
+use crate::element::{Element, read_all, read_started};
 use crate::read::{ReadError, Reader, Rule, Token};
-use crate::{ns, write};
+use crate::{ns, weight, write};
 
 /// Bytes that the tags of a stanza may have before its children are copied, so that a short body doesn't keep a long head in
 /// memory. Tags shorter than a quarter of the children don't count.
@@ -160,7 +160,7 @@ impl Stanza {
     ///
     /// None after [`Stanza::read`]; anything that [`Element::read`] refuses if `children` or `extra` were set directly.
     pub fn elements(&self) -> Result<Vec<Element>, ReadError> {
-        Element::read_all(&mut self.child_reader()?)
+        read_all(&mut self.child_reader()?)
     }
 
     /// Removes the child elements that aren't wanted. If any is removed, so is the text between children. What
@@ -176,7 +176,7 @@ impl Stanza {
             match reader.next()? {
                 Token::Start => {
                     let start = reader.span().start;
-                    if wanted(&Element::read_started(&mut reader)?) {
+                    if wanted(&read_started(&mut reader)?) {
                         kept.push(start..reader.span().end);
                     } else {
                         all = false;
@@ -257,6 +257,64 @@ impl Stanza {
         let mut reader = self.child_reader()?;
         while !matches!(reader.next()?, Token::Eof) {}
         Ok(self)
+    }
+
+    /// The whole stanza as a tree.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stanza::elements`]. Anything in [`extra`](Self::extra) that [`Stanza::write`] omits is omitted.
+    pub fn to_element(&self) -> Result<Element, ReadError> {
+        line::element(self)
+    }
+
+    /// Appends the stanza on one line, by any reader's definition of a line, and without anything that a terminal
+    /// interprets. The line end is up to the caller.
+    ///
+    /// CDATA sections become ordinary text. Controls (U+0000 to U+001F, U+007F to U+009F), line and paragraph
+    /// separators (U+2028, U+2029) and bidirectional controls (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066
+    /// to U+2069) become references such as `&#x2028;`. [`Stanza::read`] reads the same tree from it.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use xtls_stanza::Stanza;
+    ///
+    /// let frame = Bytes::from("<message><body><![CDATA[a\u{2028}<b>\n]]>c</body></message>");
+    /// let mut line = Vec::new();
+    /// Stanza::read(&frame)?.write_line(&mut line)?;
+    /// assert_eq!(line, b"<message xmlns='jabber:client'><body>a&#x2028;&lt;b&gt;&#xA;c</body></message>");
+    /// # Ok::<(), xtls_stanza::ReadError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Stanza::elements`]; nothing is appended then.
+    pub fn write_line(&self, out: &mut Vec<u8>) -> Result<(), ReadError> {
+        line::write(self, out)
+    }
+
+    /// Whether an element inside may be in a namespace that begins with one of these. `false` is certain;
+    /// `true` may be wrong, because nothing is parsed: check [`Stanza::elements`].
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use xtls_stanza::Stanza;
+    ///
+    /// let receipt = b"<message><received xmlns='urn:xmpp:receipts' id='a1'/></message>";
+    /// let receipt = Stanza::read(&Bytes::from_static(receipt))?;
+    /// assert!(receipt.may_hold(&["urn:xmpp:"]));
+    /// assert!(!receipt.may_hold(&["jabber:iq:"]));
+    /// # Ok::<(), xtls_stanza::ReadError>(())
+    /// ```
+    pub fn may_hold(&self, namespaces: &[&str]) -> bool {
+        namespaces::may_hold(self, namespaces)
+    }
+
+    /// Bytes of memory that it holds: itself, its children, id, type, language, addresses and every other attribute.
+    ///
+    /// Children that share their memory with a longer frame count with their own length.
+    pub fn weight(&self) -> usize {
+        weight::stanza(self)
     }
 }
 

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use crate::base64::{self, Whitespace};
-use crate::element::Element;
+use crate::element::{Element, read_started};
 use crate::payload_error::PayloadError;
 use crate::read::{ReadError, Reader, Token};
 use crate::stanza::{Kind, Stanza, StanzaType};
@@ -154,7 +154,7 @@ impl Step {
                 Token::Start => {
                     count += 1;
                     if step.is_none() && reader.ns() == NS {
-                        step = Some(Element::read_started(reader)?);
+                        step = Some(read_started(reader)?);
                     } else {
                         reader.skip()?;
                     }

@@ -25,97 +25,88 @@ const COUNTS: usize = 2 * size_of::<usize>();
 /// What an allocator needs for a piece of the heap, beside what was asked for.
 const PIECE: usize = 16;
 
-impl Stanza {
-    /// Bytes of memory that it holds: itself, its children, id, type, language, addresses and every other attribute.
-    ///
-    /// Children that share their memory with a longer frame count with their own length.
-    pub fn weight(&self) -> usize {
-        let Self {
+/// What [`Stanza::weight`] says.
+pub(crate) fn stanza(stanza: &Stanza) -> usize {
+    let Stanza {
+        kind: _,
+        from,
+        to,
+        id,
+        type_,
+        lang,
+        extra,
+        children,
+    } = stanza;
+    size_of::<Stanza>()
+        + [id, lang].into_iter().flatten().map(string).sum::<usize>()
+        + match type_ {
+            Some(StanzaType::Other(other)) => piece(other.as_str().len()),
+            Some(_) | None => 0,
+        }
+        + [from, to].into_iter().flatten().map(address).sum::<usize>()
+        + list(extra, |attr: &RawAttr| {
+            string(&attr.name) + string(&attr.value)
+        })
+        + shared(children)
+}
+
+/// What [`Envelope::weight`] says.
+pub(crate) fn envelope(envelope: &Envelope) -> usize {
+    let Envelope {
+        from,
+        to,
+        id,
+        content,
+    } = envelope;
+    let content = match content {
+        Content::Get(payload) | Content::Set(payload) | Content::Result(Some(payload)) => {
+            heap(payload)
+        }
+        Content::Result(None) => 0,
+        Content::Error(error) => error_heap(error),
+        Content::Message {
             kind: _,
-            from,
-            to,
-            id,
-            type_,
-            lang,
-            extra,
-            children,
-        } = self;
-        size_of::<Self>()
-            + [id, lang].into_iter().flatten().map(string).sum::<usize>()
-            + match type_ {
-                Some(StanzaType::Other(other)) => piece(other.as_str().len()),
-                Some(_) | None => 0,
-            }
-            + [from, to].into_iter().flatten().map(address).sum::<usize>()
-            + list(extra, |attr: &RawAttr| {
-                string(&attr.name) + string(&attr.value)
-            })
-            + shared(children)
-    }
+            payloads,
+            error,
+        } => list(payloads, heap) + error.as_ref().map_or(0, error_heap),
+        Content::Presence { kind: _, payloads } => list(payloads, heap),
+    };
+    size_of::<Envelope>()
+        + string(id)
+        + [from, to].into_iter().flatten().map(address).sum::<usize>()
+        + content
 }
 
-impl Envelope {
-    /// Bytes of memory that it holds: itself, its addresses, its id and what it carries.
-    pub fn weight(&self) -> usize {
-        let Self {
-            from,
-            to,
-            id,
-            content,
-        } = self;
-        let content = match content {
-            Content::Get(payload) | Content::Set(payload) | Content::Result(Some(payload)) => {
-                heap(payload)
-            }
-            Content::Result(None) => 0,
-            Content::Error(error) => error.heap(),
-            Content::Message {
-                kind: _,
-                payloads,
-                error,
-            } => list(payloads, heap) + error.as_ref().map_or(0, StanzaError::heap),
-            Content::Presence { kind: _, payloads } => list(payloads, heap),
+/// What [`Element::weight`] says.
+pub(crate) fn element(element: &Element) -> usize {
+    size_of::<Element>() + element_heap(element)
+}
+
+fn element_heap(element: &Element) -> usize {
+    tree(element, &mut Recent::default())
+}
+
+fn tree(element: &Element, recent: &mut Recent) -> usize {
+    let Element {
+        name,
+        ns,
+        attrs,
+        children,
+    } = element;
+    let own = text(name.text()) + recent.namespace(ns);
+    let mut lists = piece(attrs.capacity() * size_of::<Attr>());
+    for Attr { ns, name, value } in attrs {
+        let ns = ns.as_ref().map_or(0, |ns| recent.namespace(ns));
+        lists += ns + text(name.text()) + string(value);
+    }
+    lists += piece(children.capacity() * size_of::<Node>());
+    for node in children {
+        lists += match node {
+            Node::Element(element) => piece(size_of::<Element>()) + tree(element, recent),
+            Node::Text(text) => string(text),
         };
-        size_of::<Self>()
-            + string(id)
-            + [from, to].into_iter().flatten().map(address).sum::<usize>()
-            + content
     }
-}
-
-impl Element {
-    /// Bytes of memory that the tree holds, itself among them. A namespace that elements next to each other share counts
-    /// once.
-    pub fn weight(&self) -> usize {
-        size_of::<Self>() + self.heap()
-    }
-
-    fn heap(&self) -> usize {
-        self.tree(&mut Recent::default())
-    }
-
-    fn tree(&self, recent: &mut Recent) -> usize {
-        let Self {
-            name,
-            ns,
-            attrs,
-            children,
-        } = self;
-        let own = text(name.text()) + recent.namespace(ns);
-        let mut lists = piece(attrs.capacity() * size_of::<Attr>());
-        for Attr { ns, name, value } in attrs {
-            let ns = ns.as_ref().map_or(0, |ns| recent.namespace(ns));
-            lists += ns + text(name.text()) + string(value);
-        }
-        lists += piece(children.capacity() * size_of::<Node>());
-        for node in children {
-            lists += match node {
-                Node::Element(element) => piece(size_of::<Self>()) + element.tree(recent),
-                Node::Text(text) => string(text),
-            };
-        }
-        own + lists
-    }
+    own + lists
 }
 
 /// The places of the namespaces that were counted last.
@@ -137,16 +128,14 @@ impl Recent {
     }
 }
 
-impl StanzaError {
-    fn heap(&self) -> usize {
-        let Self {
-            kind: _,
-            condition: _,
-            text,
-            app,
-        } = self;
-        text.as_ref().map_or(0, string) + app.as_ref().map_or(0, Element::heap)
-    }
+fn error_heap(error: &StanzaError) -> usize {
+    let StanzaError {
+        kind: _,
+        condition: _,
+        text,
+        app,
+    } = error;
+    text.as_ref().map_or(0, string) + app.as_ref().map_or(0, element_heap)
 }
 
 fn heap(payload: &Payload) -> usize {
@@ -156,7 +145,7 @@ fn heap(payload: &Payload) -> usize {
             block_size: _,
             carrier: _,
             extensions,
-        }) => sid(name) + list(extensions, Element::heap),
+        }) => sid(name) + list(extensions, element_heap),
         Payload::Data(Data {
             sid: name,
             seq: _,
@@ -191,7 +180,7 @@ fn heap(payload: &Payload) -> usize {
             sid,
             why: _,
         } => piece(ns.len()) + text(name.text()) + sid.as_ref().map_or(0, string),
-        Payload::Other(element) => element.heap(),
+        Payload::Other(element) => element_heap(element),
     }
 }
 

@@ -9,18 +9,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::Tunnel;
 use crate::byte_channel::Turn;
 
-impl Tunnel {
-    fn after<T>(&self, turn: Turn<T>) -> T {
-        match turn {
-            Turn::Done(value) => value,
-            Turn::Signal(value) => {
-                self.signal_moved();
-                value
-            }
-        }
-    }
-}
-
 /// Reading gives an end of file for the peer's close_notify and for nothing else: every other end is an error, and a cut
 /// stream is [`UnexpectedEof`](io::ErrorKind::UnexpectedEof). What came before is read first.
 impl AsyncRead for Tunnel {
@@ -30,7 +18,7 @@ impl AsyncRead for Tunnel {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let turn = ready!(self.bytes()?.poll_read(cx, buffer))?;
-        self.after(turn);
+        after(&self, turn);
         Poll::Ready(Ok(()))
     }
 }
@@ -44,7 +32,7 @@ impl AsyncWrite for Tunnel {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let turn = ready!(self.bytes()?.poll_write(cx, bytes))?;
-        Poll::Ready(Ok(self.after(turn)))
+        Poll::Ready(Ok(after(&self, turn)))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -57,5 +45,15 @@ impl AsyncWrite for Tunnel {
             self.signal_moved();
         }
         bytes.poll_finished(cx)
+    }
+}
+
+fn after<T>(tunnel: &Tunnel, turn: Turn<T>) -> T {
+    match turn {
+        Turn::Done(value) => value,
+        Turn::Signal(value) => {
+            tunnel.signal_moved();
+            value
+        }
     }
 }

@@ -36,6 +36,10 @@ pub struct Bare(Address);
 pub struct Full(Address);
 
 impl Bare {
+    pub(super) fn of(address: &Address) -> Self {
+        Self(address.without_resource())
+    }
+
     /// Checks and normalises an address, as [`Address::new`].
     ///
     /// # Errors
@@ -56,6 +60,10 @@ impl Bare {
 }
 
 impl Full {
+    pub(super) fn of(address: &Address, resource: &str) -> Result<Self, AddressError> {
+        address.replace_resource(resource).map(Self)
+    }
+
     /// Checks and normalises an address, as [`Address::new`].
     ///
     /// # Errors
@@ -73,22 +81,6 @@ impl Full {
     /// The account.
     pub fn to_bare(&self) -> Bare {
         self.0.to_bare()
-    }
-}
-
-impl Address {
-    /// The address without its resource.
-    pub fn to_bare(&self) -> Bare {
-        Bare(self.without_resource())
-    }
-
-    /// The same bare address with this resource, replacing any that it has.
-    ///
-    /// # Errors
-    ///
-    /// A resource that is empty, too long, or holds a forbidden character.
-    pub fn with_resource(&self, resource: &str) -> Result<Full, AddressError> {
-        self.replace_resource(resource).map(Full)
     }
 }
 

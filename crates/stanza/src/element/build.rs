@@ -16,60 +16,50 @@ pub(crate) fn grow<T>(list: &mut Vec<T>) {
     }
 }
 
-impl Element {
-    /// Reads a document of one element with nothing around it, not even white space.
-    ///
-    /// `inherited_ns` is the default namespace outside of it.
-    ///
-    /// # Errors
-    ///
-    /// Anything that expat or rxml would refuse, that RFC 6120 §11.1 forbids, or that exceeds
-    /// [`MAX_DEPTH`](crate::MAX_DEPTH), [`MAX_ATTRIBUTES`](crate::MAX_ATTRIBUTES), [`MAX_IN_SCOPE`](crate::MAX_IN_SCOPE) and
-    /// [`MAX_NAMESPACE`](crate::MAX_NAMESPACE). The document is untrusted; the error contains none of it.
-    pub fn read(document: &[u8], inherited_ns: &str) -> Result<Self, ReadError> {
-        let mut reader = Reader::new(document, inherited_ns);
-        // The reader itself refuses a document that ends before its element.
-        let root = match reader.next()? {
-            Token::Start => Self::read_started(&mut reader)?,
-            Token::Text(_) | Token::End | Token::Eof => {
-                return Err(reader.error(Rule::NoElement));
-            }
-        };
-        reader.finish()?;
-        Ok(root)
-    }
+/// What [`Element::read`] gives.
+pub(super) fn read(document: &[u8], inherited_ns: &str) -> Result<Element, ReadError> {
+    let mut reader = Reader::new(document, inherited_ns);
+    // The reader itself refuses a document that ends before its element.
+    let root = match reader.next()? {
+        Token::Start => read_started(&mut reader)?,
+        Token::Text(_) | Token::End | Token::Eof => {
+            return Err(reader.error(Rule::NoElement));
+        }
+    };
+    reader.finish()?;
+    Ok(root)
+}
 
-    /// Reads the rest of the element whose [`Token::Start`] was just returned.
-    pub(crate) fn read_started(reader: &mut Reader<'_>) -> Result<Self, ReadError> {
-        let mut open = Vec::new();
-        let mut current = started(reader);
-        loop {
-            match reader.next()? {
-                Token::Start => open.push(mem::replace(&mut current, started(reader))),
-                Token::Text(text) => current.push_text(&text),
-                Token::End | Token::Eof => match open.pop() {
-                    Some(parent) => {
-                        let done = mem::replace(&mut current, parent);
-                        current.children.push(done.into());
-                    }
-                    None => return Ok(current),
-                },
-            }
+/// Reads the rest of the element whose [`Token::Start`] was just returned.
+pub(crate) fn read_started(reader: &mut Reader<'_>) -> Result<Element, ReadError> {
+    let mut open = Vec::new();
+    let mut current = started(reader);
+    loop {
+        match reader.next()? {
+            Token::Start => open.push(mem::replace(&mut current, started(reader))),
+            Token::Text(text) => current.push_text(&text),
+            Token::End | Token::Eof => match open.pop() {
+                Some(parent) => {
+                    let done = mem::replace(&mut current, parent);
+                    current.children.push(done.into());
+                }
+                None => return Ok(current),
+            },
         }
     }
+}
 
-    /// Reads the elements of a fragment, without the text between them.
-    pub(crate) fn read_all(reader: &mut Reader<'_>) -> Result<Vec<Self>, ReadError> {
-        let mut elements = Vec::new();
-        loop {
-            match reader.next()? {
-                Token::Start => {
-                    grow(&mut elements);
-                    elements.push(Self::read_started(reader)?);
-                }
-                Token::Text(_) => {}
-                Token::End | Token::Eof => return Ok(elements),
+/// Reads the elements of a fragment, without the text between them.
+pub(crate) fn read_all(reader: &mut Reader<'_>) -> Result<Vec<Element>, ReadError> {
+    let mut elements = Vec::new();
+    loop {
+        match reader.next()? {
+            Token::Start => {
+                grow(&mut elements);
+                elements.push(read_started(reader)?);
             }
+            Token::Text(_) => {}
+            Token::End | Token::Eof => return Ok(elements),
         }
     }
 }

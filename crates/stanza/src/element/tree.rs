@@ -1,8 +1,13 @@
 //! The types of a tree.
 
-use std::fmt;
+use std::{fmt, iter};
 
+use super::build;
+use super::writer::Writer;
 use crate::name::{Name, Namespace};
+use crate::read::ReadError;
+use crate::weight;
+use crate::write::Form;
 
 /// An element with its name, namespace, attributes and children.
 ///
@@ -64,6 +69,31 @@ impl Element {
         }
     }
 
+    /// Reads a document of one element with nothing around it, not even white space.
+    ///
+    /// `inherited_ns` is the default namespace outside of it.
+    ///
+    /// # Errors
+    ///
+    /// Anything that expat or rxml would refuse, that RFC 6120 §11.1 forbids, or that exceeds
+    /// [`MAX_DEPTH`](crate::MAX_DEPTH), [`MAX_ATTRIBUTES`](crate::MAX_ATTRIBUTES), [`MAX_IN_SCOPE`](crate::MAX_IN_SCOPE) and
+    /// [`MAX_NAMESPACE`](crate::MAX_NAMESPACE). The document is untrusted; the error contains none of it.
+    pub fn read(document: &[u8], inherited_ns: &str) -> Result<Self, ReadError> {
+        build::read(document, inherited_ns)
+    }
+
+    /// Appends the element in canonical form, for a place where `inherited_ns` is the default namespace.
+    ///
+    /// The output is well-formed whatever the fields contain: a character that XML can't represent
+    /// becomes U+FFFD, an invalid name is repaired with `_`, and of two attributes with the same
+    /// name only the first is written. An attribute named `xmlns`, or in the namespace of that prefix, is omitted.
+    ///
+    /// A namespace is declared as the default where it begins. If that would take many bytes, because namespaces with long
+    /// names begin again and again, those are declared once, with a prefix, on this element.
+    pub fn write(&self, inherited_ns: &str, out: &mut Vec<u8>) {
+        Writer::new(iter::once(self), inherited_ns, Form::Short).only(self, out);
+    }
+
     /// Whether it has this name and namespace.
     pub fn is(&self, name: &str, ns: &str) -> bool {
         self.name == name && self.ns == ns
@@ -110,6 +140,12 @@ impl Element {
             Node::Element(_) => None,
         });
         texts.collect()
+    }
+
+    /// Bytes of memory that the tree holds, itself among them. A namespace that elements next to each other share counts
+    /// once.
+    pub fn weight(&self) -> usize {
+        weight::element(self)
     }
 
     /// Sets an attribute, replacing one of the same name.

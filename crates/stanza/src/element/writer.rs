@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::iter;
 
 use super::spaces::{Id, NONE, Spaces, XML, XMLNS};
 use super::tree::{Attr, Element, Node};
@@ -11,20 +10,6 @@ use crate::ns;
 use crate::write::{self, Form};
 use crate::xml::chars::carried;
 use crate::xml::names;
-
-impl Element {
-    /// Appends the element in canonical form, for a place where `inherited_ns` is the default namespace.
-    ///
-    /// The output is well-formed whatever the fields contain: a character that XML can't represent
-    /// becomes U+FFFD, an invalid name is repaired with `_`, and of two attributes with the same
-    /// name only the first is written. An attribute named `xmlns`, or in the namespace of that prefix, is omitted.
-    ///
-    /// A namespace is declared as the default where it begins. If that would take many bytes, because namespaces with long
-    /// names begin again and again, those are declared once, with a prefix, on this element.
-    pub fn write(&self, inherited_ns: &str, out: &mut Vec<u8>) {
-        Writer::new(iter::once(self), inherited_ns, Form::Short).only(self, out);
-    }
-}
 
 /// Writes trees with the same parent.
 pub(crate) struct Writer<'t> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::base64::Whitespace;
-use crate::element::{Element, grow};
+use crate::element::{grow, read_started};
 use crate::ibb::Data;
 use crate::ns;
 use crate::payload::Payload;
@@ -71,7 +71,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Payloads, ReadError> {
                     None => read_data(reader)?,
                 });
             }
-            Token::Start => payloads.push(Payload::from(Element::read_started(reader)?)),
+            Token::Start => payloads.push(Payload::from(read_started(reader)?)),
             // Text between the children has no meaning (RFC 6120 §8).
             Token::Text(_) => {}
             Token::End | Token::Eof => return Ok(payloads),

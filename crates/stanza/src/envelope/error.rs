@@ -1,9 +1,11 @@
 //! Why a frame is not an envelope.
 
+use super::{Content, Envelope};
 use crate::address::Address;
+use crate::condition::{Condition, StanzaError};
 use crate::read::ReadError;
 
-/// Why a frame is not an [`Envelope`](super::Envelope).
+/// Why a frame is not an [`Envelope`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvelopeError {
@@ -35,7 +37,26 @@ pub enum EnvelopeError {
     PresenceType,
 }
 
-/// The sender of an iq that is not a valid [`Envelope`](super::Envelope), waiting for an answer.
+impl EnvelopeError {
+    /// The `bad-request` to send back if the stanza was a request.
+    pub fn reply(&self) -> Option<Envelope> {
+        match self {
+            Self::IqType(requester) | Self::Children { requester, .. } => {
+                let error =
+                    StanzaError::new(Condition::BadRequest.default_type(), Condition::BadRequest);
+                Some(Envelope {
+                    from: requester.to.clone(),
+                    to: requester.from.clone(),
+                    id: requester.id.clone(),
+                    content: Content::Error(error),
+                })
+            }
+            Self::Read(_) | Self::NoId | Self::AnswerChildren { .. } | Self::PresenceType => None,
+        }
+    }
+}
+
+/// The sender of an iq that is not a valid [`Envelope`], waiting for an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Requester {

@@ -9,32 +9,18 @@ use super::Stanza;
 /// How a declaration begins. Attribute names contain no references, so there is no declaration without these bytes.
 static XMLNS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("xmlns"));
 
-impl Stanza {
-    /// Whether an element inside may be in a namespace that begins with one of these. `false` is certain;
-    /// `true` may be wrong, because nothing is parsed: check [`Stanza::elements`].
-    ///
-    /// ```
-    /// use bytes::Bytes;
-    /// use xtls_stanza::Stanza;
-    ///
-    /// let receipt = b"<message><received xmlns='urn:xmpp:receipts' id='a1'/></message>";
-    /// let receipt = Stanza::read(&Bytes::from_static(receipt))?;
-    /// assert!(receipt.may_hold(&["urn:xmpp:"]));
-    /// assert!(!receipt.may_hold(&["jabber:iq:"]));
-    /// # Ok::<(), xtls_stanza::ReadError>(())
-    /// ```
-    pub fn may_hold(&self, namespaces: &[&str]) -> bool {
-        if self.children.is_empty() {
-            return false;
-        }
-        // A prefix declared on the stanza may stand for any namespace.
-        let prefixed = self.extra.iter().any(|attr| attr.declares().is_some());
-        prefixed
-            || XMLNS.find_iter(&self.children).any(|at| {
-                let value = self.children.get(at + "xmlns".len()..).and_then(value);
-                value.is_some_and(|value| namespaces.iter().any(|ns| may_begin(value, ns)))
-            })
+/// What [`Stanza::may_hold`] says.
+pub(super) fn may_hold(stanza: &Stanza, namespaces: &[&str]) -> bool {
+    if stanza.children.is_empty() {
+        return false;
     }
+    // A prefix declared on the stanza may stand for any namespace.
+    let prefixed = stanza.extra.iter().any(|attr| attr.declares().is_some());
+    prefixed
+        || XMLNS.find_iter(&stanza.children).any(|at| {
+            let value = stanza.children.get(at + "xmlns".len()..).and_then(value);
+            value.is_some_and(|value| namespaces.iter().any(|ns| may_begin(value, ns)))
+        })
 }
 
 /// What follows the opening quote, if the text continues like a declaration. No two calls examine the same bytes,
