@@ -425,6 +425,15 @@ impl Manage {
     }
 }
 
+#[cfg(test)]
+impl Manage {
+    /// As if so many stanzas had gone and come in this session before.
+    fn shift(&mut self, by: u32) {
+        self.unacked.shift(by);
+        self.handled = self.handled.wrapping_add(by);
+    }
+}
+
 impl From<TooHigh> for Fault {
     fn from(TooHigh { h, sent }: TooHigh) -> Self {
         Self::TooHigh { h, sent }

@@ -1,6 +1,7 @@
 //! A session without a network: what it says, keeps and refuses.
 
 mod bugs;
+mod model;
 mod refusals;
 
 use std::time::{Duration, Instant};
@@ -11,8 +12,8 @@ const R: &str = "<r xmlns='urn:xmpp:sm:3'/>";
 
 /// A link's session, and the time.
 struct Link {
-    manage: Manage,
-    now: Instant,
+    pub(super) manage: Manage,
+    pub(super) now: Instant,
 }
 
 impl Link {
