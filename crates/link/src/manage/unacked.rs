@@ -226,6 +226,25 @@ mod tests {
     }
 
     #[test]
+    fn a_steady_flow_finds_its_lists_and_a_flood_does_not_keep_them() {
+        let mut unacked = Unacked::default();
+        let mut rooms = |batches: usize| {
+            for _ in 0..batches {
+                unacked.push(Bytes::from_static(b"<a/><b/>"), &[4, 8]);
+            }
+            unacked.ack(unacked.sent).unwrap();
+            (unacked.lengths.capacity(), unacked.batches.capacity())
+        };
+        let steady = rooms(50);
+        assert!((1..100).all(|_| rooms(50) == steady));
+        let (lengths, batches) = rooms(10_000);
+        assert!(
+            lengths <= KEPT && batches <= KEPT / 16,
+            "{lengths}, {batches}"
+        );
+    }
+
+    #[test]
     fn numbers_wrap() {
         let mut unacked = Unacked::default();
         unacked.shift(u32::MAX - 1);
