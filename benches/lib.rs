@@ -12,13 +12,12 @@
 pub mod bars;
 #[cfg(feature = "stanza")]
 pub mod chunk;
+#[cfg(feature = "tls")]
+pub mod contenders;
 pub mod expat;
 pub mod framing;
 #[cfg(feature = "stanza")]
 pub mod strict;
-#[cfg(feature = "tls")]
-#[path = "contenders.rs"]
-pub mod tls;
 
 /// A stream of chat messages of about 245 bytes each, `total` bytes or slightly more.
 #[must_use]

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use peak_alloc::PeakAlloc;
 use xtls_benches::bars::{Table, bar, timed, verdict};
-use xtls_benches::tls::{Bare, Ours, Pair as _, Setup};
+use xtls_benches::contenders::{Bare, Ours, Pair as _, Setup};
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;

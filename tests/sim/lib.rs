@@ -44,8 +44,6 @@ pub mod canary;
 pub mod client;
 pub mod dice;
 mod forge;
-#[path = "../support/keys.rs"]
-pub mod keys;
 pub mod mallory;
 pub mod model;
 pub mod oracle;
@@ -58,3 +56,5 @@ mod storm;
 pub mod totals;
 mod verify;
 pub mod world;
+
+pub use xtls_test_keys as keys;

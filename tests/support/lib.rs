@@ -11,8 +11,9 @@
 )]
 
 pub mod fuzz;
-pub mod keys;
 pub mod live;
 pub mod net;
 pub mod pair;
 pub mod raw;
+
+pub use xtls_test_keys as keys;

@@ -18,7 +18,7 @@ enum Theirs {
     Any,
 }
 
-/// The layers below the program.
+/// What tests and benchmarks may depend on: the layers below the program, and the keys that tests share.
 const PICTURE: &[&str] = &[
     "xtls-client",
     "xtls-framer",
@@ -27,6 +27,7 @@ const PICTURE: &[&str] = &[
     "xtls-link",
     "xtls-session",
     "xtls-stanza",
+    "xtls-test-keys",
     "xtls-tls",
     "xtls-tunnel",
 ];
@@ -146,6 +147,11 @@ const LAYERS: &[Layer] = &[
         name: "xtls-tests",
         ours: PICTURE,
         theirs: Theirs::Any,
+    },
+    Layer {
+        name: "xtls-test-keys",
+        ours: &["xtls-tls", "xtls-stanza"],
+        theirs: Theirs::Only(&["zeroize"]),
     },
     Layer {
         name: "xtls-sim",

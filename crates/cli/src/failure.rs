@@ -304,5 +304,4 @@ impl From<OpenError> for Failure {
 }
 
 #[cfg(test)]
-#[path = "failure_tests.rs"]
 mod tests;

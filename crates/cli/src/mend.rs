@@ -120,5 +120,4 @@ fn away(what: &str, path: &Path) -> String {
 
 #[cfg(test)]
 #[cfg(unix)]
-#[path = "mend_tests.rs"]
 mod tests;

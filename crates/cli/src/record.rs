@@ -228,5 +228,4 @@ impl<U: Uplink> Uplink for Recorded<U> {
 }
 
 #[cfg(test)]
-#[path = "record_tests.rs"]
 mod tests;

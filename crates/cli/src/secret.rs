@@ -119,5 +119,4 @@ const LINE_END: usize = 2;
 
 #[cfg(test)]
 #[cfg(unix)]
-#[path = "secret_tests.rs"]
 mod tests;

@@ -134,5 +134,4 @@ fn octal(quoted: &mut String, octets: &[u8]) {
 
 #[cfg(test)]
 #[cfg(unix)]
-#[path = "suggest_tests.rs"]
 mod tests;

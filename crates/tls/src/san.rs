@@ -139,6 +139,3 @@ fn sole(bytes: &[u8]) -> Option<Any<'_>> {
         .filter(|(rest, _)| rest.is_empty())
         .map(|(_, any)| any)
 }
-
-#[cfg(test)]
-mod tests;

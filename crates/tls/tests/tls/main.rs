@@ -19,6 +19,7 @@ mod handshake;
 mod hello;
 #[cfg(feature = "tokio")]
 mod io;
+mod names;
 #[cfg(feature = "aws-lc-rs")]
 mod providers;
 mod raw;

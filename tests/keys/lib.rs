@@ -1,5 +1,7 @@
 //! Fixed keys and addresses. Anyone who reads this file can impersonate them.
 
+#![allow(clippy::expect_used, reason = "what a test is given is right")]
+
 use std::sync::Arc;
 
 use xtls_stanza::Address;

@@ -9,11 +9,8 @@
     reason = "a test that cannot go on says so by failing"
 )]
 
-#[path = "stacks/command.rs"]
 mod command;
-#[path = "stacks/peer.rs"]
 mod peer;
-#[path = "stacks/refused.rs"]
 mod refused;
 
 use std::collections::BTreeMap;

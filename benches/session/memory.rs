@@ -1,4 +1,4 @@
-//! The memory that sessions hold: `cargo xtask bench session` runs this after `session.rs`. With `--check` it fails
+//! The memory that sessions hold: `cargo xtask bench session` runs this after `main.rs`. With `--check` it fails
 //! above the limits.
 
 #![allow(
@@ -12,11 +12,8 @@
     reason = "a benchmark that cannot go on says so by failing, and prints a table"
 )]
 
-#[path = "session/keys.rs"]
 mod keys;
-#[path = "session/many.rs"]
 mod many;
-#[path = "session/over_relay.rs"]
 mod over_relay;
 
 use std::process::ExitCode;

@@ -11,15 +11,9 @@
     reason = "a test that cannot go on says so by failing"
 )]
 
-#[path = "exits/cut.rs"]
 mod cut;
-#[path = "exits/identity.rs"]
 mod identity;
-#[path = "exits/inside.rs"]
 mod inside;
-#[path = "exits/stage.rs"]
 mod stage;
-#[path = "exits/version.rs"]
 mod version;
-#[path = "exits/wishes.rs"]
 mod wishes;

@@ -9,21 +9,12 @@
     reason = "a test that cannot go on says so by failing"
 )]
 
-#[path = "documents/attacks.rs"]
 mod attacks;
-#[path = "documents/ends.rs"]
 mod ends;
-#[path = "documents/examples.rs"]
 mod examples;
-#[path = "documents/inside.rs"]
 mod inside;
-#[path = "documents/limits.rs"]
 mod limits;
-#[path = "documents/markdown.rs"]
 mod markdown;
-#[path = "documents/names.rs"]
 mod names;
-#[path = "documents/programs.rs"]
 mod programs;
-#[path = "documents/refusals.rs"]
 mod refusals;

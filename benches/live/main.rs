@@ -15,13 +15,9 @@
     reason = "a benchmark that cannot go on says so by failing, prints a table, and measures time"
 )]
 
-#[path = "live/link.rs"]
 mod link;
-#[path = "live/ours.rs"]
 mod ours;
-#[path = "live/raw.rs"]
 mod raw;
-#[path = "live/slix.rs"]
 mod slix;
 
 use std::process::ExitCode;

@@ -16,9 +16,7 @@
     reason = "a benchmark that cannot go on says so by failing, and prints a table"
 )]
 
-#[path = "session/keys.rs"]
 mod keys;
-#[path = "session/stack.rs"]
 mod stack;
 
 use std::hint::black_box;

@@ -13,9 +13,7 @@
     reason = "a test that cannot go on says so by failing"
 )]
 
-#[path = "linear/memory.rs"]
 mod memory;
-#[path = "linear/opens.rs"]
 mod opens;
 
 use std::sync::{Mutex, PoisonError};

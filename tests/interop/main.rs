@@ -15,11 +15,8 @@
     reason = "a test that cannot go on says so by failing"
 )]
 
-#[path = "interop/cell.rs"]
 mod cell;
-#[path = "interop/ours.rs"]
 mod ours;
-#[path = "interop/peer.rs"]
 mod peer;
 
 use std::io::ErrorKind;
