@@ -47,8 +47,16 @@ fn check(seed: u64, chunk: u16, bytes: u32, sizes: &[usize]) {
     pair.send_all(Who::Juliet, juliet, &sent);
     pair.drive();
     let now = pair.now;
-    pair.end(Who::Romeo).router.finish(now, romeo);
-    pair.end(Who::Juliet).router.finish(now, juliet);
+    pair.end(Who::Romeo)
+        .router
+        .tunnel(now, romeo)
+        .unwrap()
+        .finish();
+    pair.end(Who::Juliet)
+        .router
+        .tunnel(now, juliet)
+        .unwrap()
+        .finish();
     pair.drive();
     for who in [Who::Romeo, Who::Juliet] {
         let received = pair.received(who);

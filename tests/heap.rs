@@ -304,7 +304,7 @@ fn reader_that_reads_nothing(shape: Shape) -> Full {
     assert!(established);
     let mut sent = 0;
     loop {
-        match ends[0].send(now, id, &stanza) {
+        match ends[0].tunnel(now, id).unwrap().send(&stanza) {
             Ok(()) => sent += 1,
             Err(SendError::Session(xtls_session::SendError::Full)) => {
                 if !settle(now, &mut ends) {

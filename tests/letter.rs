@@ -127,9 +127,17 @@ fn tls_closes_before_the_tunnel() {
     pair.drive();
     let before = pair.log().len();
     let now = pair.now;
-    pair.end(Who::Romeo).router.close(now, romeo);
+    pair.end(Who::Romeo)
+        .router
+        .tunnel(now, romeo)
+        .unwrap()
+        .close();
     pair.drive();
-    pair.end(Who::Juliet).router.finish(now, juliet);
+    pair.end(Who::Juliet)
+        .router
+        .tunnel(now, juliet)
+        .unwrap()
+        .finish();
     pair.drive();
     let words: Vec<_> = pair.log()[before..]
         .iter()
@@ -230,8 +238,16 @@ fn the_same_seed_gives_the_same_bytes_on_the_wire() {
             .unwrap();
         pair.drive();
         let now = pair.now;
-        pair.end(Who::Romeo).router.finish(now, romeo);
-        pair.end(Who::Juliet).router.finish(now, juliet);
+        pair.end(Who::Romeo)
+            .router
+            .tunnel(now, romeo)
+            .unwrap()
+            .finish();
+        pair.end(Who::Juliet)
+            .router
+            .tunnel(now, juliet)
+            .unwrap()
+            .finish();
         pair.drive();
         pair.log().to_vec()
     };

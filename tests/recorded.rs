@@ -37,11 +37,19 @@ fn conversation(settings: Settings) -> Vec<Seen> {
     say(&mut pair, Who::Romeo, &"O, speak again! ".repeat(3000));
     say(&mut pair, Who::Juliet, "<>&'\" \u{1F339}");
     let now = pair.now;
-    pair.end(Who::Romeo).router.finish(now, romeo);
+    pair.end(Who::Romeo)
+        .router
+        .tunnel(now, romeo)
+        .unwrap()
+        .finish();
     pair.drive();
     say(&mut pair, Who::Juliet, "Good night, good night!");
     let now = pair.now;
-    pair.end(Who::Juliet).router.finish(now, juliet);
+    pair.end(Who::Juliet)
+        .router
+        .tunnel(now, juliet)
+        .unwrap()
+        .finish();
     pair.drive();
     pair.log().to_vec()
 }

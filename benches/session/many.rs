@@ -76,8 +76,10 @@ impl Many {
                     None => panic!("not established"),
                 }
             };
-            many.hub.send(many.now, id, &stanza).expect("room");
-            other.send(many.now, theirs, &stanza).expect("room");
+            for (router, id) in [(&mut many.hub, id), (&mut other, theirs)] {
+                let mut tunnel = router.tunnel(many.now, id).expect("established");
+                tunnel.send(&stanza).expect("room");
+            }
             many.settle(&mut other, &peer);
             while other.poll_event(many.now).is_some() {}
             while many.hub.poll_event(many.now).is_some() {}

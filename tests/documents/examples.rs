@@ -136,8 +136,9 @@ fn a_finish_and_its_answer_are_what_a_router_sends_inside() {
     duel.say(request);
     let finished = duel.events.last().expect("an event").clone();
     assert_eq!(finished.what, TunnelEvent::PeerFinished);
-    duel.juliet.took(duel.now, finished.id);
-    duel.juliet.finish(duel.now, finished.id);
+    let mut tunnel = duel.juliet.tunnel(duel.now, finished.id).unwrap();
+    tunnel.took();
+    tunnel.finish();
     duel.say(" ");
     let heard: Vec<_> = frames(&duel.plain[..], Limits::default())
         .map(|frame| Stanza::read(&frame.expect("a stanza").into_bytes()).expect("a stanza"))
@@ -208,9 +209,17 @@ fn recorded() -> Vec<Envelope> {
         .expect("Juliet has received something")
         .id;
     let now = pair.now;
-    pair.end(Who::Romeo).router.close(now, romeo);
+    pair.end(Who::Romeo)
+        .router
+        .tunnel(now, romeo)
+        .unwrap()
+        .close();
     pair.drive();
-    pair.end(Who::Juliet).router.close(now, juliet);
+    pair.end(Who::Juliet)
+        .router
+        .tunnel(now, juliet)
+        .unwrap()
+        .close();
     pair.drive();
     pair.log()
         .iter()

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use xtls_client::router::{Event, TunnelEvent, TunnelId, Why};
+use xtls_client::router::{Event, SendError, TunnelEvent, TunnelId, Why};
 use xtls_session::{Receipt, Verdict};
 use xtls_stanza::{Content, Payload};
 use xtls_tls::trust::Policy;
@@ -37,13 +37,17 @@ impl World {
                     self.totals.fault("slow reader");
                     let acknowledged = self.clients[at].referee.acknowledged;
                     self.clients[at].held = Some((id, acknowledged));
-                    self.clients[at].router.hold(now, id, true);
+                    if let Ok(mut tunnel) = self.clients[at].router.tunnel(now, id) {
+                        tunnel.hold(true);
+                    }
                     self.later(time, Deed::Act(at, Act::Release(id)));
                 }
             }
             Act::Release(id) => {
                 self.clients[at].held = None;
-                self.clients[at].router.hold(now, id, false);
+                if let Ok(mut tunnel) = self.clients[at].router.tunnel(now, id) {
+                    tunnel.hold(false);
+                }
                 if self.oracle.end((at, id)).finished {
                     self.later(Duration::ZERO, Deed::Act(at, Act::Took(id)));
                 }
@@ -52,7 +56,9 @@ impl World {
                 let held = self.clients[at].held.is_some_and(|(held, _)| held == id);
                 if !held && self.oracle.end((at, id)).closed.is_none() {
                     self.oracle.end((at, id)).took = true;
-                    self.clients[at].router.took(now, id);
+                    if let Ok(mut tunnel) = self.clients[at].router.tunnel(now, id) {
+                        tunnel.took();
+                    }
                 }
             }
             Act::Meet => {
@@ -74,13 +80,17 @@ impl World {
                 self.hasty = true;
                 for id in self.clients[at].tunnels.clone() {
                     self.oracle.end((at, id)).ended = true;
-                    self.clients[at].router.close(now, id);
+                    if let Ok(tunnel) = self.clients[at].router.tunnel(now, id) {
+                        tunnel.close();
+                    }
                 }
             }
             Act::Abort => {
                 if let Some(id) = self.clients[at].tunnels.last().copied() {
                     self.oracle.end((at, id)).ended = true;
-                    self.clients[at].router.abort(now, id);
+                    if let Ok(tunnel) = self.clients[at].router.tunnel(now, id) {
+                        tunnel.abort();
+                    }
                 }
             }
             Act::Verify(method) => self.verify(at, method),
@@ -98,7 +108,9 @@ impl World {
                     Verdict::Refuse
                 };
                 // The tunnel may have ended in the meantime.
-                let _ = self.clients[at].router.judge(now, id, key, verdict);
+                if let Ok(mut tunnel) = self.clients[at].router.tunnel(now, id) {
+                    let _ = tunnel.judge(key, verdict);
+                }
             }
             Act::Cut(time, comes_back) => self.cut(at, time, comes_back),
             Act::Restart(time) => self.restart(at, time),
@@ -196,7 +208,8 @@ impl World {
             let Some(stanza) = client.mind.get_mut(&id).and_then(VecDeque::pop_front) else {
                 break;
             };
-            let outcome = client.router.send(now, id, &stanza);
+            let tunnel = client.router.tunnel(now, id).map_err(SendError::from);
+            let outcome = tunnel.and_then(|mut tunnel| tunnel.send(&stanza));
             if outcome.is_err() {
                 client.mind.entry(id).or_default().push_front(stanza);
                 return;
@@ -210,7 +223,9 @@ impl World {
         }
         if self.clients[at].finishing.contains(&id) && !self.oracle.end((at, id)).ended {
             self.oracle.end((at, id)).ended = true;
-            self.clients[at].router.finish(now, id);
+            if let Ok(mut tunnel) = self.clients[at].router.tunnel(now, id) {
+                tunnel.finish();
+            }
         }
     }
 

@@ -27,16 +27,18 @@ impl World {
             Method::Code => code("a good guess"),
         };
         let now = self.now;
-        self.clients[at].router.verify(now, id, compare).is_ok()
+        let tunnel = self.clients[at].router.tunnel(now, id);
+        tunnel.is_ok_and(|mut tunnel| tunnel.verify(compare).is_ok())
     }
 
     pub(crate) fn told_verify(&mut self, at: usize, id: TunnelId, verify: Verify) {
         let now = self.now;
         match verify {
             Verify::Asked { run, .. } if self.dice.permille(100) => {
-                let router = &mut self.clients[at].router;
                 // It may be over already, here and below.
-                let _ = router.verify_cancel(now, id, run, Reason::Declined);
+                if let Ok(mut tunnel) = self.clients[at].router.tunnel(now, id) {
+                    let _ = tunnel.verify_cancel(run, Reason::Declined);
+                }
             }
             Verify::Asked { method, .. } => {
                 self.wish(at, id, method);
@@ -46,10 +48,13 @@ impl World {
                     return;
                 };
                 let client = &mut self.clients[at];
-                let _ = match client.store.attempt(peer.bare(), tag, keys::LETTER) {
-                    Ok(_) => client.router.verify_go(now, id, run),
-                    Err(_) => client.router.verify_cancel(now, id, run, Reason::Locked),
-                };
+                let attempt = client.store.attempt(peer.bare(), tag, keys::LETTER);
+                if let Ok(mut tunnel) = client.router.tunnel(now, id) {
+                    let _ = match attempt {
+                        Ok(_) => tunnel.verify_go(run),
+                        Err(_) => tunnel.verify_cancel(run, Reason::Locked),
+                    };
+                }
             }
             Verify::Compare { run, words } => {
                 self.totals.compared += 1;
@@ -70,7 +75,7 @@ impl World {
         let now = self.now;
         let peer = self.oracle.end((at, id)).peer.clone();
         if at >= FALSE_ROMEO {
-            let _ = self.clients[at].router.verify_agree(now, id, run);
+            self.agree(at, id, run);
             return;
         }
         let other = 1 - at;
@@ -78,7 +83,7 @@ impl World {
             // A friend who breaks rules claims to see the same words.
             let hers = self.mallory.as_ref().map(crate::mallory::Mallory::address);
             if peer.is_some() && peer == hers {
-                let _ = self.clients[at].router.verify_agree(now, id, run);
+                self.agree(at, id, run);
             }
             return;
         }
@@ -88,16 +93,22 @@ impl World {
             return;
         };
         for (who, tunnel, run) in [(at, own, run), (other, theirs, other_run)] {
-            let router = &mut self.clients[who].router;
-            let _ = if words == others {
-                router.verify_agree(now, tunnel, run)
-            } else {
-                router.verify_cancel(now, tunnel, run, Reason::Mismatch)
-            };
+            if words == others {
+                self.agree(who, tunnel, run);
+            } else if let Ok(mut tunnel) = self.clients[who].router.tunnel(now, tunnel) {
+                let _ = tunnel.verify_cancel(run, Reason::Mismatch);
+            }
             if who != at {
                 // Its router now has something to send.
                 self.later(std::time::Duration::ZERO, Deed::Act(who, Act::Look));
             }
+        }
+    }
+
+    fn agree(&mut self, at: usize, id: TunnelId, run: Run) {
+        let now = self.now;
+        if let Ok(mut tunnel) = self.clients[at].router.tunnel(now, id) {
+            let _ = tunnel.verify_agree(run);
         }
     }
 

@@ -205,7 +205,7 @@ impl Pair {
     /// Sends through a tunnel of `who`.
     pub fn send(&mut self, who: Who, id: TunnelId, stanza: &Stanza) -> Result<(), SendError> {
         let now = self.now;
-        self.end(who).router.send(now, id, stanza)
+        self.end(who).router.tunnel(now, id)?.send(stanza)
     }
 
     /// Sends through a tunnel of `who`, running the world while there is no room.
@@ -323,18 +323,24 @@ impl Pair {
                     };
                     let key = introduction.fingerprint;
                     end.router
-                        .judge(now, event.id, key, verdict)
+                        .tunnel(now, event.id)
+                        .expect("it waits for the verdict")
+                        .judge(key, verdict)
                         .expect("it was just asked for");
                 }
                 if matches!(event.what, TunnelEvent::Ready) {
                     for stanza in std::mem::take(&mut end.early) {
                         end.router
-                            .send(now, event.id, &stanza)
+                            .tunnel(now, event.id)
+                            .expect("it was just ready")
+                            .send(&stanza)
                             .expect("room for a first word");
                     }
                 }
-                if matches!(event.what, TunnelEvent::PeerFinished) {
-                    end.router.took(now, event.id);
+                if matches!(event.what, TunnelEvent::PeerFinished)
+                    && let Ok(mut tunnel) = end.router.tunnel(now, event.id)
+                {
+                    tunnel.took();
                 }
                 end.events.push(event);
             }

@@ -211,7 +211,9 @@ impl Duel {
         });
         let (id, key) = asked.expect("a question about a key");
         self.juliet
-            .judge(self.now, id, key, verdict)
+            .tunnel(self.now, id)
+            .expect("it waits for that")
+            .judge(key, verdict)
             .expect("it waits for that");
         self.run();
     }

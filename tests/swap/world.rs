@@ -110,13 +110,17 @@ impl World {
         let (now, before) = (self.now, self.events[end].len() + self.bytes[end].len());
         while let Some(Event { id, what }) = self.ends[end].poll_event(now) {
             self.tunnels[end].get_or_insert(id);
-            if what == TunnelEvent::PeerFinished {
-                self.ends[end].took(now, id);
+            if what == TunnelEvent::PeerFinished
+                && let Ok(mut tunnel) = self.ends[end].tunnel(now, id)
+            {
+                tunnel.took();
             }
             self.events[end].push(what);
         }
         if let Some(id) = self.tunnels[end].filter(|_| !self.held[end]) {
-            while let Some(bytes) = self.ends[end].read(now, id, 1000) {
+            while let Ok(mut tunnel) = self.ends[end].tunnel(now, id)
+                && let Some(bytes) = tunnel.read(1000)
+            {
                 self.bytes[end].extend_from_slice(&bytes);
             }
         }
@@ -211,9 +215,7 @@ impl World {
             TunnelEvent::Judge(introduction) => Some(introduction.fingerprint),
             _ => None,
         });
-        self.ends[end]
-            .judge(self.now, self.id(end), key.unwrap(), verdict)
-            .unwrap();
+        self.tunnel(end).judge(key.unwrap(), verdict).unwrap();
         self.run();
     }
 
@@ -223,10 +225,7 @@ impl World {
         while ends.iter().any(|&end| at[end] < said[end].len()) {
             let before = at;
             for &end in ends {
-                let id = self.id(end);
-                at[end] += self.ends[end]
-                    .write(self.now, id, &said[end][at[end]..])
-                    .unwrap();
+                at[end] += self.tunnel(end).write(&said[end][at[end]..]).unwrap();
             }
             self.run();
             assert_ne!(at, before, "no room and nothing moves");

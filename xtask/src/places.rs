@@ -1,8 +1,5 @@
 //! Where code stands: a type's methods in its file, and tests in their places.
 
-/// Folders whose types still have methods in more than one file.
-const SPREAD: &[&str] = &["crates/tunnel/src/router/"];
-
 /// Lines that tests may have in the file of what they test.
 const SHORT: usize = 200;
 
@@ -87,7 +84,7 @@ fn inline_module(line: &str) -> Option<&str> {
 /// what they need, and implementations of traits, which go by what is public. Tests may add methods to what they share.
 fn impl_faults(path: &str, content: &str) -> Vec<String> {
     let of_crate = path.starts_with("crates/") && path.contains("/src/");
-    if !of_crate || is_test(path) || SPREAD.iter().any(|folder| path.starts_with(folder)) {
+    if !of_crate || is_test(path) {
         return Vec::new();
     }
     let mut faults = Vec::new();

@@ -16,12 +16,12 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tracing::{debug, info};
 use xtls_keys::Pins;
-use xtls_session::Service;
+use xtls_session::{Service, VerifyError};
 use xtls_stanza::Address;
 use xtls_tls::trust::Policy;
 use xtls_tunnel::router::{
     Config, Event, Gone, OpenError, Router, SendError, TURNED_AWAY, TunnelEvent, TunnelId,
-    TurnedAway,
+    TunnelMut, TunnelRef, TurnedAway,
 };
 
 use crate::command::{Answer, Command, Port, Signal};
@@ -184,7 +184,6 @@ impl<U: Uplink> Driver<U> {
     }
 
     fn on_command(&mut self, command: Command) {
-        let now = now();
         match command {
             Command::Open {
                 peer,
@@ -219,9 +218,13 @@ impl<U: Uplink> Driver<U> {
                 };
                 let _ = done.send(judged);
             }
-            Command::Admit(id, yes) => self.router.admit(now, id, yes),
+            Command::Admit(id, yes) => self.with_tunnel(id, |mut tunnel| tunnel.admit(yes)),
             Command::Verify { id, compare, done } => {
-                let _ = done.send(self.router.verify(now, id, compare));
+                let begun = match self.tunnel(id) {
+                    Ok(mut tunnel) => tunnel.verify(compare),
+                    Err(Gone) => Err(VerifyError::NotOpen),
+                };
+                let _ = done.send(begun);
             }
             Command::Answer {
                 id,
@@ -229,10 +232,11 @@ impl<U: Uplink> Driver<U> {
                 answer,
                 done,
             } => {
-                let taken = match answer {
-                    Answer::Join(compare) => self.router.verify_join(now, id, run, compare),
-                    Answer::Agree => self.router.verify_agree(now, id, run),
-                    Answer::Cancel(reason) => self.router.verify_cancel(now, id, run, reason),
+                let taken = match (self.tunnel(id), answer) {
+                    (Ok(mut tunnel), Answer::Join(compare)) => tunnel.verify_join(run, compare),
+                    (Ok(mut tunnel), Answer::Agree) => tunnel.verify_agree(run),
+                    (Ok(mut tunnel), Answer::Cancel(reason)) => tunnel.verify_cancel(run, reason),
+                    (Err(Gone), _) => Err(VerifyError::Stale(run)),
                 };
                 let _ = done.send(taken);
             }
@@ -246,20 +250,36 @@ impl<U: Uplink> Driver<U> {
                 mut out,
                 done,
             } => {
-                let exported = self.router.export(id, &label, &context, &mut out);
+                let tunnel = self.tunnel(id).map_err(SendError::from);
+                let exported =
+                    tunnel.and_then(|mut tunnel| tunnel.export(&label, &context, &mut out));
                 let _ = done.send(exported.map(|()| out));
             }
-            Command::Stats { id, done } => drop(done.send(self.router.stats(id))),
+            Command::Stats { id, done } => {
+                let stats = self.router.tunnel_ref(id).map(TunnelRef::stats);
+                let _ = done.send(stats.ok());
+            }
             Command::Stop => self.stop(),
         }
     }
 
     fn on_signal(&mut self, signal: Signal) {
         match signal {
-            Signal::Room(id) => self.router.hold(now(), id, false),
-            Signal::Took(id) => self.router.took(now(), id),
+            Signal::Room(id) => self.with_tunnel(id, |mut tunnel| tunnel.hold(false)),
+            Signal::Took(id) => self.with_tunnel(id, |mut tunnel| tunnel.took()),
             Signal::Moved(id) => self.with_conduit(id, Conduit::moved),
             Signal::Dropped(id) => self.with_conduit(id, Conduit::dropped),
+        }
+    }
+
+    /// A tunnel, until it has ended.
+    fn tunnel(&mut self, id: TunnelId) -> Result<TunnelMut<'_>, Gone> {
+        self.router.tunnel(now(), id)
+    }
+
+    fn with_tunnel(&mut self, id: TunnelId, call: impl FnOnce(TunnelMut<'_>)) {
+        if let Ok(tunnel) = self.tunnel(id) {
+            call(tunnel);
         }
     }
 
@@ -345,7 +365,7 @@ impl<U: Uplink> Driver<U> {
         self.trust.refresh(&mut self.router);
         let id = self.router.open_for(now(), peer, service.clone())?;
         self.port(id, peer.clone(), Some(service)).ok_or_else(|| {
-            self.router.abort(now(), id);
+            self.with_tunnel(id, |tunnel| tunnel.abort());
             OpenError::Stopped
         })
     }
@@ -355,7 +375,11 @@ impl<U: Uplink> Driver<U> {
         let commands = self.shared.upgrade()?;
         let (sender, receiver) = events::channel();
         let (known, progress) = progress::channel(service);
-        let bytes = self.router.may_carry_bytes(id).then(Arc::default);
+        let bytes = match self.router.tunnel_ref(id) {
+            Ok(tunnel) => tunnel.may_carry_bytes(),
+            Err(Gone) => self.router.serves_bytes(),
+        };
+        let bytes = bytes.then(Arc::default);
         let conduit = Conduit::new(id, peer.clone(), sender, known, bytes.clone());
         self.conduits.insert(id, Box::new(conduit));
         let signals = self.signals_end.clone();
@@ -476,7 +500,7 @@ impl<U: Uplink> Driver<U> {
     fn expect_taken(&mut self, id: TunnelId, take: impl FnOnce(&mut Reception) -> bool) {
         if !take(&mut self.reception) {
             debug!("an incoming tunnel finds no one to take it");
-            self.router.abort(now(), id);
+            self.with_tunnel(id, |tunnel| tunnel.abort());
         }
     }
 

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use tokio::sync::oneshot;
 use xtls_session::Mode;
 use xtls_stanza::{Address, Stanza};
-use xtls_tunnel::router::{Gone, Router, SendError, TunnelEvent, TunnelId};
+use xtls_tunnel::router::{Gone, Router, SendError, TunnelEvent, TunnelId, TunnelMut};
 
 use super::now;
 use crate::byte_channel::ByteChannel;
@@ -80,6 +80,17 @@ impl Conduit {
         &self.peer
     }
 
+    /// The tunnel, until it has ended.
+    fn tunnel<'a>(&self, router: &'a mut Router) -> Result<TunnelMut<'a>, Gone> {
+        router.tunnel(now(), self.id)
+    }
+
+    fn with_tunnel(&self, router: &mut Router, call: impl FnOnce(TunnelMut<'_>)) {
+        if let Ok(tunnel) = self.tunnel(router) {
+            call(tunnel);
+        }
+    }
+
     /// Sends a stanza, or has it wait for room behind those that wait already.
     pub(super) fn send(&mut self, router: &mut Router, stanza: Stanza, done: Sent) {
         if self.finishing {
@@ -102,7 +113,8 @@ impl Conduit {
             if done.is_closed() {
                 continue;
             }
-            match router.send(now(), self.id, &stanza) {
+            let tunnel = self.tunnel(router).map_err(SendError::from);
+            match tunnel.and_then(|mut tunnel| tunnel.send(&stanza)) {
                 Err(error) if is_early(&error) => {
                     self.waiting.push_front((stanza, done));
                     return;
@@ -111,7 +123,7 @@ impl Conduit {
             }
         }
         if self.open && self.finishing {
-            router.finish(now(), self.id);
+            self.with_tunnel(router, |mut tunnel| tunnel.finish());
         }
     }
 
@@ -136,22 +148,23 @@ impl Conduit {
         self.leaving = true;
         let Some(bytes) = &self.bytes else {
             self.took(router);
-            return router.close(now(), self.id);
+            return self.with_tunnel(router, |tunnel| tunnel.close());
         };
         let mut last = std::mem::take(&mut self.rest);
         last.extend_from_slice(&bytes.take());
         bytes.taken(last.len());
-        match router.close_after(now(), self.id, &last) {
+        let tunnel = self.tunnel(router).map_err(SendError::from);
+        match tunnel.and_then(|tunnel| tunnel.close_after(&last)) {
             Ok(()) => bytes.set_finished(),
             // It has not begun, or more was written than TLS holds: the peer must not take the rest for the whole.
-            Err(_) => router.abort(now(), self.id),
+            Err(_) => self.abort(router),
         }
     }
 
     /// Ends the tunnel at once.
     pub(super) fn abort(&mut self, router: &mut Router) {
         self.leaving = true;
-        router.abort(now(), self.id);
+        self.with_tunnel(router, |tunnel| tunnel.abort());
     }
 
     /// The client stops. A byte tunnel whose writer has not finished is cut.
@@ -164,12 +177,12 @@ impl Conduit {
 
     /// The owner has dropped the handle. A byte tunnel whose writer has not finished is cut.
     pub(super) fn dropped(&mut self, router: &mut Router) {
-        router.hold(now(), self.id, false);
+        self.hold(router, false);
         match &self.bytes {
             Some(_) => self.stop(router),
             None => {
                 self.leaving = true;
-                router.leave(now(), self.id);
+                self.with_tunnel(router, |tunnel| tunnel.leave());
             }
         }
     }
@@ -177,8 +190,13 @@ impl Conduit {
     /// The application goes on after it was given [`TunnelEvent::PeerFinished`]: it has taken everything.
     fn took(&self, router: &mut Router) {
         if self.events.has_peer_finished() {
-            router.took(now(), self.id);
+            self.with_tunnel(router, |mut tunnel| tunnel.took());
         }
+    }
+
+    /// Whether the handle takes events now.
+    fn hold(&self, router: &mut Router, hold: bool) {
+        self.with_tunnel(router, |mut tunnel| tunnel.hold(hold));
     }
 
     /// The handle has written, read or finished.
@@ -203,7 +221,8 @@ impl Conduit {
                 break;
             }
             // Without room `Writable` follows, and an end comes as an event.
-            let Ok(taken) = router.write(now(), self.id, &self.rest) else {
+            let tunnel = self.tunnel(router).map_err(SendError::from);
+            let Ok(taken) = tunnel.and_then(|mut tunnel| tunnel.write(&self.rest)) else {
                 return;
             };
             drop(self.rest.split_to(taken));
@@ -213,7 +232,7 @@ impl Conduit {
             bytes.taken(taken);
         }
         if bytes.is_finishing() && !bytes.is_finished() {
-            router.finish(now(), self.id);
+            self.with_tunnel(router, |mut tunnel| tunnel.finish());
             bytes.set_finished();
         }
     }
@@ -222,7 +241,8 @@ impl Conduit {
     fn pull(&self, router: &mut Router) {
         if let Some(bytes) = &self.bytes {
             while let room @ 1.. = bytes.room()
-                && let Some(read) = router.read(now(), self.id, room)
+                && let Ok(mut tunnel) = self.tunnel(router)
+                && let Some(read) = tunnel.read(room)
             {
                 bytes.give(read);
             }
@@ -232,7 +252,7 @@ impl Conduit {
     /// The link is gone: from now on the handle gets everything, whether it has room or not.
     pub(super) fn lift_limits(&mut self, router: &mut Router) {
         self.unlimited = true;
-        router.hold(now(), self.id, false);
+        self.hold(router, false);
         if let Some(bytes) = &self.bytes {
             bytes.lift_limit();
         }
@@ -274,10 +294,10 @@ impl Conduit {
     /// Hands an event to the application. One that is far behind has the tunnel stop reading.
     pub(super) fn pass(&self, router: &mut Router, what: TunnelEvent) {
         if self.events.send(what) && !self.unlimited {
-            router.hold(now(), self.id, true);
+            self.hold(router, true);
             // The handle may have emptied the queue between the count and the hold.
             if self.events.is_light() {
-                router.hold(now(), self.id, false);
+                self.hold(router, false);
             }
         }
     }

@@ -8,7 +8,7 @@ use xtls_session::{Peer, Verdict, Verify};
 use xtls_stanza::verify::Reason;
 use xtls_tls::trust::{Doubt, Level, Store, TrustError};
 use xtls_tls::{Fingerprint, Standing};
-use xtls_tunnel::router::{Router, TunnelEvent, TunnelId};
+use xtls_tunnel::router::{self, Router, TunnelEvent, TunnelId};
 
 use super::now;
 use crate::error::JudgeError;
@@ -110,14 +110,14 @@ impl Trust {
         verdict: Verdict,
     ) -> Result<(), JudgeError> {
         // A key whose tunnel has ended meanwhile must not be pinned.
-        router.awaits_verdict(id, key, verdict)?;
+        router.tunnel_ref(id)?.awaits_verdict(key, verdict)?;
         if verdict == Verdict::Accept
             && let Err(error) = self.with_pins(router, |pins| pins.pin_first_use(bare, key))
         {
-            let _ = router.judge(now(), id, key, Verdict::Refuse);
+            let _ = pass(router, id, key, Verdict::Refuse);
             return Err(error.into());
         }
-        Ok(router.judge(now(), id, key, verdict)?)
+        Ok(pass(router, id, key, verdict)?)
     }
 
     pub(super) fn pin_on_first_use(&mut self, id: TunnelId, bare: &str, key: Fingerprint) {
@@ -134,8 +134,8 @@ impl Trust {
             return None;
         }
         let alive = first.into_iter().filter(|(id, meeting)| {
-            let verdict = router.awaits_verdict(*id, meeting.key, Verdict::Accept);
-            verdict.is_ok()
+            let tunnel = router.tunnel_ref(*id);
+            tunnel.is_ok_and(|tunnel| tunnel.awaits_verdict(meeting.key, Verdict::Accept).is_ok())
         });
         let (ids, first): (Vec<_>, Vec<_>) = alive.unzip();
         let written = self.with_pins(router, |pins| pins.meet(&first, &met));
@@ -157,7 +157,7 @@ impl Trust {
                 }
             };
             // It may have ended meanwhile.
-            let _ = router.judge(now(), id, meeting.key, verdict);
+            let _ = pass(router, id, meeting.key, verdict);
         }
         Some(unwritten)
     }
@@ -193,10 +193,16 @@ impl Trust {
         match verify {
             // A run that has ended meanwhile goes nowhere, whatever is said to it.
             Verify::Due { run, tag, .. } => {
-                match self.with_pins(router, |pins| pins.attempt(bare, *tag)) {
-                    Ok(_) => Stored::passing(router.verify_go(now(), id, *run).is_ok()),
+                let attempt = self.with_pins(router, |pins| pins.attempt(bare, *tag));
+                let tunnel = router.tunnel(now(), id);
+                match attempt {
+                    Ok(_) => Stored::passing(
+                        tunnel.is_ok_and(|mut tunnel| tunnel.verify_go(*run).is_ok()),
+                    ),
                     Err(error) => {
-                        let _ = router.verify_cancel(now(), id, *run, Reason::Locked);
+                        if let Ok(mut tunnel) = tunnel {
+                            let _ = tunnel.verify_cancel(*run, Reason::Locked);
+                        }
                         Stored::failed(&error)
                     }
                 }
@@ -209,7 +215,7 @@ impl Trust {
                     Err(error) => (Verdict::Refuse, Stored::failed(&error)),
                 };
                 // A key that waited for a verdict has it now: it is pinned as verified already.
-                let _ = router.judge(now(), id, *key, verdict);
+                let _ = pass(router, id, *key, verdict);
                 stored
             }
             Verify::Failed { .. } => {
@@ -236,7 +242,9 @@ impl Trust {
         // No mark, but no conversation either.
         let peer = bare.to_owned();
         let why = TrustError::Doubted { peer, doubt };
-        router.distrust(now(), id, why);
+        if let Ok(tunnel) = router.tunnel(now(), id) {
+            tunnel.distrust(why);
+        }
         Some(unmarked(&error))
     }
 }
@@ -250,6 +258,16 @@ impl Stored {
         let error = Some(error.to_string());
         Self { pass: false, error }
     }
+}
+
+/// Gives a verdict to the tunnel that waits for it.
+fn pass(
+    router: &mut Router,
+    id: TunnelId,
+    key: Fingerprint,
+    verdict: Verdict,
+) -> Result<(), router::JudgeError> {
+    router.tunnel(now(), id)?.judge(key, verdict)
 }
 
 fn unmarked(error: &PinsError) -> String {

@@ -1,10 +1,14 @@
-//! How many tunnels peers have opened, counted so that an open costs the same however many there are.
+//! How many tunnels peers have opened, counted so that an open costs the same however many there are; and which limit one
+//! more would break.
 
 use std::collections::BTreeMap;
 
+use xtls_ibb::TRY_AGAIN;
 use xtls_session::Service;
-use xtls_stanza::Bare;
+use xtls_stanza::busy::{Busy, Limit};
+use xtls_stanza::{Address, Bare};
 
+use super::config::Config;
 use super::event::TunnelId;
 
 /// The tunnels that peers have opened and whose session began.
@@ -33,11 +37,11 @@ struct Tally {
 
 /// How many there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Count {
+struct Count {
     /// Of everyone.
-    pub(super) all: usize,
+    all: usize,
     /// Of one account.
-    pub(super) of_peer: usize,
+    of_peer: usize,
 }
 
 impl Tally {
@@ -130,21 +134,69 @@ impl Census {
         }
     }
 
-    pub(super) fn is_unfinished(&self, id: TunnelId) -> bool {
+    fn is_unfinished(&self, id: TunnelId) -> bool {
         let entry = self.entries.get(&id);
         entry.is_some_and(|entry| entry.unfinished.is_some())
     }
 
     /// Unfinished tunnels: of this service if it has a limit of its own, or of all others together.
-    pub(super) fn unfinished(&self, apart: Option<&Service>, bare: &Bare) -> Count {
+    fn unfinished(&self, apart: Option<&Service>, bare: &Bare) -> Count {
         let tally = self.unfinished.get(&apart.cloned());
         tally.map_or_else(Count::default, |tally| tally.count(bare))
     }
 
     /// Tunnels of this service.
-    pub(super) fn of_service(&self, service: &Service, bare: &Bare) -> Count {
+    fn of_service(&self, service: &Service, bare: &Bare) -> Count {
         let tally = self.services.get(service);
         tally.map_or_else(Count::default, |tally| tally.count(bare))
+    }
+
+    /// The limit that one more tunnel of this peer's would break, as far as its service is known.
+    pub(super) fn too_many(
+        &self,
+        config: &Config,
+        from: &Address,
+        service: Option<&Service>,
+    ) -> Option<Busy> {
+        let unfinished = self.too_many_unfinished(config, from, &[], service);
+        unfinished.or_else(|| self.too_many_of(config, service?, from))
+    }
+
+    /// The limit that one more unfinished tunnel of this peer's would break. The `older` ones make room for it.
+    pub(super) fn too_many_unfinished(
+        &self,
+        config: &Config,
+        from: &Address,
+        older: &[TunnelId],
+        service: Option<&Service>,
+    ) -> Option<Busy> {
+        let apart = service.filter(|service| config.unfinished_apart(service));
+        let (most, most_per_peer) = config.unfinished(apart);
+        let Count { all, of_peer } = self.unfinished(apart, &from.to_bare());
+        let older = older.iter().filter(|id| self.is_unfinished(**id)).count();
+        over(
+            (
+                of_peer.saturating_sub(older),
+                most_per_peer,
+                Limit::UnfinishedPerPeer,
+            ),
+            (all.saturating_sub(older), most, Limit::Unfinished),
+        )
+    }
+
+    /// The limit that one more tunnel of this service would break.
+    pub(super) fn too_many_of(
+        &self,
+        config: &Config,
+        service: &Service,
+        from: &Address,
+    ) -> Option<Busy> {
+        let (most, most_per_peer) = config.tunnels(service);
+        let Count { all, of_peer } = self.of_service(service, &from.to_bare());
+        over(
+            (of_peer, most_per_peer, Limit::TunnelsPerPeer),
+            (all, most, Limit::Tunnels),
+        )
     }
 
     #[cfg(test)]
@@ -161,10 +213,25 @@ impl Census {
     }
 }
 
+/// The first of two limits that is reached: of how many, at most how many, under which name.
+fn over(of_peer: (usize, usize, Limit), all: (usize, usize, Limit)) -> Option<Busy> {
+    let mut both = [of_peer, all].into_iter();
+    let (_, most, limit) = both.find(|(count, most, _)| count >= most)?;
+    Some(busy(limit, most))
+}
+
+/// That this limit is reached.
+pub(super) fn busy(limit: Limit, most: usize) -> Busy {
+    Busy {
+        limit,
+        most: u32::try_from(most).unwrap_or(u32::MAX),
+        wait: TRY_AGAIN,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use xtls_session::Mode;
-    use xtls_stanza::Address;
 
     use super::*;
 

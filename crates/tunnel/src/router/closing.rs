@@ -8,7 +8,8 @@
 
 use std::time::Instant;
 
-use xtls_session::{Carried, Why as SessionWhy};
+use xtls_session::{By, Carried, Why as SessionWhy};
+use xtls_stanza::StanzaError;
 
 use super::event::{Closed, Why};
 use crate::transport::StreamEnd;
@@ -51,6 +52,22 @@ pub(super) enum Crossing {
     Expected,
     /// Nothing is awaited any more.
     Late,
+}
+
+/// What ends a tunnel before its time.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// The owner wants it gone at once.
+    Aborted,
+    /// Its peer cannot be reached any more; what came before is still handed out.
+    PeerGone(StanzaError),
+    /// Its conversation goes on elsewhere, and the rest does not come; what came before is still handed out.
+    RestMissing,
+    /// The router ends the session for a reason of its own. Nothing of it is handed out any more.
+    Dropped(By, Why),
+    /// It was to replace another and has nothing to carry any more: it ends in silence. One whose open is unanswered does so
+    /// in its turn.
+    Discarded,
 }
 
 /// What the end of a stream means for the carrier on it.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use xtls_session::Service;
+use xtls_session::{Mode, Service};
 use xtls_stanza::busy::Limit;
 use xtls_stanza::ibb::{BlockSize, Carrier};
 use xtls_stanza::{Address, Bare};
@@ -171,6 +171,11 @@ impl Config {
     /// The services that peers may open tunnels to us for. The first is that of our own opens.
     pub fn services(&self) -> impl Iterator<Item = &Service> {
         std::iter::once(&self.service).chain(self.also.iter())
+    }
+
+    /// Whether a tunnel of which nothing is known may carry bytes.
+    pub(super) fn serves_bytes(&self) -> bool {
+        self.services().any(|service| service.mode() == Mode::Bytes)
     }
 
     /// Further services that peers may open tunnels to us for. An initiator names one, and a name that is not among ours

@@ -1,10 +1,12 @@
 //! What a router tells its owner.
 
+use xtls_ibb::Refusal;
 use xtls_session::{By, Introduction, Peer, Receipt, Traffic, Verify, Violation};
 use xtls_stanza::busy::Busy;
 use xtls_stanza::{Address, Stanza, StanzaError};
 use xtls_tls::Fingerprint;
 
+use super::weight;
 use crate::transport::{self, StreamEnd};
 
 /// Names a tunnel within one router; never reused.
@@ -33,10 +35,10 @@ pub enum TunnelEvent {
     /// A peer whom the accept policy allows has opened it. Nothing is proven yet.
     Incoming(Address),
     /// A peer of whom the accept policy does not decide asks for a tunnel: answer with
-    /// [`Router::admit`](super::Router::admit). Without an answer it is declined after
+    /// [`TunnelMut::admit`](super::TunnelMut::admit). Without an answer it is declined after
     /// [`accept_timeout`](xtls_ibb::Config::accept_timeout), 50 s by default.
     Asked(Address),
-    /// The peer's key is not pinned: answer with [`Router::judge`](super::Router::judge), naming that key.
+    /// The peer's key is not pinned: answer with [`TunnelMut::judge`](super::TunnelMut::judge), naming that key.
     Judge(Introduction),
     /// Stanzas may be sent, although the responder has not confirmed us yet.
     Ready,
@@ -55,24 +57,32 @@ pub enum TunnelEvent {
     Stanza(Stanza),
     /// A stanza that the peer had no authority to send was dropped.
     Refused(Violation),
-    /// A verification goes on; see [`Router::verify`](super::Router::verify). Counting the attempt and storing the result
+    /// A verification goes on; see [`TunnelMut::verify`](super::TunnelMut::verify). Counting the attempt and storing the result
     /// is done by the client, which owns the store.
     Verify(Verify),
     /// The attempt to verify was not made, or its result not stored; why. Said by the client.
     NotVerified(String),
     /// There is room again after `Full`.
     Writable,
-    /// Bytes can be read ([`Router::read`](super::Router::read)). Told when bytes come, not for what is left of them: read
+    /// Bytes can be read ([`TunnelMut::read`](super::TunnelMut::read)). Told when bytes come, not for what is left of them: read
     /// until there are none.
     Readable,
     /// The key should have been pinned on first use and could not be, so it was refused. Said by the client, which
     /// owns the store.
     NotPinned(String),
     /// The peer has nothing more to say; all it sent was handed out, and but for answers nothing follows. Say
-    /// [`Router::took`](super::Router::took) once it has all been taken, which the peer waits for.
+    /// [`TunnelMut::took`](super::TunnelMut::took) once it has all been taken, which the peer waits for.
     PeerFinished,
     /// The end; nothing comes after it. Comes exactly once.
     Closed(Closed),
+}
+
+impl TunnelEvent {
+    /// Bytes of memory that it holds: what a peer can make long counts by its length, and everything else as 512.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        weight::of(self)
+    }
 }
 
 /// Who has opened a second tunnel in the name of a peer, without its key.
@@ -182,6 +192,21 @@ pub enum Why {
 }
 
 impl Why {
+    /// What an error answer to `<open/>` means (docs/PROTOCOL.md, table of errors received).
+    pub(super) fn of_open(end: StreamEnd) -> Self {
+        if matches!(end, StreamEnd::TimedOut(_)) {
+            return Self::NoAnswer;
+        }
+        let StreamEnd::Refused(error) = end else {
+            return Self::Stream(end);
+        };
+        match Refusal::of(&error) {
+            Refusal::Unsupported => Self::Unavailable(error),
+            Refusal::Declined | Refusal::Conflict => Self::Declined(error),
+            Refusal::BlockSize | Refusal::Unreachable | _ => Self::Unreachable(error),
+        }
+    }
+
     /// The limit that the peer says our open has met, and how long to wait.
     #[must_use]
     pub fn busy(&self) -> Option<Busy> {

@@ -11,7 +11,7 @@ use xtls_stanza::{Address, Envelope, StanzaError};
 
 use super::config::Config;
 use super::unanswered::Unanswered;
-use super::{Deadline, answers};
+use super::{Deadline, fresh};
 use crate::transport::{
     self, Bytestreams, Gone, Open, OpenError, Sid, StartFlow, Stats, StreamEnd, StreamKey,
     Transport,
@@ -69,15 +69,15 @@ pub(super) struct Transports {
 
 impl Transports {
     pub(super) fn new(own: Address, config: &Config, random: &mut ChaCha20Rng) -> Self {
-        let seed = answers::fresh_seed(random);
+        let seed = fresh::seed(random);
         let bytestreams = Bytestreams::new(own.clone(), config.ibb.clone(), config.carrier, seed);
         let mut others: Vec<Box<dyn Transport>> = Vec::new();
         if config.original {
-            let flows = StartFlow::new(own.clone(), answers::fresh_seed(random));
+            let flows = StartFlow::new(own.clone(), fresh::seed(random));
             others.push(Box::new(flows.opens(config.ibb.opens())));
         }
         for binder in &config.transports {
-            others.push(binder.bind(&own, answers::fresh_seed(random)));
+            others.push(binder.bind(&own, fresh::seed(random)));
         }
         Self {
             own,

@@ -82,6 +82,14 @@ impl Tunnel {
         arrived.into_waiting()
     }
 
+    /// The carrier of `theirs`, which a peer has opened, takes the place of this one, which ends in silence under the other
+    /// name.
+    pub(super) fn take_over(&mut self, now: Instant, theirs: &mut Self) {
+        std::mem::swap(&mut self.carrier, &mut theirs.carrier);
+        theirs.carrier.hand_over_intent(now, &mut self.carrier);
+        theirs.standing.discard();
+    }
+
     /// When something runs out here, without the deadlines of the stream.
     pub(super) fn deadline(&self) -> Option<(Instant, &'static str)> {
         let drain = self.conversation().and_then(Conversation::drain_until);

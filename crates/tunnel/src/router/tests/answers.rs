@@ -339,8 +339,7 @@ fn whom_we_talk_to_is_no_stranger() {
     assert!(
         matches!(&answers[0].content, Content::Error(e) if e.condition == Condition::ServiceUnavailable)
     );
-    let now = world.now;
-    world.router(A).close(now, a);
+    world.tunnel(A, a).close();
     world.wait(Duration::from_secs(60));
     let answers = world.inject(A, Some(NAMES[B]), &ping);
     assert!(

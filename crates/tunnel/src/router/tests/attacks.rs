@@ -102,8 +102,7 @@ fn an_open_that_was_withheld_until_a_newer_session_stands_changes_nothing() {
     let first = world.open(A);
     world.settle();
     world.filter = None;
-    let now = world.now;
-    world.router(A).abort(now, first);
+    world.tunnel(A, first).abort();
     world.settle();
     let ids = world.establish(A);
 
@@ -139,11 +138,10 @@ fn a_tail_that_is_dropped_behind_forged_acks_and_a_forged_closed_is_no_clean_end
         // The rest of what A says, its end included, goes nowhere, and A is told that all of it has arrived.
         let kept = world.keep(A, |envelope| matches!(envelope.content, Content::Set(_)));
         world.say(A, ids[A], "m2");
-        let now = world.now;
-        world.router(A).close(now, ids[A]);
+        world.tunnel(A, ids[A]).close();
         world.settle();
         if b_finishes {
-            world.router(B).finish(now, ids[B]);
+            world.tunnel(B, ids[B]).finish();
         }
         let mut forged = Vec::new();
         for _ in 0..300 {
@@ -293,10 +291,9 @@ fn proceed_data_and_closed_of_others_are_nothing_to_the_original_flow() {
     }
     world.assert_alive(ids, "m");
     let requests = world.keep(A, |envelope| word(envelope) == "xtls close");
-    let now = world.now;
-    world.router(A).finish(now, ids[A]);
+    world.tunnel(A, ids[A]).finish();
     world.settle();
-    world.router(B).finish(now, ids[B]);
+    world.tunnel(B, ids[B]).finish();
     world.settle();
     let close = requests.borrow()[0].id.clone();
     for from in others {

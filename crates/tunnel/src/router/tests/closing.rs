@@ -10,10 +10,9 @@ type Loss = fn(usize, &Envelope) -> bool;
 
 /// B ends its direction, then A: B was first, so the closing is its own.
 fn b_closes(world: &mut World, ids: [TunnelId; 2]) {
-    let now = world.now;
-    world.router(B).finish(now, ids[B]);
+    world.tunnel(B, ids[B]).finish();
     world.settle();
-    world.router(A).finish(now, ids[A]);
+    world.tunnel(A, ids[A]).finish();
     world.settle();
 }
 
@@ -73,7 +72,7 @@ fn close_names_its_stream_where_our_alpn_was_agreed_on() {
 #[test]
 fn close_is_the_letters_where_it_was_not() {
     let (mut world, ids) = established();
-    let tunnel = world.router(B).tunnels.get_mut(&ids[B]);
+    let tunnel = world.router(B).tunnels.get_mut(ids[B]);
     tunnel.unwrap().carrier_mut().know_the_letter_only();
     b_closes(&mut world, ids);
     assert_eq!(closes(&world), [(B, None)]);
@@ -85,9 +84,8 @@ fn crossing_closes_end_in_every_order() {
     let mut crossed = 0;
     for order in interleavings(8) {
         let (mut world, ids) = established();
-        let now = world.now;
         for end in [A, B] {
-            world.router(end).close(now, ids[end]);
+            world.tunnel(end, ids[end]).close();
             world.flush(end);
         }
         for &end in &order {
@@ -118,9 +116,8 @@ fn a_close_while_the_other_still_speaks_lets_it_end() {
         for number in 0..20 {
             world.say(B, ids[B], &format!("m{number}"));
         }
-        let now = world.now;
-        world.router(B).finish(now, ids[B]);
-        world.router(A).close(now, ids[A]);
+        world.tunnel(B, ids[B]).finish();
+        world.tunnel(A, ids[A]).close();
         for &end in &order {
             world.deliver(end);
         }
@@ -133,8 +130,7 @@ fn a_close_while_the_other_still_speaks_lets_it_end() {
 #[test]
 fn an_end_of_one_direction_has_no_limit() {
     let (mut world, ids) = established();
-    let now = world.now;
-    world.router(A).finish(now, ids[A]);
+    world.tunnel(A, ids[A]).finish();
     world.settle();
     assert!(
         world
@@ -145,8 +141,7 @@ fn an_end_of_one_direction_has_no_limit() {
     world.say(B, ids[B], "m1");
     world.settle();
     assert_eq!(world.received(A, ids[A]), ["m1"]);
-    let now = world.now;
-    world.router(B).finish(now, ids[B]);
+    world.tunnel(B, ids[B]).finish();
     world.settle();
     world.assert_clean(ids);
 }
@@ -162,12 +157,11 @@ fn what_was_said_before_the_end_arrives_however_slow_the_path() {
     for first in [A, B] {
         let mut world = World::with(slow(A), slow(B));
         let ids = world.establish(A);
-        let now = world.now;
         let second = 1 - first;
-        world.router(first).finish(now, ids[first]);
+        world.tunnel(first, ids[first]).finish();
         world.settle();
         world.say_all(second, ids[second], 60, 1000);
-        world.router(second).finish(now, ids[second]);
+        world.tunnel(second, ids[second]).finish();
         // Every stanza takes two seconds.
         for _ in 0..2000 {
             if !world.deliver(A) && !world.deliver(B) {
@@ -211,11 +205,10 @@ fn a_closer_without_its_answers_ends_in_time() {
     ];
     for (at, (passes, limit)) in lost.into_iter().enumerate() {
         let (mut world, ids) = established();
-        let now = world.now;
-        world.router(B).finish(now, ids[B]);
+        world.tunnel(B, ids[B]).finish();
         world.settle();
         world.filter = Some(Box::new(passes));
-        world.router(A).finish(now, ids[A]);
+        world.tunnel(A, ids[A]).finish();
         world.settle();
         world.wait(Duration::from_secs(limit + 1));
         let closed = world.closed(B, ids[B]);
@@ -237,9 +230,9 @@ fn an_error_in_place_of_closed_is_as_good() {
     ] {
         let (mut world, ids) = established();
         let now = world.now;
-        world.router(B).finish(now, ids[B]);
+        world.tunnel(B, ids[B]).finish();
         world.settle();
-        world.router(A).finish(now, ids[A]);
+        world.tunnel(A, ids[A]).finish();
         while world.ends[B].wire.back().map(word) != Some("xtls close") {
             assert!(world.deliver(A) || world.deliver(B));
             world.flush(B);
@@ -383,8 +376,7 @@ fn a_close_before_its_close_notify_is_clean_when_that_comes() {
     world.say(A, ids[A], "m1");
     assert_eq!(close(&mut world, ""), "xtls closed");
     world.settle();
-    let now = world.now;
-    world.router(A).finish(now, ids[A]);
+    world.tunnel(A, ids[A]).finish();
     world.settle();
     // B has been told `<close/>`, so it says none; it awaits the stream's end, and brings it about in time.
     assert!(closes(&world).is_empty());
@@ -399,7 +391,14 @@ fn a_close_before_its_close_notify_is_clean_when_that_comes() {
 
 /// Until B has read all that A says, and has itself said the last of what it says, which is lost with all that follows.
 fn lose_the_last_word(world: &mut World, ids: [TunnelId; 2]) {
-    while world.router(B).tunnels[&ids[B]].session().is_some() {
+    while world
+        .router(B)
+        .tunnels
+        .get(ids[B])
+        .unwrap()
+        .session()
+        .is_some()
+    {
         assert!(world.deliver(B) || world.deliver(A));
     }
     world.ends[B].wire.clear();
@@ -409,11 +408,10 @@ fn lose_the_last_word(world: &mut World, ids: [TunnelId; 2]) {
 #[test]
 fn an_end_that_was_not_acknowledged_is_no_orderly_one() {
     let (mut world, ids) = established();
-    let now = world.now;
-    world.router(A).finish(now, ids[A]);
+    world.tunnel(A, ids[A]).finish();
     world.settle();
     world.say(B, ids[B], "m1");
-    world.router(B).finish(now, ids[B]);
+    world.tunnel(B, ids[B]).finish();
     lose_the_last_word(&mut world, ids);
     world.wait(Duration::from_secs(200));
     let closed = world.closed(B, ids[B]);
@@ -434,15 +432,13 @@ fn an_end_that_was_not_acknowledged_is_no_orderly_one() {
 #[test]
 fn close_bounds_what_finish_does_not() {
     let (mut world, ids) = established();
-    let now = world.now;
-    world.router(A).finish(now, ids[A]);
+    world.tunnel(A, ids[A]).finish();
     world.settle();
     world.say(B, ids[B], "m1");
-    world.router(B).finish(now, ids[B]);
+    world.tunnel(B, ids[B]).finish();
     lose_the_last_word(&mut world, ids);
     world.wait(Duration::from_secs(5));
-    let now = world.now;
-    world.router(B).close(now, ids[B]);
+    world.tunnel(B, ids[B]).close();
     world.wait(Duration::from_secs(11));
     let closed = world.closed(B, ids[B]);
     assert!(
@@ -463,10 +459,9 @@ fn a_peer_that_leaves_the_stream_open_is_left_in_time() {
     world.filter = Some(Box::new(|end, envelope| {
         end == B || !word(envelope).ends_with("close")
     }));
-    let now = world.now;
-    world.router(A).finish(now, ids[A]);
+    world.tunnel(A, ids[A]).finish();
     world.settle();
-    world.router(B).finish(now, ids[B]);
+    world.tunnel(B, ids[B]).finish();
     world.settle();
     assert!(world.ended(B, ids[B]).is_none());
     world.wait(Duration::from_secs(11));

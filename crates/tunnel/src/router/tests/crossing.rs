@@ -28,7 +28,15 @@ fn assert_one(world: &mut World, ids: [TunnelId; 2]) {
                 .any(|what| matches!(what, TunnelEvent::Incoming(_)))
         );
     }
-    let role = |end: usize| world.ends[end].router.tunnels[&ids[end]].carrier().role();
+    let role = |end: usize| {
+        world.ends[end]
+            .router
+            .tunnels
+            .get(ids[end])
+            .unwrap()
+            .carrier()
+            .role()
+    };
     assert_eq!(
         (role(A), role(B)),
         (Role::Client, Role::Server),
@@ -39,9 +47,8 @@ fn assert_one(world: &mut World, ids: [TunnelId; 2]) {
     world.settle();
     assert_eq!(world.received(B, ids[B]), ["m1"]);
     assert_eq!(world.received(A, ids[A]), ["m2"]);
-    let now = world.now;
-    world.router(A).close(now, ids[A]);
-    world.router(B).close(now, ids[B]);
+    world.tunnel(A, ids[A]).close();
+    world.tunnel(B, ids[B]).close();
     world.wait(Duration::from_secs(100));
     world.assert_clean(ids);
 }
@@ -172,7 +179,13 @@ fn a_conflict_that_the_winner_should_never_get_gives_way_too() {
     world.settle();
     assert!(world.established(A, ids[A]) && world.established(B, ids[B]));
     assert_eq!(
-        world.ends[A].router.tunnels[&ids[A]].carrier().role(),
+        world.ends[A]
+            .router
+            .tunnels
+            .get(ids[A])
+            .unwrap()
+            .carrier()
+            .role(),
         Role::Server
     );
 }
@@ -228,8 +241,11 @@ fn a_losing_open_without_any_answer_is_forgotten() {
 
 #[test]
 fn an_owner_who_gives_up_while_opens_cross_gets_one_end() {
-    let ways: [fn(&mut Router, Instant, TunnelId); 3] =
-        [Router::finish, Router::close, Router::abort];
+    let ways: [fn(TunnelMut<'_>); 3] = [
+        |mut tunnel| tunnel.finish(),
+        |tunnel| tunnel.close(),
+        |tunnel| tunnel.abort(),
+    ];
     for way in ways {
         // While the open is unanswered, and after the conflict.
         for yielding in [false, true] {
@@ -239,7 +255,7 @@ fn an_owner_who_gives_up_while_opens_cross_gets_one_end() {
                 let lost = world.ends[B].wire.pop_front().unwrap();
                 world.router(B).handle(now, conflict(&lost));
             }
-            way(world.router(B), now, ids[B]);
+            way(world.tunnel(B, ids[B]));
             world.settle();
             let closed = world.closed(B, ids[B]);
             assert_eq!(closed.why, Why::Session(xtls_session::Why::Aborted));

@@ -63,12 +63,7 @@ fn round_trips(early: bool) -> usize {
     let mut world = World::with(config(A).early(early), config(B));
     let id = world.open(A);
     for trips in 0..10 {
-        let now = world.now;
-        if world
-            .router(A)
-            .send(now, id, &message("m1", "word"))
-            .is_ok()
-        {
+        if world.tunnel(A, id).send(&message("m1", "word")).is_ok() {
             world.settle();
             assert_eq!(world.received(B, world.last_id(B)), ["m1"]);
             // It shares the chunk of the last flight, so what the wire shows is one chunk for both.
@@ -388,8 +383,7 @@ fn asking() -> (World, TunnelId, TunnelId) {
 #[test]
 fn a_prompt_that_is_affirmed_becomes_a_tunnel() {
     let (mut world, a, b) = asking();
-    let now = world.now;
-    world.router(B).admit(now, b, true);
+    world.tunnel(B, b).admit(true);
     world.settle();
     assert!(world.established(A, a) && world.established(B, b));
     assert_eq!(chunks(&world, A).len(), 1, "its early hello was kept");
@@ -398,8 +392,7 @@ fn a_prompt_that_is_affirmed_becomes_a_tunnel() {
 #[test]
 fn a_prompt_that_is_declined_is_not_acceptable() {
     let (mut world, a, b) = asking();
-    let now = world.now;
-    world.router(B).admit(now, b, false);
+    world.tunnel(B, b).admit(false);
     world.settle();
     assert!(matches!(world.closed(A, a).why, Why::Declined(_)));
     assert!(world.ended(B, b).is_some());
@@ -424,8 +417,7 @@ fn a_prompt_ends_after_50_s() {
     assert_eq!(error.condition, Condition::NotAcceptable);
     assert_eq!(world.closed(B, b).why, Why::Stream(StreamEnd::Expired));
     // Late words change nothing.
-    let now = world.now;
-    world.router(B).admit(now, b, true);
+    world.late(B, b).admit(true);
     world.settle();
     assert_eq!(world.ends[B].router.leftovers(), 0);
 }

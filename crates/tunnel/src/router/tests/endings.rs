@@ -3,6 +3,7 @@
 use xtls_session::{By, Why as Session};
 use xtls_tls::trust::Policy;
 
+use super::super::SendError;
 use super::*;
 
 /// A moment of a tunnel's life, at the end that is asked to end it.
@@ -90,9 +91,8 @@ fn at(moment: Moment) -> (World, TunnelId) {
         }
         _ => world.establish(A),
     };
-    let now = world.now;
     let finish = |world: &mut World, end: usize| {
-        world.router(end).finish(now, ids[end]);
+        world.tunnel(end, ids[end]).finish();
         world.settle();
     };
     match moment {
@@ -103,7 +103,7 @@ fn at(moment: Moment) -> (World, TunnelId) {
             // A acknowledges nothing.
             world.filter = Some(Box::new(|end, _| end == B));
             world.say(B, ids[B], "m1");
-            world.router(B).finish(now, ids[B]);
+            world.tunnel(B, ids[B]).finish();
             world.flush(B);
         }
         Moment::Closing => {
@@ -134,34 +134,28 @@ type Way = (&'static str, fn(&mut World, TunnelId));
 
 const WAYS: [Way; 10] = [
     ("finish", |world, id| {
-        let now = world.now;
-        world.router(B).finish(now, id);
+        world.tunnel(B, id).finish();
     }),
     ("close", |world, id| {
-        let now = world.now;
-        world.router(B).close(now, id);
+        world.tunnel(B, id).close();
     }),
     ("close twice", |world, id| {
-        let now = world.now;
-        world.router(B).close(now, id);
-        world.router(B).close(now, id);
+        world.tunnel(B, id).close();
+        world.late(B, id).close();
     }),
     ("abort", |world, id| {
-        let now = world.now;
-        world.router(B).abort(now, id);
+        world.tunnel(B, id).abort();
     }),
     ("everything", |world, id| {
-        let now = world.now;
-        world.router(B).finish(now, id);
-        world.router(B).close(now, id);
-        world.router(B).abort(now, id);
+        world.tunnel(B, id).finish();
+        world.late(B, id).close();
+        world.late(B, id).abort();
     }),
     ("refuse", |world, id| {
-        let now = world.now;
         let key = identity(NAMES[A], 1).fingerprint();
         // It may come too early or too late.
-        let _ = world.router(B).judge(now, id, key, Verdict::Refuse);
-        world.router(B).close(now, id);
+        let _ = world.tunnel(B, id).judge(key, Verdict::Refuse);
+        world.late(B, id).close();
     }),
     ("lost", |world, _| {
         let now = world.now;
@@ -298,8 +292,7 @@ fn what_had_come_before_the_peer_went_is_handed_out() {
     for number in 0..300 {
         world.say(A, ids[A], &format!("m{number}"));
     }
-    let now = world.now;
-    world.router(A).finish(now, ids[A]);
+    world.tunnel(A, ids[A]).finish();
     world.settle();
     world.inject(B, Some(NAMES[A]), "<presence type='unavailable'/>");
     world.ends[B].taking = true;
@@ -313,19 +306,18 @@ fn what_had_come_before_the_peer_went_is_handed_out() {
 fn a_call_after_the_end_does_nothing() {
     let mut world = World::new();
     let ids = world.establish(A);
-    let now = world.now;
-    world.router(B).abort(now, ids[B]);
+    world.tunnel(B, ids[B]).abort();
     world.settle();
     world.closed(B, ids[B]);
-    let router = world.router(B);
     let key = identity(NAMES[A], 1).fingerprint();
-    let judged = router.judge(now, ids[B], key, Verdict::Accept);
+    let judged = world.late(B, ids[B]).judge(key, Verdict::Accept);
     assert_eq!(judged, Err(JudgeError::Gone(Gone)));
-    router.finish(now, ids[B]);
-    router.close(now, ids[B]);
-    router.abort(now, ids[B]);
-    router.hold(now, ids[B], true);
-    assert!(router.send(now, ids[B], &message("m1", "word")).is_err());
+    world.late(B, ids[B]).finish();
+    world.late(B, ids[B]).close();
+    world.late(B, ids[B]).abort();
+    world.late(B, ids[B]).hold(true);
+    let sent = world.late(B, ids[B]).send(&message("m1", "word"));
+    assert_eq!(sent, Err(SendError::Gone(Gone)));
     world.settle();
     world.closed(B, ids[B]);
     assert_eq!(world.ends[B].router.leftovers(), 0);
@@ -336,7 +328,7 @@ fn a_tunnel_that_has_ended_cannot_be_looked_at() {
     let mut world = World::new();
     let ids = world.establish(A);
     let now = world.now;
-    let tunnel = world.router(A).tunnel(now, ids[A]).unwrap();
+    let tunnel = world.tunnel(A, ids[A]);
     assert_eq!((tunnel.id(), tunnel.mode()), (ids[A], Some(Mode::Stanzas)));
     tunnel.abort();
     world.settle();

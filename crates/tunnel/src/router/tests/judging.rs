@@ -33,9 +33,8 @@ fn refuse(world: &mut World, end: usize, id: TunnelId) {
             _ => None,
         })
         .unwrap();
-    let now = world.now;
     // It may come too late to count.
-    let _ = world.router(end).judge(now, id, key, Verdict::Refuse);
+    let _ = world.late(end, id).judge(key, Verdict::Refuse);
 }
 
 #[test]

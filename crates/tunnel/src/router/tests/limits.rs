@@ -196,8 +196,7 @@ fn a_listener_with_a_small_block_is_reached_with_the_defaults() {
         for _ in 0..5 {
             let ids = world.establish(A);
             for end in [A, B] {
-                let now = world.now;
-                world.router(end).finish(now, ids[end]);
+                world.tunnel(end, ids[end]).finish();
             }
             world.settle();
             world.assert_clean(ids);

@@ -41,7 +41,9 @@ use xtls_tls::rustls::time_provider::DefaultTimeProvider;
 use xtls_tls::trust::{Level, Method, Policy, Store};
 use zeroize::Zeroizing;
 
-use super::{Accept, Closed, Config, Event, Gone, JudgeError, Router, TunnelEvent, TunnelId, Why};
+use super::{
+    Accept, Closed, Config, Event, Gone, JudgeError, Router, TunnelEvent, TunnelId, TunnelMut, Why,
+};
 
 /// The smaller address, which wins when opens cross.
 pub(super) const A: usize = 0;
@@ -172,6 +174,18 @@ impl World {
         self.ends[end].wire.clear();
     }
 
+    /// A tunnel of one end, now.
+    pub(super) fn tunnel(&mut self, end: usize, id: TunnelId) -> TunnelMut<'_> {
+        let now = self.now;
+        self.router(end).tunnel(now, id).unwrap()
+    }
+
+    /// The same for one that may have ended, as if it had been borrowed before.
+    pub(super) fn late(&mut self, end: usize, id: TunnelId) -> TunnelMut<'_> {
+        let now = self.now;
+        TunnelMut::new(self.router(end), now, id)
+    }
+
     pub(super) fn router(&mut self, end: usize) -> &mut Router {
         &mut self.ends[end].router
     }
@@ -270,10 +284,7 @@ impl World {
     }
 
     pub(super) fn say(&mut self, end: usize, id: TunnelId, name: &str) {
-        let now = self.now;
-        self.router(end)
-            .send(now, id, &message(name, "word"))
-            .unwrap();
+        self.tunnel(end, id).send(&message(name, "word")).unwrap();
     }
 
     /// Takes what an end says, as far as its owner takes anything.
@@ -291,10 +302,14 @@ impl World {
                     && let Some(verdict) = this.verdict
                 {
                     let key = introduction.fingerprint;
-                    this.router.judge(now, event.id, key, verdict).unwrap();
+                    this.router
+                        .tunnel(now, event.id)
+                        .unwrap()
+                        .judge(key, verdict)
+                        .unwrap();
                 }
                 if event.what == TunnelEvent::PeerFinished && this.confirming {
-                    this.router.took(now, event.id);
+                    TunnelMut::new(&mut this.router, now, event.id).took();
                 }
                 this.events.push(event);
             }
@@ -418,11 +433,8 @@ impl World {
 impl Router {
     /// Entries in all tables: 0 when nothing is left of any tunnel.
     pub(super) fn leftovers(&self) -> usize {
-        let tunnels =
-            self.tunnels.len() + self.peers.len() + self.census.len() + self.streams.len();
-        let work =
-            self.dirty.len() + self.closes.len() + self.deadlines.len() + self.scheduled.len();
-        tunnels + work + self.out.len() + self.events.len()
+        let tunnels = self.tunnels.leftovers() + self.census.len() + self.closes.len();
+        tunnels + self.out.len() + self.events.len()
     }
 }
 

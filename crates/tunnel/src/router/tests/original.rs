@@ -31,8 +31,7 @@ fn a_tunnel_begins_speaks_and_ends_without_a_bytestream() {
         world.settle();
         assert_eq!(world.received(A, ids[A]).len(), 20);
         assert_eq!(world.received(B, ids[B]).len(), 20);
-        let now = world.now;
-        world.router(A).finish(now, ids[A]);
+        world.tunnel(A, ids[A]).finish();
         world.settle();
         world.say(B, ids[B], "late");
         world.settle();
@@ -40,8 +39,7 @@ fn a_tunnel_begins_speaks_and_ends_without_a_bytestream() {
             world.received(A, ids[A]).last().map(String::as_str),
             Some("late")
         );
-        let now = world.now;
-        world.router(B).finish(now, ids[B]);
+        world.tunnel(B, ids[B]).finish();
         world.wait(Duration::from_secs(100));
         world.assert_clean(ids);
         assert!(!bytestreams(&world));
@@ -56,8 +54,7 @@ fn a_flow_ends_with_the_close_at_once_whoever_says_it() {
         let mut world = originals();
         let ids = world.establish(opener);
         for end in [first, 1 - first] {
-            let now = world.now;
-            world.router(end).finish(now, ids[end]);
+            world.tunnel(end, ids[end]).finish();
             world.settle();
         }
         // No time has passed.
@@ -92,13 +89,12 @@ fn one_request_is_under_way_in_each_direction() {
 fn a_slow_reader_holds_the_writer_back() {
     let mut world = originals();
     let ids = world.establish(A);
-    let now = world.now;
-    world.router(B).hold(now, ids[B], true);
+    world.tunnel(B, ids[B]).hold(true);
     let body = "x".repeat(2000);
     let mut sent = 0;
     for number in 0..1000 {
         let stanza = message(&format!("m{number}"), &body);
-        if world.router(A).send(now, ids[A], &stanza).is_err() {
+        if world.tunnel(A, ids[A]).send(&stanza).is_err() {
             break;
         }
         sent += 1;
@@ -108,7 +104,7 @@ fn a_slow_reader_holds_the_writer_back() {
         sent < 200,
         "{sent} stanzas of 2 kB for a reader that reads nothing"
     );
-    world.router(B).hold(now, ids[B], false);
+    world.tunnel(B, ids[B]).hold(false);
     world.settle();
     assert_eq!(world.received(B, ids[B]).len(), sent);
 }
@@ -192,8 +188,7 @@ fn data_without_a_flow_finds_nothing() {
 fn data_in_flow(child: &str, unread: bool) -> (Option<Condition>, bool) {
     let mut world = originals();
     let ids = world.establish(A);
-    let now = world.now;
-    world.router(B).hold(now, ids[B], true);
+    world.tunnel(B, ids[B]).hold(true);
     if unread {
         // More than the session takes of a reader that reads nothing, so that the last request is not answered.
         world.fill_up(A, ids[A], 2000);
@@ -208,7 +203,7 @@ fn data_in_flow(child: &str, unread: bool) -> (Option<Condition>, bool) {
         Content::Error(error) => Some(error.condition),
         _ => None,
     });
-    world.router(B).hold(now, ids[B], false);
+    world.tunnel(B, ids[B]).hold(false);
     world.wait(Duration::from_secs(1));
     (condition, world.ended(B, ids[B]).is_none())
 }
@@ -302,8 +297,7 @@ fn an_error_to_data_ends_the_tunnel() {
     world.filter = Some(Box::new(|end, envelope| {
         end == A || word(envelope) != "xtls close"
     }));
-    let now = world.now;
-    world.router(B).abort(now, ids[B]);
+    world.tunnel(B, ids[B]).abort();
     world.settle();
     world.say(A, ids[A], "m1");
     world.settle();
@@ -320,8 +314,8 @@ fn a_prompt_expires_in_this_flow_too() {
     assert!(matches!(world.closed(A, a).why, Why::Declined(_)));
     let a = world.open(A);
     world.settle();
-    let (b, now) = (world.last_id(B), world.now);
-    world.router(B).admit(now, b, true);
+    let b = world.last_id(B);
+    world.tunnel(B, b).admit(true);
     world.settle();
     assert!(world.established(A, a) && world.established(B, b));
 }
@@ -380,7 +374,7 @@ fn a_repeated_request_of_the_original_flow_is_answered_again_and_not_taken_twice
         let ids @ [a, b] = world.establish(A);
         let now = world.now;
         // A reader that does not read yet has not answered the first either.
-        world.router(B).hold(now, b, slow);
+        world.tunnel(B, b).hold(slow);
         let from = world.log.len();
         world.say(A, a, "m1");
         world.settle();
@@ -393,7 +387,7 @@ fn a_repeated_request_of_the_original_flow_is_answered_again_and_not_taken_twice
             world.router(B).handle(now, data.clone());
             world.settle();
         }
-        world.router(B).hold(now, b, false);
+        world.tunnel(B, b).hold(false);
         world.settle();
         let answers = world.log[from..].iter();
         let answers: Vec<_> = answers
@@ -418,7 +412,7 @@ fn a_repeated_start_of_the_original_flow_does_not_refuse_the_first() {
     world.settle();
     assert!(world.ended(A, a).is_none());
     let b = world.last_id(B);
-    world.router(B).admit(now, b, true);
+    world.tunnel(B, b).admit(true);
     world.settle();
     assert!(world.established(A, a) && world.established(B, b));
     world.assert_alive([a, b], "talk");

@@ -13,17 +13,15 @@ fn bytes() -> World {
 
 /// An end's owner takes nothing from now on, or everything again.
 fn take(world: &mut World, end: usize, id: TunnelId, taking: bool) {
-    let now = world.now;
     world.ends[end].taking = taking;
-    world.router(end).hold(now, id, !taking);
+    world.tunnel(end, id).hold(!taking);
 }
 
 /// Writes as much as there is room for while the other end takes nothing; how many bytes.
 fn fill_bytes(world: &mut World, end: usize, id: TunnelId) -> usize {
     let mut sent = 0;
     loop {
-        let now = world.now;
-        match world.router(end).write(now, id, &[7; 10_000]) {
+        match world.tunnel(end, id).write(&[7; 10_000]) {
             Ok(taken) => sent += taken,
             Err(SendError::Session(Full::Full)) => {
                 let before = world.log.len();
@@ -41,8 +39,7 @@ fn fill_bytes(world: &mut World, end: usize, id: TunnelId) -> usize {
 fn read_all(world: &mut World, end: usize, id: TunnelId) -> usize {
     let mut read = 0;
     loop {
-        let now = world.now;
-        match world.router(end).read(now, id, 65_536) {
+        match world.tunnel(end, id).read(65_536) {
             Some(bytes) => read += bytes.len(),
             None if world.deliver(A) | world.deliver(B) => {}
             None => return read,
@@ -112,8 +109,7 @@ fn a_reader_of_bytes_may_stop_for_two_hours() {
     assert_eq!(read_all(&mut world, B, ids[B]), sent);
     // What it reads again counts anew.
     let sent = fill_bytes(&mut world, A, ids[A]);
-    let now = world.now;
-    assert_eq!(world.router(B).write(now, ids[B], b"data"), Ok(4));
+    assert_eq!(world.tunnel(B, ids[B]).write(b"data"), Ok(4));
     world.wait(HOUR * 2);
     assert_eq!(read_all(&mut world, B, ids[B]), sent);
 }
@@ -164,7 +160,7 @@ fn a_peer_that_knows_the_letter_only_has_a_minute() {
     let mut world = World::new();
     let ids = world.establish(A);
     // Our name was not agreed on: whatever it says, it does not say it for this.
-    let tunnel = world.router(A).tunnels.get_mut(&ids[A]);
+    let tunnel = world.router(A).tunnels.get_mut(ids[A]);
     tunnel.unwrap().carrier_mut().know_the_letter_only();
     take(&mut world, B, ids[B], false);
     world.fill_up(A, ids[A], 1000);
@@ -179,8 +175,7 @@ fn closing_does_not_wait_for_a_reader_who_shows_that_it_lives() {
     take(&mut world, B, ids[B], false);
     world.fill_up(A, ids[A], 1000);
     world.wait(HOUR);
-    let now = world.now;
-    world.router(A).close(now, ids[A]);
+    world.tunnel(A, ids[A]).close();
     world.wait(Duration::from_secs(100));
     assert!(world.ended(A, ids[A]).is_some_and(|closed| !closed.clean));
     assert_eq!(world.ends[A].router.leftovers(), 0);

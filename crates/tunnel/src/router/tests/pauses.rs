@@ -41,10 +41,9 @@ fn nothing_is_late_while_the_link_is_interrupted() {
                     break;
                 }
                 closing = true;
-                let now = world.now;
                 let b = world.last_id(B);
-                world.router(A).close(now, a);
-                world.router(B).close(now, b);
+                world.tunnel(A, a).close();
+                world.tunnel(B, b).close();
             }
             assert!(steps > stop, "{steps} steps only");
             world.assert_clean([a, world.last_id(B)]);
@@ -115,7 +114,7 @@ fn a_tunnel_of_the_old_address_never_meets_a_stream_of_the_new_one() {
     world.say(B, old[B], "m1");
     world.ends[A].taking = false;
     let now = world.now;
-    world.router(A).hold(now, old[A], true);
+    world.tunnel(A, old[A]).hold(true);
     world.settle();
     // The very address again: to the server another binding all the same.
     world.router(A).rebind(now, address(NAMES[A]));
@@ -129,7 +128,7 @@ fn a_tunnel_of_the_old_address_never_meets_a_stream_of_the_new_one() {
         "the owner does not know of the end yet"
     );
     world.ends[A].taking = true;
-    world.router(A).hold(now, old[A], false);
+    world.tunnel(A, old[A]).hold(false);
     world.flush(A);
     assert_eq!(
         world.received(A, old[A]),
@@ -156,7 +155,7 @@ fn a_held_tunnel_of_the_old_address_stays_apart_from_a_new_one() {
     let old = world.establish(A);
     world.say(B, old[B], "m1");
     let now = world.now;
-    world.router(A).hold(now, old[A], true);
+    world.tunnel(A, old[A]).hold(true);
     world.settle();
     world.router(A).rebind(now, address("a@west.example/other"));
     // B opens to the new address; the stream has the old one's number.
@@ -174,7 +173,7 @@ fn a_held_tunnel_of_the_old_address_stays_apart_from_a_new_one() {
         "incoming, and no more: {:?}",
         world.ends[A].events
     );
-    world.router(A).hold(now, old[A], false);
+    world.tunnel(A, old[A]).hold(false);
     world.flush(A);
     assert_eq!(world.received(A, old[A]), ["m1"]);
     assert!(matches!(

@@ -11,9 +11,8 @@ impl World {
     fn fill(&mut self, end: usize, id: TunnelId, from: usize, length: usize) -> usize {
         let body = "x".repeat(length);
         for number in from.. {
-            let now = self.now;
             let stanza = message(&format!("m{number}"), &body);
-            match self.router(end).send(now, id, &stanza) {
+            match self.tunnel(end, id).send(&stanza) {
                 Ok(()) => {}
                 Err(SendError::Session(Full::Full)) => return number - from,
                 Err(error) => panic!("{error}"),
@@ -45,8 +44,7 @@ impl World {
         for number in 0..count {
             let stanza = message(&format!("m{number}"), &body);
             loop {
-                let now = self.now;
-                match self.router(end).send(now, id, &stanza) {
+                match self.tunnel(end, id).send(&stanza) {
                     Ok(()) => break,
                     Err(SendError::Session(Full::Full)) => {
                         assert!(
@@ -80,9 +78,8 @@ fn an_owner_who_takes_nothing_stops_the_sender_and_loses_nothing() {
         for length in [1, 1000, 100_000] {
             let mut world = World::new();
             let ids = world.establish(A);
-            let now = world.now;
             world.ends[B].taking = hold;
-            world.router(B).hold(now, ids[B], hold);
+            world.tunnel(B, ids[B]).hold(hold);
             let sent = world.fill_up(A, ids[A], length);
             assert!(
                 sent * (length + 100) < 4_000_000,
@@ -90,7 +87,7 @@ fn an_owner_who_takes_nothing_stops_the_sender_and_loses_nothing() {
             );
             assert!(world.received(B, ids[B]).is_empty() || !hold);
             world.ends[B].taking = true;
-            world.router(B).hold(now, ids[B], false);
+            world.tunnel(B, ids[B]).hold(false);
             world.settle();
             assert_eq!(world.received(B, ids[B]), names(sent));
             assert!(
@@ -190,8 +187,7 @@ fn a_reader_that_reads_nothing_is_sent_at_most_1_mib_however_stanzas_are_shaped(
         stanza.write(&mut length);
         let mut sent = 0;
         loop {
-            let now = world.now;
-            match world.router(A).send(now, ids[A], &stanza) {
+            match world.tunnel(A, ids[A]).send(&stanza) {
                 Ok(()) => sent += length.len(),
                 Err(SendError::Session(Full::Full)) => {
                     if !(world.deliver(A) | world.deliver(B)) {
@@ -241,8 +237,7 @@ fn a_queue_of_any_length_goes_on_when_events_are_taken() {
 fn one_slow_owner_slows_no_other_tunnel() {
     let mut world = World::with(config(A), config(B).accept(Accept::Anyone));
     let ids = world.establish(A);
-    let now = world.now;
-    world.router(B).hold(now, ids[B], true);
+    world.tunnel(B, ids[B]).hold(true);
     world.fill(A, ids[A], 0, 1000);
     world.settle();
     let ping = world.inject(
@@ -261,11 +256,10 @@ fn one_slow_owner_slows_no_other_tunnel() {
 fn an_end_waits_for_no_owner_longer_than_it_was_told() {
     let mut world = World::new();
     let ids = world.establish(A);
-    let now = world.now;
-    world.router(B).hold(now, ids[B], true);
+    world.tunnel(B, ids[B]).hold(true);
     world.fill(A, ids[A], 0, 1000);
     world.settle();
-    world.router(B).close(now, ids[B]);
+    world.tunnel(B, ids[B]).close();
     world.wait(Duration::from_secs(30));
     let closed = world.closed(B, ids[B]);
     assert!(
@@ -281,11 +275,10 @@ fn an_end_waits_for_no_owner_longer_than_it_was_told() {
 fn an_abort_waits_for_nothing() {
     let mut world = World::new();
     let ids = world.establish(A);
-    let now = world.now;
-    world.router(B).hold(now, ids[B], true);
+    world.tunnel(B, ids[B]).hold(true);
     world.fill(A, ids[A], 0, 1000);
     world.settle();
-    world.router(B).abort(now, ids[B]);
+    world.tunnel(B, ids[B]).abort();
     world.flush(B);
     let closed = world.closed(B, ids[B]);
     assert_eq!(closed.why, Why::Session(xtls_session::Why::Aborted));
@@ -300,12 +293,11 @@ fn an_abort_waits_for_nothing() {
 fn the_last_words_of_a_peer_wait_for_their_reader() {
     let mut world = World::new();
     let ids = world.establish(A);
-    let now = world.now;
     world.ends[B].taking = false;
     for number in 0..300 {
         world.say(A, ids[A], &format!("m{number}"));
     }
-    world.router(A).finish(now, ids[A]);
+    world.tunnel(A, ids[A]).finish();
     world.settle();
     // An hour later the reader comes back.
     world.wait(Duration::from_secs(3600));
@@ -317,8 +309,7 @@ fn the_last_words_of_a_peer_wait_for_their_reader() {
             .whats(B, ids[B])
             .any(|what| *what == TunnelEvent::PeerFinished)
     );
-    let now = world.now;
-    world.router(B).finish(now, ids[B]);
+    world.tunnel(B, ids[B]).finish();
     world.settle();
     world.assert_clean(ids);
 }

@@ -75,9 +75,8 @@ fn keys_of_a_day_are_replaced_and_the_conversation_keeps_its_name() {
         assert_eq!(world.received(B, ids[B]), ["m1"]);
         assert_eq!(world.received(A, ids[A]), ["m2"]);
         assert_eq!(sids(&world), 2);
-        let now = world.now;
-        world.router(A).close(now, ids[A]);
-        world.router(B).close(now, ids[B]);
+        world.tunnel(A, ids[A]).close();
+        world.tunnel(B, ids[B]).close();
         world.wait(Duration::from_secs(100));
         world.assert_clean(ids);
     }
@@ -93,8 +92,7 @@ fn renewals_lose_and_reorder_nothing() {
             for end in [A, B] {
                 let stanza = message(&format!("m{number}"), &body);
                 loop {
-                    let now = world.now;
-                    match world.router(end).send(now, ids[end], &stanza) {
+                    match world.tunnel(end, ids[end]).send(&stanza) {
                         Ok(()) => break,
                         Err(super::super::SendError::Session(xtls_session::SendError::Full)) => {
                             assert!(world.deliver(end) | world.deliver(1 - end));
@@ -162,12 +160,10 @@ fn a_renewal_that_is_refused_changes_nothing() {
 fn requests_move_with_a_renewal_and_are_answered_in_the_new_session() {
     let mut world = World::new();
     let ids = world.establish(A);
-    let now = world.now;
-    world.router(A).send(now, ids[A], &request("v1")).unwrap();
+    world.tunnel(A, ids[A]).send(&request("v1")).unwrap();
     world.wait(HOUR * 25);
     assert_eq!(world.renewals(A, ids[A]), 1);
-    let now = world.now;
-    world.router(A).abort(now, ids[A]);
+    world.tunnel(A, ids[A]).abort();
     world.settle();
     assert_eq!(world.unanswered(A, ids[A]), ["v1"], "it was waiting still");
 }
@@ -176,15 +172,14 @@ fn requests_move_with_a_renewal_and_are_answered_in_the_new_session() {
 fn requests_without_an_answer_fail_when_the_tunnel_ends() {
     let mut world = World::new();
     let ids = world.establish(A);
-    let now = world.now;
     for id in ["v1", "v2", "v3"] {
-        world.router(A).send(now, ids[A], &request(id)).unwrap();
+        world.tunnel(A, ids[A]).send(&request(id)).unwrap();
     }
     world.settle();
     let answer = Stanza::new(Kind::Iq).with_type("result").with_id("v2");
-    world.router(B).send(now, ids[B], &answer).unwrap();
+    world.tunnel(B, ids[B]).send(&answer).unwrap();
     world.settle();
-    world.router(B).abort(now, ids[B]);
+    world.tunnel(B, ids[B]).abort();
     world.settle();
     assert_eq!(world.unanswered(A, ids[A]), ["v1", "v3"]);
     let failed = world.whats(A, ids[A]).find_map(|what| match what {
@@ -203,8 +198,7 @@ fn requests_without_an_answer_fail_when_the_tunnel_ends() {
 fn requests_of_a_tunnel_that_was_not_closed_fail_although_a_newer_one_stands() {
     let mut world = World::new();
     let [_, old] = world.establish(A);
-    let now = world.now;
-    world.router(B).send(now, old, &request("v1")).unwrap();
+    world.tunnel(B, old).send(&request("v1")).unwrap();
     world.settle();
     world.restart(A, config(A));
     let [_, new] = world.establish(A);
@@ -280,9 +274,8 @@ fn a_renewal_on_a_slow_path_loses_nothing_while_anything_moves() {
     let body = "x".repeat(300);
     for number in 0..30 {
         for end in [A, B] {
-            let now = world.now;
             let stanza = message(&format!("m{number}"), &body);
-            world.router(end).send(now, ids[end], &stanza).unwrap();
+            world.tunnel(end, ids[end]).send(&stanza).unwrap();
         }
     }
     creep(&mut world, 400);
@@ -299,18 +292,16 @@ fn a_slow_owner_is_waited_for_when_its_session_is_replaced() {
     let mut world = with(keys(HOUR, u64::MAX), true);
     let ids = world.establish(A);
     world.wait(HOUR - Duration::from_secs(1));
-    let now = world.now;
-    world.router(A).hold(now, ids[A], true);
+    world.tunnel(A, ids[A]).hold(true);
     for number in 0..200 {
         let stanza = message(&format!("m{number}"), &"x".repeat(1000));
-        if world.router(B).send(now, ids[B], &stanza).is_err() {
+        if world.tunnel(B, ids[B]).send(&stanza).is_err() {
             break;
         }
         world.deliver(B);
     }
     world.wait(Duration::from_secs(50));
-    let now = world.now;
-    world.router(A).hold(now, ids[A], false);
+    world.tunnel(A, ids[A]).hold(false);
     world.wait(Duration::from_secs(60));
     for end in [A, B] {
         assert_eq!(world.last_id(end), ids[end]);
@@ -354,16 +345,14 @@ fn an_end_is_the_peers_when_the_newer_session_cannot_have_stood() {
         end == A || !matches!(envelope.content, Content::Result(Some(_)))
     }));
     world.wait(HOUR * 24);
-    let now = world.now;
-    world.router(B).finish(now, ids[B]);
+    world.tunnel(B, ids[B]).finish();
     world.wait(HOUR);
     assert!(
         world
             .whats(A, ids[A])
             .any(|what| matches!(what, TunnelEvent::PeerFinished))
     );
-    let now = world.now;
-    world.router(A).finish(now, ids[A]);
+    world.tunnel(A, ids[A]).finish();
     world.wait(HOUR);
     assert!(world.closed(A, ids[A]).clean);
 }
@@ -389,7 +378,7 @@ fn an_end_that_overtakes_a_renewal_leaves_one_tunnel_and_is_told_once() {
         }));
         world.say(A, ids[A], "m1");
         let (now, before) = (world.now, world.log.len());
-        world.router(A).finish(now, ids[A]);
+        world.tunnel(A, ids[A]).finish();
         world.settle();
         world.filter = None;
         let late: Vec<_> = world.log[before..]
@@ -405,8 +394,7 @@ fn an_end_that_overtakes_a_renewal_leaves_one_tunnel_and_is_told_once() {
         }
         world.settle();
         world.say(B, ids[B], "m2");
-        let now = world.now;
-        world.router(B).finish(now, ids[B]);
+        world.tunnel(B, ids[B]).finish();
         world.wait(Duration::from_secs(300));
         assert_eq!(world.received(B, ids[B]), ["m1"], "{finish_at}");
         assert_eq!(world.received(A, ids[A]), ["m2"], "{finish_at}");
@@ -428,15 +416,13 @@ fn an_end_that_overtakes_a_renewal_leaves_one_tunnel_and_is_told_once() {
 fn half_a_conversation_gets_new_keys_too() {
     let mut world = with(keys(HOUR, u64::MAX), true);
     let ids = world.establish(A);
-    let now = world.now;
-    world.router(B).finish(now, ids[B]);
+    world.tunnel(B, ids[B]).finish();
     world.wait(HOUR + Duration::from_secs(100));
     world.say(A, ids[A], "m1");
     world.wait(Duration::from_secs(100));
     assert_eq!(world.renewals(A, ids[A]), 1);
     assert_eq!(world.received(B, ids[B]), ["m1"]);
-    let now = world.now;
-    world.router(A).finish(now, ids[A]);
+    world.tunnel(A, ids[A]).finish();
     world.wait(Duration::from_secs(100));
     world.assert_clean(ids);
     let finished = |what: &&TunnelEvent| matches!(what, TunnelEvent::PeerFinished);
@@ -454,8 +440,7 @@ fn an_abort_takes_back_a_renewal_that_is_on_its_way() {
     world.wait(HOUR);
     assert_eq!(sids(&world), 2);
     world.filter = None;
-    let now = world.now;
-    world.router(A).abort(now, ids[A]);
+    world.tunnel(A, ids[A]).abort();
     world.wait(HOUR);
     for end in [A, B] {
         assert!(world.ended(end, ids[end]).is_some());

@@ -35,15 +35,12 @@ fn the_same_key_replaces() {
     assert_eq!(world.received(B, new), ["m1"]);
     assert_eq!(world.received(A, a), ["m2"]);
     assert!(matches!(
-        world
-            .router(B)
-            .send(Instant::now(), old, &message("m3", "word")),
+        world.late(B, old).send(&message("m3", "word")),
         Err(super::super::SendError::Gone(_))
     ));
     world.wait(Duration::from_secs(100));
-    let now = world.now;
-    world.router(A).close(now, a);
-    world.router(B).close(now, new);
+    world.tunnel(A, a).close();
+    world.tunnel(B, new).close();
     world.wait(Duration::from_secs(100));
     world.assert_clean([a, new]);
 }
@@ -151,8 +148,7 @@ fn a_conversation_that_ends_in_order_has_done_so_whoever_knocked_meanwhile() {
         std::mem::swap(&mut world.ends[A], &mut other.ends[A]);
         assert_eq!(rivals(&world, ids[B]), [(Some(key(7)), known)]);
         for end in [A, B] {
-            let now = world.now;
-            world.router(end).finish(now, ids[end]);
+            world.tunnel(end, ids[end]).finish();
         }
         world.settle();
         let closed = world.closed(B, ids[B]);
@@ -170,12 +166,7 @@ fn nothing_of_another_key_is_handed_out() {
     for _ in 0..100 {
         world.deliver(A);
         world.deliver(B);
-        let now = world.now;
-        if world
-            .router(A)
-            .send(now, a, &message("m1", "it is I"))
-            .is_ok()
-        {
+        if world.tunnel(A, a).send(&message("m1", "it is I")).is_ok() {
             break;
         }
     }
@@ -189,9 +180,8 @@ fn nothing_of_another_key_is_handed_out() {
 fn another_key_is_welcome_once_the_first_has_ended() {
     let mut world = two_keys();
     let [a, b] = world.establish(A);
-    let now = world.now;
-    world.router(A).close(now, a);
-    world.router(B).close(now, b);
+    world.tunnel(A, a).close();
+    world.tunnel(B, b).close();
     world.wait(Duration::from_secs(100));
     world.assert_clean([a, b]);
     world.restart(A, another_a(7));
@@ -230,7 +220,7 @@ fn newer_opens_never_pile_up() {
             world.ends[B]
                 .router
                 .tunnels
-                .values()
+                .iter_mut()
                 .filter(|t| t.carrier().is_unfinished())
                 .count(),
             1
@@ -247,7 +237,7 @@ fn an_open_is_measured_against_unfinished_tunnels_only() {
     for round in 0..20 {
         world.restart(A, config(A));
         world.establish(A);
-        let unfinished = world.ends[B].router.tunnels.values();
+        let unfinished = world.ends[B].router.tunnels.iter_mut();
         assert_eq!(
             unfinished
                 .filter(|tunnel| tunnel.carrier().is_unfinished())
@@ -267,10 +257,9 @@ fn a_tunnel_that_is_closing_keeps_its_own_end() {
     world.filter = Some(Box::new(|end, envelope| {
         end == B || word(envelope) != "xtls close"
     }));
-    let now = world.now;
-    world.router(A).finish(now, a);
+    world.tunnel(A, a).finish();
     world.settle();
-    world.router(B).finish(now, old);
+    world.tunnel(B, old).finish();
     world.settle();
     assert!(world.ended(B, old).is_none());
     world.filter = None;
@@ -293,7 +282,7 @@ fn the_close_of_the_replaced_one_does_not_touch_its_successor() {
     );
     let [_, new] = world.establish(A);
     let now = world.now;
-    old.close(now, a);
+    old.tunnel(now, a).unwrap().close();
     while let Some(mut envelope) = old.poll_transmit(now) {
         envelope.from = Some(address(NAMES[A]));
         world.router(B).handle(now, reread(&envelope));
@@ -313,14 +302,12 @@ fn an_abort_while_a_newer_session_takes_over_is_told_as_one() {
     for number in 0..100 {
         world.say(A, a, &format!("m{number}"));
     }
-    let now = world.now;
-    world.router(B).hold(now, old, true);
+    world.tunnel(B, old).hold(true);
     world.settle();
     world.restart(A, config(A));
     world.open(A);
     world.settle();
-    let now = world.now;
-    world.router(B).abort(now, old);
+    world.tunnel(B, old).abort();
     world.settle();
     let aborted = Why::Session(xtls_session::Why::Aborted);
     let closed = world.closed(B, old);
@@ -335,13 +322,12 @@ fn a_third_open_beside_a_takeover_is_declined_and_touches_neither() {
     for number in 0..100 {
         world.say(A, a, &format!("m{number}"));
     }
-    let now = world.now;
-    world.router(B).hold(now, old, true);
+    world.tunnel(B, old).hold(true);
     world.settle();
     world.restart(A, config(A));
     let second = world.open(A);
     world.settle();
-    assert!(world.router(B).moving(&address(NAMES[A])));
+    assert!(world.router(B).tunnels.are_moving(&address(NAMES[A])));
     assert!(world.ended(B, old).is_none());
     // Another program of A's, under the same address and with the same key.
     let third = Router::new(address(NAMES[A]), config(A), [77; 32]);
@@ -356,8 +342,7 @@ fn a_third_open_beside_a_takeover_is_declined_and_touches_neither() {
     assert!(world.ended(B, old).is_none());
     std::mem::swap(&mut world.ends[A].router, &mut other);
     world.ends[A].events = events;
-    let now = world.now;
-    world.router(B).hold(now, old, false);
+    world.tunnel(B, old).hold(false);
     world.settle();
     assert_eq!(world.received(B, old).len(), 100);
     assert_eq!(world.closed(B, old).why, Why::Replaced);

@@ -33,23 +33,16 @@ fn incoming(world: &World, end: usize) -> Vec<TunnelId> {
 
 /// What A writes comes out at B, the other way too, and the tunnels end in order.
 fn assert_works(world: &mut World, [a, b]: [TunnelId; 2], text: &str) {
-    let now = world.now;
-    assert_eq!(
-        world.router(A).write(now, a, text.as_bytes()),
-        Ok(text.len())
-    );
-    assert_eq!(world.router(B).write(now, b, b"back"), Ok(4));
+    assert_eq!(world.tunnel(A, a).write(text.as_bytes()), Ok(text.len()));
+    assert_eq!(world.tunnel(B, b).write(b"back"), Ok(4));
     world.settle();
     assert_eq!(
-        world.router(B).read(now, b, 100).as_deref(),
+        world.tunnel(B, b).read(100).as_deref(),
         Some(text.as_bytes())
     );
-    assert_eq!(
-        world.router(A).read(now, a, 100).as_deref(),
-        Some(&b"back"[..])
-    );
-    world.router(A).close(now, a);
-    world.router(B).close(now, b);
+    assert_eq!(world.tunnel(A, a).read(100).as_deref(), Some(&b"back"[..]));
+    world.tunnel(A, a).close();
+    world.tunnel(B, b).close();
     world.wait(Duration::from_secs(60));
     let finished = Why::Session(Ended::Finished);
     assert_eq!(
@@ -97,9 +90,8 @@ fn tunnels_of_bytes_stand_side_by_side_and_beside_stanzas() {
             assert_works(&mut world, [a, b], &number.to_string());
         }
         assert_stanzas_work(&mut world, stanzas);
-        let now = world.now;
-        world.router(A).close(now, stanzas[A]);
-        world.router(B).close(now, stanzas[B]);
+        world.tunnel(A, stanzas[A]).close();
+        world.tunnel(B, stanzas[B]).close();
         world.wait(Duration::from_secs(30));
         assert_nothing_left(&world);
     }
@@ -176,9 +168,8 @@ fn opens_of_stanzas_that_cross_are_one_tunnel_whoever_sends_its_hello_later() {
                 assert_eq!(incoming(&world, end), []);
             }
             assert_stanzas_work(&mut world, ids);
-            let now = world.now;
-            world.router(A).close(now, ids[A]);
-            world.router(B).close(now, ids[B]);
+            world.tunnel(A, ids[A]).close();
+            world.tunnel(B, ids[B]).close();
             world.wait(Duration::from_secs(100));
             world.assert_clean(ids);
         }
@@ -354,8 +345,8 @@ fn a_limit_on_tunnels_holds_for_stanzas_and_bytes_however_they_are_opened() {
                     let a = world.open_for(A, &service);
                     world.settle();
                     if let Some(asked) = world.ends[B].events.first() {
-                        let (now, id) = (world.now, asked.id);
-                        world.router(B).admit(now, id, true);
+                        let id = asked.id;
+                        world.late(B, id).admit(true);
                         world.settle();
                     }
                     assert!(!world.established(A, a), "{case}");

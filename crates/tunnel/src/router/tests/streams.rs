@@ -12,9 +12,8 @@ fn world() -> World {
 
 /// All that can be read now.
 fn read(world: &mut World, end: usize, id: TunnelId) -> Vec<u8> {
-    let now = world.now;
     let mut read = Vec::new();
-    while let Some(bytes) = world.router(end).read(now, id, 1000) {
+    while let Some(bytes) = world.late(end, id).read(1000) {
         read.extend_from_slice(&bytes);
     }
     world.settle();
@@ -22,8 +21,7 @@ fn read(world: &mut World, end: usize, id: TunnelId) -> Vec<u8> {
 }
 
 fn write(world: &mut World, end: usize, id: TunnelId, bytes: &[u8]) {
-    let now = world.now;
-    let written = world.router(end).write(now, id, bytes);
+    let written = world.tunnel(end, id).write(bytes);
     assert_eq!(written, Ok(bytes.len()));
 }
 
@@ -37,12 +35,11 @@ fn bytes_go_both_ways_and_end_in_order() {
     assert!(world.whats(B, b).any(|what| *what == TunnelEvent::Readable));
     assert_eq!(read(&mut world, B, b), b"there");
     assert_eq!(read(&mut world, A, a), b"back");
-    assert_eq!(world.router(A).mode(a), Some(Mode::Bytes));
-    let now = world.now;
-    let stanza = world.router(A).send(now, a, &message("m1", "word"));
+    assert_eq!(world.tunnel(A, a).mode(), Some(Mode::Bytes));
+    let stanza = world.tunnel(A, a).send(&message("m1", "word"));
     assert!(matches!(stanza, Err(SendError::Session(Session::Mode(_)))));
-    world.router(A).finish(now, a);
-    let last = world.router(B).close_after(now, b, b"last");
+    world.tunnel(A, a).finish();
+    let last = world.tunnel(B, b).close_after(b"last");
     assert_eq!(last, Ok(()));
     world.settle();
     assert_eq!(read(&mut world, A, a), b"last");
@@ -54,7 +51,7 @@ fn bytes_go_both_ways_and_end_in_order() {
         (traffic.written, traffic.read)
     };
     assert_eq!((traffic(A, a), traffic(B, b)), ((5, 8), (8, 5)));
-    let late = world.router(A).write(now, a, b"x");
+    let late = world.late(A, a).write(b"x");
     assert!(matches!(late, Err(SendError::Gone(_))));
 }
 
@@ -110,13 +107,12 @@ fn a_second_service_of_stanzas_that_was_admitted_at_once_is_not_let_in() {
     world.settle();
     let two = world.last_id(B);
     assert_ne!(one, two);
-    let now = world.now;
     std::mem::swap(&mut world.ends[A].router, &mut second);
-    world.router(B).admit(now, one, true);
+    world.tunnel(B, one).admit(true);
     world.settle();
     assert!(world.established(B, one));
     std::mem::swap(&mut world.ends[A].router, &mut second);
-    world.router(B).admit(now, two, true);
+    world.tunnel(B, two).admit(true);
     world.settle();
     assert_eq!(
         (world.closed(B, two).by, world.closed(B, two).why),
@@ -176,8 +172,7 @@ fn a_byte_tunnel_in_the_original_flow_is_one_too() {
     let data: Vec<u8> = (0..20_000_u32).flat_map(u32::to_be_bytes).collect();
     let (mut rest, mut heard) = (&data[..], Vec::new());
     while !rest.is_empty() {
-        let now = world.now;
-        let taken = world.router(A).write(now, a, rest).unwrap_or(0);
+        let taken = world.tunnel(A, a).write(rest).unwrap_or(0);
         rest = &rest[taken..];
         world.settle();
         heard.extend(read(&mut world, B, b));
@@ -191,11 +186,10 @@ fn a_byte_tunnel_in_the_original_flow_is_one_too() {
         }
     }
     assert!(heard == data);
-    let stats = world.router(A).stats(a).unwrap();
+    let stats = world.tunnel(A, a).stats();
     assert_eq!((stats.written, stats.stream), (data.len() as u64, None));
-    let now = world.now;
-    world.router(A).close(now, a);
-    world.router(B).close(now, b);
+    world.tunnel(A, a).close();
+    world.tunnel(B, b).close();
     world.wait(Duration::from_secs(60));
     world.assert_clean(ids);
 }

@@ -9,11 +9,10 @@ use super::*;
 #[test]
 fn a_finish_that_nobody_answers_confirms_nothing() {
     let (mut world, ids) = established();
-    let now = world.now;
-    world.router(A).finish(now, ids[A]);
+    world.tunnel(A, ids[A]).finish();
     world.settle();
     world.say(B, ids[B], "m1");
-    world.router(B).finish(now, ids[B]);
+    world.tunnel(B, ids[B]).finish();
     world.filter = Some(Box::new(|_, _| false));
     world.wait(Duration::from_secs(200));
     let closed = world.closed(B, ids[B]);
@@ -34,15 +33,13 @@ fn an_owner_that_takes_nothing_lets_nobody_believe_it_did() {
         let (mut world, ids) = established();
         world.ends[B].confirming = false;
         world.say(A, ids[A], "m1");
-        let now = world.now;
-        world.router(A).finish(now, ids[A]);
+        world.tunnel(A, ids[A]).finish();
         world.settle();
         assert_eq!(world.received(B, ids[B]), ["m1"]);
-        let now = world.now;
         if aborts {
-            world.router(B).abort(now, ids[B]);
+            world.tunnel(B, ids[B]).abort();
         } else {
-            world.router(B).leave(now, ids[B]);
+            world.tunnel(B, ids[B]).leave();
         }
         world.wait(Duration::from_secs(100));
         let closed = world.closed(A, ids[A]);
@@ -57,17 +54,14 @@ fn what_the_owner_has_not_been_told_it_cannot_have_taken() {
     let (mut world, ids) = established();
     world.ends[B].taking = false;
     world.say(A, ids[A], "m1");
-    let now = world.now;
-    world.router(A).finish(now, ids[A]);
+    world.tunnel(A, ids[A]).finish();
     world.settle();
-    let now = world.now;
-    world.router(B).took(now, ids[B]);
+    world.tunnel(B, ids[B]).took();
     world.settle();
     world.ends[B].confirming = false;
     world.ends[B].taking = true;
     world.settle();
-    let now = world.now;
-    world.router(B).abort(now, ids[B]);
+    world.tunnel(B, ids[B]).abort();
     world.wait(Duration::from_secs(100));
     assert_eq!(world.closed(A, ids[A]).unconfirmed, 1);
 }
@@ -87,11 +81,9 @@ fn what_was_not_taken_is_not_forgotten_over_a_renewal_that_an_end_overtakes() {
         for _ in 0..deliveries {
             let _ = world.deliver(A) || world.deliver(B);
         }
-        let now = world.now;
-        world.router(B).close(now, ids[B]);
+        world.tunnel(B, ids[B]).close();
         world.wait(Duration::from_secs(11));
-        let now = world.now;
-        world.router(A).close(now, ids[A]);
+        world.tunnel(A, ids[A]).close();
         world.wait(Duration::from_secs(300));
         assert_eq!(world.received(B, ids[B]), ["m1"], "{deliveries}");
         assert_eq!(world.closed(A, ids[A]).unconfirmed, 1, "{deliveries}");

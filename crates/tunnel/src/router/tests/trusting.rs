@@ -51,8 +51,7 @@ fn a_key_that_is_revoked_ends_the_tunnel_that_stands_on_it() {
             let ids = world.establish(opener);
             world.trust(B, revoked());
             // What was on its way is not handed out any more.
-            let now = world.now;
-            let _ = world.router(A).send(now, ids[A], &message("m1", "word"));
+            let _ = world.tunnel(A, ids[A]).send(&message("m1", "word"));
             world.settle();
             let closed = world.closed(B, ids[B]);
             assert!(is_revoked(&closed.why), "{:?}", closed.why);
@@ -70,8 +69,7 @@ fn a_key_that_is_revoked_ends_the_tunnel_that_stands_on_it() {
 fn an_owner_that_takes_nothing_does_not_keep_it_alive() {
     let mut world = World::new();
     let ids = world.establish(A);
-    let now = world.now;
-    world.router(B).hold(now, ids[B], true);
+    world.tunnel(B, ids[B]).hold(true);
     world.say(A, ids[A], "m1");
     world.settle();
     world.trust(B, revoked());
@@ -230,8 +228,7 @@ fn a_key_that_waits_for_its_verdict_when_it_is_revoked_waits_no_longer() {
     world.trust(B, Arc::new(store));
     world.settle();
     assert!(is_revoked(&world.closed(B, id).why));
-    let now = world.now;
-    let judged = world.router(B).judge(now, id, key(A), Verdict::Accept);
+    let judged = world.late(B, id).judge(key(A), Verdict::Accept);
     assert_eq!(judged, Err(JudgeError::Gone(Gone)));
 }
 
@@ -297,14 +294,13 @@ fn a_key_that_a_code_has_spoken_against_comes_as_far_as_a_verification() {
                 continue;
             }
             assert_eq!(asked, Some(Some(doubt)));
-            let now = world.now;
-            let accepted = world.router(B).judge(now, id, key(A), Verdict::Accept);
+            let accepted = world.tunnel(B, id).judge(key(A), Verdict::Accept);
             assert_eq!(
                 accepted,
                 Err(JudgeError::Session(xtls_session::JudgeError::Doubted))
             );
-            world.router(B).verify(now, id, Compare::Words).unwrap();
-            world.router(A).verify(now, own, Compare::Words).unwrap();
+            world.tunnel(B, id).verify(Compare::Words).unwrap();
+            world.tunnel(A, own).verify(Compare::Words).unwrap();
             world.settle();
             let due = world
                 .whats(B, id)
@@ -315,10 +311,7 @@ fn a_key_that_a_code_has_spoken_against_comes_as_far_as_a_verification() {
             let mut store = store.clone();
             store.verified(&bare(A), key(A), Method::Words, 6).unwrap();
             world.trust(B, Arc::new(store));
-            world
-                .router(B)
-                .judge(now, id, key(A), Verdict::Accept)
-                .unwrap();
+            world.tunnel(B, id).judge(key(A), Verdict::Accept).unwrap();
             world.settle();
             assert!(world.established(B, id));
         }

@@ -56,8 +56,7 @@ fn a_second_key_is_refused_and_the_owner_is_not_asked_about_it() {
         assert_eq!(world.closed(B, second).why, two_keys(1, 7));
         assert!(!is_asked(&world, second));
         // The first was superseded by the newer open; a verdict on its key comes too late.
-        let now = world.now;
-        let judged = world.router(B).judge(now, first, key(1), Verdict::Accept);
+        let judged = world.late(B, first).judge(key(1), Verdict::Accept);
         assert!(judged.is_err());
         let denied = Why::Session(Session::Tls(TlsError::Alert(Alert::ACCESS_DENIED)));
         assert_eq!(world.closed(A, world.last_id(A)).why, denied);
@@ -103,16 +102,11 @@ fn a_question_that_still_stands_ends_for_that_reason_too() {
 #[test]
 fn it_is_noticed_whatever_became_of_the_first_question() {
     let refuse = |world: &mut World, id| {
-        let now = world.now;
-        world
-            .router(B)
-            .judge(now, id, key(1), Verdict::Refuse)
-            .unwrap();
+        world.tunnel(B, id).judge(key(1), Verdict::Refuse).unwrap();
         world.settle();
     };
     let abort = |world: &mut World, id| {
-        let now = world.now;
-        world.router(B).abort(now, id);
+        world.tunnel(B, id).abort();
         world.settle();
     };
     let expire = |world: &mut World, _| world.wait(Duration::from_secs(299));
@@ -159,8 +153,7 @@ fn a_pin_ends_the_suspicion() {
         world.settle();
         let id = world.last_id(B);
         assert!(world.established(B, id), "{:?}", world.ended(B, id));
-        let now = world.now;
-        world.router(B).abort(now, id);
+        world.tunnel(B, id).abort();
         world.settle();
     }
     // Forgotten again, it is a first contact again.
@@ -183,8 +176,7 @@ fn an_initiator_notices_it_too() {
             .whats(A, first)
             .any(|what| matches!(what, TunnelEvent::Judge(_)))
     );
-    let now = world.now;
-    world.router(A).abort(now, first);
+    world.tunnel(A, first).abort();
     world.settle();
     let other = Config::new(tls(&identity(NAMES[B], 7)), verified(&[(NAMES[A], 1)]))
         .accept(Accept::Only([address(NAMES[A]).to_bare()].into()));

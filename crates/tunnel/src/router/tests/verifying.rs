@@ -20,14 +20,13 @@ fn begun_after(age: Duration, opener: usize, compare: [Compare; 2]) -> (World, [
     let mut world = World::new();
     let ids = world.establish(opener);
     world.wait(age);
-    let now = world.now;
     for (end, compare) in (0..).zip(compare) {
-        world.router(end).verify(now, ids[end], compare).unwrap();
+        world.tunnel(end, ids[end]).verify(compare).unwrap();
     }
     world.settle();
     for end in [A, B] {
         let run = last(&world, end, ids[end]).run();
-        world.router(end).verify_go(now, ids[end], run).unwrap();
+        world.tunnel(end, ids[end]).verify_go(run).unwrap();
     }
     world.settle();
     (world, ids)
@@ -77,10 +76,9 @@ fn a_code_and_words_come_to_an_end_at_both_ends() {
         other => panic!("{other:?}"),
     });
     assert_eq!(words[0], words[1]);
-    let now = world.now;
     for end in [A, B] {
         let run = last(&world, end, ids[end]).run();
-        world.router(end).verify_agree(now, ids[end], run).unwrap();
+        world.tunnel(end, ids[end]).verify_agree(run).unwrap();
         world.settle();
     }
     for end in [A, B] {
@@ -102,17 +100,14 @@ fn a_code_and_words_come_to_an_end_at_both_ends() {
 fn a_tunnel_that_has_ended_cannot_be_verified_in() {
     let (mut world, ids) = begun([Compare::Words, Compare::Words]);
     let run = last(&world, A, ids[A]).run();
-    let now = world.now;
-    world.router(A).abort(now, ids[A]);
+    world.tunnel(A, ids[A]).abort();
     world.settle();
-    let refused = world.router(A).verify(now, ids[A], Compare::Words);
+    let refused = world.late(A, ids[A]).verify(Compare::Words);
     assert_eq!(refused, Err(VerifyError::NotOpen));
     let stale = Err(VerifyError::Stale(run));
-    assert_eq!(world.router(A).verify_go(now, ids[A], run), stale);
-    assert_eq!(world.router(A).verify_agree(now, ids[A], run), stale);
-    let cancelled = world
-        .router(A)
-        .verify_cancel(now, ids[A], run, Reason::Mismatch);
+    assert_eq!(world.late(A, ids[A]).verify_go(run), stale);
+    assert_eq!(world.late(A, ids[A]).verify_agree(run), stale);
+    let cancelled = world.late(A, ids[A]).verify_cancel(run, Reason::Mismatch);
     assert_eq!(cancelled, stale);
 }
 
@@ -121,18 +116,17 @@ fn a_tunnel_that_has_ended_cannot_be_verified_in() {
 fn runs_of_two_tunnels_have_different_names() {
     let (mut world, ids) = begun([Compare::Words, Compare::Words]);
     let first = last(&world, B, ids[B]).run();
-    let now = world.now;
-    world.router(A).abort(now, ids[A]);
+    world.tunnel(A, ids[A]).abort();
     world.settle();
     let ids = world.establish(A);
     for end in [A, B] {
         let words = Compare::Words;
-        world.router(end).verify(now, ids[end], words).unwrap();
+        world.tunnel(end, ids[end]).verify(words).unwrap();
     }
     world.settle();
     let second = last(&world, B, ids[B]).run();
     assert_ne!(first, second);
-    let agreed = world.router(B).verify_agree(now, ids[B], first);
+    let agreed = world.tunnel(B, ids[B]).verify_agree(first);
     assert_eq!(agreed, Err(VerifyError::Stale(first)));
 }
 
@@ -158,8 +152,7 @@ fn a_run_ends_with_the_session_that_is_renewed_and_is_told() {
             let told = last(&world, end, ids[end]);
             let ended = matches!(told, Verify::Failed { run, .. } if run == runs[end]);
             assert!(ended, "{opener} {end}: {told:?}");
-            let now = world.now;
-            let agreed = world.router(end).verify_agree(now, ids[end], runs[end]);
+            let agreed = world.tunnel(end, ids[end]).verify_agree(runs[end]);
             assert_eq!(agreed, Err(VerifyError::Stale(runs[end])));
         }
         world.say(A, ids[A], "hark");
@@ -176,18 +169,16 @@ fn how_a_run_ended_is_told_although_its_session_is_renewed_meanwhile() {
             let words = [Compare::Words, Compare::Words];
             let (mut world, ids) = begun_after(NEARLY_A_DAY, opener, words);
             let runs = [A, B].map(|end| last(&world, end, ids[end]).run());
-            let now = world.now;
             // What was not taken waits in the router, or it is not even read.
             world.ends[deaf].taking = held;
-            world.router(deaf).hold(now, ids[deaf], held);
+            world.tunnel(deaf, ids[deaf]).hold(held);
             for end in [deaf, 1 - deaf] {
-                let agreed = world.router(end).verify_agree(now, ids[end], runs[end]);
+                let agreed = world.tunnel(end, ids[end]).verify_agree(runs[end]);
                 agreed.unwrap();
             }
             world.wait(TWO_MINUTES);
-            let now = world.now;
             world.ends[deaf].taking = true;
-            world.router(deaf).hold(now, ids[deaf], false);
+            world.tunnel(deaf, ids[deaf]).hold(false);
             world.wait(TWO_MINUTES);
             for end in [A, B] {
                 assert!(renewed(&world, end, ids[end]), "{opener} {deaf} {end}");

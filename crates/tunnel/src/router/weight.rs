@@ -1,58 +1,27 @@
-//! Events that wait for the owner, weighed.
-
-use std::time::Instant;
+//! What events weigh that wait for the owner.
 
 use xtls_stanza::{Address, StanzaError};
 
-use super::Router;
-use super::event::{Closed, Event, TunnelEvent, TunnelId, Why};
+use super::event::{Closed, TunnelEvent, Why};
 
-impl Router {
-    /// What happened.
-    pub fn poll_event(&mut self, now: Instant) -> Option<Event> {
-        let event = self.events.pop_front()?;
-        let known = self.tunnels.get_mut(&event.id);
-        if let Some(known) = known.and_then(|tunnel| tunnel.conversation_mut())
-            && known.on_taken(&event.what, self.config.queue)
-        {
-            let now = self.clock.read(now);
-            self.mark_and_pump(now, event.id);
-        }
-        Some(event)
-    }
-
-    pub(super) fn emit(&mut self, id: TunnelId, what: TunnelEvent) {
-        if let Some(tunnel) = self.tunnels.get_mut(&id) {
-            let Some(known) = tunnel.conversation_mut() else {
-                return;
-            };
-            known.on_queued(&what);
-        }
-        self.events.push_back(Event { id, what });
-    }
-}
-
-impl TunnelEvent {
-    /// Bytes of memory that it holds: what a peer can make long counts by its length, and everything else as 512.
-    #[must_use]
-    pub fn weight(&self) -> usize {
-        let long = match self {
-            Self::Stanza(stanza) | Self::Unanswered(stanza) => stanza.weight(),
-            Self::Refused(violation) => violation.weight(),
-            Self::Closed(closed) => of_closed(closed),
-            Self::Incoming(address) | Self::Asked(address) => length(address),
-            Self::Judge(introduction) => length(&introduction.peer),
-            Self::Established(peer) | Self::Renewed(peer) => length(&peer.address),
-            Self::NotPinned(why) | Self::NotVerified(why) => why.capacity(),
-            Self::Ready
-            | Self::OtherKey(_)
-            | Self::Writable
-            | Self::Readable
-            | Self::Verify(_)
-            | Self::PeerFinished => 0,
-        };
-        long.saturating_add(LIGHT)
-    }
+/// Bytes of memory that an event holds: what a peer can make long counts by its length, and everything else as 512.
+pub(super) fn of(what: &TunnelEvent) -> usize {
+    let long = match what {
+        TunnelEvent::Stanza(stanza) | TunnelEvent::Unanswered(stanza) => stanza.weight(),
+        TunnelEvent::Refused(violation) => violation.weight(),
+        TunnelEvent::Closed(closed) => of_closed(closed),
+        TunnelEvent::Incoming(address) | TunnelEvent::Asked(address) => length(address),
+        TunnelEvent::Judge(introduction) => length(&introduction.peer),
+        TunnelEvent::Established(peer) | TunnelEvent::Renewed(peer) => length(&peer.address),
+        TunnelEvent::NotPinned(why) | TunnelEvent::NotVerified(why) => why.capacity(),
+        TunnelEvent::Ready
+        | TunnelEvent::OtherKey(_)
+        | TunnelEvent::Writable
+        | TunnelEvent::Readable
+        | TunnelEvent::Verify(_)
+        | TunnelEvent::PeerFinished => 0,
+    };
+    long.saturating_add(LIGHT)
 }
 
 fn length(address: &Address) -> usize {
