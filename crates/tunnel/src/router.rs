@@ -20,6 +20,7 @@ mod phase;
 mod progress;
 mod purpose;
 mod running;
+mod sessions;
 mod transfer;
 mod transports;
 mod tunnel;
@@ -38,7 +39,7 @@ use rand_chacha::rand_core::SeedableRng as _;
 use tracing::{debug, trace, warn};
 use xtls_ibb::{Clock, MAX_ID, Outgoing};
 use xtls_session::{
-    Binding, By, Close, Event as Inner, Glare, Introduction, Mode, Peer, Service, Session, Verdict,
+    By, Close, Event as Inner, Glare, Introduction, Mode, Peer, Service, Session, Verdict,
     Why as SessionWhy, glare,
 };
 use xtls_stanza::busy::{Busy, Limit};
@@ -47,8 +48,8 @@ use xtls_stanza::{
     Address, Condition, Content, Envelope, ErrorType, Kind, Payload, PresenceKind, Stanza,
     StanzaError, xtls,
 };
-use xtls_tls::trust::{Current, Level, Pin, Policy, Store, TrustError};
-use xtls_tls::{Fingerprint, Role, Tls, TlsError};
+use xtls_tls::trust::{Level, Pin, Policy, Store, TrustError};
+use xtls_tls::{Fingerprint, Role, TlsError};
 use zeroize::Zeroizing;
 
 pub use config::{Accept, Config, ServiceLimits};
@@ -69,11 +70,12 @@ use crowd::Crowd;
 use progress::Intent;
 use purpose::Purpose;
 use running::Hello;
+use sessions::Sessions;
 use transports::{Event as Stream, Leg, Transports};
 use tunnel::Tunnel;
 use tunnels::Tunnels;
 
-use crate::transport::{MAX_FLIGHT, Open, StreamEnd, Transport};
+use crate::transport::{MAX_FLIGHT, StreamEnd, Transport};
 
 /// When a router next wants [`Router::handle_timeout`], and what for.
 pub use xtls_ibb::Deadline;
@@ -94,10 +96,7 @@ pub struct Router {
     out: Outgoing,
     events: VecDeque<Event>,
     random: ChaCha20Rng,
-    /// Sessions that were made: their verifications are numbered by it.
-    sessions: u64,
-    /// The pins, which every session judges by.
-    trust: Current,
+    sessions: Sessions,
     contacts: Contacts,
 }
 
@@ -118,7 +117,7 @@ impl Router {
     pub fn new(own: Address, config: Config, seed: [u8; 32]) -> Self {
         let mut random = ChaCha20Rng::from_seed(seed);
         let transports = Transports::new(own, &config, &mut random);
-        let trust = Current::from(Arc::clone(&config.trust));
+        let sessions = Sessions::new(Arc::clone(&config.trust));
         Self {
             config,
             transports,
@@ -131,8 +130,7 @@ impl Router {
             out: Outgoing::new(answers::ANSWERS),
             events: VecDeque::new(),
             random,
-            sessions: 0,
-            trust,
+            sessions,
             contacts: Contacts::default(),
         }
     }
@@ -167,8 +165,8 @@ impl Router {
         } else if request && envelope.id.len() > MAX_ID {
             self.out.answer(answers::to_long_id(&envelope));
         } else {
-            let trust = &self.trust;
-            let known = |peer: &Address| has_good_pin(&trust.get(), peer);
+            let sessions = &self.sessions;
+            let known = |peer: &Address| has_good_pin(&sessions.trust(), peer);
             let from = envelope
                 .from
                 .as_ref()
@@ -635,12 +633,8 @@ impl Router {
         self.events.push_back(Event { id, what });
     }
 
-    // Our opens, with an early hello: TLS's first flights travel in the open and in its answer, which saves a round trip.
-    // What travels there is the beginning of each direction's byte stream; `seq` counts from 0 after it. A peer that does not
-    // know it answers plainly, and the same ClientHello goes on the stream.
+    // Our opens.
 
-    /// Sends `<open><start/></open>`, with a ClientHello in it if it is to be `early`. Each open has a TLS client of its
-    /// own: no ClientHello serves two sids.
     fn ask(
         &mut self,
         now: Instant,
@@ -648,24 +642,10 @@ impl Router {
         service: &Service,
         early: bool,
     ) -> Result<(Leg, Option<Box<Session>>), OpenError> {
-        let via = self.transports.toward(peer);
-        let sid = self.transports.fresh_sid(via, peer);
-        let sid = sid.unwrap_or_else(|| fresh::sid(&mut self.random));
-        let most = self.transports.max_flight(via);
-        let client = || {
-            let sid = sid.as_str().to_owned();
-            self.session(now, peer.clone(), sid, Some(service), Role::Client)
-        };
-        // What cannot be set up now cannot be later either, and is reported then.
-        let session = (early && most > 0)
-            .then(client)
-            .and_then(Result::ok)
-            .filter(|session| session.peek_wire().len() <= most);
-        let hello = session
-            .as_ref()
-            .map(|session| Bytes::copy_from_slice(session.peek_wire()));
-        let stream = self.transports.open(now, via, Open { peer, sid, hello })?;
-        Ok((stream, session))
+        let (transports, config) = (&mut self.transports, &self.config);
+        let random = &mut self.random;
+        self.sessions
+            .ask(now, transports, config, random, peer, service, early)
     }
 
     /// Our open has been accepted: the stream stands, TLS begins.
@@ -685,22 +665,13 @@ impl Router {
         let early = carrier
             .take_early()
             .filter(|session| sid.as_ref() == Some(&session.binding().sid));
-        let peer = carrier.peer().clone();
         match (early, flight) {
             (Some(mut session), Some(flight)) if flight.len() <= MAX_FLIGHT => {
                 session.begun(now);
                 // It has travelled.
                 let _ = session.poll_wire(session.peek_wire().len());
                 session.handle_wire(now, &flight);
-                self.begin(
-                    now,
-                    id,
-                    stream,
-                    peer,
-                    Role::Client,
-                    Some(session),
-                    Hello::Once,
-                );
+                self.begin(now, id, stream, Role::Client, Some(session), Hello::Once);
             }
             (early, Some(flight)) => {
                 debug!("a flight that is too long, or answers nothing of ours");
@@ -722,7 +693,7 @@ impl Router {
                     session.begun(now);
                     session
                 });
-                self.begin(now, id, stream, peer, Role::Client, early, hello);
+                self.begin(now, id, stream, Role::Client, early, hello);
             }
         }
     }
@@ -842,7 +813,7 @@ impl Router {
                 self.decline(now, stream, Condition::Conflict, ErrorType::Cancel);
             }
             (Some(id), Glare::Ours | Glare::Theirs) if purpose.is_stanzas() => {
-                self.yield_to(now, id, stream, from, hello);
+                self.yield_to(now, id, stream, &from, hello);
             }
             (ours, Glare::Ours | Glare::Theirs) => {
                 let newcomer = Newcomer {
@@ -863,13 +834,13 @@ impl Router {
         now: Instant,
         id: TunnelId,
         stream: Leg,
-        peer: Address,
+        peer: &Address,
         hello: Option<Bytes>,
     ) {
         debug!("crossing opens: the peer's stands");
         // For what ours was to be, or for nothing.
         let service = self.tunnels.service_of(id).cloned();
-        let Some(early) = self.say_yes(now, stream, &peer, service.as_ref(), hello) else {
+        let Some(early) = self.say_yes(now, stream, peer, service.as_ref(), hello) else {
             return;
         };
         if let Some(tunnel) = self.tunnels.get_mut(id)
@@ -881,7 +852,7 @@ impl Router {
             self.transports.abort(now, lost);
         }
         self.tunnels.attach(stream, id);
-        self.begin(now, id, stream, peer, Role::Server, early, Hello::Once);
+        self.begin(now, id, stream, Role::Server, early, Hello::Once);
     }
 
     /// Takes the peer's open, unless there are too many. One of stanzas discards an older unfinished handshake of the same
@@ -959,12 +930,10 @@ impl Router {
         let id = self
             .tunnels
             .adopt(Carrier::accepted(peer.clone(), service, stream), standing);
-        self.emit(id, TunnelEvent::Incoming(peer.clone()));
-        self.begin(now, id, stream, peer, Role::Server, early, Hello::Once);
+        self.emit(id, TunnelEvent::Incoming(peer));
+        self.begin(now, id, stream, Role::Server, early, Hello::Once);
     }
 
-    /// Accepts a peer's open, and answers its early ClientHello if there is one that we take. Policy, caps and glare have
-    /// been decided before. `None` when the open is not there any more.
     #[expect(
         clippy::option_option,
         reason = "no stream, and no early session, are two things"
@@ -977,20 +946,9 @@ impl Router {
         service: Option<&Service>,
         hello: Option<Bytes>,
     ) -> Option<Option<Box<Session>>> {
-        let most = self.transports.max_flight(stream.via());
-        let fits = |hello: &Bytes| self.config.early && (1..=most).contains(&hello.len());
-        let early = hello.filter(fits).and_then(|hello| {
-            let sid = self.transports.name(stream)?.to_owned();
-            let session = self.session(now, peer.clone(), sid, service, Role::Server);
-            let mut session = session.ok()?;
-            session.handle_wire(now, &hello);
-            // What does not fit goes on as data. A hello that cannot be read is answered by its alert.
-            let flight = session.poll_wire(most).unwrap_or_default();
-            Some((session, flight))
-        });
-        let (session, flight) = early.unzip();
-        self.transports.accept(now, stream, flight).ok()?;
-        Some(session)
+        let (transports, config) = (&mut self.transports, &self.config);
+        self.sessions
+            .say_yes(now, transports, config, stream, peer, service, hello)
     }
 
     /// Gives the owner's word on [`TunnelEvent::Asked`], which holds for this open only. A tunnel that has ended meanwhile, or
@@ -1010,7 +968,7 @@ impl Router {
         } else if let Some(busy) = self.census.too_many(&self.config, &peer, service.as_ref()) {
             self.turn_away(now, stream, &peer, busy);
         } else if let Some(early) = self.say_yes(now, stream, &peer, service.as_ref(), hello) {
-            self.begin(now, id, stream, peer, Role::Server, early, Hello::Once);
+            self.begin(now, id, stream, Role::Server, early, Hello::Once);
         }
         self.mark_and_pump(now, id);
     }
@@ -1038,9 +996,10 @@ impl Router {
         if !self.transports.side_by_side(stream) {
             return Purpose::Stanzas(None);
         }
-        let sid = self.transports.name(stream).unwrap_or_default().to_owned();
-        let binding = self.binding(from.clone(), sid, None, Role::Server);
-        Purpose::of(hello, &binding, &self.config)
+        let (transports, config) = (&self.transports, &self.config);
+        let sid = transports.name(stream).unwrap_or_default();
+        let binding = sessions::binding(transports, config, from, sid, None, Role::Server);
+        Purpose::of(hello, &binding, config)
     }
 
     /// Decides what becomes of a peer's tunnel once its ClientHello has come on the stream.
@@ -1152,17 +1111,21 @@ impl Router {
         now: Instant,
         id: TunnelId,
         stream: Leg,
-        peer: Address,
         role: Role,
         early: Option<Box<Session>>,
         hello: Hello,
     ) {
-        let sid = self.transports.name(stream).unwrap_or_default().to_owned();
+        let Some(tunnel) = self.tunnels.get(id) else {
+            return;
+        };
+        let (peer, service) = (tunnel.carrier().peer(), tunnel.carrier().service());
         let session = match early {
             Some(session) => Ok(session),
             None => {
-                let service = self.tunnels.service_of(id).cloned();
-                self.session(now, peer, sid, service.as_ref(), role)
+                let (transports, config) = (&self.transports, &self.config);
+                let sid = transports.name(stream).unwrap_or_default();
+                self.sessions
+                    .make(now, transports, config, peer, sid, service, role)
             }
         };
         match session {
@@ -1198,45 +1161,6 @@ impl Router {
         }
     }
 
-    /// A session that knows its context and nothing else yet: for this service, or for any that we serve.
-    fn session(
-        &mut self,
-        now: Instant,
-        peer: Address,
-        sid: String,
-        service: Option<&Service>,
-        role: Role,
-    ) -> Result<Box<Session>, xtls_tls::ConfigError> {
-        let also = match service {
-            Some(_) => Vec::new(),
-            None => self.config.also.to_vec(),
-        };
-        let binding = self.binding(peer, sid, service, role);
-        let expect = binding.expect_one_of(&also, self.trust.clone(), self.config.policy);
-        let tls = Tls::new(role, &self.config.tls, expect)?;
-        self.sessions = self.sessions.saturating_add(1);
-        let session = Session::new(binding, tls, self.config.session.clone(), now)
-            .serving(also)
-            .numbered(self.sessions);
-        Ok(Box::new(session))
-    }
-
-    fn binding(
-        &self,
-        peer: Address,
-        sid: String,
-        service: Option<&Service>,
-        role: Role,
-    ) -> Binding {
-        Binding {
-            own: self.transports.own().clone(),
-            peer,
-            sid,
-            service: service.unwrap_or(&self.config.service).clone(),
-            role,
-        }
-    }
-
     // Keys: the pins, and the owner's word where they have none.
 
     /// The pins that count from now on: for sessions to come, for handshakes that are under way, and for sessions that
@@ -1245,7 +1169,7 @@ impl Router {
     /// pins. Costs as much as there are changes.
     pub fn set_trust(&mut self, now: Instant, trust: Arc<Store>) {
         let now = self.clock.read(now);
-        let before = self.trust.set(Arc::clone(&trust));
+        let before = self.sessions.set_trust(Arc::clone(&trust));
         let mut affected = BTreeSet::new();
         for jid in trust.differences(&before) {
             let pins = trust.of(&jid);
@@ -1349,7 +1273,7 @@ impl Router {
         let Some(tunnel) = self.tunnels.get(id) else {
             return;
         };
-        let store = self.trust.get();
+        let store = self.sessions.trust();
         let pins = store.of(tunnel.carrier().peer().bare());
         let good = |pin: &&Pin| Some(pin.fingerprint) == key && pin.level != Level::Revoked;
         let pinned = pins.iter().find(good).is_some();
