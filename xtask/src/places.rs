@@ -7,10 +7,7 @@ const SHORT: usize = 200;
 const TAKES_EXAMPLES: &str = "tests/examples.rs";
 
 /// Roots of test folders that still are called so.
-const OLD_ROOTS: &[&str] = &[
-    "crates/link/src/tokio_xmpp/tests/mod.rs",
-    "crates/tunnel/src/router/tests/mod.rs",
-];
+const OLD_ROOTS: &[&str] = &["crates/link/src/tokio_xmpp/tests/mod.rs"];
 
 /// What stands in the wrong place in a Rust file.
 pub(crate) fn faults(path: &str, content: &str) -> Vec<String> {
