@@ -10,6 +10,7 @@
 )]
 
 mod attacks;
+mod dependencies;
 mod ends;
 mod examples;
 mod inside;
@@ -18,3 +19,4 @@ mod markdown;
 mod names;
 mod programs;
 mod refusals;
+mod signatures;

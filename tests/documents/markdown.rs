@@ -14,9 +14,10 @@ pub(crate) fn read(path: &str) -> String {
 }
 
 /// The Markdown files of the project itself, without those of the crates.
-pub(crate) const DOCUMENTS: [&str; 8] = [
+pub(crate) const DOCUMENTS: [&str; 9] = [
     "README.md",
     "docs/ARCHITECTURE.md",
+    "docs/DEPENDENCIES.md",
     "docs/EXAMPLES.md",
     "docs/INVARIANTS.md",
     "docs/LIMITS.md",

@@ -8,6 +8,10 @@ mod ask;
 mod serve;
 
 #[cfg(feature = "hyper")]
+pub use ::{http, hyper_util};
+#[cfg(feature = "hyper")]
 pub use ask::HttpConnector;
+#[cfg(feature = "axum")]
+pub use axum;
 #[cfg(feature = "axum")]
 pub use serve::{Caller, Connection};

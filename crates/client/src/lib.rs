@@ -94,6 +94,13 @@ pub use {
     xtls_tls as tls, xtls_tunnel as tunnel,
 };
 
+#[cfg(feature = "stream")]
+pub use futures_core;
+#[cfg(feature = "tower")]
+pub use tower_service;
+/// What the signatures name of others.
+pub use {bytes, tokio, zeroize};
+
 /// The link to a real XMPP server.
 #[cfg(feature = "xmpp")]
 pub use xtls_link as xmpp;

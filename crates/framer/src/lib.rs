@@ -39,8 +39,7 @@
 //! stream.
 //!
 //! # Dependencies
-//! [`bytes`] is part of the public interface and re-exported. With the feature `codec`, the `Decoder` trait of `tokio-util` is
-//! part of it too, but not re-exported.
+//! [`bytes`] is part of the public interface and re-exported, and so is `tokio_util` with the feature `codec`.
 //!
 //! # Cost
 //! Linear in the number of bytes, whatever they are and however they are cut. `memchr` finds the markup; a
@@ -70,6 +69,8 @@ pub use frame::Frame;
 pub use framer::Framer;
 pub use frames::{Frames, frames};
 pub use limits::Limits;
+#[cfg(feature = "codec")]
+pub use tokio_util;
 
 /// Runs the example in the README.
 #[cfg(doctest)]

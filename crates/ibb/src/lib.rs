@@ -111,10 +111,14 @@ pub use clock::{Clock, Deadline};
 pub use config::{Config, OpenOptions};
 pub use error::{Gone, OpenError, Refusal, WriteError, presentable};
 pub use event::{Awaited, By, Close, Event, Loss, StreamId, Violation, Why};
+#[cfg(feature = "stream")]
+pub use futures_core;
 pub use mux::Mux;
 pub use outgoing::{MAX_ID, Outgoing};
 pub use rate::{Opens, Rate};
 pub use stats::Stats;
+#[cfg(feature = "tokio")]
+pub use tokio;
 pub use view::StreamMut;
 pub use window::Window;
 pub use xtls_stanza as stanza;

@@ -63,7 +63,7 @@ pub enum HomeError {
     },
     /// The operating system gives no random bytes.
     #[error("no random bytes for a key: {0}")]
-    Random(getrandom::Error),
+    Random(io::Error),
     /// The pin store.
     #[error(transparent)]
     Pins(#[from] PinsError),
@@ -189,7 +189,8 @@ fn create_key(path: &Path, account: &Address, now: i64) -> Result<Identity, Home
         return Ok(identity);
     }
     let mut seed = Zeroizing::new([0_u8; 32]);
-    getrandom::fill(seed.as_mut_slice()).map_err(HomeError::Random)?;
+    getrandom::fill(seed.as_mut_slice())
+        .map_err(|error| HomeError::Random(io::Error::other(error.to_string())))?;
     let identity = match Identity::generate(account.bare(), &seed, now) {
         Err(IdentityError::Created { seconds }) => return Err(HomeError::Clock { seconds }),
         made => made.map_err(|source| damaged(path, source))?,

@@ -80,8 +80,8 @@ pub use glare::{Glare, glare};
 pub use routing::{FalseAddress, Violation};
 pub use session::{Carried, Deadline, Session, Traffic};
 pub use verify::{Broken, Compare, Run, Verify, VerifyError};
-// What the signatures above name.
-pub use {bytes, xtls_framer, xtls_stanza, xtls_tls, zeroize};
+/// What the signatures name, as this crate was built with it.
+pub use {bytes, xtls_framer as framer, xtls_stanza as stanza, xtls_tls as tls, zeroize};
 
 /// The examples of the README are compiled as those of the documentation are.
 #[cfg(doctest)]

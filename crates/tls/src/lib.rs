@@ -83,6 +83,7 @@ mod tls;
 mod verifier;
 
 pub use alert::Alert;
+pub use bytes;
 pub use client_hello::offered_protocols;
 pub use config::Config;
 pub use error::{ConfigError, ExportError, TlsError, WriteError};
@@ -99,6 +100,8 @@ pub use role::Role;
 pub use rustls;
 pub use san::CertificateFault;
 pub use tls::Tls;
+#[cfg(feature = "tokio")]
+pub use tokio;
 pub use trust::TrustError;
 pub use verifier::{PeerKey, Standing};
 pub use zeroize;
