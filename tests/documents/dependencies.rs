@@ -142,7 +142,7 @@ fn sources(name: &str) -> Vec<(PathBuf, Source)> {
 }
 
 /// The Rust files of a folder, without those of tests.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();

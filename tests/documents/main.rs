@@ -10,6 +10,7 @@
 )]
 
 mod attacks;
+mod cancelling;
 mod dependencies;
 mod ends;
 mod examples;

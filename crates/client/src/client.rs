@@ -104,6 +104,8 @@ impl Client {
     /// Like [`open`](Self::open), for another service than [`Config::service`]: one of bytes, say, in a client that
     /// carries stanzas otherwise. The peer must serve the same.
     ///
+    /// Cancel-safe, as [`open`](Self::open).
+    ///
     /// # Errors
     /// The caller's faults: see [`OpenError`].
     pub async fn open_for(&self, peer: &Address, service: Service) -> Result<Tunnel, OpenError> {
@@ -128,6 +130,8 @@ impl Client {
     /// the peer does not take what it has for everything.
     ///
     /// Returns as soon as the task has been asked; await the [`Task`] for the end.
+    ///
+    /// Cancel-safe: if the future is dropped before it is ready, nothing stops.
     pub async fn stop(&self) {
         // A client that has ended has stopped.
         let _ = self.commands.send(Command::Stop).await;

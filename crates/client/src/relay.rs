@@ -115,6 +115,8 @@ impl Relay {
 
     /// Binds an address.
     ///
+    /// Cancel-safe: it never waits, so it is done when it is polled.
+    ///
     /// # Errors
     /// [`LinkError::Conflict`] when it is bound already.
     pub async fn attach(&self, address: Address) -> Result<RelayLink, LinkError> {

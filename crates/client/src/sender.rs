@@ -112,7 +112,8 @@ impl Sender {
 
     /// Answers [`TunnelEvent::Judge`], about exactly that key. Accepting pins the key first.
     ///
-    /// Once polled, a verdict counts even if the future is dropped: the answer is lost, the pin is not.
+    /// Not cancel-safe: once the client has it, a verdict counts even if the future is dropped. The answer is lost, the pin is
+    /// not.
     ///
     /// # Errors
     /// See [`JudgeError`]: nothing was accepted.
@@ -129,12 +130,16 @@ impl Sender {
     }
 
     /// Answers [`TunnelEvent::Asked`]: whether this open may become a tunnel.
+    ///
+    /// Cancel-safe: if the future is dropped before it is ready, nothing is answered.
     pub async fn admit(&self, yes: bool) {
         let _ = self.commands.send(Command::Admit(self.id, yes)).await;
     }
 
     /// Begins to verify the peer, or takes part in the run that the peer asks for. [`TunnelEvent::Verify`] reports what becomes of
     /// it; the client counts the attempt and stores the result.
+    ///
+    /// Not cancel-safe: once the client has it, the run goes on even if the future is dropped, and its events name it.
     ///
     /// # Errors
     /// See [`VerifyError`].
@@ -153,6 +158,8 @@ impl Sender {
 
     /// Joins exactly this run of [`Verify::Asked`](xtls_session::Verify::Asked).
     ///
+    /// Not cancel-safe: once the client has it, it counts even if the future is dropped; here and in the next two.
+    ///
     /// # Errors
     /// See [`VerifyError`]: [`Stale`](VerifyError::Stale) if the run, or its tunnel, has ended; here and below.
     pub async fn verify_join(&self, run: Run, compare: Compare) -> Result<(), VerifyError> {
@@ -162,6 +169,8 @@ impl Sender {
     /// Confirms that a person has compared the words of this run of [`Verify::Compare`](xtls_session::Verify::Compare), and
     /// that they are the same.
     ///
+    /// Not cancel-safe, as [`verify_join`](Self::verify_join).
+    ///
     /// # Errors
     /// See [`VerifyError`].
     pub async fn verify_agree(&self, run: Run) -> Result<(), VerifyError> {
@@ -169,6 +178,8 @@ impl Sender {
     }
 
     /// Ends a run, or declines one.
+    ///
+    /// Not cancel-safe, as [`verify_join`](Self::verify_join).
     ///
     /// # Errors
     /// See [`VerifyError`].
@@ -193,6 +204,8 @@ impl Sender {
     /// Keying material that only the two ends of this tunnel know (RFC 8446 §7.5), `length` bytes of it, while its session is
     /// open. It covers addresses, sid and service, but not the initiator's key: bind that separately.
     ///
+    /// Cancel-safe: it changes nothing, and what nobody waits for is wiped.
+    ///
     /// # Errors
     /// Our verdict on the peer's key is still open, or the tunnel has ended.
     pub async fn export(
@@ -215,6 +228,8 @@ impl Sender {
 
     /// What has passed through the tunnel so far.
     ///
+    /// Cancel-safe: it changes nothing.
+    ///
     /// # Errors
     /// It has ended: the last counts are in [`Closed::traffic`](xtls_tunnel::router::Closed::traffic).
     pub async fn stats(&self) -> Result<Stats, Gone> {
@@ -226,17 +241,23 @@ impl Sender {
 
     /// Ends our direction once everything that waits has been sent; the peer's stays open. [`TunnelEvent::Closed`] says whether the
     /// other end took everything.
+    ///
+    /// Cancel-safe: if the future is dropped before it is ready, nothing ends; here and in the next two.
     pub async fn finish(&self) {
         let _ = self.commands.send(Command::Finish(self.id)).await;
     }
 
     /// Ends the tunnel in order, each step within the configured time. [`TunnelEvent::Closed`] says whether the other end took
     /// everything.
+    ///
+    /// Cancel-safe, as [`finish`](Self::finish).
     pub async fn close(&self) {
         let _ = self.commands.send(Command::Close(self.id)).await;
     }
 
     /// Ends the tunnel at once; the peer sees a truncation.
+    ///
+    /// Cancel-safe, as [`finish`](Self::finish).
     pub async fn abort(&self) {
         let _ = self.commands.send(Command::Abort(self.id)).await;
     }

@@ -100,6 +100,8 @@ pub struct Endpoint {
 impl Endpoint {
     /// Opens a stream to a full address; done when the peer has accepted.
     ///
+    /// Cancel-safe: if the future is dropped before it is ready, the open is withdrawn.
+    ///
     /// # Errors
     ///
     /// What [`Mux::open`] refuses is `InvalidInput`. What the peer or a server refuses, or does not

@@ -42,6 +42,8 @@ impl Driver {
     /// Runs until the incoming channel ends or the outgoing one closes, which ends all streams
     /// with [`Why::LinkLost`](crate::Why); or until all handles are dropped and all streams have
     /// ended.
+    ///
+    /// Not cancel-safe: if the future is dropped before it is ready, all streams end.
     pub async fn run(mut self) {
         let mut unanswered: Option<Envelope> = None;
         let mut may_send = true;

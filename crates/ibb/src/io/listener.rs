@@ -24,7 +24,7 @@ impl Listener {
         Self { handle }
     }
 
-    /// The next one; `None` when the driver has ended. Safe to cancel.
+    /// The next one; `None` when the driver has ended. Cancel-safe.
     pub async fn next(&mut self) -> Option<Incoming> {
         poll_fn(|cx| self.poll_next_incoming(cx)).await
     }
