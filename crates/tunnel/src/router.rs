@@ -353,9 +353,7 @@ impl Router {
         }
         let (stream, early) = self.ask(now, peer, &service, self.config.early)?;
         let carrier = Carrier::opening(peer.clone(), service, stream, early);
-        let id = self
-            .tunnels
-            .adopt(carrier, Standing::Conversation(Conversation::default()));
+        let id = self.tunnels.adopt(carrier, Standing::new());
         self.mark_and_pump(now, id);
         Ok(id)
     }
@@ -859,77 +857,77 @@ impl Router {
     /// address; an established tunnel of stanzas it may only replace when it has proven the same key, and until then the
     /// owner does not hear of it. One of bytes stands beside all others.
     fn accept(&mut self, now: Instant, newcomer: Newcomer, purpose: Purpose) {
-        let Newcomer {
-            stream,
-            peer,
-            hello,
-            crosses,
-            ask,
-        } = newcomer;
+        let (stream, peer) = (newcomer.stream, &newcomer.peer);
         let (older, standing) = if purpose.is_stanzas() {
             (
-                self.tunnels.unfinished_with(&peer),
-                self.tunnels.standing(&peer),
+                self.tunnels.unfinished_with(peer),
+                self.tunnels.standing(peer),
             )
         } else {
             (Vec::new(), None)
         };
-        let service = purpose.service();
-        if let Some(busy) = self
+        let (config, service) = (&self.config, purpose.service());
+        let busy = self
             .census
-            .too_many_unfinished(&self.config, &peer, &older, service)
-        {
-            return self.turn_away(now, stream, &peer, busy);
+            .too_many_unfinished(config, peer, &older, service);
+        if let Some(busy) = busy {
+            return self.turn_away(now, stream, peer, busy);
         }
         if standing.is_some_and(|standing| !self.tunnels.is_replaceable(standing))
-            || purpose.is_stanzas() && self.tunnels.are_moving(&peer)
+            || purpose.is_stanzas() && self.tunnels.are_moving(peer)
         {
             return self.decline(now, stream, Condition::NotAcceptable, ErrorType::Cancel);
         }
         // Of one that is to replace another the owner does not hear, and one that begins anew has its place.
         if standing.is_none() && older.is_empty() {
-            let busy =
-                service.and_then(|service| self.census.too_many_of(&self.config, service, &peer));
+            let busy = service.and_then(|service| self.census.too_many_of(config, service, peer));
             if let Some(busy) = busy.or_else(|| self.no_room()) {
-                return self.turn_away(now, stream, &peer, busy);
+                return self.turn_away(now, stream, peer, busy);
             }
             self.incoming_room = self.incoming_room.saturating_sub(1);
         }
         // Whom we talk to already is not asked about again.
-        if ask
-            && self
-                .tunnels
-                .with(&peer)
-                .all(|id| !self.tunnels.is_standing(id))
-        {
+        if newcomer.ask && self.tunnels.any_standing(peer, None).is_none() {
+            let Newcomer { peer, hello, .. } = newcomer;
             let carrier = Carrier::asking(peer.clone(), service.cloned(), stream, hello);
-            let id = self
-                .tunnels
-                .adopt(carrier, Standing::Conversation(Conversation::default()));
+            let id = self.tunnels.adopt(carrier, Standing::new());
             self.emit(id, TunnelEvent::Asked(peer));
             return;
         }
+        self.take_in(now, newcomer, purpose, older, standing);
+    }
+
+    /// Takes the peer's open in place of the `older` ones, or to replace the one that is `standing`.
+    fn take_in(
+        &mut self,
+        now: Instant,
+        newcomer: Newcomer,
+        purpose: Purpose,
+        older: Vec<TunnelId>,
+        standing: Option<TunnelId>,
+    ) {
+        let (stream, peer) = (newcomer.stream, newcomer.peer);
         // A newer session carries on what the older one was for.
         let service = match standing {
-            Some(standing) => self.tunnels.service_of(standing).cloned(),
-            None => service.cloned(),
+            Some(standing) => self.tunnels.service_of(standing),
+            None => purpose.service(),
         };
+        let service = service.cloned();
+        let hello = newcomer.hello;
         let Some(early) = self.say_yes(now, stream, &peer, service.as_ref(), hello) else {
             return;
         };
         for id in older {
             self.end(now, id, Ending::Dropped(By::Peer, Why::Superseded));
         }
+        let crosses = newcomer.crosses;
         let standing = match (standing, purpose) {
             (Some(standing), _) => Standing::successor_of(standing, Carries::BothDirections),
             (None, Purpose::Unknown) => Standing::Unsettled { crosses },
-            (None, Purpose::Stanzas(_) | Purpose::Bytes(_)) => {
-                Standing::Conversation(Conversation::default())
-            }
+            (None, Purpose::Stanzas(_) | Purpose::Bytes(_)) => Standing::new(),
         };
-        let id = self
-            .tunnels
-            .adopt(Carrier::accepted(peer.clone(), service, stream), standing);
+        let carrier = Carrier::accepted(peer.clone(), service, stream);
+        let id = self.tunnels.adopt(carrier, standing);
         self.emit(id, TunnelEvent::Incoming(peer));
         self.begin(now, id, stream, Role::Server, early, Hello::Once);
     }
@@ -1026,7 +1024,7 @@ impl Router {
         };
         // Only a crossing needs no other permission, and only stanzas cross.
         let welcome = self.config.accept.welcome(&peer) == Welcome::Yes
-            || self.tunnels.any_standing(&peer, id).is_some();
+            || self.tunnels.any_standing(&peer, Some(id)).is_some();
         let stanzas = service.mode() == Mode::Stanzas;
         match (
             self.tunnels.crossed(crosses).filter(|_| stanzas),
@@ -1077,7 +1075,7 @@ impl Router {
         if let Some(tunnel) = self.tunnels.get_mut(id)
             && tunnel.standing().is_unsettled()
         {
-            *tunnel.standing_mut() = Standing::Conversation(Conversation::default());
+            *tunnel.standing_mut() = Standing::new();
             self.emit(id, TunnelEvent::Incoming(peer.clone()));
         }
     }
@@ -1305,7 +1303,7 @@ impl Router {
             self.transports.set_patience(now, stream, SLOW_BYTES);
         }
         // Whatever it carries, it is of the same peer: one program, with one key.
-        if let Some(other) = replaces.or_else(|| self.tunnels.any_standing(&peer.address, id))
+        if let Some(other) = replaces.or_else(|| self.tunnels.any_standing(&peer.address, Some(id)))
             && self.tunnels.key_of(other) != Some(key)
         {
             self.expose(now, id, other, key);
@@ -1530,7 +1528,7 @@ impl Router {
                 self.census.settle(id, service);
             }
             let peer = carrier.peer().clone();
-            *tunnel.standing_mut() = Standing::Conversation(Conversation::default());
+            *tunnel.standing_mut() = Standing::new();
             self.emit(id, TunnelEvent::Incoming(peer));
             if let Some(peer) = successor.into_waiting() {
                 self.emit(id, TunnelEvent::Established(peer));

@@ -127,6 +127,11 @@ pub(super) enum Room {
 }
 
 impl Standing {
+    /// The owner knows it by this name, and nothing has come of it yet.
+    pub(super) fn new() -> Self {
+        Self::Conversation(Conversation::default())
+    }
+
     pub(super) fn successor_of(replaces: TunnelId, carries: Carries) -> Self {
         Self::Successor(Successor {
             replaces,

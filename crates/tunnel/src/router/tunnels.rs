@@ -385,12 +385,16 @@ impl Tunnels {
     }
 
     /// An established one with this address, whatever it carries.
-    pub(super) fn any_standing(&self, peer: &Address, except: TunnelId) -> Option<TunnelId> {
-        let mut ids = self.peers.all(peer).filter(|id| *id != except);
+    pub(super) fn any_standing(
+        &self,
+        peer: &Address,
+        except: Option<TunnelId>,
+    ) -> Option<TunnelId> {
+        let mut ids = self.peers.all(peer).filter(|id| Some(*id) != except);
         ids.find(|id| self.is_standing(*id))
     }
 
-    pub(super) fn is_standing(&self, id: TunnelId) -> bool {
+    fn is_standing(&self, id: TunnelId) -> bool {
         self.get(id).is_some_and(|tunnel| {
             let carrier = tunnel.carrier();
             let session = carrier.session();
