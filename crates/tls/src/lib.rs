@@ -81,6 +81,7 @@ mod san;
 pub mod seeded;
 mod tls;
 mod verifier;
+mod x509;
 
 pub use alert::Alert;
 pub use bytes;

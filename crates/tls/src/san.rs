@@ -3,16 +3,15 @@
 //! Nothing is believed here. The name becomes evidence only with a pin, or with the user's verdict on first use; the key only
 //! with the signature made by it. Dates, issuers and other names are not looked at: trust is in pins.
 
-use x509_parser::{
-    asn1_rs::{Any, Class, FromDer, Oid, Tag, oid},
-    certificate::X509Certificate,
-    extensions::GeneralName,
+use der::{Decode as _, Reader as _, SliceReader, Tag, TagNumber, Tagged as _, asn1::AnyRef};
+
+use crate::{
+    jid::{self, JidError},
+    x509::{self, Certificate},
 };
 
-use crate::jid::{self, JidError};
-
-/// `id-on-xmppAddr` (RFC 6120 §13.7.1.4).
-const XMPP_ADDR: Oid<'static> = oid!(1.3.6.1.5.5.7.8.5);
+/// `id-on-xmppAddr`, 1.3.6.1.5.5.7.8.5 (RFC 6120 §13.7.1.4).
+const XMPP_ADDR: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x08, 0x05];
 
 /// SubjectPublicKeyInfo of Ed25519 up to the 32 key bytes (RFC 8410 §4).
 const ED25519: &[u8] = &[
@@ -64,7 +63,7 @@ pub(crate) enum Names {
 ///
 /// Only the canonical encoding of Ed25519 and of uncompressed P-256 is accepted, so that one key has one fingerprint.
 pub(crate) fn spki(certificate: &[u8]) -> Result<&[u8], CertificateFault> {
-    let spki = read(certificate)?.tbs_certificate.subject_pki.raw;
+    let spki = read(certificate)?.spki;
     let fits =
         |prefix: &[u8], key: usize| spki.starts_with(prefix) && spki.len() == prefix.len() + key;
     if fits(ED25519, 32) || fits(P256, 64) {
@@ -77,65 +76,86 @@ pub(crate) fn spki(certificate: &[u8]) -> Result<&[u8], CertificateFault> {
 /// Whose `certificate` claims to be.
 pub(crate) fn names(certificate: &[u8]) -> Result<Names, CertificateFault> {
     let certificate = read(certificate)?;
-    let Some(extension) = certificate
-        .subject_alternative_name()
-        .map_err(|_| CertificateFault::Names)?
-    else {
-        return Ok(Names::None);
+    let extension = match certificate.alternative_names.as_slice() {
+        [] => return Ok(Names::None),
+        [extension] => extension,
+        [_, _, ..] => return Err(CertificateFault::Names),
     };
+    let unreadable = |_| CertificateFault::Names;
+    let names = sole(extension, Tag::Sequence).map_err(unreadable)?;
+    let mut names = SliceReader::new(names).map_err(unreadable)?;
     let mut found = Names::None;
-    for name in &extension.value.general_names {
-        match name {
-            // A name of a known kind that cannot be read could be another xmppAddr.
-            GeneralName::Invalid(..) => return Err(CertificateFault::Names),
-            GeneralName::OtherName(kind, value) if *kind == XMPP_ADDR => match found {
-                Names::None => found = Names::One(xmpp_addr(value)?),
-                Names::One(_) | Names::Several => return Ok(Names::Several),
-            },
-            GeneralName::OtherName(..)
-            | GeneralName::RFC822Name(_)
-            | GeneralName::DNSName(_)
-            | GeneralName::X400Address(_)
-            | GeneralName::DirectoryName(_)
-            | GeneralName::EDIPartyName(_)
-            | GeneralName::URI(_)
-            | GeneralName::IPAddress(_)
-            | GeneralName::RegisteredID(_) => {}
+    while !names.is_finished() {
+        // A name that cannot be read could be another xmppAddr.
+        let Some(value) = xmpp_addr(&mut names).map_err(unreadable)? else {
+            continue;
+        };
+        match found {
+            Names::None => found = Names::One(bare_jid(value)?),
+            Names::One(_) | Names::Several => return Ok(Names::Several),
         }
     }
     Ok(found)
 }
 
-fn read(certificate: &[u8]) -> Result<X509Certificate<'_>, CertificateFault> {
-    let (rest, certificate) =
-        X509Certificate::from_der(certificate).map_err(|_| CertificateFault::Encoding)?;
-    if rest.is_empty() {
-        Ok(certificate)
-    } else {
-        Err(CertificateFault::Trailing)
+fn read(certificate: &[u8]) -> Result<Certificate<'_>, CertificateFault> {
+    let unreadable = |_| CertificateFault::Encoding;
+    let mut reader = SliceReader::new(certificate).map_err(unreadable)?;
+    let certificate = Certificate::read(&mut reader).map_err(unreadable)?;
+    match reader.is_finished() {
+        true => Ok(certificate),
+        false => Err(CertificateFault::Trailing),
     }
 }
 
+/// One GeneralName (RFC 5280 §4.2.1.6); its value if it is `id-on-xmppAddr`.
+fn xmpp_addr<'a>(names: &mut SliceReader<'a>) -> der::Result<Option<&'a [u8]>> {
+    let name = AnyRef::decode(names)?;
+    let unreadable = || name.tag().value_error().into();
+    let Tag::ContextSpecific {
+        constructed,
+        number: TagNumber(number),
+    } = name.tag()
+    else {
+        return Err(unreadable());
+    };
+    let mut reader = SliceReader::new(name.value())?;
+    match (number, constructed) {
+        // otherName
+        (0, true) => {
+            let kind = x509::oid(&mut reader)?;
+            let value = reader.read_slice(reader.remaining_len())?;
+            return Ok((kind == XMPP_ADDR).then_some(value));
+        }
+        // rfc822Name, dNSName, uniformResourceIdentifier
+        (1 | 2 | 6, false) => drop(str::from_utf8(name.value())?),
+        // directoryName
+        (4, true) => {
+            x509::name(&mut reader)?;
+            reader.finish()?;
+        }
+        // x400Address, ediPartyName, iPAddress
+        (3 | 5, true) | (7, false) => {}
+        // registeredID
+        (8, false) => x509::check_oid(name.value())?,
+        _ => return Err(unreadable()),
+    }
+    Ok(None)
+}
+
 /// `[0] EXPLICIT UTF8String`, and nothing beside it.
-fn xmpp_addr(value: &[u8]) -> Result<String, CertificateFault> {
-    let outer =
-        sole(value).filter(|any| any.class() == Class::ContextSpecific && any.tag() == Tag(0));
-    let inner = outer.and_then(|outer| sole(outer.data));
-    let text = inner
-        .filter(|any| {
-            any.class() == Class::Universal
-                && any.tag() == Tag::Utf8String
-                && !any.header.is_constructed()
-        })
-        .and_then(|any| str::from_utf8(any.data).ok())
-        .ok_or(CertificateFault::JidEncoding)?;
+fn bare_jid(value: &[u8]) -> Result<String, CertificateFault> {
+    let text = sole(value, x509::explicit(0))
+        .and_then(|inside| sole(inside, Tag::Utf8String))
+        .and_then(|text| Ok(str::from_utf8(text)?))
+        .map_err(|_| CertificateFault::JidEncoding)?;
     jid::bare(text).map_err(CertificateFault::Jid)
 }
 
-/// The one DER value that `bytes` consists of.
-fn sole(bytes: &[u8]) -> Option<Any<'_>> {
-    Any::from_der(bytes)
-        .ok()
-        .filter(|(rest, _)| rest.is_empty())
-        .map(|(_, any)| any)
+/// The content of the one value, with this tag, that `bytes` consists of.
+fn sole(bytes: &[u8], tag: Tag) -> der::Result<&[u8]> {
+    let mut reader = SliceReader::new(bytes)?;
+    let content = x509::content(&mut reader, tag)?;
+    reader.finish()?;
+    Ok(content)
 }

@@ -176,6 +176,66 @@ fn an_unreadable_name_or_extension_is_refused() {
 }
 
 #[test]
+fn a_name_that_is_none_of_the_nine_kinds_is_refused() {
+    let kind: &[u8] = &[0x2a, 0x03];
+    let oid = der(0x06, &[kind]);
+    let directory = der(0x30, &[&der(0x31, &[&der(0x30, &[&oid, &utf8("xtls")])])]);
+    let good = [
+        der(0xa0, &[&oid, &der(0xa0, &[&utf8("xtls")])]),
+        der(0x81, &[b"bob@example.net"]),
+        der(0x82, &[b"example.net"]),
+        der(0xa3, &[]),
+        der(0xa4, &[&directory]),
+        der(0xa5, &[]),
+        der(0x86, &[b"xmpp:bob@example.net"]),
+        der(0x87, &[&[127, 0, 0, 1]]),
+        der(0x88, &[kind]),
+    ];
+    for name in &good {
+        let address = xmpp_addr(&der(0xa0, &[&utf8("bob@example.net")]));
+        assert_eq!(says(extension(&[name, &address])), bob(), "{name:02x?}");
+    }
+    let mut bad = vec![
+        der(0xa0, &[]),
+        der(0x81, &[b"bob\xff@example.net"]),
+        der(0x82, &[b"example\xff.net"]),
+        der(0xa4, &[]),
+        der(0xa4, &[&der(0x30, &[&oid])]),
+        der(0xa4, &[&directory, &directory]),
+        der(0x86, &[b"xmpp:\xff"]),
+        der(0x88, &[]),
+        der(0x88, &[&[0x2a, 0x83]]),
+        der(0x89, &[]),
+        der(0xa9, &[]),
+        utf8("example.net"),
+        // Of no class that names have.
+        der(0xc2, &[b"example.net"]),
+    ];
+    // Constructed what is primitive, and the reverse.
+    for mut name in good {
+        name[0] ^= 0x20;
+        bad.push(name);
+    }
+    for name in bad {
+        assert_eq!(
+            says(extension(&[&name])),
+            fault(CertificateFault::Names),
+            "{name:02x?}"
+        );
+    }
+}
+
+#[test]
+fn bytes_after_the_names_are_refused() {
+    let names = der(0x30, &[&xmpp_addr(&der(0xa0, &[&utf8("bob@example.net")]))]);
+    let longer = [names, vec![0x05, 0x00]].concat();
+    assert_eq!(
+        says(Says::nothing().and_extension(longer)),
+        fault(CertificateFault::Names)
+    );
+}
+
+#[test]
 fn bytes_after_the_certificate_and_garbage_are_refused() {
     let certificate = Says::jid("bob@example.net").signed(&key()).to_vec();
     let longer = [certificate.clone(), vec![0]].concat();
