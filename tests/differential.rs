@@ -53,6 +53,11 @@ fn bytes_out_are_bytes_in_through_any_row_of_calls_faults_and_lies() {
     no_finding(Target::Ibb);
 }
 
+#[test]
+fn any_cutting_of_what_a_server_says_gives_the_same_stream() {
+    no_finding(Target::Link);
+}
+
 /// The seeds are documents that some parser once read differently.
 #[test]
 fn the_documents_known_to_be_bad_are_among_the_seeds() {

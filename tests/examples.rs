@@ -19,14 +19,18 @@ mod echo;
 mod pinned;
 #[path = "../crates/client/examples/service.rs"]
 mod service;
+#[path = "../crates/link/examples/socks.rs"]
+mod socks;
 #[path = "../crates/session/examples/talk.rs"]
 mod talk;
 
 use std::sync::Arc;
 
-use tokio::io::duplex;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+use tokio::net::TcpListener;
 use xtls_client::Home;
 use xtls_client::relay::{Limits, Relay};
+use xtls_link::Dial as _;
 use xtls_session::{Receipt, Why, io::Connection};
 use xtls_tests::keys::{self, JULIET, ROMEO, address};
 use xtls_tls::Role;
@@ -57,6 +61,68 @@ async fn pinned_exports_one_secret_at_both_ends_and_refuses_another_key() {
     let server = end(Role::Server, &mallory, &alice);
     let error = pinned::talk(client, server).await.unwrap_err();
     assert!(error.to_string().contains("bob@example.net"), "{error}");
+}
+
+/// A proxy that takes part in one connection as far as this answer, and sends back what comes after it.
+async fn proxy(answer: &'static [u8]) -> (String, tokio::task::JoinHandle<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let asked = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut greeting = [0; 3];
+        client.read_exact(&mut greeting).await.unwrap();
+        assert_eq!(greeting, [5, 1, 0]);
+        let (way, rest) = answer.split_at(2);
+        client.write_all(way).await.unwrap();
+        let mut asked = vec![0; 5 + "xmpp.example.org".len() + 2];
+        if client.read_exact(&mut asked).await.is_err() {
+            return Vec::new();
+        }
+        client.write_all(rest).await.unwrap();
+        let (mut reader, mut writer) = client.split();
+        let _ = tokio::io::copy(&mut reader, &mut writer).await;
+        asked
+    });
+    (address, asked)
+}
+
+#[tokio::test]
+async fn socks_gives_the_proxy_the_name_and_passes_octets_both_ways() {
+    for answer in [
+        &[5, 0, 5, 0, 0, 1, 127, 0, 0, 1, 0, 80][..],
+        &[5, 0, 5, 0, 0, 3, 1, b'a', 0, 80],
+        &[
+            5, 0, 5, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 80,
+        ],
+    ] {
+        let (address, asked) = proxy(answer).await;
+        let mut stream = socks::Socks(address)
+            .dial("xmpp.example.org", 5222)
+            .await
+            .unwrap();
+        stream.write_all(b"hello").await.unwrap();
+        let mut back = [0; 5];
+        stream.read_exact(&mut back).await.unwrap();
+        assert_eq!(&back, b"hello");
+        drop(stream);
+        let request = [
+            b"\x05\x01\0\x03\x10xmpp.example.org",
+            &5222_u16.to_be_bytes()[..],
+        ];
+        assert_eq!(asked.await.unwrap(), request.concat());
+    }
+}
+
+#[tokio::test]
+async fn socks_says_what_the_proxy_refuses() {
+    for (answer, expected) in [
+        (&[5, 0xff][..], "the proxy wants a password"),
+        (&[5, 0, 5, 5, 0, 1, 0, 0, 0, 0, 0, 0], "the proxy answers 5"),
+    ] {
+        let (address, _) = proxy(answer).await;
+        let refused = socks::Socks(address).dial("xmpp.example.org", 5222).await;
+        assert_eq!(refused.err().unwrap().to_string(), expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use xtls_client::uplink::normalise;
-use xtls_client::xmpp::{self, Options, XmppLink};
+use xtls_client::xmpp::{self, Link, Options};
 use zeroize::Zeroizing;
 
 /// The description of the server that xtask wrote, one `key=value` per line.
@@ -32,7 +32,7 @@ impl Server {
     }
 
     /// A link with the options that the program itself uses.
-    pub(crate) async fn login(&self, account: &str, resource: &str) -> XmppLink {
+    pub(crate) async fn login(&self, account: &str, resource: &str) -> Link {
         let password =
             std::fs::read_to_string(self.password_file(account)).expect("a password file");
         let address = normalise(&format!("{account}@{}", self.fact("domain"))).expect("an address");

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use xtls_client::uplink::LinkEvent;
-use xtls_client::xmpp::XmppLink;
+use xtls_client::xmpp::Link;
 use xtls_stanza::ibb::{Data, Seq, Sid};
 use xtls_stanza::{Address, Content, Envelope, Payload};
 
@@ -17,7 +17,7 @@ pub(crate) struct Fixed {
 }
 
 pub(crate) struct Raw {
-    link: XmppLink,
+    link: Link,
     to: Address,
     sid: Sid,
     sent: u64,

@@ -211,7 +211,7 @@ async fn a_lost_link_ends_every_tunnel_and_every_call() {
     assert!(matches!(sending.await.unwrap(), SendError::Gone(_)));
     let ended = romeo.task.await.unwrap();
     assert!(
-        matches!(&ended, Err(LinkError::Lost(why)) if why.contains("policy-violation")),
+        matches!(&ended, Err(LinkError::Lost(why)) if why.to_string().contains("policy-violation")),
         "{ended:?}"
     );
     assert!(matches!(

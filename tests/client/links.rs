@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use xtls_client::relay::{Limits, RelayLink};
 use xtls_client::router::{TunnelEvent, Why};
 use xtls_client::transport::StreamEnd;
-use xtls_client::{LinkError, LinkEvent, Relay, Uplink};
+use xtls_client::{LinkError, LinkEvent, Outage, Relay, Uplink};
 use xtls_session::Why as Ended;
 use xtls_stanza::{Address, Envelope};
 use xtls_tests::keys::{self, JULIET, ROMEO};
@@ -63,12 +63,16 @@ async fn puppet(relay: &Relay) -> (mpsc::UnboundedSender<LinkEvent>, Party, Part
     (pull, romeo, juliet().on(relay).await)
 }
 
+fn outage() -> Outage {
+    Outage::new("a test", Duration::ZERO, Duration::ZERO)
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_interrupted_link_interrupts_and_ends_nothing() {
     let relay = Relay::start(Limits::default());
     let (pull, romeo, mut juliet) = puppet(&relay).await;
     let (mut own, mut theirs) = established(&romeo, &mut juliet).await;
-    pull.send(LinkEvent::Suspended).unwrap();
+    pull.send(LinkEvent::Suspended(outage())).unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     own.send(message("m1", "word")).await.unwrap();
     own.close().await;

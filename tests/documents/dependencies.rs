@@ -14,9 +14,6 @@ const CRATES: [&str; 9] = [
     "client", "framer", "ibb", "keys", "link", "session", "stanza", "tls", "tunnel",
 ];
 
-/// Re-exports that two crates still lack.
-const AWAITED: [(&str, &str); 2] = [("link", "zeroize"), ("tunnel", "bytes")];
-
 #[test]
 fn what_stands_in_public_signatures_is_what_the_page_allows() {
     for name in CRATES {
@@ -34,11 +31,7 @@ fn what_the_page_allows_is_re_exported() {
             .flat_map(|(_, source)| source.exports())
             .collect();
         for other in allowed(name) {
-            let awaited = AWAITED.contains(&(name, other.as_str()));
-            assert!(
-                awaited || exported.contains(other.as_str()),
-                "{name}: {other}"
-            );
+            assert!(exported.contains(other.as_str()), "{name}: {other}");
         }
     }
 }

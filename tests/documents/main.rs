@@ -10,6 +10,7 @@
 )]
 
 mod attacks;
+mod bugs;
 mod cancelling;
 mod dependencies;
 mod ends;

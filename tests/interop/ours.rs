@@ -8,7 +8,7 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
 use xtls_client::bytestreams;
 use xtls_client::uplink::{LinkError, LinkEvent, Uplink};
-use xtls_client::xmpp::XmppLink;
+use xtls_client::xmpp::Link;
 use xtls_ibb::io::{Endpoint, Listener, Stream};
 use xtls_ibb::{Allow, Config};
 use xtls_stanza::{Address, Content, Envelope, Payload};
@@ -79,7 +79,7 @@ impl Ours {
 
 /// The link, with a counter for what passes.
 struct Watched {
-    link: XmppLink,
+    link: Link,
     seen: Arc<Mutex<Seen>>,
 }
 

@@ -14,6 +14,7 @@
 mod answers;
 mod attacks;
 mod chat;
+mod cuts;
 mod exchange;
 mod interrupt;
 mod login;

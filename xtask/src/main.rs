@@ -40,7 +40,7 @@ cargo xtask bench tls [--check]              the TLS adapter compared with rustl
 cargo xtask bench session [--check]          the whole stack in memory against tokio-rustls; memory of idle sessions; first use by 10 000 peers
 cargo xtask bench ibb [--check]              bytestreams through a real server, against bare iqs and slixmpp
 cargo xtask tidy                             layer arrows and house rules
-cargo xtask fuzz TARGET [SECONDS] [--runs N] fuzz framer, stanza, differential, base64 or ibb for a minute; docs/FUZZING.md has the rest
+cargo xtask fuzz TARGET [SECONDS] [--runs N] fuzz framer, stanza, differential, base64, ibb or link for a minute; docs/FUZZING.md has the rest
 cargo xtask properties [SEED] [--rounds N]   every property test with cases from another seed, ten times as many as usual
 cargo xtask sim [--seed N [--trace]]         the simulated hostile world: ten million steps, or one seed line by line;
                 [--seeds N [--all]]          this many seeds, up to the first that breaks a rule, or all;

@@ -6,9 +6,6 @@ const SHORT: usize = 200;
 /// What takes in programs, which have their own places, to test them.
 const TAKES_EXAMPLES: &str = "tests/examples.rs";
 
-/// Roots of test folders that still are called so.
-const OLD_ROOTS: &[&str] = &["crates/link/src/tokio_xmpp/tests/mod.rs"];
-
 /// What stands in the wrong place in a Rust file.
 pub(crate) fn faults(path: &str, content: &str) -> Vec<String> {
     let mut faults = impl_faults(path, content);
@@ -22,7 +19,7 @@ pub(crate) fn faults(path: &str, content: &str) -> Vec<String> {
 /// beside that.
 fn name_fault(path: &str) -> Option<String> {
     let named = path.ends_with("_tests.rs") || path.ends_with("_test.rs");
-    let root = path.ends_with("/tests/mod.rs") && !OLD_ROOTS.contains(&path);
+    let root = path.ends_with("/tests/mod.rs");
     (named || root).then(|| format!("{path}: tests of a module stand in MODULE/tests.rs"))
 }
 

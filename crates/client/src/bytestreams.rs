@@ -130,13 +130,15 @@ impl<U: Uplink> Carrier<U> {
         match event {
             // Should the streams have ended, nobody wants it.
             LinkEvent::Envelope(envelope) => drop(self.into.send_item(envelope)),
-            LinkEvent::Suspended => self.pause.suspend(),
+            LinkEvent::Suspended(_) => self.pause.suspend(),
             LinkEvent::Resumed => self.pause.resume(),
             LinkEvent::Rebound(address) => {
-                return Err(LinkError::Lost(format!(
+                return Err(LinkError::lost(format!(
                     "it was bound anew, as {address}: no stream survives that"
                 )));
             }
+            // Still suspended, or of a later version.
+            LinkEvent::Waiting(_) | _ => {}
         }
         Ok(())
     }

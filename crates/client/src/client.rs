@@ -12,6 +12,7 @@ use crate::driver::{Driver, Ends};
 use crate::error::ListenError;
 use crate::handle::Tunnel;
 use crate::incoming::{Incoming, Listener};
+use crate::link_state::LinkStates;
 use crate::uplink::{LinkError, Uplink};
 
 /// The task that [`Client::start`] starts. Its result says how the link ended.
@@ -22,6 +23,7 @@ pub type Task = JoinHandle<Result<(), LinkError>>;
 pub struct Client {
     commands: mpsc::Sender<Command>,
     own: Address,
+    link_states: LinkStates,
 }
 
 impl Client {
@@ -56,15 +58,27 @@ impl Client {
             incoming,
             incoming_paused,
             turned_away,
+            link_states,
         } = ends;
         let incoming = Incoming::new(incoming, turned_away, incoming_paused);
-        (Self { commands, own }, incoming, task)
+        let client = Self {
+            commands,
+            own,
+            link_states,
+        };
+        (client, incoming, task)
     }
 
     /// Our own address as the server bound it first.
     #[must_use]
     pub fn own(&self) -> &Address {
         &self.own
+    }
+
+    /// How the link to the server is, and will be.
+    #[must_use]
+    pub fn link_states(&self) -> LinkStates {
+        self.link_states.clone()
     }
 
     /// Opens a tunnel to a full address, for the service that [`Config::service`] names. The handle comes at once;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::{debug, info};
 use xtls_keys::Pins;
 use xtls_session::{Service, VerifyError};
@@ -25,8 +25,9 @@ use xtls_tunnel::router::{
 };
 
 use crate::command::{Answer, Command, Port, Signal};
+use crate::link_state::{LinkState, LinkStates};
 use crate::uplink::{LinkError, LinkEvent, Uplink};
-use crate::{events, progress};
+use crate::{events, link_state, progress};
 use conduit::Conduit;
 use life::Life;
 use link::Link;
@@ -46,6 +47,7 @@ pub(crate) struct Driver<U> {
     signals_end: mpsc::UnboundedSender<Signal>,
     reception: Reception,
     turned_away: mpsc::Sender<TurnedAway>,
+    link_state: watch::Sender<LinkState>,
     /// Opens that wait for a tunnel to the same peer to end.
     parked: Parked,
     /// The service of opens that name none.
@@ -61,6 +63,7 @@ pub(crate) struct Ends {
     pub(crate) incoming: mpsc::Receiver<Port>,
     pub(crate) incoming_paused: Arc<AtomicBool>,
     pub(crate) turned_away: mpsc::Receiver<TurnedAway>,
+    pub(crate) link_states: LinkStates,
 }
 
 impl<U: Uplink> Driver<U> {
@@ -75,6 +78,7 @@ impl<U: Uplink> Driver<U> {
         let (commands_end, commands) = mpsc::channel(COMMANDS);
         let (signals_end, signals) = mpsc::unbounded_channel();
         let (away_end, turned_away) = mpsc::channel(TURNED_AWAY);
+        let (link_state, link_states) = watch::channel(LinkState::Bound(uplink.bound().clone()));
         let driver = Self {
             link: Link::new(uplink),
             router,
@@ -85,6 +89,7 @@ impl<U: Uplink> Driver<U> {
             signals_end,
             reception,
             turned_away: away_end,
+            link_state,
             parked: Parked::default(),
             service,
             life: Life::Running,
@@ -95,6 +100,7 @@ impl<U: Uplink> Driver<U> {
             incoming,
             incoming_paused,
             turned_away,
+            link_states: LinkStates::new(link_states),
         };
         (driver, ends)
     }
@@ -290,6 +296,9 @@ impl<U: Uplink> Driver<U> {
     }
 
     fn on_link_event(&mut self, event: LinkEvent) {
+        if let Some(state) = link_state::after(&event) {
+            self.link_state.send_replace(state);
+        }
         match event {
             LinkEvent::Envelope(envelope) => {
                 let begins = link::is_open(&envelope);
@@ -299,10 +308,11 @@ impl<U: Uplink> Driver<U> {
                 }
                 self.router.handle(now(), envelope);
             }
-            LinkEvent::Suspended => {
-                info!("the connection to the server is interrupted");
+            LinkEvent::Suspended(outage) => {
+                info!(why = %outage.why, "the connection to the server is interrupted");
                 self.router.pause(now());
             }
+            LinkEvent::Waiting(outage) => debug!(why = %outage.why, "the server is still away"),
             LinkEvent::Resumed => {
                 info!("the connection to the server is back");
                 self.router.resume(now());
@@ -314,6 +324,8 @@ impl<U: Uplink> Driver<U> {
                 self.router.rebind(now(), address);
                 self.router.set_server_limit(self.link.stanza_limit());
             }
+            // Of a later version.
+            _ => {}
         }
     }
 

@@ -83,6 +83,7 @@ mod handle;
 #[cfg(any(feature = "axum", feature = "hyper"))]
 pub mod http;
 mod incoming;
+mod link_state;
 mod progress;
 pub mod relay;
 mod sender;
@@ -111,9 +112,10 @@ pub use connector::{ConnectError, Connector};
 pub use error::{JudgeError, ListenError};
 pub use handle::Tunnel;
 pub use incoming::{Arrival, Incoming, Listener};
+pub use link_state::{LinkState, LinkStates};
 pub use relay::Relay;
 pub use sender::Sender;
-pub use uplink::{LinkError, LinkEvent, Uplink};
+pub use uplink::{Cause, LinkError, LinkEvent, Outage, Uplink};
 pub use xtls_keys::{Exposed, Home, HomeError, LockError, Pins, PinsError, unix_now};
 pub use xtls_tunnel::{Accept, Config, Router, router, transport};
 
@@ -122,7 +124,7 @@ pub use xtls_tunnel::{Accept, Config, Router, router, transport};
 /// # Errors
 /// [`LinkError::Lost`] when there are none to be had.
 pub fn random(buffer: &mut [u8]) -> Result<(), LinkError> {
-    getrandom::fill(buffer).map_err(|error| LinkError::Lost(format!("no random bytes: {error}")))
+    getrandom::fill(buffer).map_err(|error| LinkError::lost(format!("no random bytes: {error}")))
 }
 
 /// The examples of the README are compiled as those of the documentation are.

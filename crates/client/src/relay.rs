@@ -224,7 +224,7 @@ impl RelayLink {
     }
 
     fn cut(&mut self) -> LinkError {
-        self.end(LinkError::Lost("the relay has cut the link".to_owned()))
+        self.end(LinkError::Lost("the relay has cut the link".into()))
     }
 }
 
@@ -281,7 +281,7 @@ impl Uplink for RelayLink {
         xml.shrink_to_fit();
         if xml.len() > self.limits.max_stanza {
             // What a server does: the stream error policy-violation, and the connection is gone.
-            return Err(self.end(LinkError::Lost(format!(
+            return Err(self.end(LinkError::lost(format!(
                 "policy-violation: a stanza of {} bytes where {} is the limit",
                 xml.len(),
                 self.limits.max_stanza

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use xtls_stanza::{Address, Envelope};
 
-pub use xtls_link::{LinkError, LinkEvent};
+pub use xtls_link::{Cause, LinkError, LinkEvent, Outage};
 pub use xtls_stanza::normalise::{NotAnAddress, normalise};
 
 /// A bound XMPP connection, or something that behaves like one.
@@ -135,7 +135,7 @@ pub trait Uplink: Send {
 }
 
 #[cfg(feature = "xmpp")]
-impl Uplink for xtls_link::XmppLink {
+impl Uplink for xtls_link::Link {
     fn bound(&self) -> &Address {
         self.bound()
     }
@@ -154,6 +154,10 @@ impl Uplink for xtls_link::XmppLink {
 
     fn start_send(&mut self, envelope: Envelope) -> Result<(), LinkError> {
         self.start_send(envelope)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+        self.poll_flush(cx)
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {

@@ -1,41 +1,65 @@
-//! A logged-in connection to your own XMPP server.
+//! A connection to your own XMPP server.
 //!
-//! [`connect`] gives an [`XmppLink`]: whole stanzas out, whole stanzas in. It is always encrypted (STARTTLS or direct TLS), always
-//! checked (the certificate names the account's domain and leads to a root of the system or of `ca_file`), logged in with
-//! SCRAM, and bound to the TLS channel where the server can. A lost connection is resumed (XEP-0198) or, failing that, bound
-//! anew. It knows nothing of tunnels, and nothing of TLS between people.
+//! [`connect`] gives a [`Link`]: whole stanzas out, whole stanzas in. It is always encrypted (STARTTLS or direct TLS), always
+//! checked (the certificate names the account's domain and leads to an authority of the system or of a file, or its key is pinned),
+//! logged in with SCRAM, and bound to the TLS channel where the server can. A lost connection is resumed (XEP-0198) or, failing
+//! that, bound anew. It knows nothing of tunnels, and nothing of TLS between people.
 //!
-//! tokio-xmpp is used in one way: a whole `StanzaStream`, owned by one task, over connections that are made here. Its
-//! halves lose wake-ups, its `Client` is built on them, its own connector retries a wrong password for ever, and its
-//! parser is not fit for strangers' stanzas (see `tokio_xmpp/screen.rs`). It says what it does, whole stanzas included, to the `log`
-//! crate: do not bridge that to `tracing` below `info`.
+//! Below it lie state machines without I/O, for owners with a runtime, a transport or a test of their own: [`StartTls`] up to
+//! the byte where TLS begins, [`Stream`] from there to the end of the connection, and [`Session`], which outlives connections.
 //!
-//! Without the feature `xmpp` there is only what a link reports, [`LinkEvent`] and [`LinkError`], for links of your own.
+//! Without the feature `tokio` there are only these.
 
-#[cfg(all(feature = "xmpp", not(any(feature = "aws-lc-rs", feature = "ring"))))]
+#[cfg(all(feature = "tokio", not(any(feature = "aws-lc-rs", feature = "ring"))))]
 compile_error!("xtls-link needs cryptography: enable the feature `aws-lc-rs` (default) or `ring`");
 
 mod ack;
+mod alive;
+mod cause;
+mod error;
 mod event;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the stream that uses it comes next")
-)]
+mod features;
+mod header;
+mod location;
 mod manage;
 mod mechanism;
+mod negotiate;
+#[cfg(feature = "tokio")]
+mod net;
+mod open_tag;
+mod pin;
+mod requests;
+mod retry;
 mod sasl;
 mod scram;
-#[cfg(feature = "xmpp")]
-mod tokio_xmpp;
+mod session;
+mod starttls;
+mod stream;
+mod stream_error;
 
-pub use event::{LinkError, LinkEvent};
-#[cfg(feature = "xmpp")]
-pub use tokio_xmpp::{ConnectError, Options, Retry, Security, XmppLink, connect};
+pub use cause::Cause;
+pub use error::ConnectError;
+pub use event::{LinkError, LinkEvent, Outage};
+pub use header::HeaderError;
+pub use location::Location;
+pub use manage::Miscount;
+#[cfg(feature = "tokio")]
+pub use net::{CertificateFault, Dial, Dialling, Duplex, Link, Options, Security, connect};
+pub use pin::{NotAPin, Pin};
+pub use retry::{Again, Reconnect, Retry};
+pub use scram::{Exporter, Job, Keys};
+pub use session::{Session, Software};
+pub use starttls::StartTls;
+pub use stream::{Event, NotSent, Opened, Stream};
+pub use stream_error::StreamError;
 
-/// The layer beneath, as this crate was built with it.
-pub use xtls_stanza as stanza;
+/// The layer beneath, and what else the signatures of this crate name, as it was built with them.
+pub use {bytes, xtls_stanza as stanza, zeroize};
+
+#[cfg(feature = "tokio")]
+pub use tokio;
 
 /// The examples of the README are compiled, and run, as those of the documentation are.
-#[cfg(all(doctest, feature = "xmpp"))]
+#[cfg(all(doctest, feature = "tokio"))]
 #[doc = include_str!("../README.md")]
 pub struct Readme;

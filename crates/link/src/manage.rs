@@ -12,9 +12,8 @@
 //! 4. A stanza is marked by [`Manage::on_stanza`] when it comes, and counts when it is taken ([`Manage::on_stanza_taken`]).
 //!
 //! A server's refusals are no faults, and none of them makes anything happen twice: an id is tried once, `<enable/>` is written
-//! once to a connection, and after a [`Fault`] the next connection does without.
+//! once to a connection, and after a [`Miscount`] the next connection does without.
 
-mod location;
 #[cfg(test)]
 mod tests;
 mod unacked;
@@ -25,11 +24,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use xtls_stanza::Element;
 
-pub(crate) use self::location::Location;
 use self::unacked::{TooHigh, Unacked};
 pub(crate) use self::wire::SM;
 use self::wire::{Nonza, Ticket};
 use crate::ack::{Answer, Ask};
+use crate::location::Location;
 
 /// The session of one link.
 #[derive(Debug, Default)]
@@ -69,9 +68,15 @@ enum Phase {
         until: Option<Instant>,
         /// Where to try first. Taken when it is tried.
         location: Option<Location>,
+        /// Resumptions in this outage that were cut before the server said yes or no.
+        unanswered: u32,
     },
     /// `<resume/>` was written.
-    Resuming(Ticket),
+    Resuming {
+        ticket: Ticket,
+        until: Option<Instant>,
+        unanswered: u32,
+    },
     /// It can't be resumed. What is not acknowledged waits to be reported.
     Over,
 }
@@ -93,18 +98,28 @@ pub(crate) enum Heard {
 
 /// The server counts as it must not. The session is over, and the connection has to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Fault {
+#[non_exhaustive]
+pub enum Miscount {
+    /// It has handled more than was sent.
     #[error("the server says that it has handled {h} stanzas of {sent} (XEP-0198 §6)")]
-    TooHigh { h: u32, sent: u32 },
+    #[non_exhaustive]
+    TooHigh {
+        /// Its number.
+        h: u32,
+        /// Ours.
+        sent: u32,
+    },
+    /// It does not say how many.
     #[error(
         "the server says <{0}/> without the number of stanzas that it has handled (XEP-0198 §4, §5)"
     )]
     NoNumber(&'static str),
+    /// It is another session.
     #[error("the server has resumed another session than was asked for (XEP-0198 §5)")]
     Another,
 }
 
-impl Fault {
+impl Miscount {
     /// What goes into our stream error beside `<undefined-condition/>`.
     pub(crate) fn detail(&self) -> Option<Element> {
         match self {
@@ -137,7 +152,7 @@ impl Manage {
             | Phase::Refused
             | Phase::Enabling
             | Phase::On { .. }
-            | Phase::Resuming(_)
+            | Phase::Resuming { .. }
             | Phase::Over => false,
         }
     }
@@ -152,25 +167,36 @@ impl Manage {
             | Phase::Enabling
             | Phase::On { .. }
             | Phase::Away { .. }
-            | Phase::Resuming(_)
+            | Phase::Resuming { .. }
             | Phase::Over => None,
         }
     }
 
-    /// `<resume/>`, to be written at once. Its id is forgotten unless the server says that it is good for another time.
+    /// `<resume/>`, to be written at once. The server's answer makes its id void, unless it is good for another time; a
+    /// connection that breaks before the answer does not, a few times.
     ///
     /// Stanzas that have come and are not taken will be sent again, so they are refused from now on.
     pub(crate) fn resume(&mut self, now: Instant) -> Option<Bytes> {
         if !self.can_resume(now) {
             return None;
         }
-        let Phase::Away { ticket, .. } = std::mem::replace(&mut self.phase, Phase::Over) else {
+        let Phase::Away {
+            ticket,
+            until,
+            unanswered,
+            ..
+        } = std::mem::replace(&mut self.phase, Phase::Over)
+        else {
             return None;
         };
         self.leg = self.leg.wrapping_add(1);
         self.answer = Answer::default();
         let said = wire::resume(&ticket.id, self.handled);
-        self.phase = Phase::Resuming(ticket);
+        self.phase = Phase::Resuming {
+            ticket,
+            until,
+            unanswered,
+        };
         Some(said)
     }
 
@@ -204,7 +230,7 @@ impl Manage {
     pub(crate) fn forget(&mut self) {
         match &mut self.phase {
             Phase::On { ticket, .. } => *ticket = None,
-            Phase::Away { .. } | Phase::Resuming(_) => self.phase = Phase::Over,
+            Phase::Away { .. } | Phase::Resuming { .. } => self.phase = Phase::Over,
             Phase::Off | Phase::Refused | Phase::Enabling | Phase::Over => {}
         }
     }
@@ -236,12 +262,24 @@ impl Manage {
                 until: now.checked_add(ticket.max),
                 location: ticket.location.clone(),
                 ticket,
+                unanswered: 0,
             },
             away @ Phase::Away { .. } => away,
+            Phase::Resuming {
+                ticket,
+                until,
+                unanswered,
+            } if unanswered < MAX_UNANSWERED => Phase::Away {
+                ticket,
+                until,
+                location: None,
+                unanswered: unanswered + 1,
+            },
             Phase::Off | Phase::Refused => Phase::Off,
-            Phase::Enabling | Phase::On { ticket: None, .. } | Phase::Resuming(_) | Phase::Over => {
-                Phase::Over
-            }
+            Phase::Enabling
+            | Phase::On { ticket: None, .. }
+            | Phase::Resuming { .. }
+            | Phase::Over => Phase::Over,
         };
     }
 }
@@ -249,7 +287,7 @@ impl Manage {
 /// What comes in.
 impl Manage {
     /// Takes an element of the server's that is no stanza. What is not ours, or not expected, changes nothing.
-    pub(crate) fn handle(&mut self, now: Instant, element: &Element) -> Result<Heard, Fault> {
+    pub(crate) fn handle(&mut self, now: Instant, element: &Element) -> Result<Heard, Miscount> {
         let Some(nonza) = Nonza::read(element) else {
             return Ok(Heard::Nothing);
         };
@@ -268,9 +306,9 @@ impl Manage {
                 self.phase = Phase::Refused;
                 Ok(Heard::NotEnabled)
             }
-            (Nonza::Resumed { previd, h }, Phase::Resuming(ticket)) => {
+            (Nonza::Resumed { previd, h }, Phase::Resuming { ticket, .. }) => {
                 if previd.is_some_and(|previd| previd != ticket.id) {
-                    return Err(self.fail(Fault::Another));
+                    return Err(self.fail(Miscount::Another));
                 }
                 let ticket = Some(ticket.clone());
                 let acked = self.on_ack(h, "resumed")?;
@@ -280,7 +318,7 @@ impl Manage {
                 self.phase = Phase::On { ticket, proven };
                 Ok(Heard::Resumed { acked })
             }
-            (Nonza::Failed { h }, Phase::Resuming(_)) => {
+            (Nonza::Failed { h }, Phase::Resuming { .. }) => {
                 // A number that makes no sense ends nothing more than is over already.
                 let _ = h.map(|h| self.unacked.ack(h));
                 self.phase = Phase::Over;
@@ -300,13 +338,13 @@ impl Manage {
         }
     }
 
-    fn on_ack(&mut self, h: Option<u32>, name: &'static str) -> Result<u32, Fault> {
-        let h = h.ok_or(Fault::NoNumber(name));
+    fn on_ack(&mut self, h: Option<u32>, name: &'static str) -> Result<u32, Miscount> {
+        let h = h.ok_or(Miscount::NoNumber(name));
         h.and_then(|h| Ok(self.unacked.ack(h)?))
             .map_err(|fault| self.fail(fault))
     }
 
-    fn fail(&mut self, fault: Fault) -> Fault {
+    fn fail(&mut self, fault: Miscount) -> Miscount {
         self.phase = Phase::Over;
         self.doubtful = true;
         fault
@@ -320,7 +358,7 @@ impl Manage {
             | Phase::Refused
             | Phase::Enabling
             | Phase::Away { .. }
-            | Phase::Resuming(_)
+            | Phase::Resuming { .. }
             | Phase::Over => Arrival::Uncounted,
         }
     }
@@ -349,7 +387,7 @@ impl Manage {
         match self.phase {
             Phase::Off | Phase::Refused | Phase::Enabling => true,
             Phase::On { .. } => !self.unacked.is_behind(),
-            Phase::Away { .. } | Phase::Resuming(_) | Phase::Over => false,
+            Phase::Away { .. } | Phase::Resuming { .. } | Phase::Over => false,
         }
     }
 
@@ -363,7 +401,8 @@ impl Manage {
     /// What is kept is weighed by its length. Whoever splits `octets` off a longer buffer shares it among what it holds; a
     /// buffer with room to spare for each batch would weigh more.
     pub(crate) fn on_sent(&mut self, now: Instant, octets: Bytes, ends: &[usize]) {
-        debug_assert!(self.may_send());
+        // They may have been written before a fault was seen.
+        debug_assert!(self.may_send() || matches!(self.phase, Phase::Over));
         if matches!(self.phase, Phase::Off | Phase::Refused) {
             return;
         }
@@ -419,7 +458,7 @@ impl Manage {
             | Phase::Refused
             | Phase::Enabling
             | Phase::Away { .. }
-            | Phase::Resuming(_)
+            | Phase::Resuming { .. }
             | Phase::Over => None,
         }
     }
@@ -434,7 +473,7 @@ impl Manage {
     }
 }
 
-impl From<TooHigh> for Fault {
+impl From<TooHigh> for Miscount {
     fn from(TooHigh { h, sent }: TooHigh) -> Self {
         Self::TooHigh { h, sent }
     }
@@ -445,3 +484,6 @@ const ROOM_BYTES: usize = 8 << 20;
 
 /// Unacknowledged stanzas beyond which there is no room.
 const ROOM_STANZAS: usize = 8_192;
+
+/// Resumptions in one outage that may break without an answer. A server that hangs up on each is bound anew.
+const MAX_UNANSWERED: u32 = 3;

@@ -1,13 +1,8 @@
 //! Logging in on a stream (RFC 6120 §6): which octets to send, and what the server's elements mean.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the stream that uses it comes next")
-)]
-
 mod error;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 

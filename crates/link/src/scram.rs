@@ -1,11 +1,6 @@
 //! One log-in by SCRAM as the client does it (RFC 5802, RFC 7677): message by message, each state a type that the next message uses up.
 //! The costly part, PBKDF2, is a [`Job`] that the owner runs where it likes.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the stream that uses it comes next")
-)]
-
 mod hash;
 mod keys;
 mod read;
@@ -19,7 +14,8 @@ use xtls_stanza::base64;
 use zeroize::Zeroizing;
 
 pub(crate) use self::hash::Hash;
-pub(crate) use self::keys::{Job, KeyCache, Keys, Recipe};
+pub use self::keys::{Job, Keys};
+pub(crate) use self::keys::{KeyCache, Recipe};
 pub(crate) use self::read::{Fault, NoProof};
 
 /// What a log-in says about the TLS channel (RFC 5802 §6).
@@ -59,10 +55,12 @@ impl Binding {
 
 /// What both ends of one TLS 1.3 connection know, and nobody else (RFC 9266). There is none of a connection with an older TLS.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Exporter(Zeroizing<[u8; 32]>);
+pub struct Exporter(Zeroizing<[u8; 32]>);
 
 impl Exporter {
-    pub(crate) fn new(secret: Zeroizing<[u8; 32]>) -> Self {
+    /// What TLS exports for the label `EXPORTER-Channel-Binding`, without a context.
+    #[must_use]
+    pub fn new(secret: Zeroizing<[u8; 32]>) -> Self {
         Self(secret)
     }
 }

@@ -10,7 +10,7 @@ pub mod router;
 pub mod transport;
 
 /// The layers beneath, as this crate was built with them.
-pub use {xtls_ibb as ibb, xtls_session as session, xtls_stanza as stanza, xtls_tls as tls};
+pub use {bytes, xtls_ibb as ibb, xtls_session as session, xtls_stanza as stanza, xtls_tls as tls};
 
 pub use router::{Accept, Config, Router};
 pub use transport::Transport;

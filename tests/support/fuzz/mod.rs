@@ -20,6 +20,7 @@ mod differential;
 mod framer;
 mod ibb;
 mod judges;
+mod link;
 mod mutate;
 mod notation;
 mod random;
@@ -47,6 +48,8 @@ pub enum Target {
     /// Two muxes with any sequence of calls, faults and lies: bytes out are bytes in, each request has one answer,
     /// everything ends.
     Ibb,
+    /// A stream with a server that says anything: any cutting gives the same, and an error is the end.
+    Link,
 }
 
 /// An input that breaks a property.
@@ -66,12 +69,13 @@ impl fmt::Display for Finding {
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Framer,
         Self::Stanza,
         Self::Differential,
         Self::Base64,
         Self::Ibb,
+        Self::Link,
     ];
 
     /// Its name on the command line, which is that of its corpus.
@@ -83,6 +87,7 @@ impl Target {
             Self::Differential => "differential",
             Self::Base64 => "base64",
             Self::Ibb => "ibb",
+            Self::Link => "link",
         }
     }
 
@@ -135,7 +140,7 @@ impl Checker {
     #[must_use]
     pub fn start(target: Target) -> Self {
         let judges = match target {
-            Target::Base64 | Target::Ibb => None,
+            Target::Base64 | Target::Ibb | Target::Link => None,
             Target::Framer | Target::Stanza | Target::Differential => Some(Judges::start()),
         };
         Self { target, judges }
@@ -154,6 +159,7 @@ impl Checker {
             (Target::Stanza, Some(judges)) => stanza::check(input, judges),
             (Target::Differential, Some(judges)) => differential::check(input, judges),
             (Target::Ibb, _) => ibb::check(input),
+            (Target::Link, _) => link::check(input),
             (_, _) => base64::check(input),
         };
         checked.map_err(|what| Finding {

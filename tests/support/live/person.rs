@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use xtls_client::Home;
-use xtls_client::xmpp::{self, Options, XmppLink};
+use xtls_client::xmpp::{self, Link, Options};
 use xtls_stanza::Address;
 use xtls_tls::trust::{Level, Method};
 use xtls_tls::{Fingerprint, Identity};
@@ -147,16 +147,19 @@ impl Person {
     }
 
     /// The account without the program: a connection of its own.
-    pub async fn link(&self, resource: &str) -> XmppLink {
-        let (host, port) = self.server.starttls();
-        let password = read(&self.password_file());
-        let options = Options::new(&self.address(), password)
-            .resource(resource)
-            .server(host, port)
-            .ca_file(self.server.ca_file());
-        soon("the login", xmpp::connect(options))
+    pub async fn link(&self, resource: &str) -> Link {
+        soon("the login", xmpp::connect(self.options(resource)))
             .await
             .expect("a login")
+    }
+
+    /// What such a connection is made by.
+    pub fn options(&self, resource: &str) -> Options {
+        let (host, port) = self.server.starttls();
+        Options::new(&self.address(), read(&self.password_file()))
+            .resource(resource)
+            .server(host, port)
+            .ca_file(self.server.ca_file())
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant as Clock, sleep_until};
 use xtls_client::uplink::LinkEvent;
-use xtls_client::xmpp::XmppLink;
+use xtls_client::xmpp::Link;
 use xtls_ibb::{Config, Event, Mux, OpenOptions, StreamId};
 use xtls_stanza::ibb::BlockSize;
 use xtls_stanza::xtls::Control;
@@ -220,7 +220,7 @@ impl Drop for Puppet {
 }
 
 struct Pump {
-    link: XmppLink,
+    link: Link,
     state: Arc<Mutex<State>>,
     count: watch::Sender<u64>,
     kick: Arc<Notify>,

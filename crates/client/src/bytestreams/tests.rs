@@ -11,9 +11,14 @@ use xtls_stanza::{Address, Condition, Content, Payload};
 
 use super::*;
 use crate::relay::{Limits, Relay, RelayLink};
+use crate::uplink::Outage;
 
 const A: &str = "a@west.example/one";
 const B: &str = "b@east.example/two";
+
+fn outage() -> Outage {
+    Outage::new("a test", Duration::ZERO, Duration::ZERO)
+}
 
 fn address(text: &str) -> Address {
     Address::new(text).unwrap()
@@ -160,7 +165,7 @@ async fn a_link_that_takes_nothing_is_still_read() {
 async fn nothing_is_late_while_the_link_is_interrupted() {
     let mut world = world(false).await;
     let (mut ours, mut theirs) = world.stream().await;
-    world.news.send(LinkEvent::Suspended).unwrap();
+    world.news.send(LinkEvent::Suspended(outage())).unwrap();
     // Far longer than a stream lives without an answer.
     tokio::time::sleep(Duration::from_secs(3600)).await;
     ours.write_all(b"still there").await.unwrap();

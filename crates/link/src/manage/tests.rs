@@ -46,7 +46,7 @@ impl Link {
     }
 
     /// The server says this, in the namespace of stream management.
-    fn hear(&mut self, xml: &str) -> Result<Heard, Fault> {
+    fn hear(&mut self, xml: &str) -> Result<Heard, Miscount> {
         let element = Element::read(xml.as_bytes(), SM).unwrap();
         self.manage.handle(self.now, &element)
     }

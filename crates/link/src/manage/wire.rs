@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use xtls_stanza::Element;
 
-use super::location::Location;
+use crate::location::Location;
 
 /// Stream management (XEP-0198).
 pub(crate) const SM: &str = "urn:xmpp:sm:3";

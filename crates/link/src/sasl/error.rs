@@ -45,21 +45,6 @@ pub(crate) enum SaslError {
 }
 
 impl SaslError {
-    /// Whether trying again later is pointless, or would do harm.
-    pub(crate) fn is_final(&self) -> bool {
-        match self {
-            Self::Refused { condition, .. } => condition != "temporary-auth-failure",
-            Self::NoMechanism { .. }
-            | Self::Unbound
-            | Self::Weaker
-            | Self::Tampered
-            | Self::Impostor(_)
-            | Self::Challenge(_)
-            | Self::Base64(_)
-            | Self::Unexpected { .. } => true,
-        }
-    }
-
     pub(super) fn no_mechanism(offer: &Offer) -> Self {
         Self::NoMechanism {
             offered: shown(&offer.names()),

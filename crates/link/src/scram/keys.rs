@@ -16,7 +16,7 @@ pub(crate) struct Recipe {
 }
 
 /// Work of up to a second or so. It holds a copy of the password, and can be sent to another thread.
-pub(crate) struct Job {
+pub struct Job {
     recipe: Recipe,
     password: Zeroizing<String>,
 }
@@ -26,7 +26,9 @@ impl Job {
         Self { recipe, password }
     }
 
-    pub(crate) fn run(self) -> Keys {
+    /// Does it.
+    #[must_use]
+    pub fn run(self) -> Keys {
         let Self { recipe, password } = self;
         let salted = recipe
             .hash
@@ -41,7 +43,7 @@ impl Job {
 
 /// What a log-in needs instead of the password (RFC 5802 §3), for one recipe.
 #[derive(Clone)]
-pub(crate) struct Keys {
+pub struct Keys {
     recipe: Recipe,
     client: Zeroizing<Vec<u8>>,
     server: Zeroizing<Vec<u8>>,

@@ -7,11 +7,11 @@ fn a_number_that_is_missing_or_none_ends_the_session() {
     for h in ["", "h='x'", "h='-1'", "h='4294967296'"] {
         let mut link = Link::on();
         let heard = link.hear(&format!("<a {h}/>"));
-        assert_eq!(heard, Err(Fault::NoNumber("a")), "{h}");
+        assert_eq!(heard, Err(Miscount::NoNumber("a")), "{h}");
         let mut link = Link::on();
         link.cut_and_resume().unwrap();
         let heard = link.hear(&format!("<resumed previd='first' {h}/>"));
-        assert_eq!(heard, Err(Fault::NoNumber("resumed")), "{h}");
+        assert_eq!(heard, Err(Miscount::NoNumber("resumed")), "{h}");
         assert_eq!(link.cut_and_resume(), None);
     }
 }
@@ -23,7 +23,7 @@ fn fewer_stanzas_than_before_end_the_session() {
     link.hear("<a h='2'/>").unwrap();
     link.cut_and_resume().unwrap();
     let heard = link.hear("<resumed previd='first' h='1'/>");
-    assert_eq!(heard, Err(Fault::TooHigh { h: 1, sent: 2 }));
+    assert_eq!(heard, Err(Miscount::TooHigh { h: 1, sent: 2 }));
 }
 
 #[test]
@@ -31,20 +31,20 @@ fn another_session_than_was_asked_for_is_none_of_ours() {
     let mut link = Link::on();
     link.cut_and_resume().unwrap();
     let heard = link.hear("<resumed previd='second' h='0'/>");
-    assert_eq!(heard, Err(Fault::Another));
+    assert_eq!(heard, Err(Miscount::Another));
     assert_eq!(link.cut_and_resume(), None);
 }
 
 #[test]
 fn a_fault_names_the_numbers_to_the_server() {
-    let fault = Fault::TooHigh { h: 10, sent: 8 };
+    let fault = Miscount::TooHigh { h: 10, sent: 8 };
     let mut out = Vec::new();
     fault.detail().unwrap().write("", &mut out);
     assert_eq!(
         String::from_utf8(out).unwrap(),
         "<handled-count-too-high xmlns='urn:xmpp:sm:3' h='10' send-count='8'/>"
     );
-    assert_eq!(Fault::Another.detail(), None);
+    assert_eq!(Miscount::Another.detail(), None);
 }
 
 #[test]

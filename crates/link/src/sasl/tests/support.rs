@@ -133,7 +133,7 @@ pub(super) fn failure(condition: &str) -> Element {
 }
 
 /// What a server that knows the password says to the client's last message: the client's proof must be right.
-pub(super) fn signature(first: &str, rest: &str, last: &str) -> String {
+pub(crate) fn signature(first: &str, rest: &str, last: &str) -> String {
     let bare = first.splitn(3, ',').nth(2).unwrap();
     let nonce = bare.split_once(",r=").unwrap().1;
     let (unproven, proof) = last.rsplit_once(",p=").unwrap();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::super::super::{Arrival, Fault, Heard, Manage};
+use super::super::super::{Arrival, Heard, MAX_UNANSWERED, Manage, Miscount};
 use super::FIRST;
 use super::server::{elements, number, stanza};
 
@@ -33,6 +33,9 @@ pub(super) struct Client {
     /// The last session ended by a fault, so there is none on the next connection.
     doubtful: bool,
     managed: bool,
+    /// A resumption is not answered yet, and how many of this outage were not.
+    resuming: bool,
+    unanswered: u32,
 }
 
 impl Client {
@@ -54,21 +57,27 @@ impl Client {
             asked: None,
             doubtful: false,
             managed: false,
+            resuming: false,
+            unanswered: 0,
         }
     }
 
     pub(super) fn connect(&mut self, up: &mut Vec<u8>) {
         let said = self.manage.resume(self.now);
         let away = self.left.map(|left| self.now - left);
-        let max = self.resumable.take();
+        let max = self.resumable;
         let expected = away.is_some_and(|away| max.is_some_and(|max| away < max));
         assert_eq!(said.is_some(), expected, "away for {away:?} of {max:?}");
         match said {
             Some(said) => {
                 up.extend_from_slice(&said);
                 self.ready = true;
+                self.resuming = true;
             }
-            None => self.bind(up),
+            None => {
+                self.resumable = None;
+                self.bind(up);
+            }
         }
     }
 
@@ -90,6 +99,12 @@ impl Client {
         self.asked = None;
         self.managed = false;
         self.left = self.left.or(Some(self.now));
+        if std::mem::take(&mut self.resuming) {
+            self.unanswered += 1;
+            if self.unanswered > MAX_UNANSWERED {
+                self.resumable = None;
+            }
+        }
     }
 
     pub(super) fn send(&mut self, count: usize, up: &mut Vec<u8>) {
@@ -126,7 +141,7 @@ impl Client {
         }
     }
 
-    pub(super) fn read(&mut self, octets: &[u8], up: &mut Vec<u8>) -> Result<(), Fault> {
+    pub(super) fn read(&mut self, octets: &[u8], up: &mut Vec<u8>) -> Result<(), Miscount> {
         self.inbox.extend_from_slice(octets);
         for (raw, element) in elements(&mut self.inbox) {
             match &*element.name {
@@ -138,6 +153,7 @@ impl Client {
                 "bound" => {
                     self.ready = true;
                     self.left = None;
+                    self.unanswered = 0;
                     let said = self.manage.enable();
                     self.managed = said.is_some();
                     let doubtful = std::mem::take(&mut self.doubtful);
@@ -151,6 +167,7 @@ impl Client {
             let heard = self.manage.handle(self.now, &element);
             let heard = heard.inspect_err(|_| {
                 self.doubtful = true;
+                self.resuming = false;
                 self.resumable = None;
             })?;
             if let Some(h) = h {
@@ -169,11 +186,17 @@ impl Client {
                     self.managed = false;
                 }
                 Heard::Resumed { .. } => {
+                    self.resuming = false;
+                    self.unanswered = 0;
                     self.managed = true;
                     self.left = None;
                     self.resumable = Some(Duration::from_secs(300));
                 }
-                Heard::NotResumed => self.bind(up),
+                Heard::NotResumed => {
+                    self.resuming = false;
+                    self.resumable = None;
+                    self.bind(up);
+                }
                 Heard::Nothing => {}
             }
         }

@@ -1,0 +1,28 @@
+//! The connection itself, on tokio.
+
+mod certificate;
+mod connect;
+mod dial;
+#[cfg(feature = "dns")]
+mod dns;
+mod link;
+mod network;
+mod online;
+mod options;
+mod race;
+mod route;
+mod socket;
+mod tls;
+mod verify;
+mod waiting;
+mod writer;
+mod x509;
+
+#[cfg(test)]
+mod tests;
+
+pub use certificate::CertificateFault;
+pub use dial::{Dial, Dialling, Duplex};
+pub use link::{Link, connect};
+pub use options::Options;
+pub use route::Security;

@@ -1,0 +1,276 @@
+//! What outlives the connections of one link.
+
+use std::fmt;
+use std::time::Instant;
+
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use xtls_stanza::{Address, Stanza};
+use zeroize::Zeroizing;
+
+use crate::location::Location;
+use crate::manage::Manage;
+use crate::requests::{Purpose, Requests};
+use crate::sasl::{Credentials, Memory};
+
+/// An account's session with its server: who logs in, what the server has acknowledged (XEP-0198), and what earlier
+/// connections have taught. A [`Stream`](crate::Stream) holds it while there is a connection.
+pub struct Session {
+    /// The bare address.
+    account: Address,
+    credentials: Credentials,
+    resource: Option<String>,
+    memory: Memory,
+    manage: Manage,
+    /// They outlive a connection as what else was sent does.
+    requests: Requests,
+    bound: Option<Address>,
+    software: Software,
+    random: Random,
+}
+
+/// What kind of server it is, as far as it matters to how it is written to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Software {
+    /// It has not said.
+    #[default]
+    Unknown,
+    /// Prosody, which reads 8,192 bytes at a time.
+    Prosody,
+    /// Another one.
+    Other,
+}
+
+impl Session {
+    /// For an account, by its password. The seed makes nonces and ids; it must be secret and never used twice.
+    ///
+    /// # Errors
+    /// The address as given, if it has no local part: there is nobody to log in as.
+    pub fn new(
+        account: &Address,
+        password: Zeroizing<String>,
+        seed: [u8; 32],
+    ) -> Result<Self, Address> {
+        let Some(local) = account.local().map(ToOwned::to_owned) else {
+            return Err(account.clone());
+        };
+        let bare: Address = account.to_bare().into();
+        Ok(Self {
+            credentials: Credentials {
+                account: bare.as_str().to_owned(),
+                local,
+                password: Some(password),
+                certificate: false,
+                allow_plain: false,
+            },
+            account: bare,
+            resource: account.resource().map(ToOwned::to_owned),
+            memory: Memory::default(),
+            manage: Manage::default(),
+            requests: Requests::default(),
+            bound: None,
+            software: Software::default(),
+            random: Random::new(seed),
+        })
+    }
+
+    /// The resource to ask for. Default: that of the account, or the server chooses.
+    #[must_use]
+    pub fn resource(mut self, resource: impl Into<String>) -> Self {
+        self.resource = Some(resource.into());
+        self
+    }
+
+    /// Shows the server the password itself (SASL PLAIN) if it offers nothing better. Default: never.
+    #[must_use]
+    pub fn allow_plain(mut self, allow: bool) -> Self {
+        self.credentials.allow_plain = allow;
+        self
+    }
+
+    /// Logs in by the certificate that the TLS handshake presents (SASL EXTERNAL), where the server offers it. Default: no.
+    #[must_use]
+    pub fn certificate(mut self, presented: bool) -> Self {
+        self.credentials.certificate = presented;
+        self
+    }
+
+    /// The bare address of the account.
+    #[must_use]
+    pub fn account(&self) -> &Address {
+        &self.account
+    }
+
+    /// The address that the server has bound, or had bound last.
+    #[must_use]
+    pub fn bound(&self) -> Option<&Address> {
+        self.bound.as_ref()
+    }
+
+    /// What kind of server it is.
+    #[must_use]
+    pub fn software(&self) -> Software {
+        self.software
+    }
+
+    /// The octets of stanzas that were sent and never acknowledged, in order. They are forgotten with this: the session
+    /// that may have delivered them is not resumed. What the link itself has asked for is not among them.
+    pub fn take_unacknowledged(&mut self) -> Vec<Bytes> {
+        let own = std::mem::take(&mut self.requests);
+        let mut lost = self.manage.rebind();
+        lost.retain(|stanza| !own.holds(stanza));
+        lost
+    }
+
+    /// The session will not be resumed.
+    pub fn forget(&mut self) {
+        self.manage.forget();
+    }
+
+    /// Where the server prefers to be reached for a resumption (XEP-0198 §3). To be tried first
+    /// and once in an outage, by the same name and key as ever.
+    pub fn take_location(&mut self, now: Instant) -> Option<Location> {
+        self.manage.take_location(now)
+    }
+
+    pub(crate) fn domain(&self) -> &str {
+        self.account.domain()
+    }
+
+    pub(crate) fn wanted_resource(&self) -> Option<&str> {
+        self.resource.as_deref()
+    }
+
+    pub(crate) fn log_in(&mut self) -> (&Credentials, &mut Memory, [u8; 32]) {
+        let random = self.random.next();
+        (&self.credentials, &mut self.memory, random)
+    }
+
+    pub(crate) fn memory(&mut self) -> &mut Memory {
+        &mut self.memory
+    }
+
+    /// The id of the next request of the link's own.
+    pub(crate) fn id_for(&mut self, purpose: Purpose) -> String {
+        let last = self.requests.id(purpose).map(ToOwned::to_owned);
+        last.unwrap_or_else(|| self.fresh_id())
+    }
+
+    /// A request of the link's own is being sent.
+    pub(crate) fn asked(&mut self, id: String, purpose: Purpose) {
+        self.requests.add(id, purpose);
+    }
+
+    /// The request of the link's own that a stanza answers, and what it says.
+    pub(crate) fn answered(&mut self, octets: &Bytes) -> Option<(Purpose, Stanza)> {
+        let mut requests = std::mem::take(&mut self.requests);
+        let answered = requests.answered(octets, self);
+        self.requests = requests;
+        answered
+    }
+
+    pub(crate) fn manage(&self) -> &Manage {
+        &self.manage
+    }
+
+    pub(crate) fn manage_mut(&mut self) -> &mut Manage {
+        &mut self.manage
+    }
+
+    pub(crate) fn bind(&mut self, address: Address) {
+        self.bound = Some(address);
+    }
+
+    pub(crate) fn learn(&mut self, software: Software) {
+        self.software = software;
+    }
+
+    /// 128 random bits as an id: an answer to it is of somebody who has seen it.
+    pub(crate) fn fresh_id(&mut self) -> String {
+        let bytes = self.random.next();
+        let mut id = String::with_capacity(33);
+        id.push('l');
+        for byte in bytes.into_iter().take(16) {
+            for nibble in [byte >> 4, byte & 15] {
+                id.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+            }
+        }
+        id
+    }
+
+    /// Whether nobody but our server can have sent it: it names nobody, our account or the server itself.
+    pub(crate) fn is_of_server(&self, stanza: &Stanza) -> bool {
+        stanza
+            .from
+            .as_ref()
+            .is_none_or(|from| from.same_bare(&self.account) || self.is_domain(from.as_str()))
+    }
+
+    pub(crate) fn is_domain(&self, name: &str) -> bool {
+        let domain = self.account.domain();
+        name == domain || normalised(name).is_ok_and(|name| name.as_str() == domain)
+    }
+
+    /// 32 random bits, to draw lots with.
+    pub fn random(&mut self) -> u32 {
+        let [a, b, c, d, ..] = self.random.next();
+        u32::from_be_bytes([a, b, c, d])
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("account", &self.account)
+            .field("bound", &self.bound)
+            .field("software", &self.software)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Nonces and ids: HMAC-SHA-256 of a count, under a key that nobody knows.
+struct Random {
+    /// A block of the hash: the seed, and zeros.
+    key: Zeroizing<[u8; 64]>,
+    count: u64,
+}
+
+impl Random {
+    fn new(seed: [u8; 32]) -> Self {
+        let mut key = Zeroizing::new([0; 64]);
+        let (first, _) = key.split_at_mut(32);
+        first.copy_from_slice(&seed);
+        Self { key, count: 0 }
+    }
+
+    fn next(&mut self) -> [u8; 32] {
+        self.count = self.count.wrapping_add(1);
+        let mut mac = Hmac::<Sha256>::new(&(*self.key).into());
+        mac.update(&self.count.to_be_bytes());
+        mac.finalize().into_bytes().into()
+    }
+}
+
+/// An address as this end writes it. A resource that is younger than the Unicode of stringprep stays as it is.
+#[cfg(feature = "normalise")]
+pub(crate) fn normalised(jid: &str) -> Result<Address, String> {
+    use xtls_stanza::normalise::normalise;
+
+    let raw = Address::new(jid).map_err(|error| error.to_string())?;
+    match normalise(jid) {
+        Ok(address) => Ok(address),
+        Err(error) => {
+            let bare = normalise(raw.bare()).map_err(|_| error.to_string())?;
+            let resource = raw.resource().unwrap_or_default();
+            Address::new(&format!("{bare}/{resource}")).map_err(|error| error.to_string())
+        }
+    }
+}
+
+/// An address as the server writes it.
+#[cfg(not(feature = "normalise"))]
+pub(crate) fn normalised(jid: &str) -> Result<Address, String> {
+    Address::new(jid).map_err(|error| error.to_string())
+}

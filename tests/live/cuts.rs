@@ -1,0 +1,125 @@
+//! Connections to the server that are cut, again and again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use xtls_client::uplink::LinkEvent;
+use xtls_client::xmpp::{Link, Retry};
+use xtls_stanza::{Address, Content, Envelope, MessageKind};
+use xtls_tests::live::person::Person;
+use xtls_tests::live::server::Server;
+use xtls_tests::live::soon;
+
+/// A way to the server that can be cut.
+struct Way {
+    port: u16,
+    cut: Arc<Notify>,
+}
+
+impl Way {
+    async fn to((host, port): (String, u16)) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let own = listener.local_addr().unwrap().port();
+        let cut = Arc::new(Notify::new());
+        let cuts = Arc::clone(&cut);
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let (host, cuts) = (host.clone(), Arc::clone(&cuts));
+                tokio::spawn(async move {
+                    let mut far = TcpStream::connect((host, port)).await.unwrap();
+                    tokio::select! {
+                        // Octets on their way are lost with it, as they are in a network.
+                        () = cuts.notified() => {}
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    }
+                });
+            }
+        });
+        Self { port: own, cut }
+    }
+}
+
+async fn link(person: &Person, way: &Way, resource: &str) -> Link {
+    let quickly = Retry {
+        first: Duration::from_millis(1),
+        longest: Duration::from_millis(50),
+        ..Retry::default()
+    };
+    let options = person.options(resource).server("127.0.0.1", way.port);
+    let connected = xtls_client::xmpp::connect(options.retry(quickly));
+    soon("the login", connected).await.unwrap()
+}
+
+fn numbered(number: usize, to: &Address) -> Envelope {
+    Envelope {
+        from: None,
+        to: Some(to.clone()),
+        id: number.to_string(),
+        content: Content::Message {
+            kind: MessageKind::Chat,
+            payloads: Vec::new(),
+            error: None,
+        },
+    }
+}
+
+/// The next message that arrives. Both links come back as often as they are cut.
+async fn arrival(from: &mut Link, to: &mut Link) -> Envelope {
+    loop {
+        let (event, arrived) = tokio::select! {
+            event = to.next() => (event, true),
+            event = from.next() => (event, false),
+        };
+        match event.unwrap() {
+            LinkEvent::Rebound(address) => panic!("bound anew, as {address}"),
+            LinkEvent::Envelope(envelope) => {
+                let message = matches!(envelope.content, Content::Message { .. });
+                if arrived && message {
+                    return envelope;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn nothing_is_lost(server: &Server) {
+    const CUTS: usize = 200;
+    const BETWEEN: usize = 5;
+    let (romeo, juliet) = Person::pair(server);
+    let (here, there) = (
+        Way::to(server.starttls()).await,
+        Way::to(server.starttls()).await,
+    );
+    let mut from = link(&romeo, &here, "cut").await;
+    let mut to = link(&juliet, &there, "cut").await;
+    let address = to.bound().clone();
+    for cut in 0..CUTS {
+        let numbers = cut * BETWEEN..(cut + 1) * BETWEEN;
+        for number in numbers.clone() {
+            from.send(numbered(number, &address)).await.unwrap();
+        }
+        // Each end in turn, while some of what was sent is on its way.
+        let way = if cut % 2 == 0 { &here } else { &there };
+        way.cut.notify_waiters();
+        for number in numbers {
+            let arrived = soon("a message", arrival(&mut from, &mut to)).await;
+            assert_eq!(arrived.id, number.to_string(), "after {cut} cuts");
+        }
+    }
+    for link in [from, to] {
+        soon("the good-bye", link.close()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn two_hundred_cuts_lose_nothing_and_double_nothing_through_prosody() {
+    nothing_is_lost(&Server::free()).await;
+}
+
+#[tokio::test]
+async fn two_hundred_cuts_lose_nothing_and_double_nothing_through_ejabberd() {
+    nothing_is_lost(&Server::ejabberd()).await;
+}
