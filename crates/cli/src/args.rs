@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use xtls_client::tls::trust::Policy;
+use xtls_client::xmpp::Pin;
 use xtls_stanza::busy::Limit;
 use xtls_stanza::{Address, Bare};
 
@@ -110,9 +111,12 @@ pub(crate) struct Server {
     /// Use TLS from the first byte, not STARTTLS.
     #[arg(long, requires = "server")]
     pub(crate) direct_tls: bool,
-    /// Also trust this CA for the server's certificate.
+    /// Also trust the certificates in this file: your server's own, or its authority's.
     #[arg(long, value_name = "PEM")]
     pub(crate) ca_file: Option<PathBuf>,
+    /// Accept exactly this key of your server (SHA-256), whatever its certificate says.
+    #[arg(long, value_name = "FINGERPRINT", conflicts_with = "ca_file")]
+    pub(crate) pin_server: Option<Pin>,
     /// Resource to bind. Default: `xtls` for listeners, a random one for initiators.
     #[arg(long, value_name = "NAME")]
     pub(crate) resource: Option<String>,

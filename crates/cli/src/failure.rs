@@ -248,6 +248,18 @@ fn trust_hint(
     }
 }
 
+/// An error with all that led to it, in one sentence.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        next = source.source();
+    }
+    text
+}
+
 impl From<LinkError> for Failure {
     fn from(error: LinkError) -> Self {
         let hint = match &error {
@@ -260,7 +272,7 @@ impl From<LinkError> for Failure {
         };
         Self {
             code: Code::Server,
-            what: error.to_string(),
+            what: chain(&error),
             hint,
             reported: false,
         }

@@ -11,14 +11,16 @@ use xtls_client::session::Violation;
 use xtls_client::tls::trust::{Judgement, Policy, Store};
 use xtls_client::tls::{Fingerprint, Identity};
 use xtls_client::xmpp::{self, Options, Security};
-use xtls_client::{Accept, Client, Home, HomeError, Incoming, LinkError, Pins};
+use xtls_client::{
+    Accept, Client, Home, HomeError, Incoming, LinkError, LinkState, LinkStates, Pins,
+};
 use xtls_stanza::Address;
 use xtls_stanza::ibb::{BlockSize, Carrier};
 
 use crate::account;
 use crate::args::{Acceptable, ConversationArgs, Server, Transport, TunnelArgs};
 use crate::ask::Person;
-use crate::failure::{Code, Failure};
+use crate::failure::{Code, Failure, chain};
 use crate::peer::Peer;
 use crate::record::{Recorded, Recorder};
 use crate::say::Say;
@@ -36,15 +38,70 @@ pub(crate) struct Link {
 
 /// Which option helps against a failed login.
 fn connect_hint(error: &xmpp::ConnectError) -> Option<String> {
-    if let xmpp::ConnectError::Conflict { .. } = error {
-        return Some("choose another resource with --resource".to_owned());
+    use xmpp::ConnectError as Error;
+    if let Error::Certificate { why, .. } = error {
+        return why.get_ref().downcast_ref().and_then(certificate_hint);
     }
-    if let xmpp::ConnectError::NoMechanism { offered, .. } = error
-        && offered.split(", ").any(|name| name == "PLAIN")
-    {
-        return Some("--allow-plain lets PLAIN show the server the password".to_owned());
+    let hint = match error {
+        Error::Conflict { .. } => "choose another resource with --resource",
+        Error::NoMechanism { offered, .. } if offered.split(", ").any(|name| name == "PLAIN") => {
+            "--allow-plain lets PLAIN show the server the password"
+        }
+        Error::Roots(_) => {
+            "give the certificate of your server, or of its authority, with --ca-file"
+        }
+        Error::LookUp { .. } | Error::NoService { .. } | Error::Unreachable { .. } => {
+            "is the address right? --server HOST:PORT connects elsewhere"
+        }
+        Error::NoStartTls { .. } => {
+            "--direct-tls with --server HOST:PORT uses TLS from the first byte, if the server has a port for that"
+        }
+        Error::Authentication { condition, .. } if condition == "not-authorized" => {
+            "is the password right?"
+        }
+        Error::Weaker { .. }
+        | Error::Tampered { .. }
+        | Error::Injected { .. }
+        | Error::Impostor { .. } => {
+            "nothing that would let somebody log in as you was sent; ask whoever runs the server, over another channel"
+        }
+        Error::Busy | Error::Timeout { .. } | Error::Broken { .. } => "try again later",
+        Error::Address(_)
+        | Error::NoLocalPart { .. }
+        | Error::Tls { .. }
+        | Error::NoMechanism { .. }
+        | Error::Authentication { .. }
+        | Error::Bind { .. }
+        | Error::Stream(_)
+        | Error::Header { .. }
+        | Error::Protocol { .. }
+        | Error::Acknowledgement(_)
+        | Error::Certificate { .. }
+        | _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+/// What to do about a certificate that is not accepted.
+fn certificate_hint(fault: &xmpp::CertificateFault) -> Option<String> {
+    use xmpp::CertificateFault as Fault;
+    match fault {
+        Fault::SelfSigned { key } | Fault::UnknownIssuer { key, .. } => Some(format!(
+            "if the server is yours, give the certificate with --ca-file; or compare the fingerprint with whoever runs it, and \
+             add --pin-server {key}"
+        )),
+        Fault::Expired { .. } => Some("whoever runs the server has to renew it".to_owned()),
+        Fault::NotYetValid { .. } => Some("is the clock of this machine right?".to_owned()),
+        Fault::OtherName { .. } | Fault::NoNames => Some(
+            "is the domain of the account right? Then whoever runs the server has to mend it"
+                .to_owned(),
+        ),
+        Fault::OtherKey { presented, .. } => Some(format!(
+            "somebody may stand in between. If the server has a new key, compare it with whoever runs it: --pin-server \
+             {presented}"
+        )),
+        Fault::Other(_) | _ => None,
     }
-    None
 }
 
 /// Logs in and starts the client. A missing key is created only after the login, so that a nonexistent or mistyped account
@@ -66,7 +123,7 @@ pub(crate) async fn connect(talk: &ConversationArgs, person: &Person) -> Result<
     };
     let options = options(&talk.server, &account, talk.listen, person).await?;
     let uplink = xmpp::connect(options).await.map_err(|error| {
-        Failure::new(Code::Server, error.to_string()).maybe_hint(connect_hint(&error))
+        Failure::new(Code::Server, chain(&error)).maybe_hint(connect_hint(&error))
     })?;
     let made = match known {
         Some(known) => Ok(known),
@@ -131,8 +188,59 @@ pub(crate) fn greet(talk: &ConversationArgs, link: &Link, say: Say) {
     let own = &link.own;
     if talk.listen {
         say.event("listening", &fields, format_args!("listening as {own}"));
+        let wanted = talk.server.resource.as_deref().unwrap_or(LISTENER);
+        if own.resource() != Some(wanted) {
+            let text = format_args!(
+                "the server gave you another resource than {wanted}: peers reach you as {own} only, and not without the part \
+                 behind the slash"
+            );
+            say.warn("resource_changed", &fields, text);
+        }
     } else {
         say.event("connected", &fields, format_args!("connected as {own}"));
+    }
+    tokio::spawn(report_outages(link.client.link_states(), say));
+}
+
+/// Reports when the connection to the server is interrupted, and when it is back, until the client stops.
+async fn report_outages(mut states: LinkStates, say: Say) {
+    let mut away = false;
+    while let Some(state) = states.changed().await {
+        match state {
+            LinkState::Interrupted(outage) => {
+                let why = chain(&outage.why);
+                let (retry, give_up) = (outage.retry.as_secs_f64(), outage.give_up.as_secs());
+                let fields = [
+                    ("why", Value::from(why.as_str())),
+                    ("retry", Value::from(retry)),
+                    ("give_up", Value::from(give_up)),
+                ];
+                // People read it once; programs want every attempt.
+                if !away || say.is_json() {
+                    let text = format_args!(
+                        "the connection to the server is interrupted: {why}; trying to get it back for {give_up} s at most. What you \
+                         send meanwhile waits"
+                    );
+                    say.warn("interrupted", &fields, text);
+                }
+                away = true;
+            }
+            LinkState::Resumed => {
+                away = false;
+                say.warn(
+                    "resumed",
+                    &[],
+                    "the connection to the server is back, and nothing was lost",
+                );
+            }
+            LinkState::Bound(address) => {
+                away = false;
+                let fields = [("address", Value::from(address.as_str()))];
+                let text = "the connection to the server is back, but the server has forgotten the old one: conversations are lost";
+                say.warn("bound_anew", &fields, text);
+            }
+            _ => {}
+        }
     }
 }
 
@@ -299,6 +407,9 @@ async fn options(
     }
     if let Some(path) = &server.ca_file {
         options = options.ca_file(path);
+    }
+    if let Some(pin) = server.pin_server {
+        options = options.pin(pin);
     }
     Ok(options)
 }

@@ -245,6 +245,27 @@ mod tests {
     }
 
     #[test]
+    fn none_is_missing_among_all() {
+        // A new variant does not compile here before it has a place.
+        let place = |limit| match limit {
+            Limit::OpensPerMinute => 0,
+            Limit::OpensPerMinuteKnown => 1,
+            Limit::OpensPerMinuteInAll => 2,
+            Limit::Streams => 3,
+            Limit::StreamsPerPeer => 4,
+            Limit::Pending => 5,
+            Limit::PendingPerPeer => 6,
+            Limit::Unfinished => 7,
+            Limit::UnfinishedPerPeer => 8,
+            Limit::Incoming => 9,
+            Limit::Tunnels => 10,
+            Limit::TunnelsPerPeer => 11,
+        };
+        let places: Vec<_> = Limit::ALL.into_iter().map(place).collect();
+        assert_eq!(places, Vec::from_iter(0..12));
+    }
+
+    #[test]
     fn every_limit_has_a_name_and_a_sentence_of_its_own_and_comes_back() {
         let mut sentences = std::collections::BTreeSet::new();
         for limit in Limit::ALL {
