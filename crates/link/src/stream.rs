@@ -489,11 +489,14 @@ impl Stream {
         if !self.is_open() {
             return None;
         }
-        let due = [
-            Some(self.alive.deadline()),
-            self.session.manage().poll_timeout(),
-        ];
+        let due = [self.silence_timeout(), self.session.manage().poll_timeout()];
         due.into_iter().flatten().min()
+    }
+
+    /// The same for the server's silence alone, while nothing can be sent.
+    #[must_use]
+    pub fn silence_timeout(&self) -> Option<Instant> {
+        self.is_open().then(|| self.alive.deadline())
     }
 
     /// Tells the time.

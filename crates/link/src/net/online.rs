@@ -85,7 +85,13 @@ impl Online {
         cx: &mut Context<'_>,
         timer: &mut Option<Pin<Box<Sleep>>>,
     ) -> Poll<Result<(), ConnectError>> {
-        let Some(due) = self.connection.stream.poll_timeout() else {
+        let stream = &self.connection.stream;
+        // What is due to be written waits for the network like everything else, and not for the time.
+        let due = match self.writer.is_flushed() {
+            true => stream.poll_timeout(),
+            false => stream.silence_timeout(),
+        };
+        let Some(due) = due else {
             *timer = None;
             return Poll::Pending;
         };

@@ -248,3 +248,47 @@ async fn a_lost_link_says_so_each_time_it_is_asked() {
         "whoever was replaced does not push back"
     );
 }
+
+/// An acknowledgement that is due while nothing can leave waits for the network, and does not keep the thread busy.
+#[tokio::test]
+async fn a_server_that_reads_nothing_and_asks_is_waited_for_in_peace() {
+    let authority = Authority::new();
+    let tls = authority.server("example.org");
+    let full = Arc::new(tokio::sync::Notify::new());
+    let is_full = Arc::clone(&full);
+    let server = Server::start(move |tcp, _| {
+        let (tls, is_full) = (tls.clone(), Arc::clone(&is_full));
+        async move {
+            let mut script = Script::new(tcp).logged_in(&tls, BIND_AND_SM).await;
+            script.bind("x").await;
+            script.hear("<enable").await;
+            script.say("<enabled xmlns='urn:xmpp:sm:3'/>").await;
+            script.hear("</presence>").await;
+            is_full.notified().await;
+            script
+                .say("<message id='m'/><r xmlns='urn:xmpp:sm:3'/>")
+                .await;
+            std::future::pending::<()>().await;
+        }
+    })
+    .await;
+    let mut link = server.link(&authority).await;
+    // Until there is no room: the server's buffers and ours are full.
+    let sending = tokio::time::timeout(Duration::from_millis(200), async {
+        loop {
+            link.send(data("a@b/c", "1", &[7; 60_000])).await.unwrap();
+        }
+    });
+    sending.await.unwrap_err();
+    full.notify_one();
+    assert_eq!(envelope(&mut link).await.id, "m");
+    // The acknowledgement is due after 20 ms.
+    let mut polls = 0;
+    let next = std::future::poll_fn(|cx| {
+        polls += 1;
+        link.poll_next(cx)
+    });
+    let next = tokio::time::timeout(Duration::from_millis(200), next).await;
+    assert!(next.is_err(), "{next:?}");
+    assert!(polls < 20, "polled {polls} times for nothing");
+}
