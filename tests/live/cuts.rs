@@ -123,3 +123,39 @@ async fn two_hundred_cuts_lose_nothing_and_double_nothing_through_prosody() {
 async fn two_hundred_cuts_lose_nothing_and_double_nothing_through_ejabberd() {
     nothing_is_lost(&Server::ejabberd()).await;
 }
+
+/// Whoever runs a tunnel reads at once that the way to the server is interrupted, why, and for how long it is tried; and when
+/// it is back. What was said meanwhile arrives.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_is_told_at_once_and_so_is_its_end() {
+    let server = Server::free();
+    let (romeo, juliet) = Person::pair(&server);
+    romeo.verify(&juliet);
+    juliet.verify(&romeo);
+    let way = Way::to(server.starttls()).await;
+    let accept = romeo.address();
+    let mut listener = juliet
+        .listen("stanzas", "outage", &["--accept", accept.as_str()])
+        .await;
+    let to = juliet.at("outage");
+    let opener = romeo.online(&["stanzas", to.as_str()]).without("--server");
+    let mut opener = opener
+        .arg("--server")
+        .arg(format!("127.0.0.1:{}", way.port))
+        .start();
+    opener.event("established").await;
+    way.cut.notify_waiters();
+    let interrupted = opener.event("interrupted").await;
+    assert!(!interrupted["why"].as_str().unwrap().is_empty());
+    assert!(interrupted["retry"].as_f64().unwrap() <= 1.0);
+    assert_eq!(interrupted["give_up"], 300);
+    opener
+        .say("<message id='said'><body>in the dark</body></message>")
+        .await;
+    opener.event("resumed").await;
+    let line = listener.line().await.unwrap();
+    assert!(String::from_utf8(line).unwrap().contains("in the dark"));
+    opener.interrupt().await;
+    opener.end().await.expect(130);
+    listener.end().await.expect(0);
+}

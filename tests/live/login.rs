@@ -80,7 +80,32 @@ async fn an_unknown_authority_is_refused() {
     ended
         .expect(3)
         .silent()
-        .saying("the certificate of localhost is not accepted");
+        .saying("the certificate of localhost is not accepted")
+        .saying("not among the authorities you trust")
+        .saying("--pin-server ");
+}
+
+#[tokio::test]
+async fn the_pin_that_a_refusal_names_is_accepted_and_no_other() {
+    let romeo = Person::new(&Server::free(), "romeo");
+    let listen = || {
+        romeo
+            .online(&["stanzas", "--listen", "--accept", "any"])
+            .without("--ca-file")
+    };
+    let refused = listen().run().await;
+    let hint = refused.expect(3).failure()["hint"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let pin = hint.rsplit_once("--pin-server ").unwrap().1.trim();
+    let mut listening = listen().arg("--pin-server").arg(pin).start();
+    listening.event("listening").await;
+    listening.interrupt().await;
+    listening.end().await.expect(130);
+    let other = pin.chars().rev().collect::<String>();
+    let other = listen().arg("--pin-server").arg(other).run().await;
+    other.expect(3).saying("its key is not the pinned one");
 }
 
 #[tokio::test]
@@ -179,5 +204,30 @@ async fn anyone_may_be_let_in() {
     let initiator = romeo.online(&["stanzas", to.as_str()]).start();
     for ended in end_both(initiator, listener).await {
         ended.expect(0).silent();
+    }
+}
+
+/// Whoever takes the resource of a listener ends its conversations, and both are told as what they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_that_another_client_ends_by_taking_the_resource_is_told_as_a_conflict() {
+    for _ in 0..3 {
+        let (romeo, juliet) = Person::pair(&Server::free());
+        romeo.verify(&juliet);
+        juliet.verify(&romeo);
+        let listener = juliet
+            .listen("stanzas", "taken", &["--accept", romeo.address().as_str()])
+            .await;
+        let to = juliet.at("taken");
+        let mut opener = romeo.online(&["stanzas", to.as_str()]).start();
+        opener.event("established").await;
+        let other = juliet.link("taken").await;
+        let ended = listener.end().await;
+        ended
+            .expect(3)
+            .saying("is in use by another client")
+            .saying("--resource");
+        // Its own link stands: all it knows is that the conversation was cut.
+        opener.end().await.expect(6);
+        other.close().await.unwrap();
     }
 }

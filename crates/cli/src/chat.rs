@@ -112,7 +112,7 @@ impl Chat {
         }
         let outcome = std::mem::replace(&mut self.outcome, Ok(()));
         let outcome = self.stop.or_interrupted(outcome);
-        outcome.and(link::leave(link).await)
+        link::leave(link, outcome).await
     }
 
     /// Makes a tunnel the current conversation.

@@ -3,6 +3,7 @@
 use xtls_client::router::{Closed, OpenError, Why};
 use xtls_client::session::{Receipt, Why as Session};
 use xtls_client::tls::TlsError;
+use xtls_client::transport::StreamEnd;
 use xtls_client::{HomeError, JudgeError, LinkError, PinsError};
 
 use crate::mend;
@@ -18,6 +19,8 @@ pub(crate) struct Failure {
     pub(crate) hint: Option<String>,
     /// It has already been reported.
     pub(crate) reported: bool,
+    /// A tunnel has ended because the connection to the server was lost.
+    pub(crate) by_lost_link: bool,
 }
 
 /// The documented exit codes.
@@ -40,6 +43,7 @@ impl Failure {
             what: what.into(),
             hint: None,
             reported: false,
+            by_lost_link: false,
         }
     }
 
@@ -169,8 +173,20 @@ impl Failure {
             what,
             hint,
             reported: false,
+            by_lost_link: is_by_lost_link(&closed.why),
         })
     }
+}
+
+fn is_by_lost_link(why: &Why) -> bool {
+    matches!(
+        why,
+        Why::Stream(StreamEnd::LinkLost)
+            | Why::Cut {
+                stream: StreamEnd::LinkLost,
+                ..
+            }
+    )
 }
 
 /// Whether the reason itself reports that something is missing.
@@ -275,6 +291,7 @@ impl From<LinkError> for Failure {
             what: chain(&error),
             hint,
             reported: false,
+            by_lost_link: false,
         }
     }
 }

@@ -301,15 +301,19 @@ pub(crate) fn calling(peer: &Address, say: Say) -> Result<Address, Failure> {
     Ok(peer)
 }
 
-/// Closes the tunnels and logs out.
-pub(crate) async fn leave(mut link: Link) -> Result<(), Failure> {
+/// Closes the tunnels and logs out, and says how the run ended: as its conversations did. A conversation that was cut because
+/// the link was lost for good has no other reason than that.
+pub(crate) async fn leave(mut link: Link, outcome: Result<(), Failure>) -> Result<(), Failure> {
     link.client.stop().await;
     drop(link.client);
-    // The end of the link only adds information if the conversation itself ended well.
     let ended = tokio::time::timeout(GOODBYE, &mut link.task).await;
-    match ended {
+    let left = match ended {
         Ok(Ok(Err(error))) => Err(Failure::from(error)),
         Ok(Ok(Ok(())) | Err(_)) | Err(_) => Ok(()),
+    };
+    match (outcome, left) {
+        (Err(cut), Err(lost)) if cut.by_lost_link => Err(lost),
+        (outcome, left) => outcome.and(left),
     }
 }
 

@@ -161,7 +161,7 @@ impl Stanzas {
         let outcome = std::mem::replace(&mut self.outcome, Ok(()));
         let outcome = self.stop.or_interrupted(outcome);
         let outcome = outcome.and_then(|()| self.unsent.take().map_or(Ok(()), Err));
-        outcome.and(link::leave(link).await)
+        link::leave(link, outcome).await
     }
 
     /// Forwards a tunnel's events, one at a time, so that backpressure slows down this tunnel and no other. A stanza is

@@ -90,7 +90,7 @@ async fn verify(args: &Verify, person: &Person, say: Say) -> Result<(), Failure>
         ))
     };
     let result = result.await;
-    result.and(link::leave(link).await)
+    link::leave(link, result).await
 }
 
 fn code_in(path: &std::path::Path) -> Result<Code, Failure> {

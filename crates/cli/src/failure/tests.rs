@@ -46,6 +46,24 @@ fn established(
 }
 
 #[test]
+fn a_conversation_that_was_cut_by_a_lost_link_is_told_as_that() {
+    let cut = |stream| {
+        let why = Why::Cut {
+            session: Session::Truncated,
+            stream,
+        };
+        failure(&closed(why)).unwrap().by_lost_link
+    };
+    assert!(cut(StreamEnd::LinkLost));
+    assert!(!cut(StreamEnd::Reset));
+    assert!(
+        failure(&closed(Why::Stream(StreamEnd::LinkLost)))
+            .unwrap()
+            .by_lost_link
+    );
+}
+
+#[test]
 fn an_orderly_end_succeeds_only_if_everything_was_delivered() {
     let finished =
         |unconfirmed, receipt| established(Session::Finished, true, unconfirmed, receipt);
