@@ -244,6 +244,15 @@ impl ConnectError {
         }
     }
 
+    /// The network says no more. That it ended in the middle of TLS is a matter of course then.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn broken_io(during: &'static str, why: std::io::Error) -> Self {
+        if why.kind() == std::io::ErrorKind::UnexpectedEof {
+            return Self::broken(during, HUNG_UP);
+        }
+        Self::broken(during, why)
+    }
+
     pub(crate) fn protocol(during: &'static str, why: impl ToString) -> Self {
         Self::Protocol {
             during,
@@ -251,6 +260,9 @@ impl ConnectError {
         }
     }
 }
+
+#[cfg(feature = "tokio")]
+pub(crate) const HUNG_UP: &str = "the server hung up";
 
 fn in_brackets(text: &str) -> String {
     if text.is_empty() {

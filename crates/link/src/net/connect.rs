@@ -17,7 +17,7 @@ use super::route::{Route, Start, Target};
 use super::socket::Socket;
 use super::tls::Tls;
 use crate::cause::Cause;
-use crate::error::ConnectError;
+use crate::error::{ConnectError, HUNG_UP};
 use crate::location::Location;
 use crate::scram::Exporter;
 use crate::session::Session;
@@ -236,7 +236,7 @@ fn session(account: &Address, options: &Options) -> Result<Session, ConnectError
 /// Up to the byte where TLS begins.
 async fn start_tls(mut socket: Socket, domain: &str) -> Result<Socket, ConnectError> {
     const DURING: &str = "before encryption";
-    let broken = |why: std::io::Error| ConnectError::broken(DURING, why);
+    let broken = |why: std::io::Error| ConnectError::broken_io(DURING, why);
     let mut machine = StartTls::new(domain);
     let mut buffer = [0; 4_096];
     loop {
@@ -258,7 +258,7 @@ async fn negotiate(
     tls: &mut TlsStream<Socket>,
     stream: &mut Stream,
 ) -> Result<Opened, ConnectError> {
-    let broken = |why: std::io::Error| ConnectError::broken(LOGIN, why);
+    let broken = |why: std::io::Error| ConnectError::broken_io(LOGIN, why);
     loop {
         while let Some(event) = stream.poll_event(Instant::now().into_std())? {
             match event {
@@ -287,8 +287,6 @@ async fn negotiate(
 }
 
 const LOGIN: &str = "while logging in";
-
-pub(super) const HUNG_UP: &str = "the server hung up";
 
 /// Read at a time before stanzas pass.
 const READ: usize = 4_096;

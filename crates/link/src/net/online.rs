@@ -10,10 +10,10 @@ use tokio::io::AsyncWrite as _;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::io::poll_read_buf;
 
-use super::connect::{Connection, HUNG_UP};
+use super::connect::Connection;
 use super::waiting::Waiting;
 use super::writer::{Records, Writer};
-use crate::error::ConnectError;
+use crate::error::{ConnectError, HUNG_UP};
 use crate::session::{Session, Software};
 use crate::stream::{Event, Stream};
 
@@ -212,7 +212,7 @@ fn records(software: Software, fill: bool) -> Records {
 }
 
 fn broken(why: io::Error) -> ConnectError {
-    ConnectError::broken(DURING, why)
+    ConnectError::broken_io(DURING, why)
 }
 
 const DURING: &str = "on the stream";
