@@ -15,6 +15,8 @@
     reason = "a benchmark that cannot go on says so by failing, prints a table, and measures time"
 )]
 
+mod beside;
+mod hand;
 mod link;
 mod ours;
 mod raw;
@@ -50,6 +52,9 @@ const BARS: [(&str, &str, f64); 3] = [
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
     let check = std::env::args().any(|arg| arg == "--check");
+    if std::env::args().any(|arg| arg == "link") {
+        return beside::run(check).await;
+    }
     let (Some(server), Ok(python)) = (
         Server::named_in("XTLS_PROSODY_QUIET"),
         std::env::var("XTLS_INTEROP_PYTHON"),

@@ -26,6 +26,8 @@ pub(crate) enum Options {
     Tls { check: bool },
     /// Bytestreams through a real server; `check` fails below the bars.
     Ibb { check: bool },
+    /// The link through a real server, beside a client written by hand; `check` fails below the bars.
+    Link { check: bool },
     /// The whole stack in memory, and what sessions hold; `check` fails below the bars.
     Session { check: bool },
 }
@@ -39,6 +41,8 @@ impl Options {
             [layer, flag] if layer == "tls" && flag == "--check" => Ok(Self::Tls { check }),
             [layer] if layer == "ibb" => Ok(Self::Ibb { check }),
             [layer, flag] if layer == "ibb" && flag == "--check" => Ok(Self::Ibb { check }),
+            [layer] if layer == "link" => Ok(Self::Link { check }),
+            [layer, flag] if layer == "link" && flag == "--check" => Ok(Self::Link { check }),
             [layer] if layer == "session" => Ok(Self::Session { check }),
             [layer, flag] if layer == "session" && flag == "--check" => Ok(Self::Session { check }),
             [] => Ok(Self::Groups(Vec::new())),
@@ -46,7 +50,7 @@ impl Options {
                 Ok(Self::Groups(vec![filter.clone()]))
             }
             _ => bail!(
-                "cargo xtask bench takes --check, or tls, ibb or session with or without --check, or a FILTER"
+                "cargo xtask bench takes --check, or tls, ibb, link or session with or without --check, or a FILTER"
             ),
         }
     }
@@ -66,23 +70,26 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
                 .and(speed)
         }
         Options::Ibb { check } => ibb(workspace, *check),
+        Options::Link { check } => link(workspace, *check),
     }
 }
 
 /// With the release profile, as users build the program.
+const LIVE: [&str; 9] = [
+    "--release",
+    "--locked",
+    "-p",
+    "xtls-benches",
+    "--example",
+    "ibb",
+    "--no-default-features",
+    "--features",
+    "live",
+];
+
 fn ibb(workspace: &Workspace, check: bool) -> Result<()> {
     let sh = &workspace.sh;
-    let program = [
-        "--release",
-        "--locked",
-        "-p",
-        "xtls-benches",
-        "--example",
-        "ibb",
-        "--no-default-features",
-        "--features",
-        "live",
-    ];
+    let program = LIVE;
     cmd!(sh, "cargo build {program...}").run()?;
     let python = python::ensure(workspace)?;
     let server = Server::start(workspace, Kind::Quiet)?;
@@ -90,6 +97,17 @@ fn ibb(workspace: &Workspace, check: bool) -> Result<()> {
     cmd!(sh, "cargo run --quiet {program...} -- {flag...}")
         .env(Kind::Quiet.variable(), server.facts())
         .env(python::VARIABLE, python)
+        .run()?;
+    server.discard()
+}
+
+fn link(workspace: &Workspace, check: bool) -> Result<()> {
+    let sh = &workspace.sh;
+    cmd!(sh, "cargo build {LIVE...}").run()?;
+    let server = Server::start(workspace, Kind::Ejabberd)?;
+    let flag = check.then_some("--check");
+    cmd!(sh, "cargo run --quiet {LIVE...} -- link {flag...}")
+        .env(Kind::Ejabberd.variable(), server.facts())
         .run()?;
     server.discard()
 }
@@ -173,6 +191,7 @@ mod tests {
         assert_eq!(parse(&["ibb"]).unwrap(), Options::Ibb { check: false });
         let checked = Options::Ibb { check: true };
         assert_eq!(parse(&["ibb", "--check"]).unwrap(), checked);
+        assert_eq!(parse(&["link"]).unwrap(), Options::Link { check: false });
     }
 
     #[test]

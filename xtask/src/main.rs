@@ -38,6 +38,7 @@ cargo xtask bench [--check | FILTER]         framer and stanza against rxml, qui
                                              ratios, which must reach their bars
 cargo xtask bench tls [--check]              the TLS adapter compared with rustls alone: throughput, handshakes, heap
 cargo xtask bench session [--check]          the whole stack in memory against tokio-rustls; memory of idle sessions; first use by 10 000 peers
+cargo xtask bench link [--check]             the link to a server beside a client written by hand
 cargo xtask bench ibb [--check]              bytestreams through a real server, against bare iqs and slixmpp
 cargo xtask tidy                             layer arrows and house rules
 cargo xtask fuzz TARGET [SECONDS] [--runs N] fuzz framer, stanza, differential, base64, ibb or link for a minute; docs/FUZZING.md has the rest
