@@ -81,7 +81,7 @@ async fn an_unknown_authority_is_refused() {
         .expect(3)
         .silent()
         .saying("the certificate of localhost is not accepted")
-        .saying("not among the authorities you trust")
+        .saying("but by another of that name")
         .saying("--pin-server ");
 }
 

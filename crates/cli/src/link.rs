@@ -86,7 +86,9 @@ fn connect_hint(error: &xmpp::ConnectError) -> Option<String> {
 fn certificate_hint(fault: &xmpp::CertificateFault) -> Option<String> {
     use xmpp::CertificateFault as Fault;
     match fault {
-        Fault::SelfSigned { key } | Fault::UnknownIssuer { key, .. } => Some(format!(
+        Fault::SelfSigned { key }
+        | Fault::UnknownIssuer { key, .. }
+        | Fault::Namesake { key, .. } => Some(format!(
             "if the server is yours, give the certificate with --ca-file; or compare the fingerprint with whoever runs it, and \
              add --pin-server {key}"
         )),

@@ -55,6 +55,13 @@ pub enum CertificateFault {
         /// Its key, to be compared and pinned.
         key: Pin,
     },
+    /// An authority that we trust has the name of its issuer, and another has signed it.
+    Namesake {
+        /// The name.
+        issuer: String,
+        /// The key of the certificate, to be compared and pinned.
+        key: Pin,
+    },
     /// Its key is not the pinned one.
     OtherKey {
         /// The pinned one.
@@ -89,6 +96,10 @@ impl fmt::Display for CertificateFault {
             Self::UnknownIssuer { issuer, key } => write!(
                 f,
                 "it is signed by {issuer}, which is not among the authorities you trust (SHA-256 of its key: {key})"
+            ),
+            Self::Namesake { issuer, key } => write!(
+                f,
+                "it is not signed by the {issuer} that you trust, but by another of that name (SHA-256 of its key: {key})"
             ),
             Self::OtherKey { pinned, presented } => write!(
                 f,
@@ -149,7 +160,10 @@ impl CertificateFault {
             }
             CertificateError::UnknownIssuer => Self::unknown(&parsed),
             // There may well be another one of this name.
-            error if is_by_namesake(error) && is_self_issued(&parsed) => Self::unknown(&parsed),
+            error if is_by_namesake(error) => match Self::unknown(&parsed) {
+                Self::UnknownIssuer { issuer, key } => Self::Namesake { issuer, key },
+                own => own,
+            },
             CertificateError::Other(other) if is_ca_as_end_entity(other) => {
                 match is_self_issued(&parsed) {
                     true => Self::unknown(&parsed),
@@ -194,7 +208,6 @@ pub(super) fn is_by_namesake(error: &CertificateError) -> bool {
 fn said(error: &CertificateError) -> String {
     let sentence = match error {
         CertificateError::BadEncoding => "it cannot be read",
-        error if is_by_namesake(error) => "it is not signed by whom it names as its issuer",
         CertificateError::UnhandledCriticalExtension => CRITICAL,
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "it is not for servers, by its extended key usage"
