@@ -145,7 +145,12 @@ impl Uplink for xtls_link::Link {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<LinkEvent, LinkError>> {
-        self.poll_next(cx)
+        let event = self.poll_next(cx);
+        if matches!(event, Poll::Ready(Ok(LinkEvent::Rebound(_)))) {
+            // No tunnel survives it, so nobody wants what was sent in them.
+            drop(self.take_lost());
+        }
+        event
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {

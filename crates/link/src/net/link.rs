@@ -148,7 +148,8 @@ impl Link {
     }
 
     /// The octets of stanzas that were sent before the last [`LinkEvent::Rebound`] and never acknowledged, in order: the server
-    /// may have delivered them, or not. Those that waited for a connection are among them. They are given once.
+    /// may have delivered them, or not. Those that waited for a connection are among them. They are given once, and kept until the
+    /// next such event only.
     pub fn take_lost(&mut self) -> Vec<Bytes> {
         std::mem::take(&mut self.lost)
     }
@@ -399,7 +400,7 @@ impl Link {
                 Online::new(connection, self.fill, waiting)
             }
             Opened::Bound { address, lost } => {
-                self.lost.extend(lost);
+                self.lost = lost;
                 self.lost.extend(waiting.into_stanzas());
                 self.bound = address.clone();
                 let mut online = Online::new(connection, self.fill, Waiting::default());
@@ -445,7 +446,7 @@ impl Link {
         };
         let next = self.reconnect.ended(now.into_std(), &why, session.random());
         let (Some(next), None) = (next, &self.closing) else {
-            self.lost.extend(session.take_unacknowledged());
+            self.lost = session.take_unacknowledged();
             self.lost
                 .extend(std::mem::take(&mut self.waiting).into_stanzas());
             self.state = State::Ended(why.into());

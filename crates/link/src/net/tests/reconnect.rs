@@ -236,3 +236,30 @@ async fn closing_ends_even_while_the_server_is_away() {
     assert!(matches!(link.next().await, Ok(LinkEvent::Suspended(_))));
     link.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn what_is_lost_is_given_once_and_kept_for_one_binding_only() {
+    let authority = Authority::new();
+    let tls = authority.server("example.org");
+    let server = Server::start(move |tcp, number| {
+        let tls = tls.clone();
+        async move {
+            let script = Script::new(tcp).bound(&tls, &format!("x{number}")).await;
+            if number > 1 {
+                script.rest().await;
+            }
+        }
+    })
+    .await;
+    let mut link = server.link(&authority).await;
+    for outage in ["first", "second"] {
+        assert!(matches!(link.next().await, Ok(LinkEvent::Suspended(_))));
+        link.send(ping(outage)).await.unwrap();
+        assert!(matches!(link.next().await, Ok(LinkEvent::Rebound(_))));
+    }
+    let lost = link.take_lost();
+    assert_eq!(lost.len(), 1, "{lost:?}");
+    let lost = std::str::from_utf8(&lost[0]).unwrap();
+    assert!(lost.contains("'second'"), "{lost}");
+    assert!(link.take_lost().is_empty());
+}
