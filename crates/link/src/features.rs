@@ -5,14 +5,10 @@ use xtls_stanza::{Element, ns};
 
 use crate::header::STREAMS;
 
-/// What we look at of a server's features. Everything else is left alone.
+/// What we look at of a server's features. Ways to log in are [`Offer`](crate::mechanism::Offer)'s; everything else is left alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Features {
     pub(crate) starttls: bool,
-    /// The SASL mechanisms, in the server's order.
-    pub(crate) mechanisms: Vec<String>,
-    /// The types of channel binding that it says it knows (XEP-0440), in its order; `None`: it says nothing.
-    pub(crate) bindings: Option<Vec<String>>,
     pub(crate) bind: bool,
     /// The legacy session (RFC 3921 §3) is offered, and not marked as optional.
     pub(crate) session: bool,
@@ -34,8 +30,6 @@ impl Features {
         let session = element.child("session", SESSION);
         Some(Self {
             starttls: has("starttls", STARTTLS),
-            mechanisms: mechanisms(element),
-            bindings: bindings(element),
             bind: has("bind", BIND),
             session: session.is_some_and(|session| session.child("optional", SESSION).is_none()),
             sm: has("sm", SM),
@@ -46,21 +40,6 @@ impl Features {
                 .map(ToOwned::to_owned),
         })
     }
-}
-
-fn mechanisms(features: &Element) -> Vec<String> {
-    let offered = features.child("mechanisms", SASL);
-    let names = offered.into_iter().flat_map(Element::elements);
-    let names = names.filter(|child| child.is("mechanism", SASL));
-    names.map(|child| child.text().trim().to_owned()).collect()
-}
-
-fn bindings(features: &Element) -> Option<Vec<String>> {
-    let types = features.child("sasl-channel-binding", BINDINGS)?;
-    let types = types.elements();
-    let types = types.filter(|child| child.is("channel-binding", BINDINGS));
-    let types = types.filter_map(|child| child.attr("type"));
-    Some(types.map(ToOwned::to_owned).collect())
 }
 
 /// Of several limits, the smallest. Limits that cannot be read say nothing, nor does 0.
@@ -75,11 +54,9 @@ fn stanza_limit(features: &Element) -> Option<usize> {
 }
 
 pub(crate) const STARTTLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
-pub(crate) const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 pub(crate) const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 pub(crate) const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
 pub(crate) const SM: &str = "urn:xmpp:sm:3";
-const BINDINGS: &str = "urn:xmpp:sasl-cb:0";
 const CAPS: &str = "http://jabber.org/protocol/caps";
 
 /// No server may refuse stanzas up to this many bytes (RFC 6120 §13.12), so none can make streams impossible by a small
@@ -163,8 +140,6 @@ mod tests {
             read,
             Features {
                 starttls: true,
-                mechanisms: vec!["PLAIN".to_owned(), "SCRAM-SHA-1".to_owned()],
-                bindings: Some(vec!["tls-exporter".to_owned()]),
                 bind: true,
                 session: true,
                 sm: true,

@@ -1,5 +1,6 @@
 //! The stream header (RFC 6120 §4.7), which is a start tag without an end.
 
+use xtls_framer::{Cutter, Limits};
 use xtls_stanza::{Element, Node, ReadError};
 
 /// A peer's stream header as it came, with all that may stand before it.
@@ -112,6 +113,11 @@ impl Header {
     }
 }
 
+/// What cuts the elements behind a header out, until stanzas pass.
+pub(crate) fn cutter() -> Cutter {
+    Cutter::new(Limits::default().max_len(MAX_ELEMENT).max_depth(MAX_DEPTH))
+}
+
 fn footer(tag: &[u8]) -> Vec<u8> {
     let name = tag.iter().skip(1);
     let name = name.take_while(|&&byte| !byte.is_ascii_whitespace() && byte != b'>');
@@ -160,6 +166,10 @@ pub enum HeaderError {
 }
 
 pub(crate) const STREAMS: &str = "http://etherx.jabber.org/streams";
+
+/// Bytes of an element before stanzas pass, and its depth. Nobody is known yet, so little is believed.
+pub(crate) const MAX_ELEMENT: usize = 65_536;
+const MAX_DEPTH: u32 = 16;
 
 /// More than any server's header.
 const MAX_HEADER: usize = 4_096;

@@ -3,8 +3,6 @@
 use bytes::Bytes;
 use xtls_stanza::{Kind, Stanza};
 
-use crate::session::Session;
-
 /// Those of one binding.
 #[derive(Debug, Default)]
 pub(crate) struct Requests(Vec<Request>);
@@ -61,7 +59,7 @@ impl Requests {
     pub(crate) fn answered(
         &mut self,
         octets: &Bytes,
-        session: &Session,
+        is_of_server: impl Fn(&Stanza) -> bool,
     ) -> Option<(Purpose, Stanza)> {
         // Nothing is looked at for most of a connection.
         let waits = self.0.iter().any(|request| request.waiting);
@@ -70,7 +68,7 @@ impl Requests {
         }
         let stanza = Stanza::read(octets).ok()?;
         let answer = matches!(stanza.type_.as_deref(), Some("result" | "error"));
-        if stanza.kind != Kind::Iq || !answer || !session.is_of_server(&stanza) {
+        if stanza.kind != Kind::Iq || !answer || !is_of_server(&stanza) {
             return None;
         }
         let mut all = self.0.iter_mut().filter(|request| request.waiting);

@@ -165,10 +165,9 @@ impl Session {
 
     /// The request of the link's own that a stanza answers, and what it says.
     pub(crate) fn answered(&mut self, octets: &Bytes) -> Option<(Purpose, Stanza)> {
-        let mut requests = std::mem::take(&mut self.requests);
-        let answered = requests.answered(octets, self);
-        self.requests = requests;
-        answered
+        let account = &self.account;
+        self.requests
+            .answered(octets, |stanza| is_of_server(stanza, account))
     }
 
     pub(crate) fn manage(&self) -> &Manage {
@@ -200,17 +199,13 @@ impl Session {
         id
     }
 
-    /// Whether nobody but our server can have sent it: it names nobody, our account or the server itself.
+    /// Whether nobody but our server can have sent it.
     pub(crate) fn is_of_server(&self, stanza: &Stanza) -> bool {
-        stanza
-            .from
-            .as_ref()
-            .is_none_or(|from| from.same_bare(&self.account) || self.is_domain(from.as_str()))
+        is_of_server(stanza, &self.account)
     }
 
     pub(crate) fn is_domain(&self, name: &str) -> bool {
-        let domain = self.account.domain();
-        name == domain || normalised(name).is_ok_and(|name| name.as_str() == domain)
+        is_domain(name, &self.account)
     }
 
     /// 32 random bits, to draw lots with.
@@ -251,6 +246,17 @@ impl Random {
         mac.update(&self.count.to_be_bytes());
         mac.finalize().into_bytes().into()
     }
+}
+
+/// Whether nobody but the server of this account can have sent it: it names nobody, the account or the server itself.
+fn is_of_server(stanza: &Stanza, account: &Address) -> bool {
+    let from = stanza.from.as_ref();
+    from.is_none_or(|from| from.same_bare(account) || is_domain(from.as_str(), account))
+}
+
+fn is_domain(name: &str, account: &Address) -> bool {
+    let domain = account.domain();
+    name == domain || normalised(name).is_ok_and(|name| name.as_str() == domain)
 }
 
 /// An address as this end writes it. A resource that is younger than the Unicode of stringprep stays as it is.

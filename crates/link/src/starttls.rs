@@ -1,12 +1,12 @@
 //! STARTTLS (RFC 6120 §5): a stream without anything worth reading, up to the byte where TLS begins.
 
 use bytes::{Buf as _, BytesMut};
-use xtls_framer::{Cutter, Limits};
+use xtls_framer::Cutter;
 use xtls_stanza::Element;
 
 use crate::error::ConnectError;
 use crate::features::{Features, STARTTLS};
-use crate::header::Header;
+use crate::header::{Header, cutter};
 use crate::open_tag::open_tag;
 use crate::stream_error::StreamError;
 
@@ -163,10 +163,6 @@ impl StartTls {
     }
 }
 
-fn cutter() -> Cutter {
-    Cutter::new(Limits::default().max_len(MAX_ELEMENT).max_depth(MAX_DEPTH))
-}
-
 fn unexpected(element: &Element) -> ConnectError {
     let name = element.name.as_str();
     ConnectError::protocol(DURING, format_args!("an unexpected <{name}/>"))
@@ -176,14 +172,13 @@ const DURING: &str = "before encryption";
 
 const REQUEST: &[u8] = b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
 
-/// Bytes of an element. Nobody is known yet, so little is believed.
-const MAX_ELEMENT: usize = 65_536;
-const MAX_DEPTH: u32 = 16;
+/// Elements that have to do with it.
 const MAX_ELEMENTS: usize = 2;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::header::MAX_ELEMENT;
 
     const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' from='example.org' id='1' \
         xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>";

@@ -13,7 +13,7 @@ use zeroize::Zeroize as _;
 
 use crate::alive::{Alive, PATIENCE, SILENCE, Silence};
 use crate::error::ConnectError;
-use crate::header::Header;
+use crate::header::{self, Header};
 use crate::negotiate::{CLIENT, Negotiation, Progress};
 use crate::open_tag::open_tag;
 use crate::requests::Purpose;
@@ -106,7 +106,7 @@ impl Stream {
             negotiation: Negotiation::new(exporter),
             phase: Phase::Header,
             inbound: BytesMut::new(),
-            cutter: before(),
+            cutter: header::cutter(),
             elements: 0,
             // With room for all of a log-in, so that no octets of it stay behind where they once were.
             out: Vec::with_capacity(LOG_IN),
@@ -127,7 +127,7 @@ impl Stream {
         open_tag(CLIENT, Some(account), self.session.domain(), &mut header);
         self.out.extend_from_slice(&header);
         self.phase = Phase::Header;
-        self.cutter = before();
+        self.cutter = header::cutter();
     }
 
     /// What outlives the connection.
@@ -586,16 +586,8 @@ impl fmt::Debug for Stream {
     }
 }
 
-fn before() -> Cutter {
-    Cutter::new(Limits::default().max_len(MAX_ELEMENT).max_depth(MAX_DEPTH))
-}
-
 const DURING: &str = "on the stream";
 const END: &[u8] = b"</stream:stream>";
-
-/// Bytes of an element of the negotiation, and its depth.
-const MAX_ELEMENT: usize = 65_536;
-const MAX_DEPTH: u32 = 16;
 
 /// Elements of a negotiation.
 const MAX_ELEMENTS: usize = 256;

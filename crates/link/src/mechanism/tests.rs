@@ -380,3 +380,13 @@ fn an_offer_is_hashed_sorted_by_octets_and_as_it_was_received() {
         assert_eq!(offer.to_hash(), text.as_bytes());
     }
 }
+
+#[test]
+fn an_offer_is_read_in_the_order_of_the_server_and_without_the_space_around_it() {
+    let xml = b"<features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism> PLAIN\n</mechanism>\
+        <hostname>x</hostname><mechanism>SCRAM-SHA-1</mechanism></mechanisms>\
+        <sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='tls-exporter'/></sasl-channel-binding></features>";
+    let offer = Offer::read(&Element::read(xml, "").unwrap());
+    assert_eq!(offer.mechanisms, ["PLAIN", "SCRAM-SHA-1"]);
+    assert_eq!(offer.bindings, Some(vec!["tls-exporter".to_owned()]));
+}

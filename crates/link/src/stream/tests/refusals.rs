@@ -111,7 +111,10 @@ fn an_element_before_stanzas_is_not_longer_than_64_kib_and_nothing_more_is_held(
             server.error(),
             Some(ConnectError::NoMechanism { .. })
         ));
-        for (len, taken) in [(MAX_ELEMENT, true), (MAX_ELEMENT + 1, false)] {
+        for (len, taken) in [
+            (header::MAX_ELEMENT, true),
+            (header::MAX_ELEMENT + 1, false),
+        ] {
             let mut server = Peer::new(cutting.clone());
             server.said();
             server.say(HEADER);
@@ -131,7 +134,10 @@ fn an_element_before_stanzas_is_not_longer_than_64_kib_and_nothing_more_is_held(
 
 #[test]
 fn a_negotiation_has_256_elements_at_most() {
-    for (count, taken) in [(MAX_ELEMENTS - 3, true), (MAX_ELEMENTS - 2, false)] {
+    for (count, taken) in [
+        (MAX_ELEMENTS - 3, true),
+        (MAX_ELEMENTS - 2, false),
+    ] {
         in_every_cutting(|mut server| {
             server.log_in(BIND);
             server.say("<x/>".repeat(count - 1));
