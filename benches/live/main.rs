@@ -114,14 +114,7 @@ async fn main() -> ExitCode {
             .zip(of(beside))
             .map(|(a, b)| a / b)
             .collect();
-        let ratio = median(ratios.clone());
-        let lowest = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-        let highest = ratios.iter().copied().fold(0.0, f64::max);
-        let verdict = if ratio >= least { "met" } else { "MISSED" };
-        met &= ratio >= least;
-        println!(
-            "{what} / {beside}: {ratio:.2} [{lowest:.2} to {highest:.2}], at least {least:.2}: {verdict}"
-        );
+        met &= reaches(&format!("{what} / {beside}"), ratios, least);
     }
     if met || !check {
         ExitCode::SUCCESS
@@ -159,6 +152,16 @@ async fn sweep(raw: &mut Raw) -> Fixed {
         .expect("a pair");
     println!("best: {best:?} with {rate:.2} MB/s");
     best
+}
+
+/// Prints the ratios of the rounds, and says whether their median reaches the bar.
+fn reaches(what: &str, ratios: Vec<f64>, least: f64) -> bool {
+    let lowest = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+    let highest = ratios.iter().copied().fold(0.0, f64::max);
+    let ratio = median(ratios);
+    let verdict = if ratio >= least { "met" } else { "MISSED" };
+    println!("{what}: {ratio:.2} [{lowest:.2} to {highest:.2}], at least {least:.2}: {verdict}");
+    ratio >= least
 }
 
 fn rate(size: usize, time: Duration) -> f64 {

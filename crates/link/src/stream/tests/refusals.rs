@@ -134,10 +134,7 @@ fn an_element_before_stanzas_is_not_longer_than_64_kib_and_nothing_more_is_held(
 
 #[test]
 fn a_negotiation_has_256_elements_at_most() {
-    for (count, taken) in [
-        (MAX_ELEMENTS - 3, true),
-        (MAX_ELEMENTS - 2, false),
-    ] {
+    for (count, taken) in [(MAX_ELEMENTS - 3, true), (MAX_ELEMENTS - 2, false)] {
         in_every_cutting(|mut server| {
             server.log_in(BIND);
             server.say("<x/>".repeat(count - 1));
