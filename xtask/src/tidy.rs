@@ -20,7 +20,6 @@ const LONG: &[(&str, usize)] = &[
     ("crates/ibb/src/mux.rs", 700),
     ("crates/ibb/src/stream.rs", 900),
     ("crates/link/src/net/link.rs", 560),
-    ("crates/link/src/stream.rs", 660),
     ("crates/session/src/session.rs", 1_500),
     ("crates/tls/src/tls.rs", 620),
     ("crates/tunnel/src/router.rs", 1_950),

@@ -19,6 +19,7 @@ mod cause;
 mod error;
 mod event;
 mod features;
+mod flow;
 mod header;
 mod location;
 mod manage;

@@ -83,15 +83,12 @@ impl Negotiation {
     }
 
     pub(crate) fn on_header(&self, header: &Header, session: &Session) -> Result<(), ConnectError> {
-        let checked = header
-            .check(CLIENT)
-            .and_then(|()| header.check_version())
-            .and_then(|()| match header.from() {
-                Some(from) if !session.is_domain(from) => Err(HeaderError::From {
-                    from: from.chars().take(MAX_SHOWN).collect(),
-                }),
-                Some(_) | None => Ok(()),
-            });
+        let checked = header.check_version().and_then(|()| match header.from() {
+            Some(from) if !session.is_domain(from) => Err(HeaderError::From {
+                from: from.chars().take(MAX_SHOWN).collect(),
+            }),
+            Some(_) | None => Ok(()),
+        });
         checked.map_err(|why| ConnectError::Header {
             during: self.during(),
             why,

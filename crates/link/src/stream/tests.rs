@@ -16,6 +16,8 @@ use xtls_stanza::Address;
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::flow::{MAX_ELEMENTS, MAX_OTHER, MAX_STANZA, ROOM};
+use crate::header::MAX_ELEMENT;
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' id='1' from='example.org' \
     xmlns:stream='http://etherx.jabber.org/streams' xml:lang='en' version='1.0'>";

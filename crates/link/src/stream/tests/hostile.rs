@@ -283,7 +283,7 @@ impl Owner {
         let limit = match &self.failed {
             Some(_) => 0,
             None if self.stream.is_open() || self.closed => MAX_STANZA,
-            None => header::MAX_ELEMENT,
+            None => MAX_ELEMENT,
         };
         let held = self.stream.buffer().len();
         assert!(

@@ -111,10 +111,7 @@ fn an_element_before_stanzas_is_not_longer_than_64_kib_and_nothing_more_is_held(
             server.error(),
             Some(ConnectError::NoMechanism { .. })
         ));
-        for (len, taken) in [
-            (header::MAX_ELEMENT, true),
-            (header::MAX_ELEMENT + 1, false),
-        ] {
+        for (len, taken) in [(MAX_ELEMENT, true), (MAX_ELEMENT + 1, false)] {
             let mut server = Peer::new(cutting.clone());
             server.said();
             server.say(HEADER);
