@@ -23,16 +23,23 @@ pub(crate) fn home(account: &Account) -> Result<Home, Failure> {
 }
 
 /// The account given on the command line, or the only one with a key here.
-pub(crate) fn account(account: &Account, home: &Home) -> Result<Address, Failure> {
-    if let Some(account) = &account.account {
+pub(crate) fn account(args: &Account, home: &Home) -> Result<Address, Failure> {
+    if let Some(account) = &args.account {
         return Ok(account.clone());
     }
     let known = home.accounts()?;
     match known.as_slice() {
         [only] => Ok(only.clone()),
-        [] => Err(Failure::usage(
-            "no account given: name it with --account JID",
-        )),
+        [] => Err(
+            Failure::usage("no account given: name it with --account JID").hint(format!(
+                "or keep it in the configuration:{}",
+                Suggest::block(&[Suggest::new(&Account {
+                    account: None,
+                    ..args.clone()
+                })
+                .line(&["account", "add"], &["name@domain"])])
+            )),
+        ),
         several => Err(Failure::usage(
             "several accounts have keys here: choose one with --account JID",
         )
@@ -66,7 +73,7 @@ fn names(accounts: &[Address]) -> String {
     names.join(", ")
 }
 
-/// Reads the password from a file, the environment or a prompt.
+/// Reads the password from a file, a command, the environment or a prompt.
 pub(crate) async fn password(
     server: &Server,
     account: &Address,
@@ -74,6 +81,9 @@ pub(crate) async fn password(
 ) -> Result<Zeroizing<String>, Failure> {
     if let Some(path) = &server.password_file {
         return secret::in_file("password", path);
+    }
+    if let Some(command) = &server.password_command {
+        return secret::in_output("password", command).await;
     }
     if let Some(password) = secret::in_variable("password", "XTLS_PASSWORD")? {
         return Ok(password);

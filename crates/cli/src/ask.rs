@@ -1,6 +1,8 @@
 //! Questions to the user at the terminal. The program never answers one itself, and every answer repeats a part of what was
 //! shown, so that it cannot be mistaken for the answer to another question.
 
+use std::path::Path;
+
 use xtls_client::session::{Compare, Introduction};
 use xtls_client::tls::Fingerprint;
 use xtls_client::tls::verify::{Code, Method, ShortWords};
@@ -217,6 +219,22 @@ impl Person {
             ..Question::default()
         })
         .await
+    }
+
+    /// Asks whether to keep a password in a file. `None` if there was no answer.
+    pub(crate) async fn keep_password(&self, account: &Address, path: &Path) -> Option<bool> {
+        let typed = self
+            .ask(Question {
+                about: format!(
+                    "\nThe login works. The password of {account} can be kept in\n\n      {}\n\n\
+                     which only you can read, so that you are not asked for it again.\n",
+                    path.display()
+                ),
+                prompt: "Keep it there? [y/N] ".to_owned(),
+                ..Question::default()
+            })
+            .await?;
+        Some(matches!(typed.trim().to_lowercase().as_str(), "y" | "yes"))
     }
 
     /// Asks whether to wait for another try. `None` if there was no answer.

@@ -16,6 +16,7 @@ use xtls_client::{
 };
 use xtls_stanza::Address;
 use xtls_stanza::ibb::{BlockSize, Carrier};
+use zeroize::Zeroizing;
 
 use crate::account;
 use crate::args::{Acceptable, ConversationArgs, Server, Transport, TunnelArgs};
@@ -106,6 +107,11 @@ fn certificate_hint(fault: &xmpp::CertificateFault) -> Option<String> {
     }
 }
 
+/// A login that has failed, and which option helps.
+pub(crate) fn login_failure(error: &xmpp::ConnectError) -> Failure {
+    Failure::new(Code::Server, chain(error)).maybe_hint(connect_hint(error))
+}
+
 /// Logs in and starts the client. A missing key is created only after the login, so that a nonexistent or mistyped account
 /// gets none. Problems with an existing key are reported before the login.
 pub(crate) async fn connect(talk: &ConversationArgs, person: &Person) -> Result<Link, Failure> {
@@ -123,10 +129,16 @@ pub(crate) async fn connect(talk: &ConversationArgs, person: &Person) -> Result<
         Some(path) => Some(Recorder::create(path, talk.tunnel.record_plaintext)?),
         None => None,
     };
-    let options = options(&talk.server, &account, talk.listen, person).await?;
-    let uplink = xmpp::connect(options).await.map_err(|error| {
-        Failure::new(Code::Server, chain(&error)).maybe_hint(connect_hint(&error))
-    })?;
+    let password = account::password(&talk.server, &account, person).await?;
+    let resource = match &talk.server.resource {
+        Some(resource) => resource.clone(),
+        None if talk.listen => LISTENER.to_owned(),
+        None => random_resource()?,
+    };
+    let options = options(&talk.server, &account, password, resource)?;
+    let uplink = xmpp::connect(options)
+        .await
+        .map_err(|error| login_failure(&error))?;
     let made = match known {
         Some(known) => Ok(known),
         None => first_key(&home, &account),
@@ -387,19 +399,14 @@ fn policy(tunnel: &TunnelArgs) -> Policy {
     }
 }
 
-async fn options(
+/// How to log in.
+pub(crate) fn options(
     server: &Server,
     account: &Address,
-    listen: bool,
-    person: &Person,
+    password: Zeroizing<String>,
+    resource: String,
 ) -> Result<Options, Failure> {
-    let password = account::password(server, account, person).await?;
     let mut options = Options::new(account, password).allow_plain(server.allow_plain);
-    let resource = match &server.resource {
-        Some(resource) => resource.clone(),
-        None if listen => LISTENER.to_owned(),
-        None => random_resource()?,
-    };
     // Checked here so that it is reported as a usage error.
     account
         .with_resource(&resource)
@@ -420,7 +427,8 @@ async fn options(
     Ok(options)
 }
 
-fn random_resource() -> Result<String, Failure> {
+/// The resource of a run that nobody calls.
+pub(crate) fn random_resource() -> Result<String, Failure> {
     let mut bytes = [0_u8; 8];
     xtls_client::random(&mut bytes)?;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -431,4 +439,4 @@ fn random_resource() -> Result<String, Failure> {
 pub(crate) const LISTENER: &str = "xtls";
 
 /// How long to wait for the tunnels and the server to close.
-const GOODBYE: std::time::Duration = std::time::Duration::from_secs(15);
+pub(crate) const GOODBYE: std::time::Duration = std::time::Duration::from_secs(15);

@@ -1,10 +1,13 @@
 //! The `xtls` program.
 
 mod account;
+mod accounts;
+mod answer;
 mod args;
 mod ask;
 mod attended;
 mod chat;
+mod command;
 mod demo;
 mod dumps;
 mod failure;
@@ -17,6 +20,7 @@ mod qr;
 mod record;
 mod say;
 mod secret;
+mod settings;
 mod stanzas;
 mod stop;
 mod suggest;
@@ -31,14 +35,15 @@ use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
 
-use args::{Cli, Output, Verb};
+use args::{Accounts, Cli, Output, Verb};
 use failure::Failure;
 use say::Say;
+use settings::Settings;
 use stop::Stop;
 
 fn main() -> ExitCode {
-    let cli = match usage::parse() {
-        Ok(cli) => cli,
+    let (cli, settings) = match usage::parse() {
+        Ok(parsed) => parsed,
         Err(failure) => return ExitCode::from(failure.code as u8),
     };
     log(&cli.output);
@@ -49,7 +54,7 @@ fn main() -> ExitCode {
     }));
     let say = Say::new(&cli.output);
     dumps::off(say);
-    let result = run(&cli, say);
+    let result = run(&cli, &settings, say);
     // Anything printed from here on goes to a restored terminal.
     terminal::leave();
     match result {
@@ -63,9 +68,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli, say: Say) -> Result<(), Failure> {
+fn run(cli: &Cli, settings: &Settings, say: Say) -> Result<(), Failure> {
     match &cli.verb {
         Verb::Id(args) => trust::id(args, say),
+        Verb::Account(Accounts::Add(args)) => {
+            block_on(say, |stop| accounts::add(args, settings, say, stop))
+        }
+        Verb::Account(verb) => accounts::run(verb, settings, say),
         Verb::Trust(verb) => trust::trust(verb, say),
         Verb::Demo(args) => block_on(say, |_| demo::run(args, say)),
         Verb::Stanzas(args) => block_on(say, |stop| stanzas::run(args, say, stop)),

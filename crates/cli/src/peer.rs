@@ -1,6 +1,8 @@
 //! Addresses as users write them: `name@domain`, or the `xmpp:` URI that `xtls id` prints.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
+use std::sync::OnceLock;
 
 use xtls_client::tls::Fingerprint;
 use xtls_client::uplink::normalise;
@@ -18,14 +20,17 @@ impl Peer {
     /// Parses an address or a URI. A service may have a domain with a resource as its address; a domain alone is most likely
     /// an incomplete account.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if let Some(peer) = Self::known(text)? {
+            return Ok(peer);
+        }
         let peer = if XmppUri::is(text) {
             Self::of_uri(text)?
         } else {
-            let address = address(text)?;
+            let address = address(text).map_err(|why| unknown(text).unwrap_or(why))?;
             Self { address, key: None }
         };
         if peer.local().is_none() && !peer.is_full() {
-            return Err(WANTED.to_owned());
+            return Err(unknown(text).unwrap_or_else(|| WANTED.to_owned()));
         }
         Ok(peer)
     }
@@ -43,6 +48,28 @@ impl Peer {
             ));
         }
         Ok(peer)
+    }
+
+    /// The peer whose name in the configuration this is, if it looks like one: `juliet`, or `juliet/phone`.
+    fn known(text: &str) -> Result<Option<Self>, String> {
+        let (name, resource) = match text.split_once('/') {
+            Some((name, resource)) => (name, Some(resource)),
+            None => (text, None),
+        };
+        let Some(peer) = KNOWN.get().and_then(|known| known.get(name)) else {
+            return Ok(None);
+        };
+        let Some(resource) = resource else {
+            return Ok(Some(peer.clone()));
+        };
+        let address = peer
+            .address
+            .with_resource(resource)
+            .map_err(|error| error.to_string())?;
+        Ok(Some(Self {
+            address: address.into(),
+            key: peer.key,
+        }))
     }
 
     fn of_uri(text: &str) -> Result<Self, String> {
@@ -67,6 +94,22 @@ impl Peer {
     }
 }
 
+/// Names of peers, from now on and for good.
+pub(crate) fn know(peers: &BTreeMap<String, Peer>) {
+    // The first configuration is the only one.
+    let _ = KNOWN.set(peers.clone());
+}
+
+/// Whether a text can be the name of a peer, and not an address.
+pub(crate) fn is_alias(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
+}
+
+static KNOWN: OnceLock<BTreeMap<String, Peer>> = OnceLock::new();
+
 /// For callers that only need the address.
 impl Deref for Peer {
     type Target = Address;
@@ -89,6 +132,19 @@ pub(crate) fn uri(account: &Address, key: &Fingerprint) -> String {
     }
     uri.push_str(&format!("?{ACTION};{FIELD}={}", key.hex()));
     uri
+}
+
+/// What to say of a text that looks like the name of a peer, if there are any.
+fn unknown(text: &str) -> Option<String> {
+    let known = KNOWN.get().filter(|known| !known.is_empty())?;
+    if !is_alias(text) {
+        return None;
+    }
+    let names: Vec<&str> = known.keys().map(String::as_str).collect();
+    Some(format!(
+        "{WANTED}, or a name from the configuration: {}",
+        names.join(", ")
+    ))
 }
 
 fn address(text: &str) -> Result<Address, String> {

@@ -7,6 +7,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+use crate::settings;
 use crate::suggest::{Suggest, on_paths};
 
 /// The first line of an environment variable that holds a secret; `None` if it is not set.
@@ -38,6 +39,60 @@ pub(crate) fn in_file(secret: &str, path: &Path) -> Result<Zeroizing<String>, Fa
         .read_line(&mut line)
         .map_err(|error| wrong(error.to_string()))?;
     first_line(&line).map_err(|why| wrong(why.to_owned()))
+}
+
+/// The first line that a command prints: what password managers do.
+pub(crate) async fn in_output(secret: &str, command: &str) -> Result<Zeroizing<String>, Failure> {
+    let wrong = |why: String| Failure::usage(format!("the {secret} command `{command}`: {why}"));
+    let output = tokio::process::Command::new("sh")
+        .args(["-c", command])
+        // Standard input is that of the conversation.
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| wrong(error.to_string()))?
+        .wait_with_output()
+        .await
+        .map_err(|error| wrong(error.to_string()))?;
+    let printed = Zeroizing::new(output.stdout);
+    if !output.status.success() {
+        return Err(wrong(format!("it failed ({})", output.status)));
+    }
+    let text = std::str::from_utf8(&printed)
+        .map_err(|_| wrong("what it printed is not UTF-8".to_owned()))?;
+    first_line(text).map_err(|why| wrong(why.replace("its", "the")))
+}
+
+/// Writes a secret into a new file that only its owner can read, in the place of an old one.
+pub(crate) fn keep(path: &Path, secret: &str) -> Result<(), Failure> {
+    use std::io::Write as _;
+
+    let failed = |error: std::io::Error| {
+        Failure::failed(format!("cannot write {}: {error}", path.display()))
+    };
+    if let Some(folder) = path.parent() {
+        settings::make_private(folder).map_err(failed)?;
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options
+        .open(path)
+        .and_then(|mut file| {
+            file.write_all(secret.as_bytes())?;
+            file.write_all(b"\n")?;
+            file.sync_all()
+        })
+        .map_err(failed)
 }
 
 /// The text before the first line end, which editors, `echo` and tools for container secrets append.

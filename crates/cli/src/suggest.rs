@@ -20,6 +20,7 @@ pub(crate) const THEIR_FINGERPRINT: &str = "<the fingerprint they give you>";
 pub(crate) struct Suggest {
     account: Option<Address>,
     home: Option<PathBuf>,
+    config: Option<PathBuf>,
 }
 
 impl Suggest {
@@ -28,7 +29,14 @@ impl Suggest {
         Self {
             account: account.account.clone(),
             home: account.home.clone(),
+            config: account.config.clone(),
         }
+    }
+
+    /// Builds commands for another account.
+    pub(crate) fn with_account(mut self, account: &Address) -> Self {
+        self.account = Some(account.clone());
+        self
     }
 
     /// One command: `xtls`, our own words (a verb and options, without text from others), the account and the folder, then the
@@ -43,6 +51,9 @@ impl Suggest {
         }
         if let Some(home) = &self.home {
             push_option(&mut line, "--home", home.as_os_str());
+        }
+        if let Some(config) = &self.config {
+            push_option(&mut line, "--config", config.as_os_str());
         }
         // A local part may start with a hyphen, and must not be mistaken for an option.
         if operands.iter().any(|operand| operand.starts_with('-')) {

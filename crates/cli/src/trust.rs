@@ -1,16 +1,17 @@
 //! `xtls trust` and `xtls id`.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use xtls_client::PinsError;
 use xtls_client::tls::trust::{Doubt, Level, MAX_ATTEMPTS, Method, Pin, PinError, Store};
 use xtls_client::tls::{Fingerprint, Identity};
 
 use crate::account::{account, home, known};
+use crate::answer::{answer, print_all};
 use crate::args::{Account, Id, Trust, TrustPeer, TrustPin, TrustRevoke};
 use crate::failure::{Code, Failure};
 use crate::peer::Peer;
-use crate::say::{self, Say};
+use crate::say::Say;
 use crate::suggest::Suggest;
 use crate::{peer, qr, words};
 
@@ -73,27 +74,6 @@ fn show_code(uri: &str) -> Result<(), Failure> {
         })
         .collect();
     print_all(&text)
-}
-
-/// Prints the answer to a query on standard output: a JSON object on one line for programs, text for people.
-fn answer(
-    name: &str,
-    fields: &[(&str, serde_json::Value)],
-    text: &str,
-    say: Say,
-) -> Result<(), Failure> {
-    if say.is_json() {
-        print_all(&format!("{}\n", say::object(name, fields)))
-    } else {
-        print_all(text)
-    }
-}
-
-fn print_all(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| Failure::of_output(&error))
 }
 
 pub(crate) fn trust(verb: &Trust, say: Say) -> Result<(), Failure> {

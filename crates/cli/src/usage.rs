@@ -1,29 +1,73 @@
 //! Reports wrong command lines in the same way as every other failure.
 
-use clap::Parser as _;
+use std::ffi::OsString;
+
+use clap::FromArgMatches as _;
 use clap::error::Error;
 
-use crate::args::{Cli, Output};
+use crate::args::{Cli, Output, Verb};
+use crate::command::{self, Early};
 use crate::failure::Failure;
+use crate::peer;
 use crate::say::Say;
+use crate::settings::Settings;
 
-/// Parses the command line. With `--json`, an error in it is an event too.
-pub(crate) fn parse() -> Result<Cli, Failure> {
-    match Cli::try_parse() {
-        Ok(cli) => Ok(cli),
-        Err(error) if error.use_stderr() && wants_json() => {
-            let output = Output {
-                json: true,
-                verbose: 0,
-                quiet: false,
-            };
-            let failure = failure(&error);
-            Say::new(&output).failure(&failure);
-            Err(failure)
+/// Parses the command line, with the environment and the configuration behind it. With `--json`, an error in it is an event
+/// too.
+pub(crate) fn parse() -> Result<(Cli, Settings), Failure> {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let early = Early::read(&args);
+    let settings = early.settings().map_err(told)?;
+    peer::know(settings.peers());
+    let configured = command::configured(&early, &settings).map_err(told)?;
+    let parsed = configured
+        .command
+        .try_get_matches_from(args)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            if let Some(setting) = command::culprit(&error, &configured.settings) {
+                let why = failure(&error);
+                return Err(told(settings.wrong(setting.line, &why.what)));
+            }
+            if error.use_stderr() && wants_json() {
+                return Err(told(failure(&error)));
+            }
+            // clap prints the message itself, and exits with code 2, or with 0 after `--help`.
+            error.exit()
         }
-        // clap prints the message itself, and exits with code 2, or with 0 after `--help`.
-        Err(error) => error.exit(),
+    };
+    whole(&cli).map_err(told)?;
+    Ok((cli, settings))
+}
+
+/// What clap cannot check, because the value may come from the configuration.
+fn whole(cli: &Cli) -> Result<(), Failure> {
+    let talk = match &cli.verb {
+        Verb::Chat(talk) => talk,
+        Verb::Stanzas(args) => &args.talk,
+        Verb::Verify(args) => &args.talk,
+        Verb::Demo(_) | Verb::Id(_) | Verb::Trust(_) | Verb::Account(_) => return Ok(()),
+    };
+    if talk.listen && talk.tunnel.accept.is_empty() {
+        return Err(Failure::usage(
+            "the following required arguments were not provided:\n  --accept <JID>",
+        )
+        .hint("name who may call: --accept JID, or --accept any"));
     }
+    Ok(())
+}
+
+/// Reports a failure before there is anybody else to do it.
+fn told(failure: Failure) -> Failure {
+    let output = Output {
+        json: wants_json(),
+        verbose: 0,
+        quiet: false,
+    };
+    Say::new(&output).failure(&failure);
+    failure.reported()
 }
 
 /// Even a command line that does not parse may ask for JSON.

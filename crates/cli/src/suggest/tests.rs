@@ -32,6 +32,7 @@ fn suggest(account: Option<&str>, home: Option<&OsStr>) -> Suggest {
     Suggest::new(&Account {
         account: account.map(|account| normalise(account).unwrap()),
         home: home.map(PathBuf::from),
+        config: None,
     })
 }
 

@@ -10,6 +10,7 @@
 )]
 
 mod answers;
+mod configuration;
 mod home;
 mod peers;
 mod process;

@@ -1,0 +1,48 @@
+//! The verbs that talk to a peer.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::account::{Account, Server};
+use super::tunnel::TunnelArgs;
+use crate::peer::Peer;
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Stanzas {
+    /// Exit once your input has ended and been delivered; don't wait for the peer to finish.
+    #[arg(short = 'N', long)]
+    pub(crate) no_wait: bool,
+    #[command(flatten)]
+    pub(crate) talk: ConversationArgs,
+}
+
+/// Options of every verb that talks to a peer.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConversationArgs {
+    /// Peer to call: an address, or the URI that their `xtls id` shows. Without a resource: PEER/xtls. A key in a URI must
+    /// already be pinned.
+    #[arg(value_name = "PEER", value_parser = Peer::parse, required_unless_present = "listen", conflicts_with = "listen")]
+    pub(crate) peer: Option<Peer>,
+    /// Wait for the peers in --accept to open tunnels.
+    #[arg(long)]
+    pub(crate) listen: bool,
+    #[command(flatten)]
+    pub(crate) account: Account,
+    #[command(flatten)]
+    pub(crate) server: Server,
+    #[command(flatten)]
+    pub(crate) tunnel: TunnelArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Verify {
+    /// Compare a code you have agreed on over another channel. You enter it at a prompt.
+    #[arg(long)]
+    pub(crate) code: bool,
+    /// Like --code, with the code from a file's first line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) code_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) talk: ConversationArgs,
+}
