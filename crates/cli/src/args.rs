@@ -1,6 +1,8 @@
 //! The command line, as `--help` shows it.
 
 mod account;
+mod examples;
+mod papers;
 mod talk;
 mod trust;
 mod tunnel;
@@ -8,13 +10,15 @@ mod tunnel;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use account::{Account, AccountAdd, AccountName, AccountRemove, Accounts, Server};
+pub(crate) use examples::MORE;
+pub(crate) use papers::{Completions, Man, Shell};
 pub(crate) use talk::{ConversationArgs, Stanzas, Verify};
 pub(crate) use trust::{Trust, TrustPeer, TrustPin, TrustRevoke};
 pub(crate) use tunnel::{Acceptable, Transport, TrustPolicy, TunnelArgs};
 
-/// End-to-end encrypted conversations between two XMPP accounts: plain TLS through servers you need not trust.
+/// Encrypted end to end between two XMPP accounts, through servers you needn't trust.
 #[derive(Debug, Parser)]
-#[command(name = "xtls", version, propagate_version = true, after_help = EXIT_CODES)]
+#[command(name = "xtls", version, help_template = TEMPLATE, after_help = examples::XTLS)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -22,31 +26,44 @@ pub(crate) struct Cli {
     pub(crate) output: Output,
 }
 
-const EXIT_CODES: &str = "\
-Data goes to standard output, everything else to standard error.
+/// The help of the program is a list of its verbs, and theirs has the options.
+const TEMPLATE: &str = "\
+{about-with-newline}
+{usage-heading} xtls VERB …
 
-Exit codes: 0 ok · 1 failed · 2 usage · 3 server refused or unreachable
-            4 peer unavailable or refused · 5 identity mismatch
-            6 truncated or corrupt · 7 timeout · 130 interrupted";
+Verbs:
+{subcommands}
+{after-help}";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Runs two peers in this process; shows what the server sees beside what they say.
+    /// Shows what a server sees of a conversation, and what it does not.
+    #[command(after_help = examples::DEMO)]
     Demo(Demo),
-    /// Shows your address and your key's fingerprint; creates the key on first use.
-    Id(Id),
-    /// XML stanzas: standard input → tunnel → standard output, one per line.
-    Stanzas(Stanzas),
-    /// Text chat: lines in, lines out.
-    Chat(ConversationArgs),
-    /// Manages the accounts in the configuration.
-    #[command(subcommand)]
+    /// Adds, lists and removes accounts, and chooses the default one.
+    #[command(subcommand, after_help = examples::ACCOUNT)]
     Account(Accounts),
-    /// Manages peers' keys.
-    #[command(subcommand)]
+    /// Shows your address and the fingerprint of your key.
+    #[command(after_help = examples::ID)]
+    Id(Id),
+    /// Talks to somebody, line by line.
+    #[command(after_help = examples::CHAT)]
+    Chat(ConversationArgs),
+    /// Carries XML stanzas between standard input and output, for scripts.
+    #[command(after_help = examples::STANZAS)]
+    Stanzas(Stanzas),
+    /// Lists, pins, forgets and revokes the keys of others.
+    #[command(subcommand, after_help = examples::TRUST)]
     Trust(Trust),
-    /// Compares four words or a code with a peer: if they match, no one is intercepting you.
+    /// Makes sure, together with a peer, that no one intercepts you.
+    #[command(after_help = examples::VERIFY)]
     Verify(Verify),
+    /// Prints what a shell needs to complete verbs, options and peers.
+    #[command(hide = true, after_help = examples::COMPLETIONS)]
+    Completions(Completions),
+    /// Prints the manual pages.
+    #[command(hide = true, after_help = examples::MAN)]
+    Man(Man),
 }
 
 /// How the program reports what it does.

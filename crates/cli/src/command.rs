@@ -11,14 +11,38 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, ValueHint};
 use xtls_stanza::Address;
 
-use crate::args::Cli;
+use crate::args::{Account, Cli, MORE};
 use crate::failure::Failure;
 use crate::peer::Peer;
 use crate::settings::{Setting, Settings, key_of};
 
 /// The program's command, which takes every option from the environment as well: `--ca-file` from `XTLS_CA_FILE`.
 pub(crate) fn command() -> Command {
-    with_variables(Cli::command())
+    described(with_variables(Cli::command()))
+}
+
+/// Puts what only a few need on the long help alone, so that the short one fits on a screen.
+fn described(command: Command) -> Command {
+    let verbs = names(&command);
+    let command = command.mut_args(|arg| {
+        match arg.get_long() {
+            Some(long) if !BASIC.contains(&long) => arg.hide_short_help(true),
+            // Those that are for everybody come first, under one heading.
+            Some(_) => arg.help_heading(None),
+            None => arg,
+        }
+    });
+    let is_program = command.get_name() == "xtls";
+    let examples = command.get_after_help().map(ToString::to_string);
+    let command = match examples {
+        _ if is_program => command,
+        Some(examples) => command.after_long_help(format!("{examples}\n\n{MORE}")),
+        None => command.after_long_help(MORE),
+    };
+    let command = command.disable_help_subcommand(!is_program);
+    verbs.into_iter().fold(command, |command, verb| {
+        command.mut_subcommand(verb, described)
+    })
 }
 
 /// A command that takes every value, because a wrong one would hide all that follows it.
@@ -124,6 +148,15 @@ impl Early {
         self.account = account
             .map(|account| account.address().clone())
             .or_else(|| self.account.take());
+    }
+
+    /// Whose account it is about.
+    pub(crate) fn account(&self) -> Account {
+        Account {
+            account: self.account.clone(),
+            home: self.home.clone(),
+            config: self.config.clone(),
+        }
     }
 
     /// Reads the configuration that this command line goes with.
@@ -262,6 +295,11 @@ pub(crate) fn culprit<'a>(error: &clap::Error, configured: &'a [Setting]) -> Opt
         arg.split_whitespace().next() == Some(&long) || *arg == key_of(&setting.option)
     })
 }
+
+/// Options that the short help shows.
+const BASIC: [&str; 9] = [
+    "listen", "accept", "account", "trust", "code", "qr", "json", "full", "help",
+];
 
 /// Options of which one at most makes sense.
 const ONE_OF: [&[&str]; 2] = [

@@ -8,11 +8,13 @@ mod ask;
 mod attended;
 mod chat;
 mod command;
+mod complete;
 mod demo;
 mod dumps;
 mod failure;
 mod input;
 mod link;
+mod manual;
 mod mend;
 mod output;
 mod peer;
@@ -42,6 +44,7 @@ use settings::Settings;
 use stop::Stop;
 
 fn main() -> ExitCode {
+    complete::answer_shell();
     let (cli, settings) = match usage::parse() {
         Ok(parsed) => parsed,
         Err(failure) => return ExitCode::from(failure.code as u8),
@@ -75,6 +78,8 @@ fn run(cli: &Cli, settings: &Settings, say: Say) -> Result<(), Failure> {
             block_on(say, |stop| accounts::add(args, settings, say, stop))
         }
         Verb::Account(verb) => accounts::run(verb, settings, say),
+        Verb::Completions(args) => complete::script(args),
+        Verb::Man(args) => manual::run(args),
         Verb::Trust(verb) => trust::trust(verb, say),
         Verb::Demo(args) => block_on(say, |_| demo::run(args, say)),
         Verb::Stanzas(args) => block_on(say, |stop| stanzas::run(args, say, stop)),

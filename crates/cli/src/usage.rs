@@ -48,7 +48,12 @@ fn whole(cli: &Cli) -> Result<(), Failure> {
         Verb::Chat(talk) => talk,
         Verb::Stanzas(args) => &args.talk,
         Verb::Verify(args) => &args.talk,
-        Verb::Demo(_) | Verb::Id(_) | Verb::Trust(_) | Verb::Account(_) => return Ok(()),
+        Verb::Demo(_)
+        | Verb::Id(_)
+        | Verb::Trust(_)
+        | Verb::Account(_)
+        | Verb::Completions(_)
+        | Verb::Man(_) => return Ok(()),
     };
     if talk.listen && talk.tunnel.accept.is_empty() {
         return Err(Failure::usage(

@@ -6,14 +6,17 @@ use clap::{Args, Subcommand, ValueHint};
 use xtls_client::xmpp::Pin;
 use xtls_stanza::Address;
 
+use crate::complete;
 use crate::peer::Peer;
 
 /// Whose key and pins to use.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Account")]
 pub(crate) struct Account {
-    /// Your address, without a resource. Optional if only one account has a key here.
-    #[arg(long, value_name = "JID", value_parser = bare)]
+    /// Your address, if it is not the default one.
+    ///
+    /// Without a resource. Optional if there is only one, in the configuration or with a key here.
+    #[arg(long, value_name = "JID", value_parser = bare, add = complete::accounts())]
     pub(crate) account: Option<Address>,
     /// Folder for keys, pins and, without --config, the configuration.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -99,7 +102,7 @@ pub(crate) struct AccountAdd {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AccountRemove {
     /// Address of the account.
-    #[arg(value_name = "JID", value_parser = bare)]
+    #[arg(value_name = "JID", value_parser = bare, add = complete::accounts())]
     pub(crate) jid: Address,
     #[command(flatten)]
     pub(crate) account: Account,
@@ -108,7 +111,7 @@ pub(crate) struct AccountRemove {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AccountName {
     /// Address of the account.
-    #[arg(value_name = "JID", value_parser = bare)]
+    #[arg(value_name = "JID", value_parser = bare, add = complete::accounts())]
     pub(crate) jid: Address,
     #[command(flatten)]
     pub(crate) account: Account,

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::account::{Account, Server};
 use super::tunnel::TunnelArgs;
+use crate::complete;
 use crate::peer::Peer;
 
 #[derive(Debug, Clone, Args)]
@@ -20,11 +21,13 @@ pub(crate) struct Stanzas {
 /// Options of every verb that talks to a peer.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConversationArgs {
-    /// Peer to call: an address, or the URI that their `xtls id` shows. Without a resource: PEER/xtls. A key in a URI must
-    /// already be pinned.
-    #[arg(value_name = "PEER", value_parser = Peer::parse, required_unless_present = "listen", conflicts_with = "listen")]
+    /// Peer to call: an address, a name from your configuration, or a URI.
+    ///
+    /// Without a resource: PEER/xtls, where listeners are. The URI is the one that their `xtls id` shows; its key must already
+    /// be pinned.
+    #[arg(value_name = "PEER", value_parser = Peer::parse, required_unless_present = "listen", conflicts_with = "listen", add = complete::peers())]
     pub(crate) peer: Option<Peer>,
-    /// Wait for the peers in --accept to open tunnels.
+    /// Wait for the peers in --accept.
     #[arg(long)]
     pub(crate) listen: bool,
     #[command(flatten)]

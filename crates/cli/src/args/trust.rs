@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::account::Account;
+use crate::complete;
 use crate::peer::Peer;
 
 #[derive(Debug, Subcommand)]
@@ -22,7 +23,7 @@ pub(crate) enum Trust {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TrustPeer {
     /// Bare address of the peer, or the URI that their `xtls id` shows, which selects its key.
-    #[arg(value_name = "PEER", value_parser = Peer::parse_bare)]
+    #[arg(value_name = "PEER", value_parser = Peer::parse_bare, add = complete::peers())]
     pub(crate) peer: Peer,
     #[command(flatten)]
     pub(crate) account: Account,
@@ -31,7 +32,7 @@ pub(crate) struct TrustPeer {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TrustPin {
     /// Bare address of the peer, or the URI that their `xtls id` shows.
-    #[arg(value_name = "PEER", value_parser = Peer::parse_bare)]
+    #[arg(value_name = "PEER", value_parser = Peer::parse_bare, add = complete::peers())]
     pub(crate) peer: Peer,
     /// Fingerprint as `xtls id` shows it, in hex, with or without spaces. A URI includes it.
     #[arg(value_name = "FINGERPRINT", num_args = 0..)]
@@ -46,7 +47,7 @@ pub(crate) struct TrustPin {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TrustRevoke {
     /// Bare address of the peer, or the URI that their `xtls id` shows, which selects its key.
-    #[arg(value_name = "PEER", value_parser = Peer::parse_bare)]
+    #[arg(value_name = "PEER", value_parser = Peer::parse_bare, add = complete::peers())]
     pub(crate) peer: Peer,
     /// Key to revoke, pinned or not. Default: every key pinned for the peer.
     #[arg(value_name = "FINGERPRINT", num_args = 0..)]

@@ -2,22 +2,25 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 use xtls_client::tls::trust::Policy;
 use xtls_stanza::Bare;
 use xtls_stanza::busy::Limit;
 
+use crate::complete;
 use crate::peer::Peer;
 
 /// How to set up the tunnel.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Tunnel")]
 pub(crate) struct TunnelArgs {
-    /// What to do with unpinned keys. Default: ask on a terminal, pinned otherwise.
+    /// What to do with unpinned keys.
+    ///
+    /// Default: ask on a terminal, pinned otherwise.
     #[arg(long, value_enum, value_name = "POLICY")]
     pub(crate) trust: Option<TrustPolicy>,
-    /// Who may call you: a bare address, or `any`. Repeatable.
-    #[arg(long, value_name = "JID", value_parser = acceptable)]
+    /// Who may call you: an address, or `any`. Repeatable.
+    #[arg(long, value_name = "JID", value_parser = acceptable, add = complete::peers())]
     pub(crate) accept: Vec<Acceptable>,
     /// Listen: exit after one session.
     #[arg(long, requires = "listen", conflicts_with = "peer")]
@@ -46,7 +49,7 @@ pub(crate) struct TunnelArgs {
     #[arg(long)]
     pub(crate) require_post_quantum: bool,
     /// Record the session as JSON lines, without payload.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) record: Option<PathBuf>,
     /// Record plaintext too. Anyone with the file can read everything.
     #[arg(long, requires = "record")]

@@ -35,6 +35,8 @@ fn parsed(args: &[&str], text: &str) -> Result<ConversationArgs, String> {
         | Verb::Id(_)
         | Verb::Stanzas(_)
         | Verb::Account(_)
+        | Verb::Completions(_)
+        | Verb::Man(_)
         | Verb::Trust(_)
         | Verb::Verify(_)) => panic!("{other:?}"),
     }
@@ -143,4 +145,86 @@ fn every_option_has_a_variable_of_its_own() {
     }
     check(&command(), "xtls");
     command().debug_assert();
+}
+
+/// Every verb, and its words on the command line.
+fn every_verb(command: &Command) -> Vec<Vec<String>> {
+    let mut all = vec![Vec::new()];
+    for below in command.get_subcommands() {
+        for mut words in every_verb(below) {
+            words.insert(0, below.get_name().to_owned());
+            all.push(words);
+        }
+    }
+    all
+}
+
+fn help(words: &[String], flag: &str) -> String {
+    let args = std::iter::once("xtls")
+        .chain(words.iter().map(String::as_str))
+        .chain([flag]);
+    let error = command()
+        .term_width(80)
+        .try_get_matches_from(args)
+        .unwrap_err();
+    assert!(!error.use_stderr(), "{words:?}: {error}");
+    error.render().to_string()
+}
+
+#[test]
+fn short_help_fits_on_a_terminal() {
+    for words in every_verb(&command()) {
+        let help = help(&words, "-h");
+        let rows: Vec<&str> = help.trim_end().lines().collect();
+        // The last row is the prompt's.
+        assert!(rows.len() < 24, "{words:?}: {} rows\n{help}", rows.len());
+        for row in rows {
+            assert!(
+                unicode_width::UnicodeWidthStr::width(row) <= 80,
+                "{words:?}: {row}"
+            );
+        }
+    }
+    let rows = help(&[], "--help").lines().count();
+    assert!(rows < 24, "{rows}");
+}
+
+#[test]
+fn long_help_has_all_options_and_the_exit_codes() {
+    let help = help(&["chat".to_owned()], "--help");
+    for part in [
+        "--block-size",
+        "--password-command",
+        "XTLS_CA_FILE",
+        "130 interrupted",
+    ] {
+        assert!(help.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn every_verb_has_four_examples_that_parse() {
+    for verb in command().get_subcommands() {
+        let name = verb.get_name();
+        let text = verb
+            .get_after_help()
+            .unwrap_or_else(|| panic!("{name} has no examples"))
+            .to_string();
+        let examples: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(text.lines().next(), Some("Examples:"), "{name}");
+        assert_eq!(examples.len(), 4, "{name}");
+        for example in examples {
+            let begin = example.find("xtls ").unwrap_or_else(|| panic!("{example}"));
+            let line = example[begin..].split("   ").next().unwrap();
+            let line = line
+                .split([')', '>', '<', '|'])
+                .next()
+                .unwrap()
+                .replace('\'', "")
+                .replace('…', &"0a".repeat(32));
+            let parsed = command().try_get_matches_from(line.split_whitespace());
+            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+            assert!(line.contains(name), "{name}: {line}");
+        }
+    }
 }

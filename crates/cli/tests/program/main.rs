@@ -12,6 +12,7 @@
 mod answers;
 mod configuration;
 mod home;
+mod papers;
 mod peers;
 mod process;
 mod secrets;
