@@ -39,9 +39,14 @@ fn commands(path: &str, program: &str) -> Vec<String> {
 
 #[test]
 fn every_command_in_the_documents_is_one_of_the_program() {
-    let args = read("crates/cli/src/args.rs");
+    let mut args = read("crates/cli/src/args.rs");
+    for entry in fs::read_dir(root().join("crates/cli/src/args")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        args.push_str(&fs::read_to_string(path).expect("a file"));
+    }
     let verbs = variants(&args, "enum Verb");
     let trust = variants(&args, "enum Trust");
+    let accounts = variants(&args, "enum Accounts");
     let policies = variants(&args, "enum TrustPolicy");
     let fields: BTreeSet<_> = args
         .lines()
@@ -58,9 +63,17 @@ fn every_command_in_the_documents_is_one_of_the_program() {
                 verbs.contains(verb) || verb.starts_with("--"),
                 "{path}: no verb {verb}: {command}"
             );
-            if let ("trust", Some(below)) = (verb, words.get(1)) {
+            let known = match verb {
+                "trust" => Some(&trust),
+                "account" => Some(&accounts),
+                _ => None,
+            };
+            if let (Some(known), Some(below)) = (known, words.get(1)) {
                 for below in below.split('|') {
-                    assert!(trust.contains(below), "{path}: no trust {below}: {command}");
+                    assert!(
+                        known.contains(below),
+                        "{path}: no {verb} {below}: {command}"
+                    );
                 }
             }
             for (at, word) in words.iter().enumerate() {
