@@ -72,6 +72,7 @@ fn connect_hint(error: &xmpp::ConnectError) -> Option<String> {
         | Error::Tls { .. }
         | Error::NoMechanism { .. }
         | Error::Authentication { .. }
+        | Error::Tasks { .. }
         | Error::Bind { .. }
         | Error::Stream(_)
         | Error::Header { .. }

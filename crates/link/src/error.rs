@@ -105,6 +105,14 @@ pub enum ConnectError {
         /// What the server adds, or nothing.
         text: String,
     },
+    /// The password is not enough for the server (XEP-0388 §2.6.3), and there is nothing more to give it.
+    #[error("{domain} asks for more than the password ({tasks}), which this program can't give")]
+    Tasks {
+        /// The account's domain.
+        domain: String,
+        /// The tasks that it names, of which it wants one, separated by commas.
+        tasks: String,
+    },
     /// The server said that the password is right without proving that it knows it (RFC 5802 §5).
     #[error("{domain} did not prove that it knows the password: {why}")]
     Impostor {
@@ -223,6 +231,7 @@ impl ConnectError {
             | Self::Certificate { .. }
             | Self::NoMechanism { .. }
             | Self::Authentication { .. }
+            | Self::Tasks { .. }
             | Self::Impostor { .. }
             | Self::Weaker { .. }
             | Self::Tampered { .. }
@@ -288,6 +297,7 @@ impl From<ConnectError> for LinkError {
                 Self::Protocol(Cause::new(error))
             }
             ConnectError::Authentication { .. }
+            | ConnectError::Tasks { .. }
             | ConnectError::NoMechanism { .. }
             | ConnectError::Impostor { .. }
             | ConnectError::Weaker { .. }

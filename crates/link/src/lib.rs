@@ -32,6 +32,7 @@ mod pin;
 mod requests;
 mod retry;
 mod sasl;
+mod sasl2;
 mod scram;
 mod session;
 mod starttls;

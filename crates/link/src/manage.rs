@@ -14,6 +14,7 @@
 //! A server's refusals are no faults, and none of them makes anything happen twice: an id is tried once, `<enable/>` is written
 //! once to a connection, and after a [`Miscount`] the next connection does without.
 
+mod miscount;
 #[cfg(test)]
 mod tests;
 mod unacked;
@@ -24,9 +25,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use xtls_stanza::Element;
 
-use self::unacked::{TooHigh, Unacked};
-pub(crate) use self::wire::SM;
+pub use self::miscount::Miscount;
+use self::unacked::Unacked;
 use self::wire::{Nonza, Ticket};
+pub(crate) use self::wire::{SM, enable};
 use crate::ack::{Answer, Ask};
 use crate::location::Location;
 
@@ -94,43 +96,6 @@ pub(crate) enum Heard {
     NotResumed,
     /// Nothing that the owner must know.
     Nothing,
-}
-
-/// The server counts as it must not. The session is over, and the connection has to be.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Miscount {
-    /// It has handled more than was sent.
-    #[error("the server says that it has handled {h} stanzas of {sent} (XEP-0198 §6)")]
-    #[non_exhaustive]
-    TooHigh {
-        /// Its number.
-        h: u32,
-        /// Ours.
-        sent: u32,
-    },
-    /// It does not say how many.
-    #[error(
-        "the server says <{0}/> without the number of stanzas that it has handled (XEP-0198 §4, §5)"
-    )]
-    NoNumber(&'static str),
-    /// It is another session.
-    #[error("the server has resumed another session than was asked for (XEP-0198 §5)")]
-    Another,
-}
-
-impl Miscount {
-    /// What goes into our stream error beside `<undefined-condition/>`.
-    pub(crate) fn detail(&self) -> Option<Element> {
-        match self {
-            Self::TooHigh { h, sent } => Some(
-                Element::new("handled-count-too-high", SM)
-                    .with_attr("h", h.to_string())
-                    .with_attr("send-count", sent.to_string()),
-            ),
-            Self::NoNumber(_) | Self::Another => None,
-        }
-    }
 }
 
 /// When a stanza came in.
@@ -223,7 +188,34 @@ impl Manage {
             return None;
         }
         self.phase = Phase::Enabling;
-        Some(wire::enable())
+        Some(enable())
+    }
+
+    /// Whether [`Manage::enable`] will say something behind the next binding.
+    pub(crate) fn would_enable(&self) -> bool {
+        !self.doubtful
+    }
+
+    /// The server has not taken `<resume/>` in, which was part of a log-in that came to nothing: its id is good for another time.
+    pub(crate) fn withdraw(&mut self) {
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Resuming {
+                ticket,
+                until,
+                unanswered,
+            } => Phase::Away {
+                ticket,
+                until,
+                location: None,
+                unanswered,
+            },
+            other @ (Phase::Off
+            | Phase::Refused
+            | Phase::Enabling
+            | Phase::On { .. }
+            | Phase::Away { .. }
+            | Phase::Over) => other,
+        };
     }
 
     /// The session will not be resumed, whatever the server would say.
@@ -470,12 +462,6 @@ impl Manage {
     fn shift(&mut self, by: u32) {
         self.unacked.shift(by);
         self.handled = self.handled.wrapping_add(by);
-    }
-}
-
-impl From<TooHigh> for Miscount {
-    fn from(TooHigh { h, sent }: TooHigh) -> Self {
-        Self::TooHigh { h, sent }
     }
 }
 

@@ -5,9 +5,9 @@ mod tests;
 
 use xtls_stanza::Element;
 
+use crate::sasl::Profile;
 use crate::scram::{Binding, Exporter, Hash};
 
-const NS: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 const NS_BINDING: &str = "urn:xmpp:sasl-cb:0";
 
 /// A way to log in.
@@ -44,23 +44,33 @@ impl Mechanism {
             Self::Plain => Seen::Nothing,
         }
     }
+
+    /// Which of two is the better one: what is tried first.
+    fn strength(&self) -> (u8, Option<Hash>) {
+        match self {
+            Self::External => (3, None),
+            Self::Scram { hash, binding } => (1 + u8::from(binding.binds()), Some(*hash)),
+            Self::Plain => (0, None),
+        }
+    }
 }
 
-/// What a server offers, as it was received.
+/// What a server offers in one profile of SASL, as it was received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Offer {
     mechanisms: Vec<String>,
+    /// It binds in some mechanism, of this profile or of the other one.
+    plus: bool,
     /// The ways of channel binding that it knows, if it says anything about them (XEP-0440).
     bindings: Option<Vec<String>>,
 }
 
 impl Offer {
     /// Reads a stream's features.
-    pub(crate) fn read(features: &Element) -> Self {
-        let mechanisms = features.child("mechanisms", NS).map(|list| {
-            let names = list.elements().filter(|child| child.is("mechanism", NS));
-            names.map(|child| child.text().trim().to_owned()).collect()
-        });
+    pub(crate) fn read(features: &Element, profile: Profile) -> Self {
+        let mechanisms = names(features, profile);
+        let others = names(features, profile.other());
+        let mut all = mechanisms.iter().chain(&others);
         let bindings = features
             .child("sasl-channel-binding", NS_BINDING)
             .map(|list| {
@@ -72,14 +82,15 @@ impl Offer {
                     .collect()
             });
         Self {
-            mechanisms: mechanisms.unwrap_or_default(),
+            plus: all.any(|name| name.ends_with("-PLUS")),
+            mechanisms,
             bindings,
         }
     }
 
-    /// The names of the mechanisms, for people.
-    pub(crate) fn names(&self) -> String {
-        self.mechanisms.join(", ")
+    /// The names of the mechanisms.
+    pub(crate) fn names(self) -> Vec<String> {
+        self.mechanisms
     }
 
     /// What XEP-0474 (§5.1) hashes.
@@ -96,16 +107,20 @@ impl Offer {
         self.mechanisms.iter().any(|mechanism| mechanism == name)
     }
 
-    fn has_plus(&self) -> bool {
-        self.mechanisms.iter().any(|name| name.ends_with("-PLUS"))
-    }
-
     /// Whether it knows our way of binding. One that says nothing may know `tls-unique` alone (ejabberd 23.01 does, even with
     /// TLS 1.3), and to guess wrong is to be refused.
     fn knows_exporter(&self) -> bool {
         let types = self.bindings.iter().flatten();
         types.into_iter().any(|name| name == "tls-exporter")
     }
+}
+
+/// The mechanisms of one profile.
+fn names(features: &Element, profile: Profile) -> Vec<String> {
+    let list = features.child(profile.list(), profile.ns());
+    let children = list.into_iter().flat_map(Element::elements);
+    let names = children.filter(|child| child.is("mechanism", profile.ns()));
+    names.map(|child| child.text().trim().to_owned()).collect()
 }
 
 fn sorted(names: &[String]) -> String {
@@ -169,8 +184,8 @@ impl Seen {
     }
 }
 
-/// Why nothing of an offer is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why nothing of an offer is used; what weighs more comes later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Unfit {
     /// There is nothing that we can and may do.
     Nothing,
@@ -178,6 +193,39 @@ pub(crate) enum Unfit {
     Unbound,
     /// Log-ins were stronger before.
     Weaker,
+}
+
+/// A way to log in, and the offer that it is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) profile: Profile,
+    pub(crate) mechanism: Mechanism,
+    pub(crate) offer: Offer,
+}
+
+/// The best of both profiles. The strength of the mechanism decides, so that neither list can be used to weaken what the other
+/// one offers; where they are as strong as each other, `likes` does.
+pub(crate) fn choose_profile(
+    features: &Element,
+    means: &Means,
+    seen: Seen,
+    likes: Profile,
+) -> Result<Choice, Unfit> {
+    let chosen = |profile| {
+        let offer = Offer::read(features, profile);
+        choose(&offer, means, seen).map(|mechanism| Choice {
+            profile,
+            mechanism,
+            offer,
+        })
+    };
+    match (chosen(likes), chosen(likes.other())) {
+        (Ok(liked), Ok(other)) if liked.mechanism.strength() >= other.mechanism.strength() => {
+            Ok(liked)
+        }
+        (_, Ok(choice)) | (Ok(choice), Err(_)) => Ok(choice),
+        (Err(one), Err(other)) => Err(one.max(other)),
+    }
 }
 
 /// The best that both ends can do. It is tried once: what fails is not tried again in a weaker way.
@@ -238,7 +286,7 @@ fn possible(offer: &Offer, means: &Means) -> Vec<Mechanism> {
 /// (flag `y`, RFC 5802 §6). One that binds only in ways unknown to us would take it for the same, so it hears that we cannot
 /// (flag `n`, XEP-0440 §3).
 fn unbound(hash: Hash, offer: &Offer, means: &Means) -> Binding {
-    let should = offer.knows_exporter() || !offer.has_plus();
+    let should = offer.knows_exporter() || !offer.plus;
     if means.exporter.is_some() && should && !offer.has(plus(hash)) {
         Binding::Unoffered
     } else {

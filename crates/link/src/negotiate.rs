@@ -8,12 +8,13 @@ use xtls_stanza::{Address, Condition, Element, Kind, Stanza, StanzaError};
 use crate::error::ConnectError;
 use crate::features::{BIND, Features, SESSION};
 use crate::header::{Header, HeaderError};
-use crate::manage::Heard;
+use crate::manage::{Heard, SM};
 use crate::open_tag::escaped;
 use crate::requests::Purpose;
-use crate::sasl::{Exchange, Next, SaslError};
+use crate::sasl::{Exchange, Next, Profile, SaslError};
+use crate::sasl2::{Done, Inline};
 use crate::scram::{Exporter, Job, Keys};
-use crate::session::{Session, Software, normalised};
+use crate::session::{Session, Software};
 
 /// The way of one connection from TLS to stanzas.
 pub(crate) struct Negotiation {
@@ -26,9 +27,15 @@ pub(crate) struct Negotiation {
 enum Step {
     /// The features before the log-in are due.
     Login,
-    Sasl(Box<Exchange>),
+    Sasl {
+        exchange: Box<Exchange>,
+        /// What SASL2 does within the log-in.
+        inline: Option<Inline>,
+    },
     /// Those after it.
     Bind,
+    /// Those after it are due, and this address is bound.
+    Bound(Address),
     Resuming,
     /// The answer to this request is due.
     Binding {
@@ -43,8 +50,10 @@ enum Step {
 #[derive(Debug)]
 pub(crate) enum Progress {
     Wait,
-    /// The stream begins anew.
+    /// The log-in is over, and the stream begins anew.
     Restart,
+    /// The log-in is over, and the stream goes on; perhaps there are stanzas already.
+    LoggedIn(Option<Opened>),
     Derive(Job),
     Open(Opened),
 }
@@ -105,24 +114,51 @@ impl Negotiation {
         out: &mut Vec<u8>,
     ) -> Result<Progress, ConnectError> {
         match &mut self.step {
-            Step::Login => self.on_login(element, session, out),
-            Step::Sasl(exchange) => {
+            Step::Login => self.on_login(now, element, session, out),
+            Step::Sasl { exchange, inline } => {
                 let next = exchange.handle(element, session.memory());
-                match next.map_err(|error| refused(error, session))? {
+                let next = next.map_err(|error| {
+                    // XEP-0388 §2.6.2: nothing is done within a log-in that fails.
+                    session.manage_mut().withdraw();
+                    refused(error, session)
+                });
+                match next? {
                     Next::Send(octets) => {
                         out.extend_from_slice(octets.as_ref());
                         Ok(Progress::Wait)
                     }
                     Next::Derive(job) => Ok(Progress::Derive(job)),
-                    Next::LoggedIn => {
-                        self.step = Step::Bind;
-                        Ok(Progress::Restart)
-                    }
+                    Next::LoggedIn => match *inline {
+                        None => {
+                            self.step = Step::Bind;
+                            Ok(Progress::Restart)
+                        }
+                        Some(inline) => {
+                            let done = inline.settle(now, element, session)?;
+                            Ok(Progress::LoggedIn(self.on_done(done, session)))
+                        }
+                    },
                 }
             }
             Step::Bind => {
                 let features = Features::read(element).ok_or_else(|| unexpected(AFTER, element))?;
                 self.on_features(now, features, session, out)
+            }
+            Step::Bound(address) => {
+                let address = address.clone();
+                match Features::read(element) {
+                    Some(features) => {
+                        self.learn(features, session);
+                        Ok(self.open(address, session, out))
+                    }
+                    // The session may be on.
+                    None if element.ns == SM => {
+                        let heard = session.manage_mut().handle(now, element);
+                        heard.map_err(ConnectError::Acknowledgement)?;
+                        Ok(Progress::Wait)
+                    }
+                    None => Err(unexpected(AFTER, element)),
+                }
             }
             Step::Resuming => {
                 let heard = session.manage_mut().handle(now, element);
@@ -162,7 +198,7 @@ impl Negotiation {
 
     /// Takes what a job of ours gave.
     pub(crate) fn on_keys(&mut self, keys: Keys, session: &mut Session, out: &mut Vec<u8>) {
-        if let Step::Sasl(exchange) = &mut self.step
+        if let Step::Sasl { exchange, .. } = &mut self.step
             && let Some(octets) = exchange.handle_keys(keys, session.memory())
         {
             out.extend_from_slice(octets.as_ref());
@@ -171,13 +207,34 @@ impl Negotiation {
 
     pub(crate) fn during(&self) -> &'static str {
         match self.step {
-            Step::Login | Step::Sasl(_) => LOGIN,
-            Step::Bind | Step::Resuming | Step::Binding { .. } | Step::Open => AFTER,
+            Step::Login | Step::Sasl { .. } => LOGIN,
+            Step::Bind | Step::Bound(_) | Step::Resuming | Step::Binding { .. } | Step::Open => {
+                AFTER
+            }
+        }
+    }
+
+    /// The connection is gone.
+    pub(crate) fn on_disconnected(&self, session: &mut Session) {
+        match &self.step {
+            Step::Sasl {
+                exchange,
+                inline: Some(_),
+            } if !exchange.may_be_in() => session.manage_mut().withdraw(),
+            // The owner has not heard of this binding, and does not know what it took the place of.
+            Step::Bound(_) => session.forget(),
+            Step::Login
+            | Step::Sasl { .. }
+            | Step::Bind
+            | Step::Resuming
+            | Step::Binding { .. }
+            | Step::Open => {}
         }
     }
 
     fn on_login(
         &mut self,
+        now: Instant,
         element: &Element,
         session: &mut Session,
         out: &mut Vec<u8>,
@@ -186,12 +243,48 @@ impl Negotiation {
             return Err(unexpected(LOGIN, element));
         }
         let exporter = self.exporter.take();
-        let (credentials, memory, random) = session.log_in();
-        let started = Exchange::start(element, credentials, exporter, memory, &random);
-        let (exchange, octets) = started.map_err(|error| refused(error, session))?;
+        let inline = Inline::of(element, now, session);
+        let (credentials, memory) = session.credentials();
+        let choice = Exchange::choose(element, credentials, exporter, memory, inline.likes());
+        let choice = choice.map_err(|error| refused(error, session))?;
+        let inline = match choice.profile {
+            Profile::Sasl => None,
+            Profile::Sasl2 => Some(inline),
+        };
+        let asked = inline.map(|inline| inline.ask(now, session));
+        let random = session.nonce();
+        let (credentials, _) = session.credentials();
+        let asked = asked.unwrap_or_default();
+        let (exchange, octets) = Exchange::start(choice, credentials, &random, &asked);
         out.extend_from_slice(octets.as_ref());
-        self.step = Step::Sasl(Box::new(exchange));
+        let exchange = Box::new(exchange);
+        self.step = Step::Sasl { exchange, inline };
         Ok(Progress::Wait)
+    }
+
+    /// Something was done within the log-in; what is not done yet is done as ever.
+    fn on_done(&mut self, done: Done, session: &Session) -> Option<Opened> {
+        let (step, opened) = match done {
+            Done::Resumed { acked } => {
+                // XEP-0198 §9.2: no features follow, so those hold that were offered when it was bound.
+                self.features.stanza_limit = session.stanza_limit();
+                (Step::Open, Some(Opened::Resumed { acked }))
+            }
+            Done::Bound(address) => (Step::Bound(address), None),
+            Done::Nothing => (Step::Bind, None),
+        };
+        self.step = step;
+        opened
+    }
+
+    fn learn(&mut self, features: Features, session: &mut Session) {
+        self.features = features;
+        session.limit_stanzas(self.features.stanza_limit);
+        match self.features.software.as_deref() {
+            Some(PROSODY) => session.learn(Software::Prosody),
+            Some(_) => session.learn(Software::Other),
+            None => {}
+        }
     }
 
     fn on_features(
@@ -201,12 +294,7 @@ impl Negotiation {
         session: &mut Session,
         out: &mut Vec<u8>,
     ) -> Result<Progress, ConnectError> {
-        self.features = features;
-        match self.features.software.as_deref() {
-            Some(PROSODY) => session.learn(Software::Prosody),
-            Some(_) => session.learn(Software::Other),
-            None => {}
-        }
+        self.learn(features, session);
         // Before a binding, which would end the old session.
         let resume = self
             .features
@@ -235,7 +323,7 @@ impl Negotiation {
     }
 
     fn on_bound(&mut self, address: Address, session: &mut Session, out: &mut Vec<u8>) -> Progress {
-        let lost = session.take_unacknowledged();
+        session.rebind();
         session.bind(address.clone());
         if self.features.session {
             let id = session.fresh_id();
@@ -243,6 +331,11 @@ impl Negotiation {
             out.extend_from_slice(request.as_bytes());
             session.asked(id, Purpose::Session);
         }
+        self.open(address, session, out)
+    }
+
+    fn open(&mut self, address: Address, session: &mut Session, out: &mut Vec<u8>) -> Progress {
+        let lost = session.take_lost();
         if self.features.sm
             && let Some(octets) = session.manage_mut().enable()
         {
@@ -304,19 +397,9 @@ fn bound(octets: &Bytes, id: &str, session: &Session) -> Option<Result<Address, 
 
 /// The address that is bound: a full one, and of our account.
 fn address(jid: &str, session: &Session) -> Result<Address, Refused> {
-    let shown = || jid.chars().take(MAX_SHOWN).collect::<String>();
-    let other = |why: String| Refused::Other(why);
-    let address =
-        normalised(jid).map_err(|why| other(format!("{:?} is not an address: {why}", shown())))?;
+    let address = session.own(jid).map_err(Refused::Other)?;
     if address.resource().is_none() {
-        return Err(other(format!("{:?} has no resource", shown())));
-    }
-    if !address.same_bare(session.account()) {
-        let account = session.account();
-        return Err(other(format!(
-            "{:?} is not an address of {account}",
-            shown()
-        )));
+        return Err(Refused::Other(format!("{address} has no resource")));
     }
     Ok(address)
 }
@@ -350,6 +433,7 @@ fn refused(error: SaslError, session: &Session) -> ConnectError {
             domain,
             why: why.to_string(),
         },
+        SaslError::Tasks { tasks } => ConnectError::Tasks { domain, tasks },
         error @ (SaslError::Challenge(_) | SaslError::Base64(_) | SaslError::Unexpected { .. }) => {
             ConnectError::protocol(LOGIN, error)
         }

@@ -1,6 +1,7 @@
 //! Logging in on a stream (RFC 6120 §6): which octets to send, and what the server's elements mean.
 
 mod error;
+mod profile;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -12,10 +13,9 @@ use xtls_stanza::base64::{self, Whitespace};
 use zeroize::Zeroizing;
 
 pub(crate) use self::error::SaslError;
-use crate::mechanism::{Means, Mechanism, Offer, Seen, Unfit, choose};
+pub(crate) use self::profile::{Octets, Profile};
+use crate::mechanism::{Choice, Means, Mechanism, Seen, Unfit, choose_profile};
 use crate::scram::{Challenged, Exporter, First, Job, KeyCache, Keys, NoProof, Proving, nonce};
-
-const NS: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 
 /// Who logs in, and by what.
 #[derive(Clone)]
@@ -54,12 +54,13 @@ pub(crate) enum Next {
     Send(Octets),
     /// The keys are to be derived, and given to [`Exchange::handle_keys`].
     Derive(Job),
-    /// The server let us in, and proved itself where it can. The stream begins anew.
+    /// The server let us in, and proved itself where it can.
     LoggedIn,
 }
 
 /// One log-in, inside TLS.
 pub(crate) struct Exchange {
+    profile: Profile,
     /// What is known of the server once it has let us in.
     shows: Seen,
     state: State,
@@ -83,53 +84,78 @@ enum State {
 }
 
 impl Exchange {
-    /// Begins with the stream's features; also gives what to send. `random` is new each time, and nobody else knows it before.
-    pub(crate) fn start(
+    /// How to log in by what the stream's features offer.
+    pub(crate) fn choose(
         features: &Element,
         credentials: &Credentials,
         exporter: Option<Exporter>,
         memory: &Memory,
-        random: &[u8; 32],
-    ) -> Result<(Self, Octets), SaslError> {
-        let offer = Offer::read(features);
+        likes: Profile,
+    ) -> Result<Choice, SaslError> {
         let means = Means {
             certificate: credentials.certificate,
             password: credentials.password.is_some(),
             plain: credentials.allow_plain,
             exporter,
         };
-        let mechanism = choose(&offer, &means, memory.seen).map_err(|unfit| match unfit {
-            Unfit::Nothing => SaslError::no_mechanism(&offer),
+        choose_profile(features, &means, memory.seen, likes).map_err(|unfit| match unfit {
+            Unfit::Nothing => SaslError::no_mechanism(features),
             Unfit::Unbound => SaslError::Unbound,
             Unfit::Weaker => SaslError::Weaker,
-        })?;
+        })
+    }
+
+    /// Begins; also gives what to send. `random` is new each time, and nobody else knows it before. `inline` is what SASL2 asks
+    /// for within the log-in, as XML.
+    pub(crate) fn start(
+        choice: Choice,
+        credentials: &Credentials,
+        random: &[u8; 32],
+        inline: &[u8],
+    ) -> (Self, Octets) {
+        let Choice {
+            profile,
+            mechanism,
+            offer,
+        } = choice;
         let name = mechanism.name();
         let shows = mechanism.shows();
         let password = credentials.password.as_ref();
         let password = password.map_or_else(Zeroizing::default, |text| prepared(text));
-        let (state, auth) = match mechanism {
-            Mechanism::External => {
-                let auth = auth(name, credentials.account.as_bytes());
-                (State::Unproven, auth)
-            }
+        let first = |message: &[u8]| profile.first(name, message, inline);
+        let (state, octets) = match mechanism {
+            Mechanism::External => (State::Unproven, first(credentials.account.as_bytes())),
             Mechanism::Plain => {
                 let message = ["\0", &credentials.local, "\0", &password].concat();
                 let message = Zeroizing::new(message);
-                (State::Unproven, auth(name, message.as_bytes()))
+                (State::Unproven, first(message.as_bytes()))
             }
             Mechanism::Scram { hash, binding } => {
                 let scram = First::new(hash, binding, &credentials.local, nonce(random));
-                let auth = auth(name, scram.message().as_bytes());
+                let octets = first(scram.message().as_bytes());
                 let offer = offer.to_hash();
                 let state = State::First {
                     scram,
                     offer,
                     password,
                 };
-                (state, auth)
+                (state, octets)
             }
         };
-        Ok((Self { shows, state }, auth))
+        let exchange = Self {
+            profile,
+            shows,
+            state,
+        };
+        (exchange, octets)
+    }
+
+    /// Whether the server may have let us in, for all that we have sent.
+    pub(crate) fn may_be_in(&self) -> bool {
+        match &self.state {
+            State::First { .. } | State::Deriving(_) => false,
+            State::Unproven | State::Proving(_) | State::Proven | State::Over => true,
+        }
     }
 
     /// Takes the next element of the server. After an error it is over.
@@ -139,15 +165,19 @@ impl Exchange {
         memory: &mut Memory,
     ) -> Result<Next, SaslError> {
         let state = std::mem::replace(&mut self.state, State::Over);
-        if element.is("failure", NS) {
+        let profile = self.profile;
+        if element.is("failure", profile.ns()) {
             return Err(SaslError::refused(element));
         }
-        if element.is("success", NS) {
-            succeed(state, element)?;
+        if element.is("success", profile.ns()) {
+            succeed(state, profile, element)?;
             memory.seen.learn(self.shows);
             return Ok(Next::LoggedIn);
         }
-        if !element.is("challenge", NS) {
+        if profile == Profile::Sasl2 && element.is("continue", profile.ns()) {
+            return Err(SaslError::tasks(element));
+        }
+        if !element.is("challenge", profile.ns()) {
             return Err(SaslError::unexpected(element));
         }
         match state {
@@ -156,7 +186,7 @@ impl Exchange {
                 offer,
                 password,
             } => {
-                let challenged = scram.handle(&decode(element)?, &offer)?;
+                let challenged = scram.handle(&decode(&element.text())?, &offer)?;
                 if let Some(keys) = memory.keys.find(challenged.recipe()) {
                     return Ok(Next::Send(self.prove(challenged, keys)));
                 }
@@ -166,9 +196,9 @@ impl Exchange {
             }
             // A server may send its proof in a challenge of its own.
             State::Proving(proving) => {
-                proving.check(&decode(element)?)?;
+                proving.check(&decode(&element.text())?)?;
                 self.state = State::Proven;
-                Ok(Next::Send(response(b"")))
+                Ok(Next::Send(profile.response(b"")))
             }
             State::Unproven | State::Deriving(_) | State::Proven | State::Over => {
                 Err(SaslError::unexpected(element))
@@ -198,58 +228,22 @@ impl Exchange {
     fn prove(&mut self, challenged: Challenged, keys: &Keys) -> Octets {
         let (proving, message) = challenged.prove(keys);
         self.state = State::Proving(proving);
-        response(message.as_bytes())
+        self.profile.response(message.as_bytes())
     }
 }
 
 /// Whether a success may be believed.
-fn succeed(state: State, success: &Element) -> Result<(), SaslError> {
+fn succeed(state: State, profile: Profile, success: &Element) -> Result<(), SaslError> {
     match state {
         State::Unproven | State::Proven => Ok(()),
-        State::Proving(proving) => Ok(proving.check(&decode(success)?)?),
+        State::Proving(proving) => Ok(proving.check(&decode(&profile.proof(success))?)?),
         State::First { .. } | State::Deriving(_) => Err(SaslError::Impostor(NoProof::Missing)),
         State::Over => Err(SaslError::unexpected(success)),
     }
 }
 
-/// Octets for the stream, which may hold a password. Wiped when dropped; `Debug` does not show them.
-pub(crate) struct Octets(Zeroizing<Vec<u8>>);
-
-impl AsRef<[u8]> for Octets {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Octets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Octets({} bytes)", self.0.len())
-    }
-}
-
-fn auth(mechanism: &str, message: &[u8]) -> Octets {
-    let head = format!("<auth xmlns='{NS}' mechanism='{mechanism}'>");
-    element(&head, message, "</auth>")
-}
-
-fn response(message: &[u8]) -> Octets {
-    let head = format!("<response xmlns='{NS}'>");
-    element(&head, message, "</response>")
-}
-
-fn element(head: &str, message: &[u8], end: &str) -> Octets {
-    // With room for all, so that it is never copied to a place that is not wiped.
-    let len = head.len() + base64::encoded_len(message.len()) + end.len();
-    let mut octets = Zeroizing::new(Vec::with_capacity(len));
-    octets.extend_from_slice(head.as_bytes());
-    base64::encode(message, &mut octets);
-    octets.extend_from_slice(end.as_bytes());
-    Octets(octets)
-}
-
 /// What an element says; `=` alone is the empty text (RFC 6120 §6.4.2).
-fn decode(element: &Element) -> Result<Bytes, SaslError> {
-    let text = element.text();
+fn decode(text: &str) -> Result<Bytes, SaslError> {
     match text.trim_matches([' ', '\t', '\r', '\n']) {
         "" | "=" => Ok(Bytes::new()),
         text => base64::decode(text, Whitespace::Refuse).map_err(SaslError::Base64),

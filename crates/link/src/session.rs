@@ -26,7 +26,13 @@ pub struct Session {
     /// They outlive a connection as what else was sent does.
     requests: Requests,
     bound: Option<Address>,
+    /// What earlier bindings left unacknowledged, until it is reported.
+    lost: Vec<Bytes>,
+    /// The longest stanza that the server took when it was bound.
+    stanza_limit: Option<usize>,
     software: Software,
+    /// By which SASL2 knows this link.
+    agent: Option<String>,
     random: Random,
 }
 
@@ -71,7 +77,10 @@ impl Session {
             manage: Manage::default(),
             requests: Requests::default(),
             bound: None,
+            lost: Vec::new(),
+            stanza_limit: None,
             software: Software::default(),
+            agent: None,
             random: Random::new(seed),
         })
     }
@@ -118,10 +127,8 @@ impl Session {
     /// The octets of stanzas that were sent and never acknowledged, in order. They are forgotten with this: the session
     /// that may have delivered them is not resumed. What the link itself has asked for is not among them.
     pub fn take_unacknowledged(&mut self) -> Vec<Bytes> {
-        let own = std::mem::take(&mut self.requests);
-        let mut lost = self.manage.rebind();
-        lost.retain(|stanza| !own.holds(stanza));
-        lost
+        self.rebind();
+        self.take_lost()
     }
 
     /// The session will not be resumed.
@@ -143,9 +150,13 @@ impl Session {
         self.resource.as_deref()
     }
 
-    pub(crate) fn log_in(&mut self) -> (&Credentials, &mut Memory, [u8; 32]) {
-        let random = self.random.next();
-        (&self.credentials, &mut self.memory, random)
+    pub(crate) fn credentials(&self) -> (&Credentials, &Memory) {
+        (&self.credentials, &self.memory)
+    }
+
+    /// 256 random bits.
+    pub(crate) fn nonce(&mut self) -> [u8; 32] {
+        self.random.next()
     }
 
     pub(crate) fn memory(&mut self) -> &mut Memory {
@@ -178,8 +189,48 @@ impl Session {
         &mut self.manage
     }
 
+    /// A new binding takes the place of the last one. What that one leaves waits for [`Session::take_lost`].
+    pub(crate) fn rebind(&mut self) {
+        let own = std::mem::take(&mut self.requests);
+        let mut lost = self.manage.rebind();
+        lost.retain(|stanza| !own.holds(stanza));
+        self.lost.append(&mut lost);
+    }
+
+    pub(crate) fn take_lost(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.lost)
+    }
+
     pub(crate) fn bind(&mut self, address: Address) {
         self.bound = Some(address);
+    }
+
+    pub(crate) fn stanza_limit(&self) -> Option<usize> {
+        self.stanza_limit
+    }
+
+    pub(crate) fn limit_stanzas(&mut self, limit: Option<usize>) {
+        self.stanza_limit = limit;
+    }
+
+    /// A random UUID (version 4) for as long as the link lives: when it is bound anew the server can tell which of its old
+    /// sessions to end. A lasting one, which XEP-0388 would have, would also tell which of your devices and programs this is.
+    pub(crate) fn agent(&mut self) -> String {
+        if let Some(agent) = &self.agent {
+            return agent.clone();
+        }
+        let digits = hex(&self.random.next());
+        let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
+        let agent = format!(
+            "{}-{}-4{}-8{}-{}",
+            part(0, 8),
+            part(8, 12),
+            part(12, 15),
+            part(15, 18),
+            part(18, 30)
+        );
+        self.agent = Some(agent.clone());
+        agent
     }
 
     pub(crate) fn learn(&mut self, software: Software) {
@@ -188,15 +239,22 @@ impl Session {
 
     /// 128 random bits as an id: an answer to it is of somebody who has seen it.
     pub(crate) fn fresh_id(&mut self) -> String {
-        let bytes = self.random.next();
-        let mut id = String::with_capacity(33);
-        id.push('l');
-        for byte in bytes.into_iter().take(16) {
-            for nibble in [byte >> 4, byte & 15] {
-                id.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-            }
-        }
+        let mut id = hex(&self.random.next());
+        id.truncate(32);
+        id.insert(0, 'l');
         id
+    }
+
+    /// An address that the server says is ours.
+    pub(crate) fn own(&self, jid: &str) -> Result<Address, String> {
+        let shown = || jid.chars().take(MAX_SHOWN).collect::<String>();
+        let address =
+            normalised(jid).map_err(|why| format!("{:?} is not an address: {why}", shown()))?;
+        if !address.same_bare(&self.account) {
+            let account = &self.account;
+            return Err(format!("{:?} is not an address of {account}", shown()));
+        }
+        Ok(address)
     }
 
     /// Whether nobody but our server can have sent it.
@@ -248,6 +306,12 @@ impl Random {
     }
 }
 
+fn hex(bytes: &[u8]) -> String {
+    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let digits = nibbles.map(|nibble| char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+    digits.collect()
+}
+
 /// Whether nobody but the server of this account can have sent it: it names nobody, the account or the server itself.
 fn is_of_server(stanza: &Stanza, account: &Address) -> bool {
     let from = stanza.from.as_ref();
@@ -280,3 +344,6 @@ pub(crate) fn normalised(jid: &str) -> Result<Address, String> {
 pub(crate) fn normalised(jid: &str) -> Result<Address, String> {
     Address::new(jid).map_err(|error| error.to_string())
 }
+
+/// Characters of an address that are shown if it is none.
+const MAX_SHOWN: usize = 128;

@@ -178,10 +178,14 @@ impl Stream {
             Progress::Derive(job) => Ok(Some(Event::Derive(job))),
             Progress::Restart => {
                 self.flow.restart().map_err(|fault| self.refused(fault))?;
-                // The password may have been in it.
                 self.flow.wipe();
                 self.begin();
                 Ok(None)
+            }
+            Progress::LoggedIn(opened) => {
+                self.flow.wipe();
+                let opened = opened.map(Progress::Open);
+                opened.map_or(Ok(None), |opened| self.on_progress(opened))
             }
             Progress::Open(opened) => {
                 self.flow.open();
@@ -338,6 +342,7 @@ impl Stream {
     #[must_use]
     pub fn into_session(mut self, now: Instant) -> Session {
         self.flow.keep(now, self.session.manage_mut());
+        self.negotiation.on_disconnected(&mut self.session);
         self.session.manage_mut().on_disconnected(now);
         self.session
     }

@@ -85,7 +85,7 @@ impl fmt::Debug for Ticket {
 }
 
 /// Asks for a session.
-pub(super) fn enable() -> Bytes {
+pub(crate) fn enable() -> Bytes {
     format!("<enable xmlns='{SM}' resume='true' max='{MAX_AWAY}'/>").into()
 }
 

@@ -8,6 +8,7 @@ fn offer(mechanisms: &str, bindings: Option<&str>) -> Offer {
     let owned = |names: &str| names.split_whitespace().map(str::to_owned).collect();
     Offer {
         mechanisms: owned(mechanisms),
+        plus: mechanisms.contains("-PLUS"),
         bindings: bindings.map(owned),
     }
 }
@@ -347,7 +348,7 @@ fn an_offer_is_read_from_its_own_namespaces_alone() {
     let features = |inside: &str| {
         let text =
             format!("<features xmlns='http://etherx.jabber.org/streams'>{inside}</features>");
-        Offer::read(&Element::read(text.as_bytes(), "").unwrap())
+        Offer::read(&Element::read(text.as_bytes(), "").unwrap(), Profile::Sasl)
     };
     assert_eq!(features(""), offer("", None));
     let read = features(
@@ -360,7 +361,7 @@ fn an_offer_is_read_from_its_own_namespaces_alone() {
         read,
         offer("SCRAM-SHA-1 SCRAM-SHA-1-PLUS", Some("tls-exporter"))
     );
-    assert_eq!(read.names(), "SCRAM-SHA-1, SCRAM-SHA-1-PLUS");
+    assert_eq!(read.names(), ["SCRAM-SHA-1", "SCRAM-SHA-1-PLUS"]);
 }
 
 #[test]
@@ -386,7 +387,7 @@ fn an_offer_is_read_in_the_order_of_the_server_and_without_the_space_around_it()
     let xml = b"<features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism> PLAIN\n</mechanism>\
         <hostname>x</hostname><mechanism>SCRAM-SHA-1</mechanism></mechanisms>\
         <sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'><channel-binding type='tls-exporter'/></sasl-channel-binding></features>";
-    let offer = Offer::read(&Element::read(xml, "").unwrap());
+    let offer = Offer::read(&Element::read(xml, "").unwrap(), Profile::Sasl);
     assert_eq!(offer.mechanisms, ["PLAIN", "SCRAM-SHA-1"]);
     assert_eq!(offer.bindings, Some(vec!["tls-exporter".to_owned()]));
 }

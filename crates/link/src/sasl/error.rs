@@ -2,7 +2,8 @@
 
 use xtls_stanza::{Element, base64};
 
-use super::NS;
+use super::Profile;
+use super::profile::{NS, NS2};
 use crate::mechanism::Offer;
 use crate::scram::{Fault, NoProof};
 
@@ -38,6 +39,12 @@ pub(crate) enum SaslError {
     Impostor(#[from] NoProof),
     #[error("a bad SCRAM challenge: {0}")]
     Challenge(Fault),
+    /// XEP-0388 §2.6.3: the password is not enough.
+    #[error("the server asks for more than the password: {tasks}")]
+    Tasks {
+        /// Their names, separated by commas.
+        tasks: String,
+    },
     #[error("bad base64: {0}")]
     Base64(base64::Error),
     #[error("<{name}/> of {ns:?} was not expected")]
@@ -45,21 +52,38 @@ pub(crate) enum SaslError {
 }
 
 impl SaslError {
-    pub(super) fn no_mechanism(offer: &Offer) -> Self {
+    pub(super) fn no_mechanism(features: &Element) -> Self {
+        let mut names = Offer::read(features, Profile::Sasl).names();
+        for name in Offer::read(features, Profile::Sasl2).names() {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
         Self::NoMechanism {
-            offered: shown(&offer.names()),
+            offered: shown(&names.join(", ")),
         }
     }
 
     pub(super) fn refused(failure: &Element) -> Self {
+        // Both profiles have the conditions of RFC 6120 §6.5 in its namespace, and each has the text in its own.
         let mut conditions = failure
             .elements()
             .filter(|child| child.ns == NS && child.name != "text");
         let condition = conditions.next().map(|child| shown(&child.name));
-        let text = failure.child("text", NS).map(Element::text);
+        let text = failure.child("text", &failure.ns).map(Element::text);
         Self::Refused {
             condition: condition.unwrap_or_else(|| "undefined-condition".to_owned()),
             text: shown(&text.unwrap_or_default()),
+        }
+    }
+
+    pub(super) fn tasks(element: &Element) -> Self {
+        let list = element.child("tasks", NS2);
+        let tasks = list.into_iter().flat_map(Element::elements);
+        let tasks = tasks.filter(|child| child.is("task", NS2));
+        let names: Vec<String> = tasks.map(|task| task.text().trim().to_owned()).collect();
+        Self::Tasks {
+            tasks: shown(&names.join(", ")),
         }
     }
 

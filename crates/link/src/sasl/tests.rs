@@ -2,7 +2,10 @@ pub(crate) mod support;
 
 use ::sasl::common::scram::{ScramProvider as _, Sha256};
 
+use xtls_stanza::base64;
+
 use self::support::*;
+use super::profile::NS;
 use super::*;
 use crate::scram::Fault;
 
@@ -185,7 +188,7 @@ fn an_offer_that_was_tampered_with_is_final() {
     let offered = features(BOTH, Some("tls-exporter"));
     let said = |offered: &Element| {
         let mut hash = Vec::new();
-        base64::encode(&Sha256::hash(&Offer::read(offered).to_hash()), &mut hash);
+        base64::encode(&Sha256::hash(&to_hash(offered)), &mut hash);
         format!("{ROUNDS},h={}", String::from_utf8(hash).unwrap())
     };
     // Somebody took the way to bind, or a mechanism, out of what the server said.
@@ -257,7 +260,7 @@ fn what_is_no_base64_is_refused() {
     }
     for text in ["", "=", "\n = \n"] {
         let element = Element::new("success", NS).with_text(text);
-        assert_eq!(decode(&element).unwrap(), "");
+        assert_eq!(decode(&element.text()).unwrap(), "");
     }
 }
 
@@ -342,14 +345,14 @@ fn a_certificate_logs_in_as_the_account() {
 
 #[test]
 fn each_random_number_gives_another_nonce() {
-    let start = |random| {
+    let first = |random| {
         let features = features(BOTH, None);
         let memory = Memory::default();
-        let started = Exchange::start(&features, &credentials(), None, &memory, &random);
+        let started = start(&features, &credentials(), None, &memory, &random);
         decoded(&read(&started.ok().unwrap().1))
     };
-    assert_ne!(start([1; 32]), start([2; 32]));
-    assert_eq!(start([1; 32]), start([1; 32]));
+    assert_ne!(first([1; 32]), first([2; 32]));
+    assert_eq!(first([1; 32]), first([1; 32]));
 }
 
 #[test]
@@ -366,7 +369,7 @@ fn debug_shows_no_secret() {
     let client = logged_in(&features(BOTH, None), Memory::default());
     assert!(format!("{:?}", client.memory).len() < 250);
     let memory = Memory::default();
-    let started = Exchange::start(
+    let started = start(
         &features("PLAIN", None),
         &with_leave(),
         None,

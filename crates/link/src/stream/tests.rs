@@ -8,6 +8,7 @@ mod model;
 mod open;
 mod refusals;
 mod resume;
+mod sasl2;
 
 use std::collections::VecDeque;
 use std::time::Duration;

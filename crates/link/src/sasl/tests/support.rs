@@ -3,7 +3,9 @@
 use ::sasl::common::scram::{ScramProvider as _, Sha256};
 use ::sasl::common::{Password, xor};
 
+use super::super::profile::NS;
 use super::super::*;
+use crate::mechanism::Offer;
 
 pub(super) const BOTH: &str = "SCRAM-SHA-256 SCRAM-SHA-256-PLUS";
 pub(super) const ROUNDS: &str = "s=c2FsdA==,i=4096";
@@ -49,6 +51,23 @@ pub(super) fn features(mechanisms: &str, bindings: Option<&str>) -> Element {
     features.with_child(types)
 }
 
+/// Begins by what is offered.
+pub(super) fn start(
+    features: &Element,
+    credentials: &Credentials,
+    exporter: Option<Exporter>,
+    memory: &Memory,
+    random: &[u8; 32],
+) -> Result<(Exchange, Octets), SaslError> {
+    let choice = Exchange::choose(features, credentials, exporter, memory, Profile::Sasl)?;
+    Ok(Exchange::start(choice, credentials, random, b""))
+}
+
+/// What XEP-0474 hashes of an offer.
+pub(super) fn to_hash(offered: &Element) -> Vec<u8> {
+    Offer::read(offered, Profile::Sasl).to_hash()
+}
+
 /// A client in a log-in, and what it has said last.
 pub(super) struct Client {
     pub(super) exchange: Exchange,
@@ -58,7 +77,7 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn start(features: &Element, credentials: &Credentials, memory: Memory) -> Self {
-        let started = Exchange::start(features, credentials, exporter(), &memory, &[1; 32]);
+        let started = start(features, credentials, exporter(), &memory, &[1; 32]);
         let (exchange, octets) = started.map_err(|error| error.to_string()).unwrap();
         Self {
             exchange,
@@ -110,7 +129,7 @@ pub(super) fn read(octets: &Octets) -> Element {
 }
 
 pub(super) fn decoded(element: &Element) -> String {
-    let bytes = decode(element).unwrap();
+    let bytes = decode(&element.text()).unwrap();
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
@@ -161,6 +180,6 @@ pub(super) fn logged_in(features: &Element, memory: Memory) -> Client {
 }
 
 pub(super) fn refused(features: &Element, credentials: &Credentials, memory: &Memory) -> SaslError {
-    let started = Exchange::start(features, credentials, exporter(), memory, &[1; 32]);
+    let started = start(features, credentials, exporter(), memory, &[1; 32]);
     started.map(|_| ()).unwrap_err()
 }
