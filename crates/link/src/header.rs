@@ -96,6 +96,12 @@ impl Header {
         self.root.attr("from")
     }
 
+    /// The stream's id.
+    #[cfg(feature = "component")]
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.root.attr("id")
+    }
+
     /// The end tag that closes this stream.
     pub(crate) fn footer(&self) -> Vec<u8> {
         footer(&self.tag)

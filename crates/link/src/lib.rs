@@ -16,6 +16,8 @@ compile_error!("xtls-link needs cryptography: enable the feature `aws-lc-rs` (de
 mod ack;
 mod alive;
 mod cause;
+#[cfg(feature = "component")]
+mod component;
 mod error;
 mod event;
 mod features;
@@ -40,6 +42,8 @@ mod stream;
 mod stream_error;
 
 pub use cause::Cause;
+#[cfg(feature = "component")]
+pub use component::{Component, ComponentEvent, SendError};
 pub use error::ConnectError;
 pub use event::{LinkError, LinkEvent, Outage};
 pub use header::HeaderError;
