@@ -13,6 +13,8 @@
 
 #[path = "../crates/client/examples/ask.rs"]
 mod ask;
+#[path = "../crates/link/examples/component.rs"]
+mod component;
 #[path = "../crates/stanza/examples/echo.rs"]
 mod echo;
 #[path = "../crates/tls/examples/pinned.rs"]
@@ -31,6 +33,7 @@ use tokio::net::TcpListener;
 use xtls_client::Home;
 use xtls_client::relay::{Limits, Relay};
 use xtls_link::Dial as _;
+use xtls_link::stanza::Envelope;
 use xtls_session::{Receipt, Why, io::Connection};
 use xtls_tests::keys::{self, JULIET, ROMEO, address};
 use xtls_tls::Role;
@@ -61,6 +64,33 @@ async fn pinned_exports_one_secret_at_both_ends_and_refuses_another_key() {
     let server = end(Role::Server, &mallory, &alice);
     let error = pinned::talk(client, server).await.unwrap_err();
     assert!(error.to_string().contains("bob@example.net"), "{error}");
+}
+
+#[test]
+fn component_answers_from_the_address_that_was_asked() {
+    let answer = |text: &str| {
+        let heard = Envelope::read(&bytes::Bytes::copy_from_slice(text.as_bytes())).unwrap();
+        let mut out = Vec::new();
+        component::answer(&heard)?.write(&mut out);
+        Some(String::from_utf8(out).unwrap())
+    };
+    let addresses = "from='a@example.org/x' to='b@echo.example.org' id='1'";
+    let turned = "from='b@echo.example.org' to='a@example.org/x' id='1'";
+    for silent in ["type='error'", "type='chat'"] {
+        assert_eq!(answer(&format!("<message {addresses} {silent}/>")), None);
+    }
+    let said = answer(&format!(
+        "<message {addresses} type='chat'><body>hi</body></message>"
+    ));
+    let expected =
+        format!("<message xmlns='jabber:client' {turned} type='chat'><body>hi</body></message>");
+    assert_eq!(said, Some(expected));
+    let ping = format!("<iq {addresses} type='get'><ping xmlns='urn:xmpp:ping'/></iq>");
+    let refused = answer(&ping).unwrap();
+    assert!(
+        refused.starts_with(&format!("<iq xmlns='jabber:client' {turned} type='error'>")),
+        "{refused}"
+    );
 }
 
 /// A proxy that takes part in one connection as far as this answer, and sends back what comes after it.

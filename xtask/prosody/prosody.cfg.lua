@@ -9,6 +9,7 @@ data_path = [[@FOLDER@/data]]
 interfaces = { "127.0.0.1" }
 c2s_ports = { @STARTTLS_PORT@ }
 c2s_direct_tls_ports = { @TLS_PORT@ }
+component_ports = { @COMPONENT_PORT@ }
 c2s_require_encryption = true
 certificates = [[@FOLDER@]]
 ssl = { key = [[@FOLDER@/server.key]], certificate = [[@FOLDER@/server.pem]] }
@@ -29,3 +30,6 @@ modules_disabled = { "s2s" }
 log = { { levels = { min = "@LOG_LEVEL@" }, to = "file", filename = [[@FOLDER@/prosody.log]] } }
 
 VirtualHost "@DOMAIN@"
+
+Component "@COMPONENT@"
+	component_secret = "@SECRET@"

@@ -31,6 +31,11 @@ const ALONE: &[(&str, &[&str])] = &[
     ("xtls-keys", &[]),
     ("xtls-link", &[]),
     ("xtls-link", &["--no-default-features"]),
+    (
+        "xtls-link",
+        &["--no-default-features", "--features", "component"],
+    ),
+    ("xtls-link", &["--features", "component"]),
     ("xtls-client", &[]),
     (
         "xtls-client",

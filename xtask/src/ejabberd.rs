@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::packages;
-use crate::server::{ACCOUNTS, DOMAIN, Ports, new_password};
+use crate::server::{ACCOUNTS, COMPONENT, DOMAIN, Ports, new_password};
 
 /// The file that marks that the accounts exist.
 pub(crate) const REGISTERED: &str = "registered";
@@ -30,11 +30,15 @@ pub(crate) fn command(folder: &Path, ports: Ports) -> Result<Command> {
     let home = folder
         .to_str()
         .context("the target folder's name is not UTF-8")?;
+    let secret = new_password(folder, COMPONENT)?;
     let config = include_str!("../ejabberd/ejabberd.yml")
         .replace("@FOLDER@", home)
         .replace("@STARTTLS_PORT@", &ports.starttls.to_string())
         .replace("@TLS_PORT@", &ports.tls.to_string())
-        .replace("@DOMAIN@", DOMAIN);
+        .replace("@COMPONENT_PORT@", &ports.component.to_string())
+        .replace("@DOMAIN@", DOMAIN)
+        .replace("@COMPONENT@", COMPONENT)
+        .replace("@SECRET@", &secret);
     fs::write(folder.join("ejabberd.yml"), config)?;
     for account in ACCOUNTS {
         new_password(folder, account)?;

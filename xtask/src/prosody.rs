@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use xshell::cmd;
 
 use crate::packages;
-use crate::server::{ACCOUNTS, DOMAIN, Kind, Ports, new_password};
+use crate::server::{ACCOUNTS, COMPONENT, DOMAIN, Kind, Ports, new_password};
 use crate::workspace::Workspace;
 
 /// Writes the configuration, creates the accounts, and returns what to run.
@@ -37,6 +37,7 @@ fn config(folder: &Path, ports: Ports, kind: Kind) -> Result<String> {
         ),
         Kind::Ejabberd => bail!("ejabberd has its own configuration"),
     };
+    let secret = new_password(folder, COMPONENT)?;
     let folder = folder
         .to_str()
         .context("the target folder's name is not UTF-8")?;
@@ -44,7 +45,10 @@ fn config(folder: &Path, ports: Ports, kind: Kind) -> Result<String> {
         .replace("@FOLDER@", folder)
         .replace("@STARTTLS_PORT@", &ports.starttls.to_string())
         .replace("@TLS_PORT@", &ports.tls.to_string())
+        .replace("@COMPONENT_PORT@", &ports.component.to_string())
         .replace("@DOMAIN@", DOMAIN)
+        .replace("@COMPONENT@", COMPONENT)
+        .replace("@SECRET@", &secret)
         .replace("@LOG_LEVEL@", level)
         .replace("@MORE_MODULES@", modules)
         .replace("@MORE_SETTINGS@", settings))

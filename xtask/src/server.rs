@@ -15,6 +15,8 @@ use crate::workspace::Workspace;
 use crate::{certificate, ejabberd, packages, prosody};
 
 pub(crate) const DOMAIN: &str = "localhost";
+/// A domain for a component (XEP-0114), whose secret is in a file of this name.
+pub(crate) const COMPONENT: &str = "component.localhost";
 pub(crate) const ACCOUNTS: [&str; 3] = ["romeo", "juliet", "mercutio"];
 /// How often to try other ports if the chosen ones were taken in the meantime.
 pub(crate) const ATTEMPTS: u32 = 3;
@@ -79,6 +81,7 @@ pub(crate) struct Server {
 pub(crate) struct Ports {
     pub(crate) starttls: u16,
     pub(crate) tls: u16,
+    pub(crate) component: u16,
 }
 
 /// `cargo xtask prosody` and `ejabberd`: runs the server until it is interrupted, or for as long as `then` runs.
@@ -115,7 +118,7 @@ pub(crate) fn run(workspace: &Workspace, kind: Kind, then: &[OsString]) -> Resul
 }
 
 impl Server {
-    /// Installs what is missing, starts a server and waits until both its ports answer with its certificate.
+    /// Installs what is missing, starts a server and waits until its ports answer, those for clients with its certificate.
     pub(crate) fn start(workspace: &Workspace, kind: Kind) -> Result<Self> {
         packages::ensure(&workspace.sh, kind.packages())?;
         let mut tries = 1;
@@ -170,7 +173,7 @@ impl Server {
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
-        for port in [self.ports.starttls, self.ports.tls] {
+        for port in [self.ports.starttls, self.ports.tls, self.ports.component] {
             self.running.wait_for(port)?;
         }
         if self.kind == Kind::Ejabberd {
@@ -180,7 +183,7 @@ impl Server {
         }
         // Another program's port may answer: only this server has this certificate.
         let check = format!("-brief -CAfile ca.pem -verify_return_error -verify_hostname {DOMAIN}");
-        let Ports { starttls, tls } = self.ports;
+        let Ports { starttls, tls, .. } = self.ports;
         certificate::openssl(
             &self.folder,
             &format!(
@@ -196,9 +199,12 @@ impl Server {
 
     fn write_facts(&self) -> Result<()> {
         let mut facts = format!(
-            "domain={DOMAIN}\nstarttls_port={}\ntls_port={}\nca_file={}\nlog_file={}\n",
+            "domain={DOMAIN}\ncomponent={COMPONENT}\nstarttls_port={}\ntls_port={}\ncomponent_port={}\n\
+             component_secret_file={}\nca_file={}\nlog_file={}\n",
             self.ports.starttls,
             self.ports.tls,
+            self.ports.component,
+            self.file(COMPONENT).display(),
             self.file("ca.pem").display(),
             self.file(self.kind.log()).display(),
         );
@@ -210,7 +216,7 @@ impl Server {
     }
 
     fn usage(&self, kind: Kind) -> String {
-        let Ports { starttls, tls } = self.ports;
+        let Ports { starttls, tls, .. } = self.ports;
         let common = format!(
             "--server 127.0.0.1:{starttls} --ca-file {}",
             self.file("ca.pem").display()
@@ -242,13 +248,14 @@ impl Server {
 }
 
 impl Ports {
-    /// Two ports that are currently free.
+    /// Ports that are currently free.
     pub(crate) fn choose() -> Result<Self> {
         let any = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let (starttls, tls) = (any()?, any()?);
+        let (starttls, tls, component) = (any()?, any()?, any()?);
         Ok(Self {
             starttls: starttls.local_addr()?.port(),
             tls: tls.local_addr()?.port(),
+            component: component.local_addr()?.port(),
         })
     }
 }

@@ -21,6 +21,7 @@ use crate::flow::{Fault, Flow, NotSent, Said};
 use crate::header::{Header, HeaderError};
 use crate::manage::Manage;
 use crate::open_tag::{escaped, start};
+use crate::random::hex;
 use crate::session::normalised;
 use crate::stream_error::StreamError;
 
@@ -152,8 +153,7 @@ impl Component {
         };
         // XEP-0114 §3: lower-case hexadecimal digits, of the id as it is without escapes.
         let digest = Sha1::new_with_prefix(id.as_bytes()).chain_update(secret.as_bytes());
-        let proof = digest.finalize();
-        let proof: String = proof.iter().map(|byte| format!("{byte:02x}")).collect();
+        let proof = hex(&digest.finalize());
         let handshake = format!("<handshake>{proof}</handshake>");
         self.flow.out().extend_from_slice(handshake.as_bytes());
         Ok(())

@@ -53,6 +53,12 @@ pub enum ConnectError {
         #[source]
         why: Cause,
     },
+    /// The server is on another machine, and the protocol of components encrypts nothing (XEP-0114).
+    #[error("{server} is another machine, and what a component sends is not encrypted")]
+    Unencrypted {
+        /// Its address and port.
+        server: String,
+    },
     /// The server offers no STARTTLS. There is no plaintext fall-back.
     #[error("{domain} offers no encryption (STARTTLS), and nothing is sent without it")]
     NoStartTls {
@@ -226,6 +232,7 @@ impl ConnectError {
             | Self::NoLocalPart { .. }
             | Self::Roots(_)
             | Self::NoService { .. }
+            | Self::Unencrypted { .. }
             | Self::NoStartTls { .. }
             | Self::Injected { .. }
             | Self::Certificate { .. }
@@ -309,6 +316,7 @@ impl From<ConnectError> for LinkError {
             | ConnectError::LookUp { .. }
             | ConnectError::NoService { .. }
             | ConnectError::Unreachable { .. }
+            | ConnectError::Unencrypted { .. }
             | ConnectError::NoStartTls { .. }
             | ConnectError::Injected { .. }
             | ConnectError::Certificate { .. }

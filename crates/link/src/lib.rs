@@ -8,6 +8,8 @@
 //! Below it lie state machines without I/O, for owners with a runtime, a transport or a test of their own: [`StartTls`] up to
 //! the byte where TLS begins, [`Stream`] from there to the end of the connection, and [`Session`], which outlives connections.
 //!
+//! With the feature `component` there is also the link of a component (XEP-0114), which has a domain of its own behind a server.
+//!
 //! Without the feature `tokio` there are only these.
 
 #[cfg(all(feature = "tokio", not(any(feature = "aws-lc-rs", feature = "ring"))))]
@@ -31,6 +33,7 @@ mod negotiate;
 mod net;
 mod open_tag;
 mod pin;
+mod random;
 mod requests;
 mod retry;
 mod sasl;
@@ -51,6 +54,8 @@ pub use location::Location;
 pub use manage::Miscount;
 #[cfg(feature = "tokio")]
 pub use net::{CertificateFault, Dial, Dialling, Duplex, Link, Options, Security, connect};
+#[cfg(all(feature = "tokio", feature = "component"))]
+pub use net::{ComponentLink, ComponentOptions};
 pub use pin::{NotAPin, Pin};
 pub use retry::{Again, Reconnect, Retry};
 pub use scram::{Exporter, Job, Keys};
@@ -66,6 +71,6 @@ pub use {bytes, xtls_stanza as stanza, zeroize};
 pub use tokio;
 
 /// The examples of the README are compiled, and run, as those of the documentation are.
-#[cfg(all(doctest, feature = "tokio"))]
+#[cfg(all(doctest, feature = "tokio", feature = "component"))]
 #[doc = include_str!("../README.md")]
 pub struct Readme;

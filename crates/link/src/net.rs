@@ -1,6 +1,8 @@
 //! The connection itself, on tokio.
 
 mod certificate;
+#[cfg(feature = "component")]
+mod component;
 mod connect;
 mod dial;
 #[cfg(feature = "dns")]
@@ -9,6 +11,8 @@ mod link;
 mod network;
 mod online;
 mod options;
+#[cfg(feature = "component")]
+mod plain;
 mod race;
 mod route;
 mod socket;
@@ -22,6 +26,8 @@ mod x509;
 mod tests;
 
 pub use certificate::CertificateFault;
+#[cfg(feature = "component")]
+pub use component::{ComponentLink, ComponentOptions};
 pub use dial::{Dial, Dialling, Duplex};
 pub use link::{Link, connect};
 pub use options::Options;

@@ -4,13 +4,12 @@ use std::fmt;
 use std::time::Instant;
 
 use bytes::Bytes;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
 use xtls_stanza::{Address, Stanza};
 use zeroize::Zeroizing;
 
 use crate::location::Location;
 use crate::manage::Manage;
+use crate::random::{Random, hex};
 use crate::requests::{Purpose, Requests};
 use crate::sasl::{Credentials, Memory};
 
@@ -237,12 +236,9 @@ impl Session {
         self.software = software;
     }
 
-    /// 128 random bits as an id: an answer to it is of somebody who has seen it.
+    /// An id of which nobody knows who has not seen it.
     pub(crate) fn fresh_id(&mut self) -> String {
-        let mut id = hex(&self.random.next());
-        id.truncate(32);
-        id.insert(0, 'l');
-        id
+        self.random.id()
     }
 
     /// An address that the server says is ours.
@@ -281,35 +277,6 @@ impl fmt::Debug for Session {
             .field("software", &self.software)
             .finish_non_exhaustive()
     }
-}
-
-/// Nonces and ids: HMAC-SHA-256 of a count, under a key that nobody knows.
-struct Random {
-    /// A block of the hash: the seed, and zeros.
-    key: Zeroizing<[u8; 64]>,
-    count: u64,
-}
-
-impl Random {
-    fn new(seed: [u8; 32]) -> Self {
-        let mut key = Zeroizing::new([0; 64]);
-        let (first, _) = key.split_at_mut(32);
-        first.copy_from_slice(&seed);
-        Self { key, count: 0 }
-    }
-
-    fn next(&mut self) -> [u8; 32] {
-        self.count = self.count.wrapping_add(1);
-        let mut mac = Hmac::<Sha256>::new(&(*self.key).into());
-        mac.update(&self.count.to_be_bytes());
-        mac.finalize().into_bytes().into()
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    let digits = nibbles.map(|nibble| char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-    digits.collect()
 }
 
 /// Whether nobody but the server of this account can have sent it: it names nobody, the account or the server itself.

@@ -17,6 +17,7 @@ use crate::open_tag::open_tag;
 use crate::requests::Purpose;
 use crate::scram::{Exporter, Job, Keys};
 use crate::session::{Session, Software};
+use crate::stream_error::written;
 
 pub use crate::flow::NotSent;
 pub use crate::negotiate::Opened;
@@ -324,14 +325,8 @@ impl Stream {
     /// Ends it with a stream error of ours (XEP-0198 §6 wants one where the server miscounts).
     pub fn fail(&mut self, why: &ConnectError) {
         let error = if let ConnectError::Acknowledgement(fault) = why {
-            let mut error =
-                b"<stream:error><undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
-                    .to_vec();
-            if let Some(detail) = fault.detail() {
-                detail.write("", &mut error);
-            }
-            error.extend_from_slice(b"</stream:error>");
-            Some(error)
+            let detail = fault.detail();
+            Some(written("undefined-condition", detail.as_ref()))
         } else {
             None
         };

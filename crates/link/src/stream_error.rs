@@ -97,6 +97,17 @@ impl fmt::Display for StreamError {
     }
 }
 
+/// The octets of a stream error of ours, without the end tag that follows.
+pub(crate) fn written(condition: &str, detail: Option<&Element>) -> Vec<u8> {
+    let error = format!("<stream:error><{condition} xmlns='{CONDITIONS}'/>");
+    let mut error = error.into_bytes();
+    if let Some(detail) = detail {
+        detail.write("", &mut error);
+    }
+    error.extend_from_slice(b"</stream:error>");
+    error
+}
+
 /// Text of a peer's for logs and messages.
 pub(crate) fn legible(text: &str) -> String {
     let characters = text.trim().chars().take(MAX_TEXT);

@@ -59,6 +59,21 @@ impl Server {
         ("127.0.0.1".to_owned(), self.port("tls_port"))
     }
 
+    /// The domain of its component.
+    pub fn component(&self) -> &str {
+        self.fact("component")
+    }
+
+    /// Where it takes that in.
+    pub fn component_port(&self) -> u16 {
+        self.port("component_port")
+    }
+
+    /// The file with the component's secret.
+    pub fn component_secret_file(&self) -> PathBuf {
+        self.fact("component_secret_file").into()
+    }
+
     fn port(&self, key: &str) -> u16 {
         self.fact(key)
             .parse()

@@ -520,7 +520,7 @@ impl fmt::Debug for Link {
 }
 
 /// The envelope with its addresses as this end writes them. Servers normalise, but not all alike.
-fn normal(mut envelope: Envelope) -> Option<Envelope> {
+pub(super) fn normal(mut envelope: Envelope) -> Option<Envelope> {
     for address in [&mut envelope.from, &mut envelope.to].into_iter().flatten() {
         if is_raw(address) {
             match normalise(address.as_str()) {

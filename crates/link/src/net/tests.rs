@@ -1,6 +1,8 @@
 //! Scripted servers over loopback, one for each thing that a server can do to us.
 
 mod bugs;
+#[cfg(feature = "component")]
+mod component;
 mod dialled;
 mod elsewhere;
 mod found;
