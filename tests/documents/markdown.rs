@@ -14,10 +14,11 @@ pub(crate) fn read(path: &str) -> String {
 }
 
 /// The Markdown files of the project itself, without those of the crates.
-pub(crate) const DOCUMENTS: [&str; 9] = [
+pub(crate) const DOCUMENTS: [&str; 10] = [
     "README.md",
     "docs/ARCHITECTURE.md",
     "docs/DEPENDENCIES.md",
+    "docs/EVENTS.md",
     "docs/EXAMPLES.md",
     "docs/INVARIANTS.md",
     "docs/LIMITS.md",

@@ -13,7 +13,7 @@ pub(crate) fn answer(
     say: Say,
 ) -> Result<(), Failure> {
     if say.is_json() {
-        print_all(&format!("{}\n", say::object(name, fields)))
+        print_all(&format!("{}\n", say::object(name, &[], fields)))
     } else {
         print_all(text)
     }

@@ -82,9 +82,9 @@ enum Answered {
 impl Attended {
     pub(crate) fn new(tunnel: Tunnel, person: Person, say: Say, suggest: Suggest) -> Self {
         Self {
-            tunnel,
             person,
-            say,
+            say: say.of(tunnel.id()),
+            tunnel,
             suggest,
             question: None,
             judging: None,
@@ -103,6 +103,11 @@ impl Attended {
 
     pub(crate) fn id(&self) -> TunnelId {
         self.tunnel.id()
+    }
+
+    /// Reports what happens to this tunnel.
+    pub(crate) fn say(&self) -> Say {
+        self.say
     }
 
     /// The address at the other end.

@@ -219,7 +219,7 @@ impl Chat {
                 current.open = true;
                 let fields = [("peer", current.attended.peer().as_str().into())];
                 let text = format_args!("waiting for {} to accept your key …", current.name);
-                self.say.event("waiting", &fields, text);
+                current.attended.say().event("waiting", &fields, text);
             }
             Some(Seen::Established) => {
                 current.open = true;
@@ -245,13 +245,13 @@ impl Chat {
                 }
             }
             Some(Seen::Refused(violation)) => {
-                link::say_refused(current.attended.peer(), &violation, self.say);
+                link::say_refused(current.attended.peer(), &violation, current.attended.say());
             }
             Some(Seen::PeerFinished) => {
                 let fields = [("peer", current.attended.peer().as_str().into())];
                 let text = format!("{} has left", current.name);
                 if !current.attended.came_to_verify() {
-                    self.say.event("peer_finished", &fields, text);
+                    current.attended.say().event("peer_finished", &fields, text);
                 }
                 // When one side leaves a chat, it is over for both.
                 current.finishing = true;
@@ -347,8 +347,11 @@ impl Chat {
         let fields = [("peer", peer.as_str().into())];
         match &self.current {
             None => {
-                self.say
-                    .event("incoming", &fields, format_args!("{peer} is calling"));
+                self.say.of(tunnel.id()).event(
+                    "incoming",
+                    &fields,
+                    format_args!("{peer} is calling"),
+                );
                 self.begin(tunnel);
             }
             // The end of the previous tunnel has not been reported yet.
@@ -417,7 +420,7 @@ impl Chat {
         let peer = &closed.peer;
         let fields = link::closed_fields(closed);
         if !current.undelivered.is_empty() {
-            current.name_undelivered(self.say);
+            current.name_undelivered(current.attended.say());
             failure.get_or_insert_with(|| {
                 Failure::new(
                     Code::Corrupt,
@@ -426,13 +429,13 @@ impl Chat {
             });
         }
         match failure {
-            None => self.say.event(
+            None => current.attended.say().event(
                 "closed",
                 &fields,
                 format_args!("the conversation with {} is over", current.name),
             ),
             Some(failure) => {
-                self.say.data("closed", &fields);
+                current.attended.say().data("closed", &fields);
                 self.fail(failure);
             }
         }
@@ -453,7 +456,7 @@ impl Chat {
         if let Some(current) = &self.current
             && !current.undelivered.is_empty()
         {
-            current.name_undelivered(self.say);
+            current.name_undelivered(current.attended.say());
         }
         match &self.outcome {
             Err(earlier) if earlier.code == Code::Interrupted => Failure::interrupted(),

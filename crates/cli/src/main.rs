@@ -11,6 +11,7 @@ mod command;
 mod complete;
 mod demo;
 mod dumps;
+mod events;
 mod failure;
 mod input;
 mod link;

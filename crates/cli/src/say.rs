@@ -4,10 +4,13 @@ use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+use xtls_client::router::TunnelId;
 
 use crate::args::Output;
+use crate::events::{SCHEMA, Shape};
 use crate::failure::Failure;
 use crate::terminal;
 
@@ -16,6 +19,8 @@ use crate::terminal;
 pub(crate) struct Say {
     json: bool,
     quiet: bool,
+    /// The tunnel that it is about.
+    tunnel: Option<TunnelId>,
 }
 
 impl Say {
@@ -23,6 +28,15 @@ impl Say {
         Self {
             json: output.json,
             quiet: output.quiet,
+            tunnel: None,
+        }
+    }
+
+    /// Reports events of a tunnel.
+    pub(crate) fn of(self, tunnel: TunnelId) -> Self {
+        Self {
+            tunnel: Some(tunnel),
+            ..self
         }
     }
 
@@ -80,15 +94,25 @@ impl Say {
     }
 
     fn line(self, name: &str, fields: &[(&str, Value)]) {
-        write(&object(name, fields).to_string());
+        let now = Timestamp::now();
+        let mut all = vec![("time", Value::from(format!("{now:.3}")))];
+        if let Some(tunnel) = self.tunnel {
+            all.push(("tunnel", Value::from(tunnel.number())));
+        }
+        write(&object(name, &all, fields).to_string());
     }
 }
 
-/// An event or an answer as a JSON object.
-pub(crate) fn object(name: &str, fields: &[(&str, Value)]) -> Value {
+/// An event or an answer as a JSON object: its name, what every one has, what this one has.
+pub(crate) fn object(name: &str, common: &[(&str, Value)], fields: &[(&str, Value)]) -> Value {
+    debug_assert_eq!(
+        Shape::fault(name, fields.iter().map(|(field, _)| *field)),
+        None
+    );
     let mut object = Map::new();
     object.insert("event".to_owned(), Value::from(name));
-    for (key, value) in fields {
+    object.insert("schema".to_owned(), Value::from(SCHEMA));
+    for (key, value) in common.iter().chain(fields) {
         object.insert((*key).to_owned(), value.clone());
     }
     Value::Object(object)

@@ -146,7 +146,7 @@ impl Stanzas {
                 Some(arrival) = link.incoming.arrival(), if self.args.talk.listen => match arrival {
                     Arrival::Tunnel(tunnel) => {
                         let peer = tunnel.peer().clone();
-                        self.say.event("incoming", &[("peer", peer.as_str().into())], format_args!("{peer} is calling"));
+                        self.say.of(tunnel.id()).event("incoming", &[("peer", peer.as_str().into())], format_args!("{peer} is calling"));
                         self.follow(&link, tunnel, &event_sender);
                     }
                     Arrival::TurnedAway(away) => link::say_turned_away(&away, self.say),
@@ -373,21 +373,22 @@ impl Stanzas {
                 }
             }
             TunnelEvent::Seen(Seen::Refused(violation)) => {
-                link::say_refused(&peer, &violation, self.say);
+                link::say_refused(&peer, &violation, self.say.of(id));
             }
             TunnelEvent::Seen(Seen::PeerFinished) => {
                 end.peer_finished = true;
-                self.say.event(
+                self.say.of(id).event(
                     "peer_finished",
                     &[of_peer],
                     format_args!("{peer} has finished"),
                 );
             }
             TunnelEvent::Seen(Seen::Unanswered(request)) => {
-                let id = request.id.as_deref().unwrap_or_default();
-                let fields = [of_peer, ("id", id.into())];
-                let text = format_args!("{peer} did not answer the request {id:?} before the end");
-                self.say.warn("unanswered", &fields, text);
+                let name = request.id.as_deref().unwrap_or_default();
+                let fields = [of_peer, ("id", name.into())];
+                let text =
+                    format_args!("{peer} did not answer the request {name:?} before the end");
+                self.say.of(id).warn("unanswered", &fields, text);
             }
             TunnelEvent::Seen(Seen::Mismatch(failure)) => {
                 // A possible interceptor gets nothing more to read.
@@ -414,13 +415,13 @@ impl Stanzas {
         let failure = Failure::of_close(closed, &self.suggest).filter(|_| !goes_on);
         self.ended += usize::from(!goes_on);
         match failure {
-            None => self.say.event(
+            None => self.say.of(id).event(
                 "closed",
                 &fields,
                 format_args!("closed with {}: {}", closed.peer, closed.why),
             ),
             Some(failure) => {
-                self.say.data("closed", &fields);
+                self.say.of(id).data("closed", &fields);
                 self.fail(failure);
             }
         }

@@ -1,0 +1,411 @@
+//! What the JSON events and answers of the program look like: docs/EVENTS.md is this list for people, and says the same.
+
+/// The fields of an event or an answer, besides `event`, `schema`, `time` and `tunnel`.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub(crate) name: &'static str,
+    pub(crate) always: &'static [&'static str],
+    pub(crate) sometimes: &'static [&'static str],
+}
+
+impl Shape {
+    /// Why an event does not look like this list says.
+    pub(crate) fn fault<'a>(
+        name: &str,
+        fields: impl Iterator<Item = &'a str> + Clone,
+    ) -> Option<String> {
+        let Some(shape) = EVENTS
+            .iter()
+            .chain(&ANSWERS)
+            .find(|shape| shape.name == name)
+        else {
+            return Some(format!("no event is called {name}"));
+        };
+        let missing = shape
+            .always
+            .iter()
+            .find(|known| fields.clone().all(|field| field != **known));
+        let odd = fields
+            .clone()
+            .find(|field| !shape.always.contains(field) && !shape.sometimes.contains(field));
+        match (missing, odd) {
+            (Some(missing), _) => Some(format!("{name} lacks {missing}")),
+            (None, Some(odd)) => Some(format!("{name} has {odd}")),
+            (None, None) => None,
+        }
+    }
+}
+
+/// The version of all of this. It grows when a field changes its meaning or goes; new events and fields may come at any time.
+pub(crate) const SCHEMA: u32 = 1;
+
+/// One line each, on standard error.
+pub(crate) const EVENTS: [Shape; 46] = [
+    Shape {
+        name: "connecting",
+        always: &["address"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "connected",
+        always: &["address", "fingerprint"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "listening",
+        always: &["address", "fingerprint"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "resource_changed",
+        always: &["address", "fingerprint"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "interrupted",
+        always: &["why", "retry", "give_up"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "resumed",
+        always: &[],
+        sometimes: &[],
+    },
+    Shape {
+        name: "bound_anew",
+        always: &["address"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "opening",
+        always: &["peer"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "incoming",
+        always: &["peer"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "declined",
+        always: &["peer"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "turned_away",
+        always: &["peer", "limit", "wait", "times"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "judge",
+        always: &["peer", "fingerprint"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "nobody_to_ask",
+        always: &[],
+        sometimes: &[],
+    },
+    Shape {
+        name: "not_pinned",
+        always: &[],
+        sometimes: &[],
+    },
+    Shape {
+        name: "established",
+        always: &["peer", "fingerprint", "standing", "bound"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "unbound",
+        always: &[],
+        sometimes: &[],
+    },
+    Shape {
+        name: "waiting",
+        always: &["peer"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "rival",
+        always: &["peer", "fingerprint", "pinned"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "refused",
+        always: &["peer"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "unanswered",
+        always: &["peer", "id"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "not_sent",
+        always: &["why"],
+        sometimes: &["line"],
+    },
+    Shape {
+        name: "undelivered",
+        always: &["peer", "count", "lines"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "peer_finished",
+        always: &["peer"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "closing",
+        always: &[],
+        sometimes: &[],
+    },
+    Shape {
+        name: "closed",
+        always: &["peer", "by", "why", "clean", "unconfirmed"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "asking",
+        always: &["peer"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "verification_asked",
+        always: &["peer", "method"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "compare",
+        always: &["peer", "words", "confirm"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "verified",
+        always: &["peer", "fingerprint", "method"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "not_verified",
+        always: &[],
+        sometimes: &[],
+    },
+    Shape {
+        name: "verification_failed",
+        always: &["peer", "why"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "help",
+        always: &[],
+        sometimes: &[],
+    },
+    Shape {
+        name: "who",
+        always: &[],
+        sometimes: &[],
+    },
+    Shape {
+        name: "account_added",
+        always: &["address", "fingerprint", "default", "config"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "account_removed",
+        always: &["address", "password_removed"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "default_account",
+        always: &["address"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "no_default",
+        always: &[],
+        sometimes: &[],
+    },
+    Shape {
+        name: "empty",
+        always: &[],
+        sometimes: &[],
+    },
+    Shape {
+        name: "pinned",
+        always: &["peer", "fingerprint"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "forgotten",
+        always: &["peer", "keys", "marks"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "revoked",
+        always: &["peer", "fingerprint"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "failed_attempts",
+        always: &["peer", "failed"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "folder",
+        always: &[],
+        sometimes: &[],
+    },
+    Shape {
+        name: "core_dumps",
+        always: &["why"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "demo",
+        always: &[
+            "carrying_stanzas",
+            "carrying_bytes",
+            "inner_stanzas",
+            "inner_bytes",
+            "seconds",
+        ],
+        sometimes: &[
+            "round_trips_to_speak",
+            "round_trips_to_first_word",
+            "round_trips_to_secure",
+        ],
+    },
+    Shape {
+        name: "failed",
+        always: &["code", "what"],
+        sometimes: &["hint"],
+    },
+];
+
+/// One line each, on standard output.
+pub(crate) const ANSWERS: [Shape; 4] = [
+    Shape {
+        name: "id",
+        always: &["address", "fingerprint", "words", "uri", "folder"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "account",
+        always: &["address", "default", "fingerprint"],
+        sometimes: &[
+            "server",
+            "direct_tls",
+            "ca_file",
+            "pin_server",
+            "password_file",
+            "password_command",
+            "resource",
+            "allow_plain",
+            "trust",
+            "accept",
+        ],
+    },
+    Shape {
+        name: "pin",
+        always: &[
+            "peer",
+            "fingerprint",
+            "level",
+            "first_seen",
+            "since",
+            "last_seen",
+        ],
+        sometimes: &[],
+    },
+    Shape {
+        name: "doubt",
+        always: &["peer", "fingerprint", "by", "since"],
+        sometimes: &[],
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The rows of a table in docs/EVENTS.md: name, fields, fields that are there sometimes.
+    fn rows(heading: &str) -> Vec<[Vec<String>; 3]> {
+        let page = include_str!("../../../docs/EVENTS.md");
+        let (_, section) = page.split_once(heading).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let names = |cell: &str| {
+            cell.split('`')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_owned)
+                .collect()
+        };
+        section
+            .lines()
+            .filter(|line| line.starts_with("| `"))
+            .map(|line| {
+                let cells: Vec<&str> = line.split(" | ").collect();
+                [names(cells[0]), names(cells[1]), names(cells[2])]
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_page_says_the_same() {
+        let strings = |list: &[&str]| {
+            list.iter()
+                .map(|text| (*text).to_owned())
+                .collect::<Vec<_>>()
+        };
+        for (heading, shapes) in [("## Events\n", &EVENTS[..]), ("## Answers\n", &ANSWERS[..])] {
+            let here: Vec<_> = shapes
+                .iter()
+                .map(|shape| {
+                    [
+                        strings(&[shape.name]),
+                        strings(shape.always),
+                        strings(shape.sometimes),
+                    ]
+                })
+                .collect();
+            assert_eq!(rows(heading), here, "{heading}");
+        }
+        assert!(include_str!("../../../docs/EVENTS.md").contains(&format!("**{SCHEMA}**")));
+    }
+
+    #[test]
+    fn every_event_is_one_that_the_program_reports() {
+        fn sources(folder: &Path, all: &mut String) {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    sources(&path, all);
+                } else if !path.ends_with("events.rs") {
+                    all.push_str(&std::fs::read_to_string(path).unwrap());
+                }
+            }
+        }
+        let mut all = String::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut all);
+        for shape in EVENTS.iter().chain(&ANSWERS) {
+            assert!(
+                all.contains(&format!("\"{}\"", shape.name)),
+                "{}",
+                shape.name
+            );
+        }
+    }
+
+    #[test]
+    fn an_event_of_another_shape_is_noticed() {
+        let fault = |name, fields: &[&str]| Shape::fault(name, fields.iter().copied());
+        assert_eq!(fault("opening", &["peer"]), None);
+        assert!(fault("opened", &["peer"]).is_some());
+        assert!(fault("opening", &[]).is_some());
+        assert!(fault("opening", &["peer", "mood"]).is_some());
+        assert_eq!(fault("failed", &["code", "what", "hint"]), None);
+    }
+}
