@@ -1,6 +1,9 @@
-//! What servers can do to a tunnel: the table in THREATS.md, row by row.
+//! What servers can do to a tunnel, and peers inside one: the tables in THREATS.md, row by row.
 
-use crate::markdown::{quoted, read, table};
+use std::fs;
+use std::path::Path;
+
+use crate::markdown::{quoted, read, root, table};
 
 const THREATS: &str = "docs/THREATS.md";
 
@@ -47,4 +50,35 @@ fn every_attack_on_the_router_and_the_world_is_in_the_table() {
             assert!(text.contains(&name), "{THREATS} lacks {name}");
         }
     }
+}
+
+/// What peers try in services over tunnels: `CRATE::TEST`, wherever in the crate it stands.
+#[test]
+fn every_attempt_inside_a_tunnel_has_a_test_of_its_name() {
+    let rows = table(THREATS, &["a peer may try", "what comes of it", "tried by"]);
+    assert!(!rows.is_empty());
+    for row in rows {
+        let tests: Vec<_> = quoted(&row[2]).collect();
+        let [test] = tests[..] else { panic!("{row:?}") };
+        let (name, function) = test.split_once("::").expect("a crate and a test");
+        let source = sources(&root().join("crates").join(name));
+        assert!(
+            source.contains(&format!("fn {function}(")),
+            "{THREATS}: there is no {test}"
+        );
+    }
+}
+
+/// All Rust files below a folder in one text.
+fn sources(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            text.push_str(&sources(&path));
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            text.push_str(&fs::read_to_string(&path).expect("a text"));
+        }
+    }
+    text
 }

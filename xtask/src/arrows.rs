@@ -25,6 +25,7 @@ const PICTURE: &[&str] = &[
     "xtls-ibb",
     "xtls-keys",
     "xtls-link",
+    "xtls-pipe",
     "xtls-session",
     "xtls-stanza",
     "xtls-test-keys",
@@ -56,6 +57,11 @@ const LAYERS: &[Layer] = &[
         name: "xtls-link",
         ours: &["xtls-framer", "xtls-stanza"],
         theirs: Theirs::Any,
+    },
+    Layer {
+        name: "xtls-pipe",
+        ours: &[],
+        theirs: Theirs::Only(&["thiserror", "tokio"]),
     },
     Layer {
         name: "xtls-keys",
@@ -340,7 +346,7 @@ mod tests {
 
     #[test]
     fn no_layer_is_named_above_the_one_that_names_it() {
-        for (at, layer) in LAYERS.iter().take(10).enumerate() {
+        for (at, layer) in LAYERS.iter().take(11).enumerate() {
             for other in layer.ours {
                 let place = LAYERS
                     .iter()
