@@ -146,7 +146,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "xtls-framer",
         ours: &[],
-        theirs: Theirs::Only(&["bytes", "memchr", "simdutf8", "tokio-util"]),
+        theirs: Theirs::Only(&["bytes", "fearless_simd", "memchr", "simdutf8", "tokio-util"]),
     },
     // Not part of the picture: they may depend on every layer, and no layer may depend on them.
     Layer {

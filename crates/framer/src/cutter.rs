@@ -3,7 +3,8 @@ use bytes::{Buf, BytesMut};
 use crate::error::FrameError;
 use crate::frame::Frame;
 use crate::limits::Limits;
-use crate::scan::{Fault, FaultKind, Scanner};
+use crate::plain::is_ascii;
+use crate::scan::{Fault, FaultKind, Scanner, Whole};
 
 /// Cuts stanzas out of a buffer that the caller owns: a [`Framer`](crate::Framer) without the
 /// buffer, and without the copy into it.
@@ -102,7 +103,7 @@ impl Cutter {
         let limit = self.limits.max_len;
         let window = buffer.get(..limit).unwrap_or(buffer);
         match self.scanner.scan(window, self.limits.max_depth) {
-            Ok(Some(len)) => self.take(buffer, len).map(Some),
+            Ok(Some(whole)) => self.take(buffer, &whole).map(Some),
             Ok(None) if buffer.len() > limit => Err(FrameError::TooLong {
                 limit,
                 at: self.at(limit),
@@ -120,12 +121,12 @@ impl Cutter {
         }
     }
 
-    fn take(&mut self, buffer: &mut BytesMut, len: usize) -> Result<Frame, FrameError> {
-        if let Some(bad) = not_utf8(buffer.get(..len).unwrap_or_default()) {
+    fn take(&mut self, buffer: &mut BytesMut, whole: &Whole) -> Result<Frame, FrameError> {
+        if let Some(bad) = not_utf8(buffer, whole) {
             return Err(FrameError::NotUtf8 { at: self.at(bad) });
         }
-        self.start = self.at(len);
-        Ok(Frame::new(buffer.split_to(len).freeze()))
+        self.start = self.at(whole.len);
+        Ok(Frame::new(buffer.split_to(whole.len).freeze()))
     }
 
     fn refusal(&self, fault: &Fault) -> FrameError {
@@ -171,34 +172,21 @@ fn leading_whitespace(bytes: &[u8]) -> usize {
 pub fn is_one(bytes: &[u8]) -> bool {
     let scanned = Scanner::new().scan(bytes, Limits::default().max_depth);
     bytes.first() == Some(&b'<')
-        && scanned.is_ok_and(|len| len == Some(bytes.len()))
-        && not_utf8(bytes).is_none()
+        && scanned.is_ok_and(|whole| {
+            whole.is_some_and(|whole| whole.len == bytes.len() && not_utf8(bytes, &whole).is_none())
+        })
 }
 
-/// The position of the first byte that begins no UTF-8 character.
-fn not_utf8(bytes: &[u8]) -> Option<usize> {
-    if is_long_ascii(bytes) {
-        return None;
-    }
-    simdutf8::compat::from_utf8(bytes)
-        .err()
-        .map(|error| error.valid_up_to())
+/// The position of the first byte of the element, at the beginning of `bytes`, that begins no UTF-8 character.
+fn not_utf8(bytes: &[u8], whole: &Whole) -> Option<usize> {
+    let bad = |bytes: &[u8]| {
+        if is_ascii(bytes) {
+            return None;
+        }
+        Some(simdutf8::compat::from_utf8(bytes).err()?.valid_up_to())
+    };
+    // ASCII ends no character and continues none.
+    let before = bytes.get(..whole.ascii.start).unwrap_or_default();
+    let after = bytes.get(whole.ascii.end..whole.len).unwrap_or_default();
+    bad(before).or_else(|| Some(whole.ascii.end + bad(after)?))
 }
-
-/// Whether it is ASCII and so long that finding that out first is faster. Chunks are.
-fn is_long_ascii(bytes: &[u8]) -> bool {
-    if bytes.len() < 2 * BLOCK {
-        return false;
-    }
-    // Loads that straddle cache lines would cost half as much again.
-    let (head, rest) = bytes.split_at(bytes.as_ptr().align_offset(16).min(bytes.len()));
-    let (blocks, tail) = rest.as_chunks::<BLOCK>();
-    head.is_ascii()
-        && blocks
-            .iter()
-            .all(|block| block.iter().fold(0, |or, byte| or | byte) < 0x80)
-        && tail.is_ascii()
-}
-
-/// Bytes between two checks whether all were ASCII.
-const BLOCK: usize = 512;

@@ -42,8 +42,9 @@
 //! [`bytes`] is part of the public interface and re-exported, and so is `tokio_util` with the feature `codec`.
 //!
 //! # Cost
-//! Linear in the number of bytes, whatever they are and however they are cut. `memchr` finds the markup; a
-//! frame costs one reference count. There is no unsafe code.
+//! Linear in the number of bytes, whatever they are and however they are cut. `memchr` finds the markup, and
+//! one pass in the widest vectors of the processor both the end of a long text and that it is ASCII; a frame costs one reference
+//! count. There is no unsafe code.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -53,6 +54,7 @@ mod frame;
 mod framer;
 mod frames;
 mod limits;
+mod plain;
 mod scan;
 
 #[cfg(feature = "codec")]

@@ -3,9 +3,13 @@
 //! The scanner holds positions, not bytes. However the input is cut, it visits each byte a few
 //! times at most, and its decision about a tag depends on the bytes of that tag alone.
 
+use std::mem;
+use std::ops::Range;
+
 use memchr::{memchr, memchr2};
 
 use crate::error::Restricted;
+use crate::plain::{STEP, is_ascii, plain_len};
 
 /// What stops the scan for good; the position is the `<` of the offending markup.
 #[derive(Debug)]
@@ -21,6 +25,13 @@ pub(crate) enum FaultKind {
     StrayEndTag,
 }
 
+/// An element whose end has been found.
+pub(crate) struct Whole {
+    pub(crate) len: usize,
+    /// Bytes that are ASCII; whether others are UTF-8 has yet to be checked.
+    pub(crate) ascii: Range<usize>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Scanner {
     /// The first undecided byte, counted from the `<` that begins the stanza.
@@ -31,6 +42,8 @@ pub(crate) struct Scanner {
     /// The quote that the last attributes did not use. A wrong guess costs time, never a
     /// wrong border.
     rare: u8,
+    /// The longest text known to be ASCII, which need not be looked at again to find out whether it is UTF-8.
+    ascii: Range<usize>,
     #[cfg(test)]
     pub(crate) looked_at: usize,
 }
@@ -69,6 +82,7 @@ impl Scanner {
             depth: 0,
             place: Place::Text,
             rare: b'"',
+            ascii: 0..0,
             #[cfg(test)]
             looked_at: 0,
         }
@@ -80,9 +94,8 @@ impl Scanner {
     }
 
     /// Continues where the last call stopped. `bytes` begins with the stanza's `<` and everything that
-    /// was there before. Returns the length of the element and is then ready for the next; `None`
-    /// asks for more bytes.
-    pub(crate) fn scan(&mut self, bytes: &[u8], max_depth: u32) -> Result<Option<usize>, Fault> {
+    /// was there before. Returns the element and is then ready for the next; `None` asks for more bytes.
+    pub(crate) fn scan(&mut self, bytes: &[u8], max_depth: u32) -> Result<Option<Whole>, Fault> {
         loop {
             let step = match self.place {
                 Place::Text => self.whole_tags(bytes, max_depth)?,
@@ -94,7 +107,8 @@ impl Scanner {
                 Step::On => {}
                 Step::End(len) => {
                     self.pos = 0;
-                    return Ok(Some(len));
+                    let ascii = mem::take(&mut self.ascii);
+                    return Ok(Some(Whole { len, ascii }));
                 }
                 Step::Starved => return Ok(None),
             }
@@ -111,9 +125,8 @@ impl Scanner {
             let text = if rest.first() == Some(&b'<') {
                 Some(0)
             } else {
-                memchr(b'<', rest)
+                self.text(rest, pos)
             };
-            self.looked(text.unwrap_or(rest.len()));
             let Some(text) = text else {
                 pos += rest.len();
                 break Step::Starved;
@@ -174,6 +187,39 @@ impl Scanner {
         };
         (self.pos, self.depth) = (pos, depth);
         Ok(step)
+    }
+
+    /// How long the text is that begins at `pos`, if it ends in `rest`.
+    #[inline]
+    fn text(&mut self, rest: &[u8], pos: usize) -> Option<usize> {
+        let near = rest.get(..NEAR).unwrap_or(rest);
+        let found = memchr(b'<', near);
+        self.looked(found.unwrap_or(near.len()));
+        if found.is_some() || near.len() == rest.len() {
+            return found;
+        }
+        self.long_text(rest, pos)
+    }
+
+    /// Text that is long is a chunk's, and finds out in the same pass that it is ASCII.
+    #[inline(never)]
+    fn long_text(&mut self, rest: &[u8], pos: usize) -> Option<usize> {
+        let plain = plain_len(rest);
+        let found = memchr(b'<', rest.get(plain..).unwrap_or_default()).map(|more| plain + more);
+        self.looked(plain + found.unwrap_or(rest.len()));
+        // Text that goes on must go on from here; a few bytes before a tag are checked with the tag.
+        let tail = rest.get(plain..).unwrap_or_default();
+        let ascii = if found.is_none() && tail.len() < STEP && is_ascii(tail) {
+            rest.len()
+        } else {
+            plain
+        };
+        if self.ascii.end == pos {
+            self.ascii.end = pos + ascii;
+        } else if ascii > self.ascii.len() {
+            self.ascii = pos..pos + ascii;
+        }
+        found
     }
 
     fn start_tag(&mut self, bytes: &[u8], from: usize, mut quotes: Quotes) -> Step {
@@ -293,6 +339,9 @@ impl Scanner {
     #[cfg(not(test))]
     const fn looked(&self, _: usize) {}
 }
+
+/// Text that is shorter is searched for its end alone: that is faster, and most texts are.
+const NEAR: usize = 128;
 
 const CDATA: &[u8] = b"<![CDATA[";
 

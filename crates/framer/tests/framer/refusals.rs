@@ -106,13 +106,16 @@ fn not_utf8_in_a_long_stanza() {
         assert_eq!(feed([good.as_slice()], Limits::default()).frames, [good]);
 
         text[at] = b'x';
-        // Wherever the stanza stands in memory.
-        for space in 0..16 {
+        // Wherever the stanza stands in memory, and however it comes.
+        for space in 0..64 {
             let bad = [" ".repeat(space).into_bytes(), stanza(&text)].concat();
             let error = FrameError::NotUtf8 {
                 at: (space + 4 + at + 1) as u64,
             };
-            assert_eq!(feed([bad.as_slice()], Limits::default()).error, Some(error));
+            for piece in [100, 700, bad.len()] {
+                let outcome = feed(bad.chunks(piece), Limits::default());
+                assert_eq!(outcome.error, Some(error), "{at}, {space}, {piece}");
+            }
         }
     }
 }
