@@ -134,6 +134,7 @@ const LAYERS: &[Layer] = &[
         theirs: Theirs::Only(&[
             "base64",
             "bytes",
+            "fearless_simd",
             "idna",
             "memchr",
             "quick-xml",

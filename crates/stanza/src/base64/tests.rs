@@ -139,6 +139,19 @@ fn reference(text: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
+#[test]
+fn every_byte_is_judged_alike_wherever_it_stands() {
+    let good: Vec<u8> = b"AZaz09+/".iter().copied().cycle().take(256).collect();
+    for b in 0..=u8::MAX {
+        for at in 0..good.len() {
+            let mut text = good.clone();
+            text[at] = b;
+            let decoded = decode_bytes(&text, Whitespace::Refuse).ok();
+            assert_eq!(decoded.map(Vec::from), reference(&text), "{b:#x} at {at}");
+        }
+    }
+}
+
 /// Long texts are decoded in parts.
 #[test]
 fn the_seams_of_parts_do_not_show() {
@@ -190,6 +203,14 @@ proptest! {
         let text = std::str::from_utf8(&out).unwrap().strip_prefix(&before).unwrap();
         prop_assert_eq!(text.len(), encoded_len(bytes.len()));
         prop_assert_eq!(decode(text, Whitespace::Refuse).unwrap(), bytes);
+    }
+
+    #[test]
+    fn long_texts_are_decoded_alike(bytes in proptest::collection::vec(any::<u8>(), 0..3000)) {
+        let mut text = Vec::new();
+        encode(&bytes, &mut text);
+        prop_assert_eq!(decode_bytes(&text, Whitespace::Refuse).unwrap(), bytes.clone());
+        prop_assert_eq!(reference(&text).unwrap(), bytes);
     }
 
     #[test]
