@@ -8,13 +8,15 @@
 //!    [`Manage::enable`].
 //! 2. Stanzas are written while [`Manage::may_send`], and should be while [`Manage::has_room`]; each batch goes to
 //!    [`Manage::on_sent`].
-//! 3. After every call, and when [`Manage::poll_timeout`] is over, [`Manage::poll`] says what to write behind, until `None`.
+//! 3. After every call, and when [`Manage::poll_timeout`] is over, [`Manage::handle_timeout`] and [`Manage::poll`] say what to write
+//!    behind, until `None`.
 //! 4. A stanza is marked by [`Manage::on_stanza`] when it comes, and counts when it is taken ([`Manage::on_stanza_taken`]).
 //!
 //! A server's refusals are no faults, and none of them makes anything happen twice: an id is tried once, `<enable/>` is written
 //! once to a connection, and after a [`Miscount`] the next connection does without.
 
 mod miscount;
+mod phase;
 #[cfg(test)]
 mod tests;
 mod unacked;
@@ -26,8 +28,9 @@ use bytes::Bytes;
 use xtls_stanza::Element;
 
 pub use self::miscount::Miscount;
+use self::phase::Phase;
 use self::unacked::Unacked;
-use self::wire::{Nonza, Ticket};
+use self::wire::Nonza;
 pub(crate) use self::wire::{SM, enable};
 use crate::ack::{Answer, Ask};
 use crate::location::Location;
@@ -45,42 +48,6 @@ pub(crate) struct Manage {
     answer: Answer,
     /// The last session ended by a fault, so the next connection does without one.
     doubtful: bool,
-}
-
-/// Where the session stands.
-#[derive(Debug, Default)]
-enum Phase {
-    /// There is none.
-    #[default]
-    Off,
-    /// There will be none on this connection.
-    Refused,
-    /// `<enable/>` was written.
-    Enabling,
-    On {
-        /// `None`: it ends with the connection.
-        ticket: Option<Ticket>,
-        /// Something was acknowledged on this connection, or nothing had to be: what is written again is not what ends it.
-        proven: bool,
-    },
-    /// The connection is lost.
-    Away {
-        ticket: Ticket,
-        /// When it is too late; `None`: never.
-        until: Option<Instant>,
-        /// Where to try first. Taken when it is tried.
-        location: Option<Location>,
-        /// Resumptions in this outage that were cut before the server said yes or no.
-        unanswered: u32,
-    },
-    /// `<resume/>` was written.
-    Resuming {
-        ticket: Ticket,
-        until: Option<Instant>,
-        unanswered: u32,
-    },
-    /// It can't be resumed. What is not acknowledged waits to be reported.
-    Over,
 }
 
 /// What an element of the server's has changed.
@@ -289,6 +256,7 @@ impl Manage {
                 self.phase = Phase::On {
                     ticket,
                     proven: true,
+                    answer_by: None,
                 };
                 Ok(Heard::Enabled { resumable })
             }
@@ -307,7 +275,18 @@ impl Manage {
                 self.unacked.rewind();
                 self.ask = Ask::default();
                 let proven = self.unacked.is_empty();
-                self.phase = Phase::On { ticket, proven };
+                let answer_by = if proven {
+                    None
+                } else {
+                    // Before what is written again, which may take its time.
+                    self.ask.hurry(now);
+                    now.checked_add(PATIENCE)
+                };
+                self.phase = Phase::On {
+                    ticket,
+                    proven,
+                    answer_by,
+                };
                 Ok(Heard::Resumed { acked })
             }
             (Nonza::Failed { h }, Phase::Resuming { .. }) => {
@@ -316,10 +295,13 @@ impl Manage {
                 self.phase = Phase::Over;
                 Ok(Heard::NotResumed)
             }
-            (Nonza::Ack { h }, Phase::On { proven, .. }) => {
-                *proven = true;
+            (Nonza::Ack { h }, Phase::On { answer_by, .. }) => {
+                *answer_by = None;
                 self.ask.on_answer();
-                self.on_ack(h, "a")?;
+                let news = self.on_ack(h, "a")?;
+                if let Phase::On { proven, .. } = &mut self.phase {
+                    *proven |= news > 0;
+                }
                 Ok(Heard::Nothing)
             }
             (Nonza::Request, Phase::On { .. }) => {
@@ -340,6 +322,27 @@ impl Manage {
         self.phase = Phase::Over;
         self.doubtful = true;
         fault
+    }
+
+    /// Tells the time. A server that resumes a session and then takes nothing in would keep what waits for it for ever.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Miscount> {
+        match self.phase {
+            Phase::On {
+                answer_by: Some(due),
+                ..
+            } if due <= now => {
+                // It counts well enough: the next connection has a session again.
+                self.phase = Phase::Over;
+                Err(Miscount::Deaf(PATIENCE))
+            }
+            Phase::Off
+            | Phase::Refused
+            | Phase::Enabling
+            | Phase::On { .. }
+            | Phase::Away { .. }
+            | Phase::Resuming { .. }
+            | Phase::Over => Ok(()),
+        }
     }
 
     /// A stanza has come: what to keep beside it until it is taken.
@@ -445,7 +448,10 @@ impl Manage {
     /// When [`Manage::poll`] has something to say although nothing else happens.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
-            Phase::On { .. } => self.ask.due().into_iter().chain(self.answer.due()).min(),
+            Phase::On { answer_by, .. } => {
+                let due = [self.ask.due(), self.answer.due(), answer_by];
+                due.into_iter().flatten().min()
+            }
             Phase::Off
             | Phase::Refused
             | Phase::Enabling
@@ -470,6 +476,9 @@ const ROOM_BYTES: usize = 8 << 20;
 
 /// Unacknowledged stanzas beyond which there is no room.
 const ROOM_STANZAS: usize = 8_192;
+
+/// How long the server may take to answer the first request after a resumption.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Resumptions in one outage that may break without an answer. A server that hangs up on each is bound anew.
 const MAX_UNANSWERED: u32 = 3;

@@ -297,8 +297,12 @@ impl Stream {
     /// Tells the time.
     ///
     /// # Errors
-    /// The server has been silent for too long. It is the end of the stream.
+    /// The server has been silent for too long, or takes nothing in. It is the end of the stream.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), ConnectError> {
+        if let Err(fault) = self.session.manage_mut().handle_timeout(now) {
+            self.flow.give_up();
+            return Err(ConnectError::Acknowledgement(fault));
+        }
         match self.flow.expire(now) {
             None => Ok(()),
             Some(Silence::Ask) => {

@@ -1,5 +1,7 @@
 //! What a server must not say.
 
+use std::time::Duration;
+
 use xtls_stanza::Element;
 
 use super::unacked::TooHigh;
@@ -26,6 +28,10 @@ pub enum Miscount {
     /// It is another session.
     #[error("the server has resumed another session than was asked for (XEP-0198 §5)")]
     Another,
+    /// It does not answer. Prosody up to 0.12 goes on in the middle of the stanza in which the last connection was cut, and takes
+    /// all that comes for a part of it.
+    #[error("the server has resumed the session, and takes nothing in (no answer to <r/> in {} s)", .0.as_secs())]
+    Deaf(Duration),
 }
 
 impl Miscount {
@@ -37,7 +43,7 @@ impl Miscount {
                     .with_attr("h", h.to_string())
                     .with_attr("send-count", sent.to_string()),
             ),
-            Self::NoNumber(_) | Self::Another => None,
+            Self::NoNumber(_) | Self::Another | Self::Deaf(_) => None,
         }
     }
 }

@@ -23,7 +23,7 @@ fn a_stanza_is_counted_when_written_and_sent_again_if_the_server_has_less() {
     link.cut_and_resume().unwrap();
     let heard = link.hear("<resumed previd='first' h='1'/>");
     assert_eq!(heard, Ok(Heard::Resumed { acked: 1 }));
-    assert_eq!(link.said(), ["<iq id='2'/>", R, "<iq id='3'/>"]);
+    assert_eq!(link.said(), [R, "<iq id='2'/>", "<iq id='3'/>"]);
     link.hear("<a h='3'/>").unwrap();
     assert!(link.manage.rebind().is_empty());
 }
@@ -40,7 +40,7 @@ fn a_failed_resumption_empties_the_queue_and_old_stanzas_are_never_sent_days_lat
     link.wait(3 * 24 * 3_600_000);
     link.cut_and_resume().unwrap();
     link.hear("<resumed previd='second' h='0'/>").unwrap();
-    assert_eq!(link.said(), ["<iq id='new'/>", R]);
+    assert_eq!(link.said(), [R, "<iq id='new'/>"]);
     assert_eq!(link.manage.rebind(), ["<iq id='new'/>"]);
 }
 
@@ -197,7 +197,7 @@ fn counting_starts_at_enable_and_enabled_and_nonzas_do_not_count() {
     assert_eq!(link.said(), [a(1)]);
     assert_eq!(link.cut_and_resume(), resume("first", 1));
     link.hear("<resumed previd='first' h='0'/>").unwrap();
-    assert_eq!(link.said(), ["<iq id='1'/>", R]);
+    assert_eq!(link.said(), [R, "<iq id='1'/>"]);
     let fault = link.hear("<a h='2'/>");
     assert_eq!(fault, Err(Miscount::TooHigh { h: 2, sent: 1 }));
 }
@@ -269,4 +269,44 @@ fn stanzas_of_a_refused_session_are_reported_lost_and_not_acked() {
         link.hear("<a h='1'/>"),
         Err(Miscount::TooHigh { h: 1, sent: 0 })
     );
+}
+
+// Prosody 0.12: the parser of the connection that was cut is the one that reads the next, from the middle of a stanza on
+#[test]
+fn a_server_that_resumes_a_session_and_takes_nothing_in_is_given_up_and_bound_anew() {
+    let mut link = Link::on();
+    link.send(&["<iq id='1'/>", "<iq id='2'/>"]);
+    link.cut_and_resume().unwrap();
+    link.hear("<resumed previd='first' h='1'/>").unwrap();
+    // It is asked before it gets anything again, so that its answer does not wait for that.
+    assert_eq!(link.said(), [R, "<iq id='2'/>"]);
+    // What it sends itself is no answer.
+    link.take(1);
+    link.hear("<r/>").unwrap();
+    link.wait(9_999);
+    assert_eq!(link.manage.handle_timeout(link.now), Ok(()));
+    link.said();
+    link.wait(1);
+    assert_eq!(link.manage.poll_timeout(), Some(link.now));
+    let deaf = Err(Miscount::Deaf(PATIENCE));
+    assert_eq!(link.manage.handle_timeout(link.now), deaf);
+    assert_eq!(link.cut_and_resume(), None);
+    assert_eq!(
+        link.bind("id='second' resume='true'"),
+        ["<iq id='2'/>"],
+        "with a session"
+    );
+}
+
+#[test]
+fn a_server_that_has_answered_or_owes_no_answer_is_not_given_up() {
+    for (sent, answer) in [(&["<iq id='1'/>"][..], "<a h='0'/>"), (&[], "<r/>")] {
+        let mut link = Link::on();
+        link.send(sent);
+        link.cut_and_resume().unwrap();
+        link.hear("<resumed previd='first' h='0'/>").unwrap();
+        link.hear(answer).unwrap();
+        link.wait(3_600_000);
+        assert_eq!(link.manage.handle_timeout(link.now), Ok(()));
+    }
 }

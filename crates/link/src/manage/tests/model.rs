@@ -121,6 +121,9 @@ impl World {
             | Step::Forget
             | Step::Lie => {}
         }
+        if self.connected && self.client.expire() {
+            self.cut();
+        }
         if self.connected {
             self.client.write(self.pace, &mut self.up);
         }

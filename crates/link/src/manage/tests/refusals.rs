@@ -151,6 +151,8 @@ fn nothing_new_is_written_before_what_is_unacknowledged() {
     assert!(!link.manage.may_send());
     link.hear("<resumed previd='first' h='0'/>").unwrap();
     assert!(!link.manage.may_send());
+    assert_eq!(link.manage.poll(link.now).unwrap(), R);
+    assert!(!link.manage.may_send());
     assert_eq!(link.manage.poll(link.now).unwrap(), "<iq/>");
     assert!(link.manage.may_send());
 }
@@ -185,7 +187,8 @@ fn a_stream_error_before_the_first_acknowledgement_is_not_provoked_again() {
     };
     assert!(!resumed(&["<iq/>"], ""));
     assert!(!resumed(&["<iq/>"], "<r/>"));
-    assert!(resumed(&["<iq/>"], "<a h='0'/>"));
+    assert!(!resumed(&["<iq/>"], "<a h='0'/>"), "it has not had it");
+    assert!(resumed(&["<iq/>"], "<a h='1'/>"));
     assert!(resumed(&[], ""), "nothing was written again");
     let mut link = Link::on();
     link.send(&["<iq/>"]);

@@ -1,6 +1,7 @@
 //! XEP-0198 on a stream.
 
 use super::*;
+use crate::manage::Miscount;
 
 const RESUME_0: &str = "<resume xmlns='urn:xmpp:sm:3' previd='first' h='0'/>";
 
@@ -119,6 +120,36 @@ fn the_end_of_a_stream_is_not_written_again_with_the_stanzas_before_it() {
         server.say("<resumed xmlns='urn:xmpp:sm:3' previd='first' h='0'/>");
         server.opened();
         assert_eq!(server.said().replace(R, ""), "<message id='1'/>");
+    });
+}
+
+#[test]
+fn a_server_that_resumes_and_takes_nothing_in_is_given_up_although_it_talks() {
+    in_every_cutting(|server| {
+        let mut server = server.open_with_sm();
+        server.send("<message id='1'/>");
+        let mut server = server.again();
+        server.log_in(BIND_AND_SM);
+        server.said();
+        server.say("<resumed xmlns='urn:xmpp:sm:3' previd='first' h='0'/>");
+        server.opened();
+        assert!(
+            server.said().starts_with(R),
+            "it is asked before it gets more"
+        );
+        for second in 0..10 {
+            assert_eq!(server.error(), None, "after {second} s");
+            server.say(R);
+            server.wait(s(1));
+        }
+        let end = server.error();
+        assert!(
+            matches!(end, Some(ConnectError::Acknowledgement(Miscount::Deaf(_)))),
+            "{end:?}"
+        );
+        let mut server = server.again();
+        server.log_in(BIND_AND_SM);
+        assert!(server.said().contains("<bind "));
     });
 }
 

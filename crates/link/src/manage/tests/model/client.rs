@@ -125,6 +125,16 @@ impl Client {
         self.manage.on_sent(self.now, octets.into(), &ends);
     }
 
+    /// Whether the server has been given up.
+    #[must_use]
+    pub(super) fn expire(&mut self) -> bool {
+        let deaf = self.manage.handle_timeout(self.now).is_err();
+        if deaf {
+            self.resumable = None;
+        }
+        deaf
+    }
+
     pub(super) fn write(&mut self, pace: usize, up: &mut Vec<u8>) {
         for _ in 0..pace {
             let Some(said) = self.manage.poll(self.now) else {
