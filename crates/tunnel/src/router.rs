@@ -258,12 +258,16 @@ impl Router {
         self.out.clear();
     }
 
-    /// The server has bound another address: every tunnel of the old one is cut.
+    /// The server has bound another address, or this one anew: every tunnel of the old binding is cut.
     pub fn rebind(&mut self, now: Instant, own: Address) {
+        let last = answers::farewells(&self.tunnels, &self.transports, &own, &mut self.random);
         self.lost(now);
         self.transports = Transports::new(own, &self.config, &mut self.random);
         // The names of the old streams begin anew.
         self.tunnels.detach_all();
+        for farewell in last {
+            self.out.ask(farewell);
+        }
     }
 
     // Time.

@@ -1,11 +1,16 @@
-//! What an XMPP client answers besides its streams.
+//! What an XMPP client answers besides its streams, and says of those that are gone.
 
+use rand_chacha::ChaCha20Rng;
 use xtls_ibb::MAX_ID;
 use xtls_stanza::disco::{Identity, Info};
 use xtls_stanza::ibb::Sid;
 use xtls_stanza::{
-    Address, Condition, Content, Envelope, ErrorType, Payload, PayloadError, StanzaError, xtls,
+    Address, Condition, Content, Envelope, ErrorType, Payload, PayloadError, StanzaError, ibb, xtls,
 };
+
+use super::fresh;
+use super::transports::Transports;
+use super::tunnels::Tunnels;
 
 /// What a client that has never heard of XTLS answers: a stranger does not even learn that we are here.
 pub(super) fn to_stranger(request: &Envelope) -> Envelope {
@@ -20,6 +25,29 @@ pub(super) fn to_long_id(request: &Envelope) -> Envelope {
     let text = format!("the id of the request has more than {MAX_ID} bytes");
     let error = StanzaError::new(ErrorType::Modify, Condition::BadRequest).with_text(text);
     request.error(error)
+}
+
+/// Closes of all bytestreams, for their peers, if the same address is bound anew: nobody would take them from another one.
+///
+/// To a peer whose own server has lost nothing, an address that was bound anew looks as before. It would wait for us until it asks.
+pub(super) fn farewells(
+    tunnels: &Tunnels,
+    transports: &Transports,
+    own: &Address,
+    random: &mut ChaCha20Rng,
+) -> Vec<Envelope> {
+    let streams = tunnels.streams().filter(|_| transports.own() == own);
+    let farewells = streams.filter_map(|stream| {
+        let sid = transports.bytestream(stream)?.clone();
+        let tunnel = tunnels.get(tunnels.of_stream(stream)?)?;
+        Some(Envelope {
+            from: None,
+            to: Some(tunnel.carrier().peer().clone()),
+            id: fresh::id(random),
+            content: Content::Set(Payload::Close(ibb::Close { sid })),
+        })
+    });
+    farewells.collect()
 }
 
 /// Who asks to close a tunnel, and which.

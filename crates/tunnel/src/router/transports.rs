@@ -192,6 +192,11 @@ impl Transports {
         self.at(leg.via).sid(leg.key)
     }
 
+    /// The sid of an In-Band Bytestream.
+    pub(super) fn bytestream(&self, leg: Leg) -> Option<&Sid> {
+        (leg.via == TransportId(0)).then(|| self.sid(leg))?
+    }
+
     pub(super) fn side_by_side(&self, leg: Leg) -> bool {
         self.at(leg.via).side_by_side()
     }

@@ -106,6 +106,48 @@ fn a_new_address_ends_every_tunnel_once() {
     assert_eq!(world.ends[A].router.leftovers(), 0);
 }
 
+#[test]
+fn the_peer_of_an_address_that_is_bound_anew_learns_at_once_that_its_tunnel_has_ended() {
+    // At each stanza of a handshake and after it, also when the answer to the open is lost with the old binding.
+    for (opener, end) in [(A, A), (A, B), (B, A), (B, B)] {
+        for stop in 1..12 {
+            let mut world = World::new();
+            let id = world.open(opener);
+            for _ in 0..stop {
+                let _ = world.deliver(A) || world.deliver(B);
+            }
+            let other = 1 - end;
+            let opened = match opener == other {
+                true => Some(id),
+                false => world.ends[other].events.first().map(|event| event.id),
+            };
+            let now = world.now;
+            world.router(end).rebind(now, address(NAMES[end]));
+            world.ends[end].wire.clear();
+            world.flush(end);
+            world.settle();
+            world.wait(Duration::from_secs(6));
+            if let Some(id) = opened {
+                world.closed(other, id);
+            }
+            assert_eq!(world.ends[other].router.tunnels.len(), 0, "{stop}");
+            let ids = world.establish(A);
+            world.say(A, ids[A], "m1");
+            world.settle();
+            assert_eq!(world.received(B, ids[B]), ["m1"]);
+        }
+    }
+}
+
+#[test]
+fn another_address_says_no_good_bye_for_the_old_one() {
+    let mut world = World::new();
+    world.establish(A);
+    let now = world.now;
+    world.router(A).rebind(now, address("a@west.example/other"));
+    assert_eq!(world.router(A).poll_transmit(now), None);
+}
+
 /// Streams are numbered anew after a rebind; a tunnel whose owner has not taken its end must not meet its namesake.
 #[test]
 fn a_tunnel_of_the_old_address_never_meets_a_stream_of_the_new_one() {
