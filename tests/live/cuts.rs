@@ -1,45 +1,14 @@
 //! Connections to the server that are cut, again and again.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 use xtls_client::uplink::LinkEvent;
 use xtls_client::xmpp::{Link, Retry};
 use xtls_stanza::{Address, Content, Envelope, MessageKind};
 use xtls_tests::live::person::Person;
 use xtls_tests::live::server::Server;
 use xtls_tests::live::soon;
-
-/// A way to the server that can be cut.
-struct Way {
-    port: u16,
-    cut: Arc<Notify>,
-}
-
-impl Way {
-    async fn to((host, port): (String, u16)) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let own = listener.local_addr().unwrap().port();
-        let cut = Arc::new(Notify::new());
-        let cuts = Arc::clone(&cut);
-        tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let (host, cuts) = (host.clone(), Arc::clone(&cuts));
-                tokio::spawn(async move {
-                    let mut far = TcpStream::connect((host, port)).await.unwrap();
-                    tokio::select! {
-                        // Octets on their way are lost with it, as they are in a network.
-                        () = cuts.notified() => {}
-                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
-                    }
-                });
-            }
-        });
-        Self { port: own, cut }
-    }
-}
+use xtls_tests::live::way::Way;
 
 async fn link(person: &Person, way: &Way, resource: &str) -> Link {
     let quickly = Retry {
@@ -47,7 +16,7 @@ async fn link(person: &Person, way: &Way, resource: &str) -> Link {
         longest: Duration::from_millis(50),
         ..Retry::default()
     };
-    let options = person.options(resource).server("127.0.0.1", way.port);
+    let options = person.options(resource).server("127.0.0.1", way.port());
     let connected = xtls_client::xmpp::connect(options.retry(quickly));
     soon("the login", connected).await.unwrap()
 }
@@ -103,7 +72,7 @@ async fn nothing_is_lost(server: &Server) {
         }
         // Each end in turn, while some of what was sent is on its way.
         let way = if cut % 2 == 0 { &here } else { &there };
-        way.cut.notify_waiters();
+        way.cut();
         for number in numbers {
             let arrived = soon("a message", arrival(&mut from, &mut to)).await;
             assert_eq!(arrived.id, number.to_string(), "after {cut} cuts");
@@ -141,10 +110,10 @@ async fn an_outage_is_told_at_once_and_so_is_its_end() {
     let opener = romeo.online(&["stanzas", to.as_str()]).without("--server");
     let mut opener = opener
         .arg("--server")
-        .arg(format!("127.0.0.1:{}", way.port))
+        .arg(format!("127.0.0.1:{}", way.port()))
         .start();
     opener.event("established").await;
-    way.cut.notify_waiters();
+    way.cut();
     let interrupted = opener.event("interrupted").await;
     let why = interrupted["why"].as_str().unwrap();
     assert_eq!(

@@ -7,7 +7,9 @@ pub mod puppet;
 pub mod secure;
 pub mod server;
 pub mod speech;
+pub mod switch;
 pub mod terminal;
+pub mod way;
 
 use std::future::Future;
 use std::time::Duration;

@@ -15,11 +15,14 @@ use crate::server::{ACCOUNTS, COMPONENT, DOMAIN, Ports, new_password};
 /// The file that marks that the accounts exist.
 pub(crate) const REGISTERED: &str = "registered";
 
-/// Creates the accounts from their password files.
+/// Creates the accounts from their password files. A server that is started again has them.
 const REGISTER: &str = r#"
 Register = fun(Account) ->
     {ok, Password} = file:read_file(Account),
-    ok = ejabberd_auth:try_register(list_to_binary(Account), <<"@DOMAIN@">>, string:trim(Password))
+    case ejabberd_auth:try_register(list_to_binary(Account), <<"@DOMAIN@">>, string:trim(Password)) of
+        ok -> ok;
+        {error, exists} -> ok
+    end
 end,
 lists:foreach(Register, [@ACCOUNTS@]),
 ok = file:write_file("@REGISTERED@", <<>>).

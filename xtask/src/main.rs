@@ -7,6 +7,7 @@ mod check;
 mod deny;
 mod ejabberd;
 mod fuzz;
+mod outages;
 mod packages;
 mod places;
 mod planted;
@@ -17,6 +18,7 @@ mod running;
 mod server;
 mod sim;
 mod steps;
+mod switch;
 mod test;
 mod tidy;
 mod workspace;
@@ -46,6 +48,7 @@ cargo xtask properties [SEED] [--rounds N]   every property test with cases from
 cargo xtask sim [--seed N [--trace]]         the simulated hostile world: ten million steps, or one seed line by line;
                 [--seeds N [--all]]          this many seeds, up to the first that breaks a rule, or all;
                 [--planted [BUG]] [--model]  bugs planted in it, which it must find; every interleaving of a small model
+cargo xtask outages [cuts|kills|tunnels]     connections that are cut and servers that die, a hundred times as often as in the tests
 cargo xtask prosody [--limits] [--then CMD…] a throw-away XMPP server on loopback with two accounts; --limits: as Debian ships it,
                                              10 kB/s; --then: run CMD with the server, then stop it
 cargo xtask ejabberd [--then CMD…]           the same on ejabberd, without limits";
@@ -85,6 +88,9 @@ fn run() -> Result<ExitCode> {
         }
         Some("sim") => {
             sim::run(&Workspace::open()?, &sim::Options::parse(&args)?)?;
+        }
+        Some("outages") => {
+            outages::run(&Workspace::open()?, &outages::parse(&args)?)?;
         }
         Some("properties") => {
             properties::run(&Workspace::open()?, &properties::Options::parse(&args)?)?;

@@ -18,6 +18,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(crate) struct Running {
     name: &'static str,
     folder: PathBuf,
+    /// What to run, once or again.
+    command: Command,
     process: Child,
     /// Waits for the end of its input, which comes when this program ends in any way; then stops the server.
     guard: Child,
@@ -29,35 +31,59 @@ impl Running {
         let console = File::create(folder.join("console.log"))?;
         // In their own process groups: an interrupt from the keyboard reaches only this program, and the guard does the
         // rest.
-        let mut process = command
+        command
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(console.try_clone()?)
             .stderr(console)
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("cannot run {name}"))?;
-        let guard = Command::new("sh")
-            .args(["-c", "cat >/dev/null; kill \"$1\" 2>/dev/null", "guard"])
-            .arg(process.id().to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .process_group(0)
-            .spawn();
-        let guard = match guard {
-            Ok(guard) => guard,
-            Err(error) => {
-                process.kill()?;
-                process.wait()?;
-                return Err(error).context("cannot run sh");
-            }
-        };
+            .process_group(0);
+        let (process, guard) = spawn(name, &mut command)?;
         Ok(Self {
             name,
             folder: folder.to_owned(),
+            command,
             process,
             guard,
         })
+    }
+
+    /// Kills it without any warning, as a crash or a loss of power would.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        // The guard first: the number of a process that has ended may be given to another one.
+        self.guard.kill()?;
+        self.guard.wait()?;
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(())
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) fn stop(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        drop(self.guard.stdin.take());
+        while let Ok(None) = self.process.try_wait() {
+            if Instant::now() > deadline {
+                eprintln!("{} does not stop: killing it", self.name);
+                if let Err(error) = self
+                    .process
+                    .kill()
+                    .and_then(|()| self.process.wait().map(drop))
+                {
+                    eprintln!("cannot kill {}: {error}", self.name);
+                }
+                break;
+            }
+            std::thread::sleep(LOOK);
+        }
+        if let Err(error) = self.guard.wait() {
+            eprintln!("cannot wait for the guard of {}: {error}", self.name);
+        }
+    }
+
+    /// Starts it again after its end.
+    pub(crate) fn start_again(&mut self) -> Result<()> {
+        (self.process, self.guard) = spawn(self.name, &mut self.command)?;
+        Ok(())
     }
 
     /// Waits until something answers on the port.
@@ -99,24 +125,28 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
-        drop(self.guard.stdin.take());
-        while let Ok(None) = self.process.try_wait() {
-            if Instant::now() > deadline {
-                eprintln!("{} does not stop: killing it", self.name);
-                if let Err(error) = self
-                    .process
-                    .kill()
-                    .and_then(|()| self.process.wait().map(drop))
-                {
-                    eprintln!("cannot kill {}: {error}", self.name);
-                }
-                break;
-            }
-            std::thread::sleep(LOOK);
-        }
-        if let Err(error) = self.guard.wait() {
-            eprintln!("cannot wait for the guard of {}: {error}", self.name);
+        self.stop();
+    }
+}
+
+/// The server's process, and its guard.
+fn spawn(name: &str, command: &mut Command) -> Result<(Child, Child)> {
+    let mut process = command
+        .spawn()
+        .with_context(|| format!("cannot run {name}"))?;
+    let guard = Command::new("sh")
+        .args(["-c", "cat >/dev/null; kill \"$1\" 2>/dev/null", "guard"])
+        .arg(process.id().to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .process_group(0)
+        .spawn();
+    match guard {
+        Ok(guard) => Ok((process, guard)),
+        Err(error) => {
+            process.kill()?;
+            process.wait()?;
+            Err(error).context("cannot run sh")
         }
     }
 }

@@ -7,17 +7,20 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
 use crate::running::{self, Running};
 use crate::workspace::Workspace;
-use crate::{certificate, ejabberd, packages, prosody};
+use crate::{certificate, ejabberd, packages, prosody, switch};
 
 pub(crate) const DOMAIN: &str = "localhost";
 /// A domain for a component (XEP-0114), whose secret is in a file of this name.
 pub(crate) const COMPONENT: &str = "component.localhost";
 pub(crate) const ACCOUNTS: [&str; 3] = ["romeo", "juliet", "mercutio"];
+/// The socket by which tests turn a server off and on.
+const SWITCH: &str = "switch";
 /// How often to try other ports if the chosen ones were taken in the meantime.
 pub(crate) const ATTEMPTS: u32 = 3;
 
@@ -70,7 +73,7 @@ impl Kind {
 /// A running server. It ends when this is dropped, and also when this program is killed.
 pub(crate) struct Server {
     kind: Kind,
-    running: Running,
+    running: Arc<Mutex<Running>>,
     folder: PathBuf,
     ports: Ports,
     /// Locked while the folder is in use.
@@ -86,10 +89,10 @@ pub(crate) struct Ports {
 
 /// `cargo xtask prosody` and `ejabberd`: runs the server until it is interrupted, or for as long as `then` runs.
 pub(crate) fn run(workspace: &Workspace, kind: Kind, then: &[OsString]) -> Result<ExitCode> {
-    let mut server = Server::start(workspace, kind)?;
+    let server = Server::start(workspace, kind)?;
     let Some((program, args)) = then.split_first() else {
         eprintln!("{}", server.usage(kind));
-        let status = server.running.wait()?;
+        let status = server.running().wait()?;
         bail!(
             "the server ended by itself ({status}); its last words:\n{}",
             server.last_words()
@@ -144,9 +147,9 @@ impl Server {
             Kind::Ejabberd => ejabberd::command(&folder, ports)?,
         };
         let running = Running::start(kind.program(), command, &folder)?;
-        let mut server = Self {
+        let server = Self {
             kind,
-            running,
+            running: Arc::new(Mutex::new(running)),
             folder,
             ports,
             _lock: lock,
@@ -161,6 +164,23 @@ impl Server {
         self.file("facts")
     }
 
+    /// Lets tests turn it off and on: see [`switch::install`].
+    pub(crate) fn with_switch(self) -> Result<Self> {
+        let (kind, ports, folder) = (self.kind, self.ports, self.folder.clone());
+        switch::install(&self.file(SWITCH), &self.running, move |running| {
+            if kind == Kind::Ejabberd {
+                fs::remove_file(folder.join(ejabberd::REGISTERED))?;
+            }
+            running.start_again()?;
+            wait_for_accounts(kind, ports, &folder, running)
+        })?;
+        Ok(self)
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Stops the server and removes its folder.
     pub(crate) fn discard(self) -> Result<()> {
         let folder = self.folder.clone();
@@ -172,15 +192,8 @@ impl Server {
         self.folder.join(name)
     }
 
-    fn wait_until_ready(&mut self) -> Result<()> {
-        for port in [self.ports.starttls, self.ports.tls, self.ports.component] {
-            self.running.wait_for(port)?;
-        }
-        if self.kind == Kind::Ejabberd {
-            let accounts = self.file(ejabberd::REGISTERED);
-            self.running
-                .wait_until("makes no accounts", || accounts.exists().then_some(()))?;
-        }
+    fn wait_until_ready(&self) -> Result<()> {
+        wait_for_accounts(self.kind, self.ports, &self.folder, &mut self.running())?;
         // Another program's port may answer: only this server has this certificate.
         let check = format!("-brief -CAfile ca.pem -verify_return_error -verify_hostname {DOMAIN}");
         let Ports { starttls, tls, .. } = self.ports;
@@ -200,13 +213,14 @@ impl Server {
     fn write_facts(&self) -> Result<()> {
         let mut facts = format!(
             "domain={DOMAIN}\ncomponent={COMPONENT}\nstarttls_port={}\ntls_port={}\ncomponent_port={}\n\
-             component_secret_file={}\nca_file={}\nlog_file={}\n",
+             component_secret_file={}\nca_file={}\nlog_file={}\nswitch={}\n",
             self.ports.starttls,
             self.ports.tls,
             self.ports.component,
             self.file(COMPONENT).display(),
             self.file("ca.pem").display(),
             self.file(self.kind.log()).display(),
+            self.file(SWITCH).display(),
         );
         for account in ACCOUNTS {
             let file = self.file(account);
@@ -245,6 +259,18 @@ impl Server {
     fn last_words(&self) -> String {
         running::last_words(&self.folder)
     }
+}
+
+/// Waits until the server takes connections, and has its accounts.
+fn wait_for_accounts(kind: Kind, ports: Ports, folder: &Path, running: &mut Running) -> Result<()> {
+    for port in [ports.starttls, ports.tls, ports.component] {
+        running.wait_for(port)?;
+    }
+    if kind == Kind::Ejabberd {
+        let accounts = folder.join(ejabberd::REGISTERED);
+        running.wait_until("makes no accounts", || accounts.exists().then_some(()))?;
+    }
+    Ok(())
 }
 
 impl Ports {

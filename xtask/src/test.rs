@@ -107,17 +107,20 @@ fn live(
     let features = format!("{features},{LIVE}/live");
     let python = python::ensure(workspace)?;
     let free = Server::start(workspace, Kind::Free)?;
+    let quiet = Server::start(workspace, Kind::Quiet)?.with_switch()?;
     let stock = Server::start(workspace, Kind::Stock)?;
-    let ejabberd = Server::start(workspace, Kind::Ejabberd)?;
+    let ejabberd = Server::start(workspace, Kind::Ejabberd)?.with_switch()?;
     runner
         .command(workspace, &features, &targets, filter)
         .env(Kind::Free.variable(), free.facts())
+        .env(Kind::Quiet.variable(), quiet.facts())
         .env(Kind::Stock.variable(), stock.facts())
         .env(Kind::Ejabberd.variable(), ejabberd.facts())
         .env(python::VARIABLE, python)
         .env("XTLS_BIN", workspace.target.join("debug").join("xtls"))
         .run()?;
     free.discard()?;
+    quiet.discard()?;
     stock.discard()?;
     ejabberd.discard()
 }

@@ -15,12 +15,17 @@ impl Server {
         Self::described_in("XTLS_PROSODY_FREE")
     }
 
+    /// The server without limits, and without a log of every stanza. It has a switch.
+    pub fn quiet() -> Self {
+        Self::described_in("XTLS_PROSODY_QUIET")
+    }
+
     /// The server as Debian ships it: 10 kB/s from each client.
     pub fn stock() -> Self {
         Self::described_in("XTLS_PROSODY_STOCK")
     }
 
-    /// ejabberd, without limits.
+    /// ejabberd, without limits. It has a switch.
     pub fn ejabberd() -> Self {
         Self::described_in("XTLS_EJABBERD")
     }
@@ -88,6 +93,11 @@ impl Server {
     /// Its log, including every stanza.
     pub fn log_file(&self) -> PathBuf {
         self.fact("log_file").into()
+    }
+
+    /// The socket by which it is turned off and on.
+    pub fn switch(&self) -> PathBuf {
+        self.fact("switch").into()
     }
 
     /// The file with an account's password.

@@ -1,0 +1,128 @@
+//! Connections to the server that are cut at random moments, again and again, under a tunnel of bytes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use xtls_client::Tunnel;
+use xtls_client::xmpp::Retry;
+use xtls_tests::live::person::Person;
+use xtls_tests::live::server::Server;
+use xtls_tests::live::soon;
+use xtls_tests::live::way::Way;
+
+use crate::many;
+use crate::party::{Party, Who};
+use crate::pattern::{Lots, Sum, read, seed, write};
+
+/// Both directions at once, over connections of which now one is cut, now the other, and now both: also while they log in.
+///
+/// A server that forgets a session although it could resume it ends the tunnel; then the next one goes on. Returns how many
+/// tunnels it took.
+async fn nothing_is_lost(server: &Server) -> usize {
+    let cuts = many(20, 200);
+    let seed = seed();
+    let (romeo, juliet) = Person::strangers(server);
+    let ways = [
+        Way::to(server.starttls()).await,
+        Way::to(server.starttls()).await,
+    ];
+    let quickly = Retry {
+        first: Duration::from_millis(1),
+        longest: Duration::from_millis(50),
+        ..Retry::default()
+    };
+    let options = |person: &Person, way: &Way| {
+        let options = person.options("cut").server("127.0.0.1", way.port());
+        options.retry(quickly)
+    };
+    let here = Party::start(Who::Romeo, &romeo, options(&romeo, &ways[0])).await;
+    let mut there = Party::start(Who::Juliet, &juliet, options(&juliet, &ways[1])).await;
+    let mut lots = Lots::new(seed);
+    let made = || ways.iter().map(Way::cuts).sum::<usize>();
+    let mut tunnels = 0;
+    while made() < cuts {
+        tunnels += 1;
+        let seed = seed + tunnels as u64;
+        let ends = here.connect(&mut there).await;
+        let senders = ends.each_ref().map(|end| end.sender());
+        let transfer = Transfer::start(ends, seed);
+        let over = || {
+            senders
+                .iter()
+                .any(|end| end.closed().now_or_never().is_some())
+        };
+        while made() < cuts && !over() {
+            sleep(Duration::from_millis(lots.below(60))).await;
+            match lots.below(5) {
+                0 | 1 => ways[0].cut(),
+                2 | 3 => ways[1].cut(),
+                _ => ways.iter().for_each(Way::cut),
+            }
+            // It is counted by the time that another one is due.
+            tokio::task::yield_now().await;
+        }
+        for (direction, [written, read]) in transfer.end().await.into_iter().enumerate() {
+            println!(
+                "tunnel {tunnels}, direction {direction}, {} cuts: {written:?}, {read:?}",
+                made()
+            );
+            match (written, read) {
+                (Ok(written), Ok(read)) => assert_eq!(read, written),
+                // All that was read is what was written there.
+                (Ok(written) | Err(written), Err(read)) => assert!(read.length <= written.length),
+                (Err(written), Ok(read)) => panic!("{read:?} is no end of {written:?}"),
+            }
+        }
+    }
+    here.stop().await;
+    there.stop().await;
+    tunnels
+}
+
+/// The pattern in both directions of one tunnel.
+struct Transfer {
+    enough: Arc<AtomicBool>,
+    directions: [[JoinHandle<Result<Sum, Sum>>; 2]; 2],
+}
+
+impl Transfer {
+    fn start(ends: [Tunnel; 2], seed: u64) -> Self {
+        let enough = Arc::new(AtomicBool::new(false));
+        let [(from_there, to_there), (from_here, to_here)] = ends.map(tokio::io::split);
+        let direction = |to, from, seed| {
+            let enough = Arc::clone(&enough);
+            let writing = write(to, seed, move || enough.load(Ordering::Relaxed));
+            [tokio::spawn(writing), tokio::spawn(read(from, seed))]
+        };
+        let directions = [
+            direction(to_there, from_here, seed),
+            direction(to_here, from_there, !seed),
+        ];
+        Self { enough, directions }
+    }
+
+    /// Ends it, and says what was written and read in each direction.
+    async fn end(self) -> [[Result<Sum, Sum>; 2]; 2] {
+        self.enough.store(true, Ordering::Relaxed);
+        let [[a, b], [c, d]] = self.directions;
+        let all = async { tokio::try_join!(a, b, c, d) };
+        let (a, b, c, d) = soon("the ends of a tunnel", all).await.unwrap();
+        [[a, b], [c, d]]
+    }
+}
+
+/// Prosody 0.12 forgets a session if the connection was cut in the middle of a stanza: what comes on the next one is read as if
+/// it belonged to that stanza.
+#[tokio::test(flavor = "multi_thread")]
+async fn cuts_lose_no_byte_of_a_tunnel_and_double_none_through_prosody() {
+    nothing_is_lost(&Server::quiet()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cuts_lose_no_byte_of_a_tunnel_and_double_none_through_ejabberd() {
+    assert_eq!(nothing_is_lost(&Server::ejabberd()).await, 1, "tunnels");
+}
