@@ -36,6 +36,8 @@ const ALONE: &[(&str, &[&str])] = &[
         &["--no-default-features", "--features", "component"],
     ),
     ("xtls-link", &["--features", "component"]),
+    ("xtls-forward", &[]),
+    ("xtls-forward", &["--no-default-features"]),
     ("xtls-pipe", &[]),
     ("xtls-pipe", &["--no-default-features"]),
     ("xtls-client", &[]),
