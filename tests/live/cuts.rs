@@ -2,21 +2,23 @@
 
 use std::time::Duration;
 
+use memchr::memmem;
 use xtls_client::uplink::LinkEvent;
-use xtls_client::xmpp::{Link, Retry};
+use xtls_client::xmpp::{Link, Options, Retry};
 use xtls_stanza::{Address, Content, Envelope, MessageKind};
+use xtls_tests::live::canary::Log;
 use xtls_tests::live::person::Person;
 use xtls_tests::live::server::Server;
 use xtls_tests::live::soon;
 use xtls_tests::live::way::Way;
 
-async fn link(person: &Person, way: &Way, resource: &str) -> Link {
+async fn link(options: Options, way: &Way) -> Link {
     let quickly = Retry {
         first: Duration::from_millis(1),
         longest: Duration::from_millis(50),
         ..Retry::default()
     };
-    let options = person.options(resource).server("127.0.0.1", way.port());
+    let options = options.server("127.0.0.1", way.port());
     let connected = xtls_client::xmpp::connect(options.retry(quickly));
     soon("the login", connected).await.unwrap()
 }
@@ -54,16 +56,17 @@ async fn arrival(from: &mut Link, to: &mut Link) -> Envelope {
     }
 }
 
-async fn nothing_is_lost(server: &Server) {
-    const CUTS: usize = 200;
+const CUTS: usize = 200;
+
+async fn nothing_is_lost(server: &Server, options: fn(&Person) -> Options) {
     const BETWEEN: usize = 5;
     let (romeo, juliet) = Person::pair(server);
     let (here, there) = (
         Way::to(server.starttls()).await,
         Way::to(server.starttls()).await,
     );
-    let mut from = link(&romeo, &here, "cut").await;
-    let mut to = link(&juliet, &there, "cut").await;
+    let mut from = link(options(&romeo), &here).await;
+    let mut to = link(options(&juliet), &there).await;
     let address = to.bound().clone();
     for cut in 0..CUTS {
         let numbers = cut * BETWEEN..(cut + 1) * BETWEEN;
@@ -85,12 +88,27 @@ async fn nothing_is_lost(server: &Server) {
 
 #[tokio::test]
 async fn two_hundred_cuts_lose_nothing_and_double_nothing_through_prosody() {
-    nothing_is_lost(&Server::free()).await;
+    nothing_is_lost(&Server::free(), |person| person.options("cut")).await;
+}
+
+/// Each time within the log-in: a session is resumed by SASL2 alone.
+#[tokio::test]
+async fn two_hundred_cuts_lose_nothing_and_double_nothing_by_sasl2() {
+    let server = Server::sasl2();
+    let log = Log::begin(&server);
+    nothing_is_lost(&server, Person::options_anywhere).await;
+    let log = log.read();
+    let count = |what: &[u8]| memmem::find_iter(&log, what).count();
+    assert_eq!(count(b"RECV: <auth "), 0);
+    // Whatever order of attributes and quotes it writes.
+    assert_eq!(count(b"RECV: <resume "), 0);
+    assert_eq!(count(b"<bound "), 2);
+    assert_eq!(count(b"<resumed "), CUTS);
 }
 
 #[tokio::test]
 async fn two_hundred_cuts_lose_nothing_and_double_nothing_through_ejabberd() {
-    nothing_is_lost(&Server::ejabberd()).await;
+    nothing_is_lost(&Server::ejabberd(), |person| person.options("cut")).await;
 }
 
 /// Whoever runs a tunnel reads at once that the way to the server is interrupted, why, and for how long it is tried; and when

@@ -3,10 +3,13 @@
 use std::time::{Duration, Instant};
 
 use memchr::memmem;
+use xtls_client::xmpp::{self, ConnectError, Options};
 use xtls_tests::live::canary::Log;
 use xtls_tests::live::person::Person;
 use xtls_tests::live::program::end_both;
 use xtls_tests::live::server::Server;
+use xtls_tests::live::soon;
+use zeroize::Zeroizing;
 
 #[tokio::test]
 async fn a_wrong_password_is_tried_once() {
@@ -49,6 +52,45 @@ async fn ejabberd_refuses_a_wrong_password_and_takes_the_right_one() {
     let to = romeo.at("nobody");
     let ended = romeo.online(&["stanzas", to.as_str()]).run().await;
     ended.expect(4).silent();
+}
+
+/// An exact resource is asked for, which SASL2 can only log in for, so the older profile is as good.
+#[tokio::test]
+async fn a_server_with_sasl2_gives_the_resource_that_was_asked_for() {
+    let server = Server::sasl2();
+    let romeo = Person::new(&server, "romeo");
+    let link = romeo.link("balcony").await;
+    assert_eq!(*link.bound(), romeo.at("balcony"));
+    soon("the good-bye", link.close()).await.unwrap();
+    // It makes one up where none is asked for: one that begins with what the client is called.
+    let connected = xmpp::connect(romeo.options_anywhere());
+    let link = soon("the login", connected).await.unwrap();
+    let resource = link.bound().resource().unwrap().to_owned();
+    assert!(
+        resource.len() > 4 && resource.starts_with("xtls"),
+        "{resource}"
+    );
+    soon("the good-bye", link.close()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_tried_once_by_sasl2() {
+    let server = Server::sasl2();
+    let romeo = Person::new(&server, "romeo");
+    let log = Log::begin(&server);
+    let options = Options::new(&romeo.address(), Zeroizing::new("wherefore".to_owned()));
+    let (host, port) = server.starttls();
+    let options = options.server(host, port).ca_file(server.ca_file());
+    let error = soon("the refusal", xmpp::connect(options))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, ConnectError::Authentication { condition, .. } if condition == "not-authorized"),
+        "{error}"
+    );
+    let log = log.read();
+    assert_eq!(memmem::find_iter(&log, "RECV: <authenticate ").count(), 1);
+    assert_eq!(memmem::find_iter(&log, "RECV: <auth ").count(), 0);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Chores of the workspace: anyone can run what CI runs.
 
 mod arrows;
+mod backports;
 mod bench;
 mod certificate;
 mod check;
@@ -49,8 +50,9 @@ cargo xtask sim [--seed N [--trace]]         the simulated hostile world: ten mi
                 [--seeds N [--all]]          this many seeds, up to the first that breaks a rule, or all;
                 [--planted [BUG]] [--model]  bugs planted in it, which it must find; every interleaving of a small model
 cargo xtask outages [cuts|kills|tunnels]     connections that are cut and servers that die, a hundred times as often as in the tests
-cargo xtask prosody [--limits] [--then CMD…] a throw-away XMPP server on loopback with two accounts; --limits: as Debian ships it,
-                                             10 kB/s; --then: run CMD with the server, then stop it
+cargo xtask prosody [--limits | --sasl2] [--then CMD…]
+                                             a throw-away XMPP server on loopback with two accounts; --limits: as Debian ships it,
+                                             10 kB/s; --sasl2: with SASL2 and Bind 2; --then: run CMD with the server, then stop it
 cargo xtask ejabberd [--then CMD…]           the same on ejabberd, without limits";
 
 fn main() -> ExitCode {
@@ -121,7 +123,8 @@ fn prosody_args(mut args: Vec<OsString>) -> Result<(Kind, Vec<OsString>)> {
     match args.as_slice() {
         [] => Ok((Kind::Free, then)),
         [flag] if flag == "--limits" => Ok((Kind::Stock, then)),
-        _ => bail!("cargo xtask prosody takes --limits and --then CMD…\n{USAGE}"),
+        [flag] if flag == "--sasl2" => Ok((Kind::Sasl2, then)),
+        _ => bail!("cargo xtask prosody takes --limits or --sasl2, and --then CMD…\n{USAGE}"),
     }
 }
 

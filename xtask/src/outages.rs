@@ -45,7 +45,7 @@ pub(crate) fn run(workspace: &Workspace, parts: &[&str]) -> Result<()> {
             let filter = format!("{part}::");
             let other = match kind {
                 Kind::Ejabberd => "prosody",
-                Kind::Free | Kind::Quiet | Kind::Stock => "ejabberd",
+                Kind::Free | Kind::Quiet | Kind::Stock | Kind::Sasl2 => "ejabberd",
             };
             eprintln!("\n{part}, {name}");
             cmd!(

@@ -17,6 +17,20 @@ pub(crate) struct Package {
     elsewhere: &'static str,
 }
 
+impl Package {
+    pub(crate) const fn new(
+        program: &'static str,
+        debian: &'static str,
+        elsewhere: &'static str,
+    ) -> Self {
+        Self {
+            program,
+            debian,
+            elsewhere,
+        }
+    }
+}
+
 /// What a throw-away server needs.
 pub(crate) const SERVER: &[Package] = &[
     Package {

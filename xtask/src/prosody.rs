@@ -1,15 +1,15 @@
 //! Prosody's configuration and accounts.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use xshell::cmd;
 
-use crate::packages;
 use crate::server::{ACCOUNTS, COMPONENT, DOMAIN, Kind, Ports, new_password};
 use crate::workspace::Workspace;
+use crate::{backports, packages};
 
 /// Writes the configuration, creates the accounts, and returns what to run.
 pub(crate) fn command(
@@ -20,7 +20,15 @@ pub(crate) fn command(
 ) -> Result<Command> {
     let file = folder.join("prosody.cfg.lua");
     fs::write(&file, config(folder, ports, kind)?)?;
-    register(workspace, folder)?;
+    let programs = match kind {
+        Kind::Sasl2 => Some(backports::prosody(workspace)?),
+        Kind::Free | Kind::Quiet | Kind::Stock | Kind::Ejabberd => None,
+    };
+    let program = |name: &str| match &programs {
+        Some(folder) => Ok(folder.join(name)),
+        None => packages::find(name).with_context(|| format!("{name} is not installed")),
+    };
+    register(workspace, folder, &program("prosodyctl")?)?;
     let mut command = Command::new(program("prosody")?);
     command.arg("-F").arg("--config").arg(file);
     Ok(command)
@@ -33,6 +41,12 @@ fn config(folder: &Path, ports: Ports, kind: Kind) -> Result<String> {
         Kind::Stock => (
             "\"stanza_debug\"; \"limits\";",
             "limits = { c2s = { rate = \"10kb/s\" }, s2sin = { rate = \"30kb/s\" } }",
+            "debug",
+        ),
+        Kind::Sasl2 => (
+            // And with what XEP-0474 wants.
+            "\"stanza_debug\"; \"sasl2\"; \"sasl2_bind2\"; \"sasl2_sm\"; \"sasl_ssdp\";",
+            "",
             "debug",
         ),
         Kind::Ejabberd => bail!("ejabberd has its own configuration"),
@@ -55,9 +69,8 @@ fn config(folder: &Path, ports: Ports, kind: Kind) -> Result<String> {
 }
 
 /// Creates the accounts, each with its own password in a file named after it.
-fn register(workspace: &Workspace, folder: &Path) -> Result<()> {
+fn register(workspace: &Workspace, folder: &Path, prosodyctl: &Path) -> Result<()> {
     let sh = &workspace.sh;
-    let prosodyctl = program("prosodyctl")?;
     let config = folder.join("prosody.cfg.lua");
     for account in ACCOUNTS {
         let password = new_password(folder, account)?;
@@ -70,8 +83,4 @@ fn register(workspace: &Workspace, folder: &Path) -> Result<()> {
         .run()?;
     }
     Ok(())
-}
-
-fn program(name: &str) -> Result<PathBuf> {
-    packages::find(name).with_context(|| format!("{name} is not installed"))
 }

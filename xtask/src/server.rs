@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     Quiet,
     /// Prosody as Debian ships it: 10 kB/s from each client.
     Stock,
+    /// Prosody with the community's modules for SASL2 and Bind 2, without rate limits.
+    Sasl2,
     /// ejabberd, without rate limits.
     Ejabberd,
 }
@@ -44,27 +46,28 @@ impl Kind {
             Self::Free => "XTLS_PROSODY_FREE",
             Self::Quiet => "XTLS_PROSODY_QUIET",
             Self::Stock => "XTLS_PROSODY_STOCK",
+            Self::Sasl2 => "XTLS_PROSODY_SASL2",
             Self::Ejabberd => "XTLS_EJABBERD",
         }
     }
 
     fn program(self) -> &'static str {
         match self {
-            Self::Free | Self::Quiet | Self::Stock => "prosody",
+            Self::Free | Self::Quiet | Self::Stock | Self::Sasl2 => "prosody",
             Self::Ejabberd => "ejabberd",
         }
     }
 
     fn packages(self) -> &'static [packages::Package] {
         match self {
-            Self::Free | Self::Quiet | Self::Stock => packages::SERVER,
+            Self::Free | Self::Quiet | Self::Stock | Self::Sasl2 => packages::SERVER,
             Self::Ejabberd => packages::EJABBERD,
         }
     }
 
     fn log(self) -> &'static str {
         match self {
-            Self::Free | Self::Quiet | Self::Stock => "prosody.log",
+            Self::Free | Self::Quiet | Self::Stock | Self::Sasl2 => "prosody.log",
             Self::Ejabberd => "ejabberd.log",
         }
     }
@@ -141,7 +144,7 @@ impl Server {
         let ports = Ports::choose()?;
         certificate::issue(&folder, DOMAIN)?;
         let command = match kind {
-            Kind::Free | Kind::Quiet | Kind::Stock => {
+            Kind::Free | Kind::Quiet | Kind::Stock | Kind::Sasl2 => {
                 prosody::command(workspace, &folder, ports, kind)?
             }
             Kind::Ejabberd => ejabberd::command(&folder, ports)?,

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use anyhow::{Context, Result, bail};
 use xshell::{Cmd, cmd};
 
+use crate::backports;
 use crate::check::{self, Deny};
 use crate::packages;
 use crate::python;
@@ -46,6 +47,7 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, options: &Options) -
     if !options.quick {
         steps.run("packages", || {
             packages::ensure(sh, packages::SERVER)?;
+            backports::prosody(workspace)?;
             packages::ensure(sh, packages::EJABBERD)?;
             packages::ensure_expat(sh)?;
             packages::ensure_stacks(sh)?;
@@ -109,12 +111,14 @@ fn live(
     let free = Server::start(workspace, Kind::Free)?;
     let quiet = Server::start(workspace, Kind::Quiet)?.with_switch()?;
     let stock = Server::start(workspace, Kind::Stock)?;
+    let sasl2 = Server::start(workspace, Kind::Sasl2)?;
     let ejabberd = Server::start(workspace, Kind::Ejabberd)?.with_switch()?;
     runner
         .command(workspace, &features, &targets, filter)
         .env(Kind::Free.variable(), free.facts())
         .env(Kind::Quiet.variable(), quiet.facts())
         .env(Kind::Stock.variable(), stock.facts())
+        .env(Kind::Sasl2.variable(), sasl2.facts())
         .env(Kind::Ejabberd.variable(), ejabberd.facts())
         .env(python::VARIABLE, python)
         .env("XTLS_BIN", workspace.target.join("debug").join("xtls"))
@@ -122,6 +126,7 @@ fn live(
     free.discard()?;
     quiet.discard()?;
     stock.discard()?;
+    sasl2.discard()?;
     ejabberd.discard()
 }
 

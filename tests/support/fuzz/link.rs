@@ -32,6 +32,13 @@ const SEND: u8 = 1;
 
 fn word(octet: u8) -> Option<&'static str> {
     Some(match octet {
+        0xC0 => {
+            "<stream:features><authentication xmlns='urn:xmpp:sasl:2'><mechanism>PLAIN</mechanism><inline><sm xmlns='urn:xmpp:sm:3'/>\
+             <bind xmlns='urn:xmpp:bind:0'><inline><feature var='urn:xmpp:sm:3'/></inline></bind></inline></authentication></stream:features>"
+        }
+        0xC1 => {
+            "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>a@example.org/x</authorization-identifier>"
+        }
         0xF5 => {
             "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>"
         }

@@ -155,9 +155,13 @@ impl Person {
 
     /// What such a connection is made by.
     pub fn options(&self, resource: &str) -> Options {
+        self.options_anywhere().resource(resource)
+    }
+
+    /// What a connection is made by whose resource the server chooses.
+    pub fn options_anywhere(&self) -> Options {
         let (host, port) = self.server.starttls();
         Options::new(&self.address(), read(&self.password_file()))
-            .resource(resource)
             .server(host, port)
             .ca_file(self.server.ca_file())
     }

@@ -25,6 +25,11 @@ impl Server {
         Self::described_in("XTLS_PROSODY_STOCK")
     }
 
+    /// Prosody with SASL2 and Bind 2, without limits.
+    pub fn sasl2() -> Self {
+        Self::described_in("XTLS_PROSODY_SASL2")
+    }
+
     /// ejabberd, without limits. It has a switch.
     pub fn ejabberd() -> Self {
         Self::described_in("XTLS_EJABBERD")

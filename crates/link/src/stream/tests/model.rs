@@ -269,7 +269,17 @@ proptest! {
 
 #[test]
 fn sessions_are_resumed_in_the_model() {
+    for sasl2 in [false, true] {
+        resumes(Manners {
+            sasl2,
+            ..Manners::default()
+        });
+    }
+}
+
+fn resumes(manners: Manners) {
     let mut world = World::new();
+    world.step(&Step::Manners(manners));
     for round in 1..=5 {
         world.step(&Step::Dial);
         for _ in 0..12 {

@@ -15,7 +15,7 @@ const FAILED: &str = "<failed xmlns='urn:xmpp:sm:3'/>";
 const RESUMED: &str = "<resumed xmlns='urn:xmpp:sm:3' previd='first' h='0'/>";
 
 /// The feature of these mechanisms, with this inside its `<inline/>`.
-fn sasl2(mechanisms: &str, inline: &str) -> String {
+pub(super) fn sasl2(mechanisms: &str, inline: &str) -> String {
     let names = mechanisms.split_whitespace();
     let names = names.map(|name| format!("<mechanism>{name}</mechanism>"));
     let names: String = names.collect();
@@ -28,17 +28,17 @@ fn bind2(more: &str) -> String {
 }
 
 /// All that can be done within a log-in.
-fn all() -> String {
+pub(super) fn all() -> String {
     format!("{}{SM}", bind2(SM_FEATURE))
 }
 
-fn success(address: &str, inside: &str) -> String {
+pub(super) fn success(address: &str, inside: &str) -> String {
     format!(
         "<success xmlns='{NS2}'><authorization-identifier>{address}</authorization-identifier>{inside}</success>"
     )
 }
 
-fn bound2(inside: &str) -> String {
+pub(super) fn bound2(inside: &str) -> String {
     format!("<bound xmlns='urn:xmpp:bind:0'>{inside}</bound>")
 }
 

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use xtls_framer::{Cutter, Limits};
 use xtls_stanza::Element;
 
+use super::super::sasl2::{all, bound2, sasl2, success};
 use super::super::{BIND_AND_SM, HEADER, PLAIN, R, RESOURCE, SUCCESS, a, bound, features};
 use super::{message, number};
 use crate::header::Header;
@@ -15,9 +16,11 @@ use crate::header::Header;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Manners {
     /// Sessions can be resumed.
-    resume: bool,
+    pub(super) resume: bool,
     /// A refusal says how many stanzas had arrived.
-    precise: bool,
+    pub(super) precise: bool,
+    /// A log-in by SASL2 does all of it.
+    pub(super) sasl2: bool,
 }
 
 impl Default for Manners {
@@ -25,13 +28,19 @@ impl Default for Manners {
         Self {
             resume: true,
             precise: true,
+            sasl2: false,
         }
     }
 }
 
 pub(super) fn manners() -> impl Strategy<Value = Manners> {
-    (prop::bool::weighted(0.8), any::<bool>())
-        .prop_map(|(resume, precise)| Manners { resume, precise })
+    (prop::bool::weighted(0.8), any::<bool>(), any::<bool>()).prop_map(
+        |(resume, precise, sasl2)| Manners {
+            resume,
+            precise,
+            sasl2,
+        },
+    )
 }
 
 #[derive(Default)]
@@ -96,11 +105,12 @@ impl Server {
                 };
                 inbound.advance(taken);
                 self.connection.cutter = Some(Cutter::new(Limits::default()));
-                let offered = match self.connection.logged_in {
-                    false => PLAIN,
-                    true => BIND_AND_SM,
+                let offered = match (self.connection.logged_in, self.manners.sasl2) {
+                    (false, false) => PLAIN.to_owned(),
+                    (false, true) => format!("{PLAIN}{}", sasl2("PLAIN", &all())),
+                    (true, _) => BIND_AND_SM.to_owned(),
                 };
-                say(out, format!("{HEADER}{}", features(offered)));
+                say(out, format!("{HEADER}{}", features(&offered)));
                 continue;
             };
             let Some(frame) = cutter.cut(inbound).unwrap() else {
@@ -136,25 +146,13 @@ impl Server {
                 connection.logged_in = true;
                 say(out, SUCCESS);
             }
-            ("resume", Some(session))
-                if session.resumable && element.attr("previd") == Some(&*session.id) =>
-            {
-                session.on_ack(element);
-                (connection.bound, connection.managed) = (true, true);
-                let (id, h) = (&session.id, session.handled);
-                say(
-                    out,
-                    format!("<resumed xmlns='urn:xmpp:sm:3' previd='{id}' h='{h}'/>"),
-                );
-                for again in &session.unacked {
-                    say(out, message(*again));
-                }
+            ("authenticate", _) => {
+                connection.logged_in = true;
+                self.log_in(element, out);
             }
-            ("resume", session) => {
-                let known = session.as_ref().filter(|_| self.manners.precise);
-                let h = known.map_or_else(String::new, |known| format!("h='{}'", known.handled));
-                say(out, format!("<failed xmlns='urn:xmpp:sm:3' {h}/>"));
-                self.forget();
+            ("resume", _) => {
+                let behind = self.resume(element, out);
+                say(out, behind.unwrap_or_default());
             }
             // Not worth an answer.
             ("iq", _) if element.attr("type") == Some("get") => self.count(),
@@ -164,29 +162,74 @@ impl Server {
                 say(out, bound(element.attr("id").unwrap(), RESOURCE));
                 self.forget();
             }
-            ("enable", _) => {
-                connection.managed = true;
-                self.sessions += 1;
-                let id = format!("s{}", self.sessions);
-                let resumable = self.manners.resume;
-                say(
-                    out,
-                    format!(
-                        "<enabled xmlns='urn:xmpp:sm:3' id='{id}' resume='{resumable}' max='60'/>"
-                    ),
-                );
-                self.session = Some(Managed {
-                    id,
-                    resumable,
-                    handled: 0,
-                    acked: 0,
-                    unacked: VecDeque::new(),
-                });
-            }
+            ("enable", _) => self.enable(out),
             ("r", Some(session)) if connection.managed => say(out, a(session.handled)),
             ("a", Some(session)) if connection.managed => session.on_ack(element),
             other => panic!("{:?} was not expected", other.0),
         }
+    }
+
+    /// By SASL2, with all that is asked for within it.
+    fn log_in(&mut self, element: &Element, out: &mut Vec<u8>) {
+        let mut inline = Vec::new();
+        let resume = element.child("resume", "urn:xmpp:sm:3");
+        let behind = resume.and_then(|resume| self.resume(resume, &mut inline));
+        if behind.is_none()
+            && let Some(bind) = element.child("bind", "urn:xmpp:bind:0")
+        {
+            self.connection.bound = true;
+            self.forget();
+            let mut bound = Vec::new();
+            if bind.child("enable", "urn:xmpp:sm:3").is_some() {
+                self.enable(&mut bound);
+            }
+            say(&mut inline, bound2(std::str::from_utf8(&bound).unwrap()));
+        }
+        let inline = std::str::from_utf8(&inline).unwrap();
+        say(out, success(RESOURCE, inline));
+        say(out, behind.unwrap_or_else(|| features(BIND_AND_SM)));
+    }
+
+    /// What follows if it is resumed.
+    fn resume(&mut self, element: &Element, out: &mut Vec<u8>) -> Option<String> {
+        let (connection, session) = (&mut self.connection, &mut self.session);
+        if let Some(session) = session
+            && session.resumable
+            && element.attr("previd") == Some(&*session.id)
+        {
+            session.on_ack(element);
+            (connection.bound, connection.managed) = (true, true);
+            let (id, h) = (&session.id, session.handled);
+            say(
+                out,
+                format!("<resumed xmlns='urn:xmpp:sm:3' previd='{id}' h='{h}'/>"),
+            );
+            let again = session.unacked.iter();
+            return Some(again.map(|number| message(*number)).collect());
+        }
+        let known = session.as_ref().filter(|_| self.manners.precise);
+        let h = known.map_or_else(String::new, |known| format!("h='{}'", known.handled));
+        say(out, format!("<failed xmlns='urn:xmpp:sm:3' {h}/>"));
+        self.forget();
+        None
+    }
+
+    fn enable(&mut self, out: &mut Vec<u8>) {
+        self.connection.managed = true;
+        self.sessions += 1;
+        let id = format!("s{}", self.sessions);
+        let resumable = self.manners.resume;
+        say(
+            out,
+            format!("<enabled xmlns='urn:xmpp:sm:3' id='{id}' resume='{resumable}' max='60'/>"),
+        );
+        self.session = Some(Managed {
+            id,
+            resumable,
+            handled: 0,
+            acked: 0,
+            unacked: VecDeque::new(),
+        });
     }
 
     pub(super) fn send(&mut self, count: usize, out: &mut Vec<u8>) {
