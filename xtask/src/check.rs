@@ -33,9 +33,10 @@ const ALONE: &[(&str, &[&str])] = &[
     ("xtls-link", &["--no-default-features"]),
     (
         "xtls-link",
-        &["--no-default-features", "--features", "component"],
+        &["--no-default-features", "--features", "component,serve"],
     ),
     ("xtls-link", &["--features", "component"]),
+    ("xtls-link", &["--features", "serve"]),
     ("xtls-forward", &[]),
     ("xtls-forward", &["--no-default-features"]),
     ("xtls-pipe", &[]),

@@ -305,6 +305,12 @@ impl Flow {
         self.outbound.keep(now, manage);
     }
 
+    /// Writes what is no stanza, between stanzas, of which those before it are [kept](Self::keep).
+    #[cfg(feature = "serve")]
+    pub(crate) fn write(&mut self, octets: &[u8]) {
+        self.outbound.write(octets);
+    }
+
     /// Gives memory back that a burst has left, while little happens.
     pub(crate) fn shrink(&mut self, manage: &Manage) {
         if self.inbound.is_empty() && self.inbound.capacity() > outbound::IDLE {

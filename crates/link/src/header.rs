@@ -96,6 +96,11 @@ impl Header {
         self.root.attr("from")
     }
 
+    #[cfg(feature = "serve")]
+    pub(crate) fn to(&self) -> Option<&str> {
+        self.root.attr("to")
+    }
+
     /// The stream's id.
     #[cfg(feature = "component")]
     pub(crate) fn id(&self) -> Option<&str> {

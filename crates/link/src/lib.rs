@@ -39,6 +39,8 @@ mod retry;
 mod sasl;
 mod sasl2;
 mod scram;
+#[cfg(feature = "serve")]
+mod serve;
 mod session;
 mod starttls;
 mod stream;
@@ -59,6 +61,8 @@ pub use net::{ComponentLink, ComponentOptions};
 pub use pin::{NotAPin, Pin};
 pub use retry::{Again, Reconnect, Retry};
 pub use scram::{Exporter, Job, Keys};
+#[cfg(feature = "serve")]
+pub use serve::{Login, ServeError, Serving, ServingEvent};
 pub use session::{Session, Software};
 pub use starttls::StartTls;
 pub use stream::{Event, NotSent, Opened, Stream};

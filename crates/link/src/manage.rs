@@ -31,6 +31,8 @@ pub use self::miscount::Miscount;
 use self::phase::Phase;
 use self::unacked::Unacked;
 use self::wire::Nonza;
+#[cfg(feature = "serve")]
+pub(crate) use self::wire::not_found;
 pub(crate) use self::wire::{SM, enable};
 use crate::ack::{Answer, Ask};
 use crate::location::Location;
@@ -310,6 +312,20 @@ impl Manage {
             }
             _ => Ok(Heard::Nothing),
         }
+    }
+
+    /// The peer asks for a session, as clients do: the answer, behind which we count. It ends with the connection.
+    #[cfg(feature = "serve")]
+    pub(crate) fn grant(&mut self) -> Bytes {
+        if !matches!(self.phase, Phase::Off) {
+            return wire::failed("unexpected-request");
+        }
+        self.phase = Phase::On {
+            ticket: None,
+            proven: true,
+            answer_by: None,
+        };
+        wire::enabled()
     }
 
     fn on_ack(&mut self, h: Option<u32>, name: &'static str) -> Result<u32, Miscount> {

@@ -11,7 +11,7 @@ mod link;
 mod network;
 mod online;
 mod options;
-#[cfg(feature = "component")]
+#[cfg(any(feature = "component", feature = "serve"))]
 mod plain;
 mod race;
 mod route;

@@ -99,8 +99,9 @@ impl fmt::Display for StreamError {
 
 /// The octets of a stream error of ours, without the end tag that follows.
 pub(crate) fn written(condition: &str, detail: Option<&Element>) -> Vec<u8> {
-    let error = format!("<stream:error><{condition} xmlns='{CONDITIONS}'/>");
-    let mut error = error.into_bytes();
+    let mut error = b"<stream:error>".to_vec();
+    // It may be another server's word, which is made a name of if it is none.
+    Element::new(condition, CONDITIONS).write("", &mut error);
     if let Some(detail) = detail {
         detail.write("", &mut error);
     }

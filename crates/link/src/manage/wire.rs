@@ -99,6 +99,25 @@ pub(super) fn resume(id: &str, handled: u32) -> Bytes {
     out.into()
 }
 
+/// Grants a session that ends with its connection.
+#[cfg(feature = "serve")]
+pub(super) fn enabled() -> Bytes {
+    format!("<enabled xmlns='{SM}'/>").into()
+}
+
+/// Refuses one.
+#[cfg(feature = "serve")]
+pub(super) fn failed(condition: &str) -> Bytes {
+    let conditions = xtls_stanza::ns::STANZAS;
+    format!("<failed xmlns='{SM}'><{condition} xmlns='{conditions}'/></failed>").into()
+}
+
+/// Refuses an earlier session, of which there is none here.
+#[cfg(feature = "serve")]
+pub(crate) fn not_found() -> Bytes {
+    failed("item-not-found")
+}
+
 /// Asks for an acknowledgement.
 pub(super) fn request() -> Bytes {
     Bytes::from_static(b"<r xmlns='urn:xmpp:sm:3'/>")
