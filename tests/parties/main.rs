@@ -11,3 +11,4 @@
 )]
 
 mod component;
+mod serve;

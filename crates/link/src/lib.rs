@@ -54,6 +54,8 @@ pub use event::{LinkError, LinkEvent, Outage};
 pub use header::HeaderError;
 pub use location::Location;
 pub use manage::Miscount;
+#[cfg(all(feature = "tokio", feature = "serve"))]
+pub use net::{Accounts, Arrival, Listener, Served};
 #[cfg(feature = "tokio")]
 pub use net::{CertificateFault, Dial, Dialling, Duplex, Link, Options, Security, connect};
 #[cfg(all(feature = "tokio", feature = "component"))]

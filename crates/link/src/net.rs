@@ -15,6 +15,8 @@ mod options;
 mod plain;
 mod race;
 mod route;
+#[cfg(feature = "serve")]
+mod serve;
 mod socket;
 mod tls;
 mod verify;
@@ -32,3 +34,5 @@ pub use dial::{Dial, Dialling, Duplex};
 pub use link::{Link, connect};
 pub use options::Options;
 pub use route::Security;
+#[cfg(feature = "serve")]
+pub use serve::{Accounts, Arrival, Listener, Served};

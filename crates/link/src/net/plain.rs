@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::AsyncWrite as _;
+#[cfg(feature = "serve")]
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::io::poll_read_buf;
 
@@ -168,6 +170,20 @@ impl<M: Machine> Plain<M> {
     /// Whether the end of the stream has left, and all before it.
     pub(super) fn has_said_good_bye(&self) -> bool {
         self.closing && self.is_flushed()
+    }
+
+    /// Passes on what is there, for a stream that has ended by an error of the other end, which may say more meanwhile. If that was
+    /// left unread, the system could take back what was written.
+    #[cfg(feature = "serve")]
+    pub(super) async fn take_leave(mut self) {
+        let mut rest = [0; 4_096];
+        let left = async {
+            poll_fn(|cx| self.poll_write(cx)).await.ok()?;
+            self.socket.shutdown().await.ok()?;
+            while self.socket.read(&mut rest).await.ok()? > 0 {}
+            Some(())
+        };
+        let _ = tokio::time::timeout(LEAVING, left).await;
     }
 
     /// Says good-bye for somebody who does not wait for it.

@@ -11,6 +11,8 @@ mod limits;
 mod link;
 mod login;
 mod reconnect;
+#[cfg(feature = "serve")]
+mod serve;
 mod stranger;
 
 use std::future::Future;

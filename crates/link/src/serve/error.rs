@@ -49,6 +49,9 @@ pub enum ServeError {
     /// The client ended the stream with an error.
     #[error("the client ended the connection: {0}")]
     Stream(StreamError),
+    /// The stream was closed, and takes nothing more.
+    #[error("the stream was closed")]
+    Closed,
     /// The connection broke.
     #[error("the connection broke")]
     Broken(#[source] Cause),
@@ -69,7 +72,7 @@ impl ServeError {
             Self::Acknowledgement(fault) => {
                 Some(written("undefined-condition", fault.detail().as_ref()))
             }
-            Self::NotLoopback { .. } | Self::Stream(_) | Self::Broken(_) => None,
+            Self::NotLoopback { .. } | Self::Stream(_) | Self::Closed | Self::Broken(_) => None,
         }
     }
 }
