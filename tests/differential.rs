@@ -58,6 +58,11 @@ fn any_cutting_of_what_a_server_says_gives_the_same_stream() {
     no_finding(Target::Link);
 }
 
+#[test]
+fn neither_a_component_nor_a_servers_end_is_misled_by_what_it_is_told() {
+    no_finding(Target::Parties);
+}
+
 /// The seeds are documents that some parser once read differently.
 #[test]
 fn the_documents_known_to_be_bad_are_among_the_seeds() {

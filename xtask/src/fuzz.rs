@@ -15,7 +15,15 @@ use crate::packages;
 use crate::workspace::Workspace;
 
 /// The targets; the names of `xtls_tests::fuzz::Target`.
-const TARGETS: &[&str] = &["framer", "stanza", "differential", "base64", "ibb", "link"];
+const TARGETS: &[&str] = &[
+    "framer",
+    "stanza",
+    "differential",
+    "base64",
+    "ibb",
+    "link",
+    "parties",
+];
 /// How long a run takes by default.
 const SECONDS: u64 = 60;
 /// Bytes per input: more makes each slower and finds the same. base64 has a code path for long texts.

@@ -44,7 +44,7 @@ cargo xtask bench session [--check]          the whole stack in memory against t
 cargo xtask bench link [--check]             the link to a server beside a client written by hand
 cargo xtask bench ibb [--check]              bytestreams through a real server, against bare iqs and slixmpp
 cargo xtask tidy                             layer arrows and house rules
-cargo xtask fuzz TARGET [SECONDS] [--runs N] fuzz framer, stanza, differential, base64, ibb or link for a minute; docs/FUZZING.md has the rest
+cargo xtask fuzz TARGET [SECONDS] [--runs N] fuzz framer, stanza, differential, base64, ibb, link or parties for a minute; docs/FUZZING.md has the rest
 cargo xtask properties [SEED] [--rounds N]   every property test with cases from another seed, ten times as many as usual
 cargo xtask sim [--seed N [--trace]]         the simulated hostile world: ten million steps, or one seed line by line;
                 [--seeds N [--all]]          this many seeds, up to the first that breaks a rule, or all;

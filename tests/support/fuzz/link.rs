@@ -11,7 +11,7 @@ use xtls_link::{ConnectError, Event, Opened, Session, StartTls, Stream};
 use xtls_stanza::Address;
 use zeroize::Zeroizing;
 
-use super::random::Random;
+use super::cutting::Cutting;
 
 /// Connections per input.
 const MAX_CONNECTIONS: usize = 4;
@@ -67,11 +67,7 @@ pub(super) fn check(input: &[u8]) -> Result<(), String> {
     let script = read(input);
     let before = before_tls(&script, &mut Cutting::Whole);
     let whole = World::run(&script, Cutting::Whole)?;
-    let mut random = Random::of(input);
-    let mut cutting = match random.below(4) {
-        0 => Cutting::Single,
-        _ => Cutting::Random(random),
-    };
+    let mut cutting = Cutting::of(input);
     let other = before_tls(&script, &mut cutting);
     if other != before {
         return Err(format!("cut, {other:?} before TLS, and whole {before:?}"));
@@ -118,30 +114,6 @@ fn read(input: &[u8]) -> Vec<Step> {
     }
     steps.push(Step::Say(said));
     steps
-}
-
-/// How what is said is cut.
-enum Cutting {
-    Whole,
-    Single,
-    Random(Random),
-}
-
-impl Cutting {
-    fn pieces<'a>(&mut self, mut said: &'a [u8]) -> Vec<&'a [u8]> {
-        let mut pieces = Vec::new();
-        while !said.is_empty() {
-            let len = match self {
-                Self::Whole => said.len(),
-                Self::Single => 1,
-                Self::Random(random) => random.below(said.len().min(64)) + 1,
-            };
-            let (piece, rest) = said.split_at(len);
-            pieces.push(piece);
-            said = rest;
-        }
-        pieces
-    }
 }
 
 /// What a server that says all of it in the clear gets out of us, and how it ends.

@@ -16,6 +16,7 @@ mod base64;
 mod by_expat;
 mod by_rxml;
 mod corpus;
+mod cutting;
 mod differential;
 mod framer;
 mod ibb;
@@ -23,6 +24,7 @@ mod judges;
 mod link;
 mod mutate;
 mod notation;
+mod parties;
 mod random;
 mod stanza;
 
@@ -50,6 +52,8 @@ pub enum Target {
     Ibb,
     /// A stream with a server that says anything: any cutting gives the same, and an error is the end.
     Link,
+    /// A component with a server, and a server's end with a client, that say anything: the same holds.
+    Parties,
 }
 
 /// An input that breaks a property.
@@ -69,13 +73,14 @@ impl fmt::Display for Finding {
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Framer,
         Self::Stanza,
         Self::Differential,
         Self::Base64,
         Self::Ibb,
         Self::Link,
+        Self::Parties,
     ];
 
     /// Its name on the command line, which is that of its corpus.
@@ -88,6 +93,7 @@ impl Target {
             Self::Base64 => "base64",
             Self::Ibb => "ibb",
             Self::Link => "link",
+            Self::Parties => "parties",
         }
     }
 
@@ -140,7 +146,7 @@ impl Checker {
     #[must_use]
     pub fn start(target: Target) -> Self {
         let judges = match target {
-            Target::Base64 | Target::Ibb | Target::Link => None,
+            Target::Base64 | Target::Ibb | Target::Link | Target::Parties => None,
             Target::Framer | Target::Stanza | Target::Differential => Some(Judges::start()),
         };
         Self { target, judges }
@@ -160,6 +166,7 @@ impl Checker {
             (Target::Differential, Some(judges)) => differential::check(input, judges),
             (Target::Ibb, _) => ibb::check(input),
             (Target::Link, _) => link::check(input),
+            (Target::Parties, _) => parties::check(input),
             (_, _) => base64::check(input),
         };
         checked.map_err(|what| Finding {
