@@ -8,7 +8,8 @@
 //! Below it lie state machines without I/O, for owners with a runtime, a transport or a test of their own: [`StartTls`] up to
 //! the byte where TLS begins, [`Stream`] from there to the end of the connection, and [`Session`], which outlives connections.
 //!
-//! With the feature `component` there is also the link of a component (XEP-0114), which has a domain of its own behind a server.
+//! With the feature `component` there is also the link of a component (XEP-0114), which has a domain of its own behind a server;
+//! with the feature `serve`, the server's end, where other people's clients on this machine connect.
 //!
 //! Without the feature `tokio` there are only these.
 
