@@ -70,6 +70,8 @@ pub trait Accounts: Sync {
 impl Listener {
     /// Listens at this address, for clients of accounts at these domains. Port 0: one that is free.
     ///
+    /// Cancel-safe: if the future is dropped before it is ready, nothing listens.
+    ///
     /// # Errors
     /// The address is not one of the loopback interface, or it cannot be had.
     pub async fn bind(address: SocketAddr, domains: &[Address]) -> Result<Self, ServeError> {
