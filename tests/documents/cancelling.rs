@@ -7,7 +7,7 @@ use crate::markdown::root;
 
 #[test]
 fn every_public_async_function_says_whether_it_is_cancel_safe() {
-    for name in ["client", "ibb", "link", "session", "tls"] {
+    for name in ["client", "files", "ibb", "link", "session", "tls"] {
         let mut there = 0;
         for path in files(&root().join("crates").join(name).join("src")) {
             let text = fs::read_to_string(&path).expect("a source");

@@ -37,6 +37,12 @@ const ALONE: &[(&str, &[&str])] = &[
     ),
     ("xtls-link", &["--features", "component"]),
     ("xtls-link", &["--features", "serve"]),
+    ("xtls-files", &[]),
+    ("xtls-files", &["--no-default-features"]),
+    (
+        "xtls-files",
+        &["--no-default-features", "--features", "tokio"],
+    ),
     ("xtls-forward", &[]),
     ("xtls-forward", &["--no-default-features"]),
     ("xtls-pipe", &[]),
