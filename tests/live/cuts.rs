@@ -96,7 +96,7 @@ async fn two_hundred_cuts_lose_nothing_and_double_nothing_through_prosody() {
 async fn two_hundred_cuts_lose_nothing_and_double_nothing_by_sasl2() {
     let server = Server::sasl2();
     let log = Log::begin(&server);
-    nothing_is_lost(&server, Person::options_anywhere).await;
+    nothing_is_lost(&server, |person| person.options_anywhere().bind2(true)).await;
     let log = log.read();
     let count = |what: &[u8]| memmem::find_iter(&log, what).count();
     assert_eq!(count(b"RECV: <auth "), 0);

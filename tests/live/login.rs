@@ -63,7 +63,7 @@ async fn a_server_with_sasl2_gives_the_resource_that_was_asked_for() {
     assert_eq!(*link.bound(), romeo.at("balcony"));
     soon("the good-bye", link.close()).await.unwrap();
     // It makes one up where none is asked for: one that begins with what the client is called.
-    let connected = xmpp::connect(romeo.options_anywhere());
+    let connected = xmpp::connect(romeo.options_anywhere().bind2(true));
     let link = soon("the login", connected).await.unwrap();
     let resource = link.bound().resource().unwrap().to_owned();
     assert!(
@@ -80,7 +80,10 @@ async fn a_wrong_password_is_tried_once_by_sasl2() {
     let log = Log::begin(&server);
     let options = Options::new(&romeo.address(), Zeroizing::new("wherefore".to_owned()));
     let (host, port) = server.starttls();
-    let options = options.server(host, port).ca_file(server.ca_file());
+    let options = options
+        .server(host, port)
+        .ca_file(server.ca_file())
+        .bind2(true);
     let error = soon("the refusal", xmpp::connect(options))
         .await
         .unwrap_err();

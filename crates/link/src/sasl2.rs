@@ -42,7 +42,7 @@ impl Inline {
         let resume = old && sm.is_some();
         // Bind 2 can't be asked for a resource, only for one that begins with a tag; and a binding ends a session that
         // could be resumed later.
-        let bind = bind.filter(|_| session.wanted_resource().is_none() && resume == old);
+        let bind = bind.filter(|_| session.takes_any_resource() && resume == old);
         let mut more = bind
             .and_then(|bind| bind.child("inline", BIND))
             .into_iter()

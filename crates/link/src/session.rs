@@ -20,6 +20,7 @@ pub struct Session {
     account: Address,
     credentials: Credentials,
     resource: Option<String>,
+    bind2: bool,
     memory: Memory,
     manage: Manage,
     /// They outlive a connection as what else was sent does.
@@ -72,6 +73,7 @@ impl Session {
             },
             account: bare,
             resource: account.resource().map(ToOwned::to_owned),
+            bind2: false,
             memory: Memory::default(),
             manage: Manage::default(),
             requests: Requests::default(),
@@ -88,6 +90,15 @@ impl Session {
     #[must_use]
     pub fn resource(mut self, resource: impl Into<String>) -> Self {
         self.resource = Some(resource.into());
+        self
+    }
+
+    /// Lets the server bind within the log-in (Bind 2, XEP-0386), where it can, unless a resource is asked for. It then deletes the
+    /// messages that it has kept for the account while nobody was there, without sending them: who wants them has to read
+    /// the account's archive (XEP-0313). Default: no.
+    #[must_use]
+    pub fn bind2(mut self, allow: bool) -> Self {
+        self.bind2 = allow;
         self
     }
 
@@ -147,6 +158,11 @@ impl Session {
 
     pub(crate) fn wanted_resource(&self) -> Option<&str> {
         self.resource.as_deref()
+    }
+
+    /// Whether the server may choose the resource within the log-in.
+    pub(crate) fn takes_any_resource(&self) -> bool {
+        self.bind2 && self.resource.is_none()
     }
 
     pub(crate) fn credentials(&self) -> (&Credentials, &Memory) {

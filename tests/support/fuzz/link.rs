@@ -161,7 +161,7 @@ impl World {
         let session = session.map_err(|account| account.to_string())?;
         let now = *START.get_or_init(Instant::now);
         let mut world = Self {
-            stream: Stream::new(session.allow_plain(true), None, now),
+            stream: Stream::new(session.allow_plain(true).bind2(true), None, now),
             now,
             cutting,
             connections: 1,

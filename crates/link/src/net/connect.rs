@@ -224,7 +224,9 @@ fn session(account: &Address, options: &Options) -> Result<Session, ConnectError
     let session = session.map_err(|account| ConnectError::NoLocalPart {
         account: account.to_string(),
     })?;
-    let session = session.allow_plain(options.allow_plain);
+    let session = session
+        .allow_plain(options.allow_plain)
+        .bind2(options.bind2);
     let Some(resource) = &options.resource else {
         return Ok(session);
     };

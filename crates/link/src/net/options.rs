@@ -24,6 +24,7 @@ pub struct Options {
     pub(super) dialer: Option<Arc<dyn Dial>>,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) pin: Option<Pin>,
+    pub(super) bind2: bool,
     pub(super) allow_plain: bool,
     pub(super) fill: bool,
     pub(super) presence: Option<i8>,
@@ -44,6 +45,7 @@ impl Options {
             dialer: None,
             ca_file: None,
             pin: None,
+            bind2: false,
             allow_plain: false,
             fill: true,
             presence: Some(-1),
@@ -56,6 +58,14 @@ impl Options {
     #[must_use]
     pub fn resource(mut self, resource: impl Into<String>) -> Self {
         self.resource = Some(resource.into());
+        self
+    }
+
+    /// Lets the server bind within the log-in, as [`Session::bind2`](crate::Session::bind2) says: sooner, and at the price of the
+    /// messages that it has kept for the account. Default: no.
+    #[must_use]
+    pub fn bind2(mut self, allow: bool) -> Self {
+        self.bind2 = allow;
         self
     }
 
@@ -147,6 +157,7 @@ impl fmt::Debug for Options {
             .field("dialer", &self.dialer.is_some())
             .field("ca_file", &self.ca_file)
             .field("pin", &self.pin)
+            .field("bind2", &self.bind2)
             .field("allow_plain", &self.allow_plain)
             .field("fill", &self.fill)
             .field("presence", &self.presence)

@@ -97,6 +97,7 @@ fn session() -> Session {
     Session::new(&account, Zeroizing::new("pencil".to_owned()), [7; 32])
         .unwrap()
         .allow_plain(true)
+        .bind2(true)
 }
 
 impl Peer {
