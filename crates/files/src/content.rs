@@ -1,5 +1,7 @@
 //! What is in a file, on its way: blocks, compressed where that helps, runs of zeros as numbers, and the hash of it all.
 
+use std::fmt;
+
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
@@ -8,8 +10,8 @@ use crate::fault::Fault;
 /// A SHA-256 (`sha-256` in XEP-0300).
 pub type Hash = [u8; 32];
 
-/// A piece of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A piece of a file. `Debug` shows how long it is, and nothing of it.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Block {
     /// The bytes themselves: 1 to [`PIECE`].
     Raw(Bytes),
@@ -33,6 +35,17 @@ impl Block {
             Self::Packed { size, .. } => (*size).into(),
             Self::Hole(length) => *length,
         }
+    }
+}
+
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Raw(_) => "Raw",
+            Self::Packed { .. } => "Packed",
+            Self::Hole(_) => "Hole",
+        };
+        f.debug_tuple(name).field(&self.size()).finish()
     }
 }
 
@@ -74,8 +87,8 @@ pub struct Packer {
     raw: u32,
 }
 
-impl std::fmt::Debug for Packer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Packer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Packer").finish_non_exhaustive()
     }
 }
@@ -144,8 +157,8 @@ pub struct Unpacker {
     bytes: Vec<u8>,
 }
 
-impl std::fmt::Debug for Unpacker {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Unpacker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Unpacker").finish_non_exhaustive()
     }
 }
@@ -201,6 +214,17 @@ const ZEROS: &[u8] = &[0; 16_384];
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn debug_shows_nothing_of_what_is_in_a_file() {
+        let (bytes, size) = (Bytes::from_static(b"secret"), 9);
+        let blocks = [
+            Block::Raw(bytes.clone()),
+            Block::Packed { size, bytes },
+            Block::Hole(7),
+        ];
+        assert_eq!(format!("{blocks:?}"), "[Raw(6), Packed(9), Hole(7)]");
+    }
 
     #[test]
     fn zeros_are_told_from_what_only_begins_and_ends_with_them() {

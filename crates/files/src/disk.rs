@@ -27,7 +27,6 @@ use probe::Probe;
 use settle::{Existing, Settle, claim};
 
 /// What a receiver's disk knows.
-#[derive(Debug)]
 pub(crate) struct Disk {
     root: Folder,
     peer: String,

@@ -32,7 +32,6 @@ pub enum Ended {
 }
 
 /// A stream with what was read of it and what is to be written.
-#[derive(Debug)]
 struct Wire<S> {
     reader: ReadHalf<S>,
     writer: WriteHalf<S>,

@@ -1,6 +1,7 @@
 //! The end that gets the files, without any I/O.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 
@@ -22,7 +23,6 @@ use offered::{Item, Offered, State};
 ///
 /// Bytes of the stream go in by [`handle_wire`](Self::handle_wire) and come out of [`poll_wire`](Self::poll_wire); what is to be
 /// done comes out of [`poll_event`](Self::poll_event).
-#[derive(Debug)]
 pub struct Receiver {
     decoder: Decoder,
     out: BytesMut,
@@ -54,6 +54,12 @@ struct Current {
     index: u32,
     at: u64,
     size: u64,
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").finish_non_exhaustive()
+    }
 }
 
 impl Receiver {
@@ -430,8 +436,6 @@ impl Receiver {
         }
         Ok(())
     }
-
-    // ── Within ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// Takes up further entries, as far as there is room.
     fn advance(&mut self) {

@@ -1,6 +1,7 @@
 //! The end that has the files, without any I/O.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 
@@ -20,7 +21,6 @@ pub use event::{NotOffered, SenderEvent};
 ///
 /// Bytes of the stream go in by [`handle_wire`](Self::handle_wire) and come out of [`poll_wire`](Self::poll_wire); what is to be
 /// done comes out of [`poll_event`](Self::poll_event).
-#[derive(Debug)]
 pub struct Sender {
     decoder: Decoder,
     out: BytesMut,
@@ -71,6 +71,12 @@ enum State {
 struct Current {
     index: u32,
     at: u64,
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").finish_non_exhaustive()
+    }
 }
 
 impl Sender {

@@ -33,7 +33,6 @@ pub(super) enum Outcomes {
 }
 
 /// The disk, in its thread or not.
-#[derive(Debug)]
 pub(super) struct Job {
     disk: Option<Disk>,
     running: Option<JoinHandle<(Disk, Vec<Outcomes>)>>,

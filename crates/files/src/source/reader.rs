@@ -13,7 +13,6 @@ use crate::content::{Block, Hash, Hasher, PIECE, Packer};
 use crate::reason::{Reason, Told};
 
 /// What a receiver has asked for, and how far that has been read.
-#[derive(Debug)]
 pub(crate) struct Reader {
     sources: Arc<Sources>,
     queue: VecDeque<Want>,
