@@ -5,7 +5,7 @@ use xtls_ibb::io::{self, Endpoint, Listener, Stream};
 use xtls_ibb::{Allow, Config, Mux, OpenOptions};
 use xtls_tests::keys::{JULIET, ROMEO, address};
 
-use super::{copying, http, tls, yamux};
+use super::{conveyors, copying, http, tls, yamux};
 
 /// As many streams at once as the requests of [`http`].
 fn config() -> Config {
@@ -61,6 +61,24 @@ async fn tokio_rustls() {
 async fn yamux_with_a_hundred_streams() {
     let (near, far) = pair().await;
     yamux::a_hundred_streams_are_echoed(near, far).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipe_both_ways() {
+    let (near, far) = pair().await;
+    conveyors::a_pipe_proves_what_went_both_ways(near, far).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipe_that_is_cut() {
+    let (near, far) = pair().await;
+    conveyors::a_pipe_over_a_stream_that_is_dropped_is_cut(near, far).await;
+}
+
+#[tokio::test]
+async fn a_forward() {
+    let (near, far) = pair().await;
+    conveyors::a_forward_carries_connections_with_their_ends(near, far).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@
 )]
 
 mod bytestream;
+mod conveyors;
 mod copying;
 mod http;
 mod serving;

@@ -13,7 +13,7 @@ use xtls_stanza::busy::Limit;
 use xtls_tests::keys::{self, JULIET, ROMEO, address};
 use xtls_tls::trust::Policy;
 
-use super::{copying, http, tls, yamux};
+use super::{conveyors, copying, http, tls, yamux};
 
 pub(crate) fn service() -> Service {
     Service::new("libraries", Mode::Bytes)
@@ -101,6 +101,24 @@ async fn tokio_rustls() {
 async fn yamux_with_a_hundred_streams() {
     let (near, far) = pair().await;
     yamux::a_hundred_streams_are_echoed(near, far).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipe_both_ways() {
+    let (near, far) = pair().await;
+    conveyors::a_pipe_proves_what_went_both_ways(near, far).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipe_that_is_cut() {
+    let (near, far) = pair().await;
+    conveyors::a_pipe_over_a_stream_that_is_dropped_is_cut(near, far).await;
+}
+
+#[tokio::test]
+async fn a_forward() {
+    let (near, far) = pair().await;
+    conveyors::a_forward_carries_connections_with_their_ends(near, far).await;
 }
 
 #[tokio::test(start_paused = true)]
