@@ -18,6 +18,7 @@ mod cuts;
 mod exchange;
 mod interrupt;
 mod login;
+mod pipe;
 mod record;
 mod terminal;
 mod trust;

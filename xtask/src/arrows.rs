@@ -39,7 +39,14 @@ const PICTURE: &[&str] = &[
 const LAYERS: &[Layer] = &[
     Layer {
         name: "xtls",
-        ours: &["xtls-client", "xtls-framer", "xtls-stanza"],
+        ours: &[
+            "xtls-client",
+            "xtls-files",
+            "xtls-forward",
+            "xtls-framer",
+            "xtls-pipe",
+            "xtls-stanza",
+        ],
         theirs: Theirs::Any,
     },
     Layer {

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use account::{Account, AccountAdd, AccountName, AccountRemove, Accounts, Server};
 pub(crate) use examples::MORE;
 pub(crate) use papers::{Completions, Man, Shell};
-pub(crate) use talk::{ConversationArgs, Stanzas, Verify};
+pub(crate) use talk::{ConversationArgs, Pipe, Stanzas, Verify};
 pub(crate) use trust::{Trust, TrustPeer, TrustPin, TrustRevoke};
 pub(crate) use tunnel::{Acceptable, Transport, TrustPolicy, TunnelArgs};
 
@@ -49,6 +49,9 @@ pub(crate) enum Verb {
     /// Talks to somebody, line by line.
     #[command(after_help = examples::CHAT)]
     Chat(ConversationArgs),
+    /// Carries bytes: standard input → the peer's standard output, and back.
+    #[command(after_help = examples::PIPE)]
+    Pipe(Pipe),
     /// Carries XML stanzas between standard input and output, for scripts.
     #[command(after_help = examples::STANZAS)]
     Stanzas(Stanzas),

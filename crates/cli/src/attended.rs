@@ -96,6 +96,11 @@ impl Attended {
         }
     }
 
+    /// Gives the tunnel back, once there is nothing left to ask.
+    pub(crate) fn into_tunnel(self) -> Tunnel {
+        self.tunnel
+    }
+
     /// Who is at the other end, and how certain that is.
     pub(crate) fn standing(&self) -> String {
         format!("{}: {}", self.tunnel.peer(), self.standing)

@@ -9,6 +9,7 @@ use std::io::IsTerminal as _;
 
 use xtls_client::router::TurnedAway;
 use xtls_client::router::{Closed, SendError, Why};
+use xtls_client::session::Service;
 use xtls_client::stanza::busy::Limit;
 use xtls_client::{Arrival, Tunnel};
 
@@ -31,7 +32,7 @@ use message::Message;
 pub(crate) async fn run(talk: &ConversationArgs, say: Say, stop: Stop) -> Result<(), Failure> {
     let person = Person::at_the_terminal();
     let link = tokio::select! {
-        link = link::connect(talk, &person) => link?,
+        link = link::connect(talk, &person, Service::stanzas()) => link?,
         () = stop.asked() => return Err(Failure::interrupted()),
     };
     let mut chat = Chat::new(talk, say, stop, person);

@@ -297,8 +297,19 @@ pub(crate) fn culprit<'a>(error: &clap::Error, configured: &'a [Setting]) -> Opt
 }
 
 /// Options that the short help shows.
-const BASIC: [&str; 9] = [
-    "listen", "accept", "account", "trust", "code", "qr", "json", "full", "help",
+const BASIC: [&str; 12] = [
+    "listen",
+    "accept",
+    "account",
+    "trust",
+    "code",
+    "qr",
+    "json",
+    "full",
+    "help",
+    "no-wait",
+    "send-only",
+    "recv-only",
 ];
 
 /// Options of which one at most makes sense.

@@ -40,7 +40,7 @@ impl Shape {
 pub(crate) const SCHEMA: u32 = 1;
 
 /// One line each, on standard error.
-pub(crate) const EVENTS: [Shape; 46] = [
+pub(crate) const EVENTS: [Shape; 47] = [
     Shape {
         name: "connecting",
         always: &["address"],
@@ -149,6 +149,11 @@ pub(crate) const EVENTS: [Shape; 46] = [
     Shape {
         name: "undelivered",
         always: &["peer", "count", "lines"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "piped",
+        always: &["peer", "sent", "taken", "received", "exit"],
         sometimes: &[],
     },
     Shape {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use xtls_client::router::Config;
 use xtls_client::router::{Closed, TurnedAway};
-use xtls_client::session::Violation;
+use xtls_client::session::{Service, Violation};
 use xtls_client::tls::trust::{Judgement, Policy, Store};
 use xtls_client::tls::{Fingerprint, Identity};
 use xtls_client::xmpp::{self, Options, Security};
@@ -113,9 +113,13 @@ pub(crate) fn login_failure(error: &xmpp::ConnectError) -> Failure {
     Failure::new(Code::Server, chain(error)).maybe_hint(connect_hint(error))
 }
 
-/// Logs in and starts the client. A missing key is created only after the login, so that a nonexistent or mistyped account
+/// Logs in and starts the client for one service. A missing key is created only after the login, so that a nonexistent or mistyped account
 /// gets none. Problems with an existing key are reported before the login.
-pub(crate) async fn connect(talk: &ConversationArgs, person: &Person) -> Result<Link, Failure> {
+pub(crate) async fn connect(
+    talk: &ConversationArgs,
+    person: &Person,
+    service: Service,
+) -> Result<Link, Failure> {
     let home = account::home(&talk.account)?;
     let account = account::account(&talk.account, &home)?;
     let known = match home.key(&account)? {
@@ -154,7 +158,7 @@ pub(crate) async fn connect(talk: &ConversationArgs, person: &Person) -> Result<
     };
     let fingerprint = identity.fingerprint();
     let policy = policy(&talk.tunnel);
-    let config = config(identity, &pins, &talk.tunnel, policy)?;
+    let config = config(identity, &pins, &talk.tunnel, policy)?.service(service);
     let uplink = Recorded::new(uplink, recorder.clone());
     let (client, incoming, task) = Client::start(uplink, config, pins)?;
     let own = client.own().clone();

@@ -6,6 +6,7 @@ mod answer;
 mod args;
 mod ask;
 mod attended;
+mod bytes;
 mod chat;
 mod command;
 mod complete;
@@ -19,6 +20,7 @@ mod manual;
 mod mend;
 mod output;
 mod peer;
+mod pipe;
 mod qr;
 mod record;
 mod say;
@@ -83,6 +85,7 @@ fn run(cli: &Cli, settings: &Settings, say: Say) -> Result<(), Failure> {
         Verb::Man(args) => manual::run(args),
         Verb::Trust(verb) => trust::trust(verb, say),
         Verb::Demo(args) => block_on(say, |_| demo::run(args, say)),
+        Verb::Pipe(args) => block_on(say, |stop| pipe::run(args, say, stop)),
         Verb::Stanzas(args) => block_on(say, |stop| stanzas::run(args, say, stop)),
         Verb::Verify(args) => block_on(say, |stop| verify::run(args, say, stop)),
         Verb::Chat(args) => block_on(say, |stop| chat::run(args, say, stop)),

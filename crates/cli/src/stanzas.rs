@@ -8,6 +8,7 @@ use std::pin::Pin;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use xtls_client::router::{Closed, SendError, TunnelId, Why};
+use xtls_client::session::Service;
 use xtls_client::{Arrival, Sender, Tunnel};
 use xtls_framer::{Framer, Limits};
 use xtls_stanza::{Address, Stanza};
@@ -28,7 +29,7 @@ use crate::terminal::Terminal;
 pub(crate) async fn run(args: &Args, say: Say, stop: Stop) -> Result<(), Failure> {
     let person = Person::at_the_terminal();
     let link = tokio::select! {
-        link = link::connect(&args.talk, &person) => link?,
+        link = link::connect(&args.talk, &person, Service::stanzas()) => link?,
         () = stop.asked() => return Err(Failure::interrupted()),
     };
     link::greet(&args.talk, &link, say);

@@ -47,6 +47,7 @@ fn whole(cli: &Cli) -> Result<(), Failure> {
     let talk = match &cli.verb {
         Verb::Chat(talk) => talk,
         Verb::Stanzas(args) => &args.talk,
+        Verb::Pipe(args) => &args.talk,
         Verb::Verify(args) => &args.talk,
         Verb::Demo(_)
         | Verb::Id(_)

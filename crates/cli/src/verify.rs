@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use xtls_client::router::TunnelEvent;
-use xtls_client::session::{Broken, Compare, Run, Verdict, Verify as Event, VerifyError};
+use xtls_client::session::{Broken, Compare, Run, Service, Verdict, Verify as Event, VerifyError};
 use xtls_client::stanza::verify::Reason;
 use xtls_client::tls::Fingerprint;
 use xtls_client::tls::trust::MAX_ATTEMPTS;
@@ -49,7 +49,7 @@ async fn verify(args: &Verify, person: &Person, say: Say) -> Result<(), Failure>
     let mut talk = args.talk.clone();
     // The comparison decides about the key, so no other question comes first.
     talk.tunnel.trust.get_or_insert(TrustPolicy::Ask);
-    let mut link = link::connect(&talk, person).await?;
+    let mut link = link::connect(&talk, person, Service::stanzas()).await?;
     link::greet(&talk, &link, say);
     let home = account::home(&talk.account)?;
     let runs = Runs {

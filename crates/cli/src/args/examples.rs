@@ -36,6 +36,13 @@ Examples:
   xtls chat juliet@capulet.example/balcony              one of her clients
   echo hello | xtls chat juliet@capulet.example         say one thing, and leave";
 
+pub(crate) const PIPE: &str = "\
+Examples:
+  tar c docs | xtls pipe -N juliet@capulet.example                send a stream
+  xtls pipe --listen --accept romeo@montague.example | tar x      receive it
+  xtls pipe --listen --accept romeo@montague.example -- uptime    answer each call
+  xtls pipe --recv-only juliet@capulet.example                    her answer";
+
 pub(crate) const STANZAS: &str = "\
 Examples:
   xtls stanzas juliet@capulet.example                      a stanza a line, both ways

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use super::account::{Account, Server};
 use super::tunnel::TunnelArgs;
@@ -16,6 +16,26 @@ pub(crate) struct Stanzas {
     pub(crate) no_wait: bool,
     #[command(flatten)]
     pub(crate) talk: ConversationArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Pipe {
+    /// Exit once your input has ended and been taken; don't wait for the peer's end.
+    #[arg(short = 'N', long)]
+    pub(crate) no_wait: bool,
+    /// Only send: what the peer sends is refused.
+    #[arg(long, conflicts_with = "recv_only")]
+    pub(crate) send_only: bool,
+    /// Only receive: standard input is not read.
+    #[arg(long)]
+    pub(crate) recv_only: bool,
+    #[command(flatten)]
+    pub(crate) talk: ConversationArgs,
+    /// With --listen: run this for each tunnel, and talk to that.
+    ///
+    /// Callers can neither choose nor change it. Their address is in XTLS_PEER.
+    #[arg(last = true, value_name = "COMMAND", requires = "listen", conflicts_with_all = ["send_only", "recv_only", "no_wait"], value_hint = ValueHint::CommandWithArguments)]
+    pub(crate) command: Vec<String>,
 }
 
 /// Options of every verb that talks to a peer.

@@ -33,6 +33,7 @@ fn parsed(args: &[&str], text: &str) -> Result<ConversationArgs, String> {
         Verb::Chat(talk) => Ok(talk),
         other @ (Verb::Demo(_)
         | Verb::Id(_)
+        | Verb::Pipe(_)
         | Verb::Stanzas(_)
         | Verb::Account(_)
         | Verb::Completions(_)
