@@ -12,8 +12,11 @@
 )]
 
 mod cuts;
+mod kills;
 mod party;
 mod pattern;
+mod times;
+mod tunnels;
 
 /// How many of something: few in an ordinary run, many where `cargo xtask outages` asks for them.
 fn many(few: usize, many: usize) -> usize {

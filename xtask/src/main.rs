@@ -49,7 +49,7 @@ cargo xtask properties [SEED] [--rounds N]   every property test with cases from
 cargo xtask sim [--seed N [--trace]]         the simulated hostile world: ten million steps, or one seed line by line;
                 [--seeds N [--all]]          this many seeds, up to the first that breaks a rule, or all;
                 [--planted [BUG]] [--model]  bugs planted in it, which it must find; every interleaving of a small model
-cargo xtask outages [cuts|kills|tunnels]     connections that are cut and servers that die, a hundred times as often as in the tests
+cargo xtask outages [cuts|kills|tunnels]     connections that are cut and servers that die, at full length
 cargo xtask prosody [--limits | --sasl2] [--then CMD…]
                                              a throw-away XMPP server on loopback with two accounts; --limits: as Debian ships it,
                                              10 kB/s; --sasl2: with SASL2 and Bind 2; --then: run CMD with the server, then stop it
