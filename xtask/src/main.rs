@@ -45,10 +45,14 @@ cargo xtask bench link [--check]             the link to a server beside a clien
 cargo xtask bench ibb [--check]              bytestreams through a real server, against bare iqs and slixmpp
 cargo xtask tidy                             layer arrows and house rules
 cargo xtask fuzz TARGET [SECONDS] [--runs N] fuzz framer, stanza, differential, base64, ibb, link or parties for a minute; docs/FUZZING.md has the rest
-cargo xtask properties [SEED] [--rounds N]   every property test with cases from another seed, ten times as many as usual
+cargo xtask properties [SEED] [--rounds N] [--only PART]
+                                             every property test, or those with PART in their names, with cases from another seed, ten
+                                             times as many as usual
 cargo xtask sim [--seed N [--trace]]         the simulated hostile world: ten million steps, or one seed line by line;
                 [--seeds N [--all]]          this many seeds, up to the first that breaks a rule, or all;
-                [--planted [BUG]] [--model]  bugs planted in it, which it must find; every interleaving of a small model
+                [--planted [BUG | world | link]]
+                                             bugs planted in the code, which it or the link's models must find;
+                [--model]                    every interleaving of a small model
 cargo xtask outages [cuts|kills|tunnels]     connections that are cut and servers that die, at full length
 cargo xtask prosody [--limits | --sasl2] [--then CMD…]
                                              a throw-away XMPP server on loopback with two accounts; --limits: as Debian ships it,

@@ -1,7 +1,8 @@
-//! Bugs that are planted in a copy of the code, for the simulated world to find: the checker is checked.
+//! Bugs that are planted in a copy of the code, for the simulated world and for the link's models of XEP-0198 to find: the
+//! checkers are checked.
 //!
-//! Each is a patch in `tests/sim/planted`, named for what it breaks. What it adds asks `planted::is("its-name")`, which only
-//! the copy has, so that many bugs share one build and each is hunted alone.
+//! Each is a patch in `tests/sim/planted`, or for the models in the folder `link` there, named for what it breaks. What it adds
+//! asks `planted::is("its-name")`, which only the copy has, so that many bugs share one build and each is hunted alone.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,16 +12,20 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use xshell::cmd;
 
-use crate::workspace::Workspace;
+use crate::properties;
+use crate::workspace::{Workspace, text};
 
-/// Where the patches are.
-const PATCHES: &str = "tests/sim/planted";
 /// Says which bug is in.
 const SWITCH: &str = "XTLS_PLANTED";
-/// Seeds in which a bug must show itself.
+/// Seeds of the world in which a bug must show itself.
 const SEEDS: u64 = 10_000;
+/// Rounds of a model in which one must: a million steps.
+const ROUNDS: u64 = 10;
+/// The property that the link's models test.
+const LAW: &str = "what_is_sent_arrives_in_order_and_once_or_is_reported_lost";
 /// What a crate of the copy has beside the patches.
 const MODULE: &str = r#"//! Which bug is in.
 
@@ -30,9 +35,46 @@ pub(crate) fn is(bug: &str) -> bool {
 }
 "#;
 
+/// What has to find a bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Hunter {
+    /// The simulated world.
+    World,
+    /// The link's models of XEP-0198.
+    Link,
+}
+
+impl Hunter {
+    const ALL: [Self; 2] = [Self::World, Self::Link];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::World => "world",
+            Self::Link => "link",
+        }
+    }
+
+    /// Where the patches are.
+    fn patches(self) -> &'static str {
+        match self {
+            Self::World => "tests/sim/planted",
+            Self::Link => "tests/sim/planted/link",
+        }
+    }
+
+    /// How far a bug may get, in words.
+    fn patience(self) -> String {
+        match self {
+            Self::World => format!("{SEEDS} seeds"),
+            Self::Link => format!("{ROUNDS} rounds"),
+        }
+    }
+}
+
 /// A bug and its patch.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Bug {
+    hunter: Hunter,
     name: String,
     patch: PathBuf,
 }
@@ -40,9 +82,14 @@ struct Bug {
 /// Patches that do not apply, and those that plant something else than their name says.
 pub(crate) fn faults(workspace: &Workspace) -> Result<Vec<String>> {
     let mut faults = Vec::new();
-    for Bug { name, patch } in bugs(&workspace.root)? {
+    for bug in bugs(&workspace.root)? {
+        let Bug {
+            hunter,
+            name,
+            patch,
+        } = bug;
         let content = fs::read_to_string(&patch)?;
-        let place = format!("{PATCHES}/{name}.patch");
+        let place = format!("{}/{name}.patch", hunter.patches());
         if planted(&content) != BTreeSet::from([name.as_str()]) {
             faults.push(format!("{place}: plants something else than {name}"));
         }
@@ -58,16 +105,28 @@ pub(crate) fn faults(workspace: &Workspace) -> Result<Vec<String>> {
     Ok(faults)
 }
 
-/// Hunts all bugs, or the one of this name; fails when one is not found.
+/// Hunts all bugs, the one of this name, or those of the hunter of this name; fails when one is not found.
 pub(crate) fn hunt(workspace: &Workspace, only: Option<&str>) -> Result<()> {
     let mut bugs = bugs(&workspace.root)?;
-    bugs.retain(|bug| only.is_none_or(|only| bug.name == only));
+    bugs.retain(|bug| only.is_none_or(|only| [&*bug.name, bug.hunter.name()].contains(&only)));
     ensure!(
         !bugs.is_empty(),
-        "no bug of this name in {PATCHES}: {}",
+        "no planted bug and no hunter has this name: {}",
         only.unwrap_or_default()
     );
     let all = bugs.len();
+    let mut missed = Vec::new();
+    for hunter in Hunter::ALL {
+        let own = bugs.iter().filter(|bug| bug.hunter == hunter);
+        missed.extend(hunt_by(workspace, hunter, own.cloned().collect())?);
+    }
+    eprintln!("{} of {all} planted bugs found", all - missed.len());
+    ensure!(missed.is_empty(), "not found: {}", missed.join(", "));
+    Ok(())
+}
+
+/// Hunts those of one hunter. Gives those that it did not find.
+fn hunt_by(workspace: &Workspace, hunter: Hunter, mut bugs: Vec<Bug>) -> Result<Vec<String>> {
     let mut missed = Vec::new();
     while !bugs.is_empty() {
         // Two that change the same lines do not fit into one copy.
@@ -77,25 +136,32 @@ pub(crate) fn hunt(workspace: &Workspace, only: Option<&str>) -> Result<()> {
             bail!("the patches of {} do not apply", names.join(", "));
         };
         eprintln!("{} bugs in a copy, from {}", planted.len(), first.name);
-        let program = build(workspace)?;
-        missed.extend(hunt_in(&program, &planted)?);
+        let program = match hunter {
+            Hunter::World => build_world(workspace)?,
+            Hunter::Link => build_models(workspace)?,
+        };
+        missed.extend(hunt_in(hunter, &program, &planted)?);
         bugs = left;
     }
-    eprintln!("{} of {all} planted bugs found", all - missed.len());
-    ensure!(missed.is_empty(), "not found: {}", missed.join(", "));
-    Ok(())
+    Ok(missed)
 }
 
 fn bugs(root: &Path) -> Result<Vec<Bug>> {
-    let folder = root.join(PATCHES);
     let mut bugs = Vec::new();
-    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
-        let patch = entry?.path();
-        let name = patch.file_stem().and_then(|name| name.to_str());
-        if let (Some(name), Some("patch")) = (name, patch.extension().and_then(|end| end.to_str()))
-        {
-            let name = name.to_owned();
-            bugs.push(Bug { name, patch });
+    for hunter in Hunter::ALL {
+        let folder = root.join(hunter.patches());
+        for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let patch = entry?.path();
+            let name = patch.file_stem().and_then(|name| name.to_str());
+            let end = patch.extension().and_then(|end| end.to_str());
+            if let (Some(name), Some("patch")) = (name, end) {
+                let name = name.to_owned();
+                bugs.push(Bug {
+                    hunter,
+                    name,
+                    patch,
+                });
+            }
         }
     }
     bugs.sort();
@@ -158,7 +224,7 @@ fn plant(workspace: &Workspace, bugs: Vec<Bug>) -> Result<(Vec<Bug>, Vec<Bug>)> 
 }
 
 /// Builds the simulated world of the copy.
-fn build(workspace: &Workspace) -> Result<PathBuf> {
+fn build_world(workspace: &Workspace) -> Result<PathBuf> {
     let target = workspace.target.join("planted").join("build");
     let status = Command::new("cargo")
         .args(["build", "--quiet", "--locked", "--profile", "sim"])
@@ -170,24 +236,44 @@ fn build(workspace: &Workspace) -> Result<PathBuf> {
     Ok(target.join("sim").join("sim"))
 }
 
-/// Runs the world with each of the bugs alone. Gives those that it did not find.
-fn hunt_in(program: &Path, bugs: &[Bug]) -> Result<Vec<String>> {
+/// Builds the link's models of the copy, with the tests around them. What they depend on is shared with the workspace.
+fn build_models(workspace: &Workspace) -> Result<PathBuf> {
+    let output = Command::new("cargo")
+        .args(["test", "--quiet", "--locked", "-p", "xtls-link", "--lib"])
+        .args(["--no-default-features", "--no-run", "--target-dir"])
+        .arg(&workspace.target)
+        .args(["--message-format", "json-render-diagnostics"])
+        .current_dir(copy(workspace))
+        .stderr(std::process::Stdio::inherit())
+        .output()?;
+    ensure!(
+        output.status.success(),
+        "the copy with the bugs does not build"
+    );
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let program = messages.lines().find_map(|line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        let program = text(&message, "executable").to_owned();
+        (!program.is_empty()).then_some(program)
+    });
+    Ok(program.context("cargo names no program")?.into())
+}
+
+/// Runs the hunter with each of the bugs alone. Gives those that it did not find.
+fn hunt_in(hunter: Hunter, program: &Path, bugs: &[Bug]) -> Result<Vec<String>> {
     let (next, missed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let hunt = || -> Result<()> {
         while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let run = Command::new(program)
-                .args(["--seeds", &SEEDS.to_string(), "--threads", "1"])
-                .env(SWITCH, &bug.name)
-                .output()?;
-            let text = String::from_utf8_lossy(&run.stdout);
-            let found = text.lines().next();
-            match found.filter(|line| line.starts_with("VIOLATION") && !run.status.success()) {
-                Some(line) => eprintln!("{:<26} {line}", bug.name),
-                None => {
-                    eprintln!("{:<26} NOT FOUND in {SEEDS} seeds", bug.name);
-                    if let Ok(mut missed) = missed.lock() {
-                        missed.push(bug.name.clone());
-                    }
+            let found = match hunter {
+                Hunter::World => in_world(program, bug)?,
+                Hunter::Link => in_models(program, bug)?,
+            };
+            if let Some(line) = found {
+                eprintln!("{:<26} {line}", bug.name);
+            } else {
+                eprintln!("{:<26} NOT FOUND in {}", bug.name, hunter.patience());
+                if let Ok(mut missed) = missed.lock() {
+                    missed.push(bug.name.clone());
                 }
             }
         }
@@ -206,6 +292,42 @@ fn hunt_in(program: &Path, bugs: &[Bug]) -> Result<Vec<String>> {
     Ok(missed)
 }
 
+/// What the world says about a bug, if it finds it.
+fn in_world(program: &Path, bug: &Bug) -> Result<Option<String>> {
+    let run = Command::new(program)
+        .args(["--seeds", &SEEDS.to_string(), "--threads", "1"])
+        .env(SWITCH, &bug.name)
+        .output()?;
+    let said = String::from_utf8_lossy(&run.stdout);
+    let found = said.lines().next();
+    let found = found.filter(|line| line.starts_with("VIOLATION") && !run.status.success());
+    Ok(found.map(ToOwned::to_owned))
+}
+
+/// What the models say about a bug, if they find it: by new cases alone, and not by one that is kept.
+fn in_models(program: &Path, bug: &Bug) -> Result<Option<String>> {
+    for round in 1..=ROUNDS {
+        let run = Command::new(program)
+            .arg(LAW)
+            .env(SWITCH, &bug.name)
+            .env(properties::SEED, round.to_string())
+            .env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "true")
+            .env("PROPTEST_MAX_SHRINK_ITERS", "0")
+            .output()?;
+        let said = String::from_utf8_lossy(&run.stdout);
+        ensure!(
+            !said.contains("running 0 tests"),
+            "no test has the name {LAW}"
+        );
+        if !run.status.success() {
+            let why = said.lines().find(|line| line.starts_with("Test failed: "));
+            let why = why.with_context(|| format!("{}: the models end: {said}", bug.name))?;
+            return Ok(Some(format!("round {round}: {why}")));
+        }
+    }
+    Ok(None)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,7 +341,7 @@ mod tests {
     #[test]
     fn every_patch_applies_and_plants_the_bug_of_its_name() {
         let workspace = Workspace::open().unwrap();
-        assert!(bugs(&workspace.root).unwrap().len() >= 48);
+        assert!(bugs(&workspace.root).unwrap().len() >= 56);
         assert_eq!(faults(&workspace).unwrap(), Vec::<String>::new());
     }
 }

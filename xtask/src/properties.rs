@@ -15,7 +15,7 @@ use crate::test::Runner;
 use crate::workspace::Workspace;
 
 /// The variable from which proptest takes a seed; `.cargo/config.toml` sets the one for ordinary runs.
-const SEED: &str = "PROPTEST_RNG_SEED";
+pub(crate) const SEED: &str = "PROPTEST_RNG_SEED";
 
 /// Ten times the cases of an ordinary run.
 const ROUNDS: u64 = 10;
@@ -29,6 +29,8 @@ pub(crate) struct Options {
     /// Drawn at random if it is not given.
     seed: Option<u64>,
     rounds: u64,
+    /// Only properties whose names contain this.
+    only: Option<String>,
 }
 
 impl Options {
@@ -36,6 +38,7 @@ impl Options {
         let mut options = Self {
             seed: None,
             rounds: ROUNDS,
+            only: None,
         };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
@@ -50,6 +53,10 @@ impl Options {
                         "the number of rounds must be at least 1"
                     );
                 }
+                "--only" => {
+                    let only = args.next().and_then(|only| only.to_str());
+                    options.only = Some(only.context("--only needs a part of a name")?.to_owned());
+                }
                 _ if arg.starts_with('-') => {
                     bail!("unknown argument of cargo xtask properties: {arg}")
                 }
@@ -62,7 +69,14 @@ impl Options {
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let properties = properties(workspace)?;
+    let mut properties = properties(workspace)?;
+    if let Some(only) = &options.only {
+        properties.retain(|name| name.contains(only));
+        ensure!(
+            !properties.is_empty(),
+            "no property has this in its name: {only}"
+        );
+    }
     let features = check::features(workspace);
     let runner = Runner::installed(workspace);
     let first = options.seed.map_or_else(drawn, Ok)?;
@@ -94,7 +108,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         return Ok(());
     }
     for seed in &broken {
-        eprintln!("again: cargo xtask properties {seed} --rounds 1");
+        let only = options.only.as_ref();
+        let only = only.map_or_else(String::new, |only| format!(" --only {only}"));
+        eprintln!("again: cargo xtask properties {seed} --rounds 1{only}");
     }
     bail!(
         "{} of {} rounds found a case that breaks a property (or one did not build)",
@@ -168,6 +184,7 @@ mod tests {
             &["--rounds"],
             &["--rounds", "0"],
             &["--rounds", "many"],
+            &["--only"],
         ] {
             assert!(parse(words).is_err(), "{words:?}");
         }
@@ -178,9 +195,12 @@ mod tests {
         let options = Options {
             seed: Some(7),
             rounds: 2,
+            only: None,
         };
         assert_eq!(parse(&["7", "--rounds", "2"]).unwrap(), options);
         assert_eq!(parse(&[]).unwrap().seed, None);
+        let only = parse(&["--only", "numbers"]).unwrap().only;
+        assert_eq!(only.as_deref(), Some("numbers"));
     }
 
     /// A source file; macro names are split in two, so that this file contains no block itself.
