@@ -9,8 +9,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::packages;
-use crate::server::{ACCOUNTS, COMPONENT, DOMAIN, Ports, new_password};
+use crate::server::{ACCOUNTS, COMPONENT, DOMAIN, Kind, Ports, new_password};
+use crate::{packaged, packages};
 
 /// The file that marks that the accounts exist.
 pub(crate) const REGISTERED: &str = "registered";
@@ -29,20 +29,19 @@ ok = file:write_file("@REGISTERED@", <<>>).
 "#;
 
 /// Writes the configuration, and returns what to run: the server, which then creates the accounts.
-pub(crate) fn command(folder: &Path, ports: Ports) -> Result<Command> {
+pub(crate) fn command(folder: &Path, ports: Ports, kind: Kind) -> Result<Command> {
     let home = folder
         .to_str()
         .context("the target folder's name is not UTF-8")?;
-    let secret = new_password(folder, COMPONENT)?;
-    let config = include_str!("../ejabberd/ejabberd.yml")
-        .replace("@FOLDER@", home)
-        .replace("@STARTTLS_PORT@", &ports.starttls.to_string())
-        .replace("@TLS_PORT@", &ports.tls.to_string())
-        .replace("@COMPONENT_PORT@", &ports.component.to_string())
-        .replace("@DOMAIN@", DOMAIN)
-        .replace("@COMPONENT@", COMPONENT)
-        .replace("@SECRET@", &secret);
-    fs::write(folder.join("ejabberd.yml"), config)?;
+    match kind {
+        Kind::PackagedEjabberd => packaged::ejabberd(folder, ports)?,
+        Kind::Free
+        | Kind::Quiet
+        | Kind::Stock
+        | Kind::Sasl2
+        | Kind::Ejabberd
+        | Kind::PackagedProsody => fs::write(folder.join("ejabberd.yml"), config(folder, ports)?)?,
+    }
     for account in ACCOUNTS {
         new_password(folder, account)?;
     }
@@ -65,6 +64,21 @@ pub(crate) fn command(folder: &Path, ports: Ports) -> Result<Command> {
         command.env("ERL_LIBS", libraries);
     }
     Ok(command)
+}
+
+fn config(folder: &Path, ports: Ports) -> Result<String> {
+    let secret = new_password(folder, COMPONENT)?;
+    let home = folder
+        .to_str()
+        .context("the target folder's name is not UTF-8")?;
+    Ok(include_str!("../ejabberd/ejabberd.yml")
+        .replace("@FOLDER@", home)
+        .replace("@STARTTLS_PORT@", &ports.starttls.to_string())
+        .replace("@TLS_PORT@", &ports.tls.to_string())
+        .replace("@COMPONENT_PORT@", &ports.component.to_string())
+        .replace("@DOMAIN@", DOMAIN)
+        .replace("@COMPONENT@", COMPONENT)
+        .replace("@SECRET@", &secret))
 }
 
 /// Where the distribution keeps ejabberd, according to its own script.

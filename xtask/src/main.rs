@@ -9,6 +9,7 @@ mod deny;
 mod ejabberd;
 mod fuzz;
 mod outages;
+mod packaged;
 mod packages;
 mod places;
 mod planted;
@@ -54,10 +55,12 @@ cargo xtask sim [--seed N [--trace]]         the simulated hostile world: ten mi
                                              bugs planted in the code, which it or the link's models must find;
                 [--model]                    every interleaving of a small model
 cargo xtask outages [cuts|kills|tunnels]     connections that are cut and servers that die, at full length
-cargo xtask prosody [--limits | --sasl2] [--then CMD…]
+cargo xtask prosody [--limits | --sasl2 | --packaged] [--then CMD…]
                                              a throw-away XMPP server on loopback with two accounts; --limits: as Debian ships it,
-                                             10 kB/s; --sasl2: with SASL2 and Bind 2; --then: run CMD with the server, then stop it
-cargo xtask ejabberd [--then CMD…]           the same on ejabberd, without limits";
+                                             10 kB/s; --sasl2: with SASL2 and Bind 2; --packaged: with its package's
+                                             configuration; --then: run CMD with the server, then stop it
+cargo xtask ejabberd [--packaged] [--then CMD…]
+                                             the same on ejabberd, without limits, or with its package's configuration";
 
 fn main() -> ExitCode {
     run().unwrap_or_else(|error| {
@@ -106,8 +109,8 @@ fn run() -> Result<ExitCode> {
             return server::run(&Workspace::open()?, kind, &then);
         }
         Some("ejabberd") => {
-            let then = ejabberd_args(args)?;
-            return server::run(&Workspace::open()?, Kind::Ejabberd, &then);
+            let (kind, then) = ejabberd_args(args)?;
+            return server::run(&Workspace::open()?, kind, &then);
         }
         Some("help" | "--help" | "-h") => eprintln!("{USAGE}"),
         Some(_) | None => bail!("no chore named {}\n{USAGE}", command.display()),
@@ -128,14 +131,18 @@ fn prosody_args(mut args: Vec<OsString>) -> Result<(Kind, Vec<OsString>)> {
         [] => Ok((Kind::Free, then)),
         [flag] if flag == "--limits" => Ok((Kind::Stock, then)),
         [flag] if flag == "--sasl2" => Ok((Kind::Sasl2, then)),
+        [flag] if flag == "--packaged" => Ok((Kind::PackagedProsody, then)),
         _ => bail!("cargo xtask prosody takes --limits or --sasl2, and --then CMD…\n{USAGE}"),
     }
 }
 
-fn ejabberd_args(mut args: Vec<OsString>) -> Result<Vec<OsString>> {
+fn ejabberd_args(mut args: Vec<OsString>) -> Result<(Kind, Vec<OsString>)> {
     let then = split_then(&mut args)?;
-    none_left(&args)?;
-    Ok(then)
+    match args.as_slice() {
+        [] => Ok((Kind::Ejabberd, then)),
+        [flag] if flag == "--packaged" => Ok((Kind::PackagedEjabberd, then)),
+        _ => bail!("cargo xtask ejabberd takes --packaged and --then CMD…\n{USAGE}"),
+    }
 }
 
 /// The command after `--then`, removed from the end.

@@ -44,9 +44,9 @@ pub(crate) fn run(workspace: &Workspace, parts: &[&str]) -> Result<()> {
         for part in parts {
             let server = Server::start(workspace, kind)?.with_switch()?;
             let filter = format!("{part}::");
-            let other = match kind {
-                Kind::Ejabberd => "prosody",
-                Kind::Free | Kind::Quiet | Kind::Stock | Kind::Sasl2 => "ejabberd",
+            let other = match kind.is_ejabberd() {
+                true => "prosody",
+                false => "ejabberd",
             };
             eprintln!("\n{part}, {name}");
             cmd!(

@@ -9,7 +9,7 @@ use xshell::cmd;
 
 use crate::server::{ACCOUNTS, COMPONENT, DOMAIN, Kind, Ports, new_password};
 use crate::workspace::Workspace;
-use crate::{backports, packages};
+use crate::{backports, packaged, packages};
 
 /// Writes the configuration, creates the accounts, and returns what to run.
 pub(crate) fn command(
@@ -19,15 +19,28 @@ pub(crate) fn command(
     kind: Kind,
 ) -> Result<Command> {
     let file = folder.join("prosody.cfg.lua");
-    fs::write(&file, config(folder, ports, kind)?)?;
     let programs = match kind {
         Kind::Sasl2 => Some(backports::prosody(workspace)?),
-        Kind::Free | Kind::Quiet | Kind::Stock | Kind::Ejabberd => None,
+        Kind::Free
+        | Kind::Quiet
+        | Kind::Stock
+        | Kind::Ejabberd
+        | Kind::PackagedProsody
+        | Kind::PackagedEjabberd => None,
     };
     let program = |name: &str| match &programs {
         Some(folder) => Ok(folder.join(name)),
         None => packages::find(name).with_context(|| format!("{name} is not installed")),
     };
+    match kind {
+        Kind::PackagedProsody => packaged::prosody(folder, ports, &program("prosodyctl")?)?,
+        Kind::Free
+        | Kind::Quiet
+        | Kind::Stock
+        | Kind::Sasl2
+        | Kind::Ejabberd
+        | Kind::PackagedEjabberd => fs::write(&file, config(folder, ports, kind)?)?,
+    }
     register(workspace, folder, &program("prosodyctl")?)?;
     let mut command = Command::new(program("prosody")?);
     command.arg("-F").arg("--config").arg(file);
@@ -49,7 +62,9 @@ fn config(folder: &Path, ports: Ports, kind: Kind) -> Result<String> {
             "",
             "debug",
         ),
-        Kind::Ejabberd => bail!("ejabberd has its own configuration"),
+        Kind::Ejabberd | Kind::PackagedProsody | Kind::PackagedEjabberd => {
+            bail!("{kind:?} has its own configuration")
+        }
     };
     let secret = new_password(folder, COMPONENT)?;
     let folder = folder

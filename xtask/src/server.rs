@@ -37,6 +37,10 @@ pub(crate) enum Kind {
     Sasl2,
     /// ejabberd, without rate limits.
     Ejabberd,
+    /// Prosody with its package's configuration.
+    PackagedProsody,
+    /// ejabberd with its package's configuration and certificate.
+    PackagedEjabberd,
 }
 
 impl Kind {
@@ -48,27 +52,44 @@ impl Kind {
             Self::Stock => "XTLS_PROSODY_STOCK",
             Self::Sasl2 => "XTLS_PROSODY_SASL2",
             Self::Ejabberd => "XTLS_EJABBERD",
+            Self::PackagedProsody => "XTLS_PROSODY_PACKAGED",
+            Self::PackagedEjabberd => "XTLS_EJABBERD_PACKAGED",
+        }
+    }
+
+    pub(crate) fn is_ejabberd(self) -> bool {
+        match self {
+            Self::Free | Self::Quiet | Self::Stock | Self::Sasl2 | Self::PackagedProsody => false,
+            Self::Ejabberd | Self::PackagedEjabberd => true,
+        }
+    }
+
+    /// Its certificate is not ours, and there is no component.
+    fn is_packaged(self) -> bool {
+        match self {
+            Self::Free | Self::Quiet | Self::Stock | Self::Sasl2 | Self::Ejabberd => false,
+            Self::PackagedProsody | Self::PackagedEjabberd => true,
         }
     }
 
     fn program(self) -> &'static str {
-        match self {
-            Self::Free | Self::Quiet | Self::Stock | Self::Sasl2 => "prosody",
-            Self::Ejabberd => "ejabberd",
+        match self.is_ejabberd() {
+            true => "ejabberd",
+            false => "prosody",
         }
     }
 
     fn packages(self) -> &'static [packages::Package] {
-        match self {
-            Self::Free | Self::Quiet | Self::Stock | Self::Sasl2 => packages::SERVER,
-            Self::Ejabberd => packages::EJABBERD,
+        match self.is_ejabberd() {
+            true => packages::EJABBERD,
+            false => packages::SERVER,
         }
     }
 
     fn log(self) -> &'static str {
-        match self {
-            Self::Free | Self::Quiet | Self::Stock | Self::Sasl2 => "prosody.log",
-            Self::Ejabberd => "ejabberd.log",
+        match self.is_ejabberd() {
+            true => "ejabberd.log",
+            false => "prosody.log",
         }
     }
 }
@@ -142,12 +163,14 @@ impl Server {
     fn start_once(workspace: &Workspace, kind: Kind) -> Result<Self> {
         let (folder, lock) = own_folder(&workspace.target.join(kind.program()))?;
         let ports = Ports::choose()?;
-        certificate::issue(&folder, DOMAIN)?;
+        if !kind.is_packaged() {
+            certificate::issue(&folder, DOMAIN)?;
+        }
         let command = match kind {
-            Kind::Free | Kind::Quiet | Kind::Stock | Kind::Sasl2 => {
+            Kind::Free | Kind::Quiet | Kind::Stock | Kind::Sasl2 | Kind::PackagedProsody => {
                 prosody::command(workspace, &folder, ports, kind)?
             }
-            Kind::Ejabberd => ejabberd::command(&folder, ports)?,
+            Kind::Ejabberd | Kind::PackagedEjabberd => ejabberd::command(&folder, ports, kind)?,
         };
         let running = Running::start(kind.program(), command, &folder)?;
         let server = Self {
@@ -171,7 +194,7 @@ impl Server {
     pub(crate) fn with_switch(self) -> Result<Self> {
         let (kind, ports, folder) = (self.kind, self.ports, self.folder.clone());
         switch::install(&self.file(SWITCH), &self.running, move |running| {
-            if kind == Kind::Ejabberd {
+            if kind.is_ejabberd() {
                 fs::remove_file(folder.join(ejabberd::REGISTERED))?;
             }
             running.start_again()?;
@@ -198,7 +221,13 @@ impl Server {
     fn wait_until_ready(&self) -> Result<()> {
         wait_for_accounts(self.kind, self.ports, &self.folder, &mut self.running())?;
         // Another program's port may answer: only this server has this certificate.
-        let check = format!("-brief -CAfile ca.pem -verify_return_error -verify_hostname {DOMAIN}");
+        let check = match self.kind.is_packaged() {
+            // Whatever name it has.
+            true => "-brief -CAfile ca.pem -verify_return_error".to_owned(),
+            false => {
+                format!("-brief -CAfile ca.pem -verify_return_error -verify_hostname {DOMAIN}")
+            }
+        };
         let Ports { starttls, tls, .. } = self.ports;
         certificate::openssl(
             &self.folder,
@@ -206,6 +235,9 @@ impl Server {
                 "s_client -connect 127.0.0.1:{starttls} -starttls xmpp -xmpphost {DOMAIN} {check}"
             ),
         )?;
+        if self.kind.is_packaged() {
+            return Ok(());
+        }
         certificate::openssl(
             &self.folder,
             &format!("s_client -connect 127.0.0.1:{tls} {check}"),
@@ -266,10 +298,16 @@ impl Server {
 
 /// Waits until the server takes connections, and has its accounts.
 fn wait_for_accounts(kind: Kind, ports: Ports, folder: &Path, running: &mut Running) -> Result<()> {
-    for port in [ports.starttls, ports.tls, ports.component] {
+    let all = [ports.starttls, ports.tls, ports.component];
+    // The packages' own have no component, and Prosody's no direct TLS.
+    let expected = match kind.is_packaged() {
+        true => &all[..1],
+        false => &all[..],
+    };
+    for &port in expected {
         running.wait_for(port)?;
     }
-    if kind == Kind::Ejabberd {
+    if kind.is_ejabberd() {
         let accounts = folder.join(ejabberd::REGISTERED);
         running.wait_until("makes no accounts", || accounts.exists().then_some(()))?;
     }

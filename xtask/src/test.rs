@@ -7,6 +7,7 @@ use xshell::{Cmd, cmd};
 
 use crate::backports;
 use crate::check::{self, Deny};
+use crate::packaged;
 use crate::packages;
 use crate::python;
 use crate::server::{Kind, Server};
@@ -15,6 +16,9 @@ use crate::workspace::{Workspace, list, text};
 
 /// The package whose tests need real servers, behind its feature `live`.
 const LIVE: &str = "xtls-tests";
+
+/// The live tests on servers as Debian's packages configure them.
+const PACKAGED: &str = "packaged";
 
 /// The options of `cargo xtask test`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -102,7 +106,13 @@ fn live(
     features: &str,
     filter: Option<&str>,
 ) -> Result<()> {
-    let targets = live_targets(&workspace.metadata);
+    let mut targets = live_targets(&workspace.metadata);
+    if !packaged::are_there() {
+        eprintln!(
+            "no servers as Debian installs them, or not for us to read: without `{PACKAGED}`"
+        );
+        targets.retain(|target| target != PACKAGED);
+    }
     if targets.is_empty() {
         bail!("{LIVE} has no test that requires its feature `live`");
     }
@@ -113,8 +123,18 @@ fn live(
     let stock = Server::start(workspace, Kind::Stock)?;
     let sasl2 = Server::start(workspace, Kind::Sasl2)?;
     let ejabberd = Server::start(workspace, Kind::Ejabberd)?.with_switch()?;
+    let mut packaged = Vec::new();
+    if targets.iter().any(|target| target == PACKAGED) {
+        for kind in [Kind::PackagedProsody, Kind::PackagedEjabberd] {
+            packaged.push((kind.variable(), Server::start(workspace, kind)?));
+        }
+    }
+    let packaged_facts = packaged
+        .iter()
+        .map(|(variable, server)| (variable, server.facts()));
     runner
         .command(workspace, &features, &targets, filter)
+        .envs(packaged_facts)
         .env(Kind::Free.variable(), free.facts())
         .env(Kind::Quiet.variable(), quiet.facts())
         .env(Kind::Stock.variable(), stock.facts())
@@ -127,6 +147,9 @@ fn live(
     quiet.discard()?;
     stock.discard()?;
     sasl2.discard()?;
+    for (_, server) in packaged {
+        server.discard()?;
+    }
     ejabberd.discard()
 }
 

@@ -35,6 +35,16 @@ impl Server {
         Self::described_in("XTLS_EJABBERD")
     }
 
+    /// Prosody with its package's configuration, and a certificate that its own tool has made.
+    pub fn packaged_prosody() -> Self {
+        Self::described_in("XTLS_PROSODY_PACKAGED")
+    }
+
+    /// ejabberd with its package's configuration and certificate.
+    pub fn packaged_ejabberd() -> Self {
+        Self::described_in("XTLS_EJABBERD_PACKAGED")
+    }
+
     fn described_in(variable: &str) -> Self {
         let path = std::env::var(variable).unwrap_or_else(|_| {
             panic!("{variable} is not set: run `cargo xtask test`, which starts the servers")
