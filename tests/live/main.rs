@@ -16,6 +16,7 @@ mod attacks;
 mod chat;
 mod cuts;
 mod exchange;
+mod files;
 mod interrupt;
 mod login;
 mod pipe;

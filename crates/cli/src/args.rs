@@ -2,6 +2,7 @@
 
 mod account;
 mod examples;
+mod files;
 mod papers;
 mod talk;
 mod trust;
@@ -11,12 +12,13 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use account::{Account, AccountAdd, AccountName, AccountRemove, Accounts, Server};
 pub(crate) use examples::MORE;
+pub(crate) use files::{Existing, Receive, Send};
 pub(crate) use papers::{Completions, Man, Shell};
 pub(crate) use talk::{ConversationArgs, Pipe, Stanzas, Verify};
 pub(crate) use trust::{Trust, TrustPeer, TrustPin, TrustRevoke};
-pub(crate) use tunnel::{Acceptable, Transport, TrustPolicy, TunnelArgs};
+pub(crate) use tunnel::{Acceptable, ListenArgs, Transport, TrustPolicy, TunnelArgs};
 
-/// Encrypted end to end between two XMPP accounts, through servers you needn't trust.
+/// Encrypted end to end between XMPP accounts, through any servers.
 #[derive(Debug, Parser)]
 #[command(name = "xtls", version, help_template = TEMPLATE, after_help = examples::XTLS)]
 pub(crate) struct Cli {
@@ -28,7 +30,8 @@ pub(crate) struct Cli {
 
 /// The help of the program is a list of its verbs, and theirs has the options.
 const TEMPLATE: &str = "\
-{about-with-newline}
+{about}
+
 {usage-heading} xtls VERB …
 
 Verbs:
@@ -52,6 +55,12 @@ pub(crate) enum Verb {
     /// Carries bytes: standard input → the peer's standard output, and back.
     #[command(after_help = examples::PIPE)]
     Pipe(Pipe),
+    /// Sends files and folders; goes on after any interruption.
+    #[command(after_help = examples::SEND)]
+    Send(Send),
+    /// Receives them, and never overwrites anything.
+    #[command(after_help = examples::RECEIVE)]
+    Receive(Receive),
     /// Carries XML stanzas between standard input and output, for scripts.
     #[command(after_help = examples::STANZAS)]
     Stanzas(Stanzas),

@@ -237,6 +237,18 @@ impl Person {
         Some(matches!(typed.trim().to_lowercase().as_str(), "y" | "yes"))
     }
 
+    /// Asks whether to take the files that a peer offers. `None` if there was no answer.
+    pub(crate) async fn takes(&self, peer: &str, what: &str, folder: &Path) -> Option<bool> {
+        let typed = self
+            .ask(Question {
+                prompt: format!("Put {what} from {peer} into {}? [y/N] ", folder.display()),
+                withdrawn: format!("(The offer of {peer} is gone: nothing was taken.)"),
+                ..Question::default()
+            })
+            .await?;
+        Some(matches!(typed.trim().to_lowercase().as_str(), "y" | "yes"))
+    }
+
     /// Asks whether to wait for another try. `None` if there was no answer.
     pub(crate) async fn again(&self) -> Option<()> {
         loop {

@@ -36,17 +36,18 @@ pub(crate) struct Secure {
 }
 
 impl Ends {
-    /// Logs in for one service.
+    /// Logs in for one service, and for a verification before that if `verifies`.
     pub(crate) async fn connect(
         talk: &ConversationArgs,
         service: &str,
+        verifies: bool,
         say: Say,
         stop: &Stop,
     ) -> Result<Self, Failure> {
         let person = Person::at_the_terminal();
         let service = Service::new(service, Mode::Bytes);
         let link = tokio::select! {
-            link = link::connect(talk, &person, service.clone()) => link?,
+            link = link::connect(talk, &person, services(&service, verifies)) => link?,
             () = stop.asked() => return Err(Failure::interrupted()),
         };
         link::greet(talk, &link, say);
@@ -77,7 +78,7 @@ impl Ends {
         tunnel: Tunnel,
     ) -> impl Future<Output = Result<Secure, Failure>> + Send + use<> {
         let attended = Attended::new(tunnel, self.person.clone(), self.say, self.suggest.clone());
-        secure(attended, self.suggest.clone())
+        secure(attended, self.service.clone(), self.suggest.clone())
     }
 
     /// The next caller that both ends have accepted. A caller that fails is reported, and is not the end. Cancel-safe.
@@ -120,10 +121,36 @@ impl Ends {
     }
 }
 
+fn services(service: &Service, verifies: bool) -> Vec<Service> {
+    let mut services = vec![service.clone()];
+    if verifies {
+        services.push(Service::stanzas());
+    }
+    services
+}
+
 /// Waits until both ends have accepted each other.
-async fn secure(mut attended: Attended, suggest: Suggest) -> Result<Secure, Failure> {
+async fn secure(
+    mut attended: Attended,
+    service: Service,
+    suggest: Suggest,
+) -> Result<Secure, Failure> {
     while let Some(seen) = attended.next().await {
         match seen {
+            Seen::Established
+                if attended
+                    .sender()
+                    .proven()
+                    .is_none_or(|peer| peer.service != service) =>
+            {
+                attended.sender().abort().await;
+                let what = format!(
+                    "{} called for something else than {}",
+                    attended.peer(),
+                    service.name()
+                );
+                return Err(Failure::new(Code::Peer, what));
+            }
             Seen::Established => {
                 let (peer, say) = (attended.peer().clone(), attended.say());
                 return Ok(Secure {

@@ -32,7 +32,7 @@ use message::Message;
 pub(crate) async fn run(talk: &ConversationArgs, say: Say, stop: Stop) -> Result<(), Failure> {
     let person = Person::at_the_terminal();
     let link = tokio::select! {
-        link = link::connect(talk, &person, Service::stanzas()) => link?,
+        link = link::connect(talk, &person, [Service::stanzas()]) => link?,
         () = stop.asked() => return Err(Failure::interrupted()),
     };
     let mut chat = Chat::new(talk, say, stop, person);
@@ -446,7 +446,7 @@ impl Chat {
             return;
         }
         let listening = self.talk.listen && !self.stop.is_asked();
-        self.over = !listening || (self.talk.tunnel.once && !superseded);
+        self.over = !listening || (self.talk.calls.once && !superseded);
         if listening && self.input_ended && self.input.is_screen() {
             self.over = true;
         }
@@ -467,7 +467,7 @@ impl Chat {
 
     /// Handles a failed conversation: a listener continues, other modes end with the first failure.
     fn fail(&mut self, failure: Failure) {
-        if self.talk.listen && !self.talk.tunnel.once && failure.code != Code::Usage {
+        if self.talk.listen && !self.talk.calls.once && failure.code != Code::Usage {
             self.say.failure(&failure);
         } else if self.outcome.is_ok() {
             self.outcome = Err(failure);

@@ -297,19 +297,9 @@ pub(crate) fn culprit<'a>(error: &clap::Error, configured: &'a [Setting]) -> Opt
 }
 
 /// Options that the short help shows.
-const BASIC: [&str; 12] = [
-    "listen",
-    "accept",
-    "account",
-    "trust",
-    "code",
-    "qr",
-    "json",
-    "full",
-    "help",
-    "no-wait",
-    "send-only",
-    "recv-only",
+const BASIC: [&str; 14] = [
+    "listen", "accept", "account", "trust", "code", "qr", "json", "full", "help", "no-wait",
+    "wait", "yes", "keep", "dir",
 ];
 
 /// Options of which one at most makes sense.

@@ -40,7 +40,7 @@ impl Shape {
 pub(crate) const SCHEMA: u32 = 1;
 
 /// One line each, on standard error.
-pub(crate) const EVENTS: [Shape; 47] = [
+pub(crate) const EVENTS: [Shape; 61] = [
     Shape {
         name: "connecting",
         always: &["address"],
@@ -154,6 +154,76 @@ pub(crate) const EVENTS: [Shape; 47] = [
     Shape {
         name: "piped",
         always: &["peer", "sent", "taken", "received", "exit"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "left_out",
+        always: &["path", "why"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "waiting_for_peer",
+        always: &["why", "retry"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "invite",
+        always: &["command"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "offered",
+        always: &["peer", "files", "bytes"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "offer",
+        always: &["peer", "files", "bytes", "names"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "accepted",
+        always: &["peer"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "resumed_file",
+        always: &["path", "offset"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "progress",
+        always: &["path", "stored", "bytes", "rate"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "stored",
+        always: &["path"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "skipped",
+        always: &["path", "why"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "not_stored",
+        always: &["path", "why"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "sent",
+        always: &["peer", "done", "skipped", "failed", "bytes", "seconds"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "received",
+        always: &["peer", "done", "skipped", "failed", "bytes", "seconds"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "unconfirmed",
+        always: &[],
         sometimes: &[],
     },
     Shape {

@@ -19,7 +19,7 @@ use xtls_stanza::ibb::{BlockSize, Carrier};
 use zeroize::Zeroizing;
 
 use crate::account;
-use crate::args::{Acceptable, ConversationArgs, Server, Transport, TunnelArgs};
+use crate::args::{Acceptable, ConversationArgs, ListenArgs, Server, Transport, TunnelArgs};
 use crate::ask::Person;
 use crate::failure::{Code, Failure, chain};
 use crate::peer::Peer;
@@ -113,12 +113,12 @@ pub(crate) fn login_failure(error: &xmpp::ConnectError) -> Failure {
     Failure::new(Code::Server, chain(error)).maybe_hint(connect_hint(error))
 }
 
-/// Logs in and starts the client for one service. A missing key is created only after the login, so that a nonexistent or mistyped account
+/// Logs in and starts the client for some services, of which the first is that of its calls. A missing key is created only after the login, so that a nonexistent or mistyped account
 /// gets none. Problems with an existing key are reported before the login.
 pub(crate) async fn connect(
     talk: &ConversationArgs,
     person: &Person,
-    service: Service,
+    services: impl IntoIterator<Item = Service>,
 ) -> Result<Link, Failure> {
     let home = account::home(&talk.account)?;
     let account = account::account(&talk.account, &home)?;
@@ -158,7 +158,12 @@ pub(crate) async fn connect(
     };
     let fingerprint = identity.fingerprint();
     let policy = policy(&talk.tunnel);
-    let config = config(identity, &pins, &talk.tunnel, policy)?.service(service);
+    let mut config = config(identity, &pins, &talk.calls, &talk.tunnel, policy)?;
+    let mut services = services.into_iter();
+    if let Some(own) = services.next() {
+        config = config.service(own);
+    }
+    let config = config.also_serve(services);
     let uplink = Recorded::new(uplink, recorder.clone());
     let (client, incoming, task) = Client::start(uplink, config, pins)?;
     let own = client.own().clone();
@@ -340,6 +345,7 @@ pub(crate) async fn leave(mut link: Link, outcome: Result<(), Failure>) -> Resul
 pub(crate) fn config(
     identity: Identity,
     pins: &Pins,
+    calls: &ListenArgs,
     tunnel: &TunnelArgs,
     policy: Policy,
 ) -> Result<Config, Failure> {
@@ -373,13 +379,13 @@ pub(crate) fn config(
     };
     let config = Config::new(tls, pins.store())
         .policy(policy)
-        .accept(accept(&tunnel.accept))
+        .accept(accept(&calls.accept))
         .carrier(carrier)
         .early(!tunnel.no_early_hello)
         .original(tunnel.transport == Transport::Original)
         .session(session)
         .ibb(ibb);
-    Ok(tunnel.limit.iter().fold(config, |config, &(limit, most)| {
+    Ok(calls.limit.iter().fold(config, |config, &(limit, most)| {
         config.limit(limit, usize::try_from(most).unwrap_or(usize::MAX))
     }))
 }

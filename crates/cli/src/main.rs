@@ -21,10 +21,13 @@ mod mend;
 mod output;
 mod peer;
 mod pipe;
+mod progress;
 mod qr;
+mod receive;
 mod record;
 mod say;
 mod secret;
+mod send;
 mod settings;
 mod stanzas;
 mod stop;
@@ -86,6 +89,8 @@ fn run(cli: &Cli, settings: &Settings, say: Say) -> Result<(), Failure> {
         Verb::Trust(verb) => trust::trust(verb, say),
         Verb::Demo(args) => block_on(say, |_| demo::run(args, say)),
         Verb::Pipe(args) => block_on(say, |stop| pipe::run(args, say, stop)),
+        Verb::Send(args) => block_on(say, |stop| send::run(args, say, stop)),
+        Verb::Receive(args) => block_on(say, |stop| receive::run(args, say, stop)),
         Verb::Stanzas(args) => block_on(say, |stop| stanzas::run(args, say, stop)),
         Verb::Verify(args) => block_on(say, |stop| verify::run(args, say, stop)),
         Verb::Chat(args) => block_on(say, |stop| chat::run(args, say, stop)),

@@ -19,7 +19,7 @@ use crate::stop::Stop;
 
 /// Runs until both directions have ended; with a command, until the program is asked to end.
 pub(crate) async fn run(args: &Args, say: Say, stop: Stop) -> Result<(), Failure> {
-    let mut ends = Ends::connect(&args.talk, SERVICE, say, &stop).await?;
+    let mut ends = Ends::connect(&args.talk, SERVICE, false, say, &stop).await?;
     let outcome = if args.command.is_empty() {
         once(args, &mut ends, &stop).await
     } else {
@@ -80,7 +80,7 @@ async fn serve(args: &Args, ends: &mut Ends, stop: &Stop) -> Result<(), Failure>
         tokio::select! {
             secure = ends.next_caller(), if open => {
                 let secure = secure?;
-                if args.talk.tunnel.once {
+                if args.talk.calls.once {
                     open = false;
                     ends.pause(true);
                 }

@@ -12,6 +12,7 @@ use xtls_client::router::TunnelId;
 use crate::args::Output;
 use crate::events::{SCHEMA, Shape};
 use crate::failure::Failure;
+use crate::progress;
 use crate::terminal;
 
 /// Reports events, in the form this run was asked for.
@@ -38,6 +39,11 @@ impl Say {
             tunnel: Some(tunnel),
             ..self
         }
+    }
+
+    /// Whether only warnings and errors are wanted.
+    pub(crate) fn is_quiet(self) -> bool {
+        self.quiet
     }
 
     /// Whether the reader is a program.
@@ -154,8 +160,10 @@ fn write(text: &str) {
     if std::io::stderr().is_terminal() && terminal::print(text) {
         return;
     }
-    let mut error = std::io::stderr().lock();
-    let _ = error.write_all(format!("{text}\n").as_bytes());
+    progress::aside(|| {
+        let mut error = std::io::stderr().lock();
+        let _ = error.write_all(format!("{text}\n").as_bytes());
+    });
 }
 
 /// Whether to use colours: standard error is a terminal, and neither `NO_COLOR` nor `TERM=dumb` is set, whatever else says

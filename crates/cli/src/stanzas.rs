@@ -29,7 +29,7 @@ use crate::terminal::Terminal;
 pub(crate) async fn run(args: &Args, say: Say, stop: Stop) -> Result<(), Failure> {
     let person = Person::at_the_terminal();
     let link = tokio::select! {
-        link = link::connect(&args.talk, &person, Service::stanzas()) => link?,
+        link = link::connect(&args.talk, &person, [Service::stanzas()]) => link?,
         () = stop.asked() => return Err(Failure::interrupted()),
     };
     link::greet(&args.talk, &link, say);
@@ -226,7 +226,7 @@ impl Stanzas {
     /// An initiator is done when its tunnel has ended; a listener only with `--once`, or when asked to stop.
     fn is_over(&self) -> bool {
         let last = self.tunnels.is_empty() && (self.ended > 0 || self.stop.is_asked());
-        last && (!self.args.talk.listen || self.args.talk.tunnel.once || self.stop.is_asked())
+        last && (!self.args.talk.listen || self.args.talk.calls.once || self.stop.is_asked())
             || (self.tunnels.is_empty()
                 && matches!(&self.outcome, Err(failure) if failure.code == Code::Failed))
     }
@@ -430,7 +430,7 @@ impl Stanzas {
 
     /// Handles a failed tunnel: a listener continues, other modes end with the first failure.
     fn fail(&mut self, failure: Failure) {
-        if self.args.talk.listen && !self.args.talk.tunnel.once {
+        if self.args.talk.listen && !self.args.talk.calls.once {
             self.say.failure(&failure);
         } else if self.outcome.is_ok() {
             self.outcome = Err(failure);

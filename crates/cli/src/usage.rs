@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::FromArgMatches as _;
 use clap::error::Error;
 
-use crate::args::{Cli, Output, Verb};
+use crate::args::{Cli, ListenArgs, Output, Verb};
 use crate::command::{self, Early};
 use crate::failure::Failure;
 use crate::peer;
@@ -45,6 +45,7 @@ pub(crate) fn parse() -> Result<(Cli, Settings), Failure> {
 /// What clap cannot check, because the value may come from the configuration.
 fn whole(cli: &Cli) -> Result<(), Failure> {
     let talk = match &cli.verb {
+        Verb::Receive(args) => return accepting(true, &args.talk().calls),
         Verb::Chat(talk) => talk,
         Verb::Stanzas(args) => &args.talk,
         Verb::Pipe(args) => &args.talk,
@@ -53,10 +54,15 @@ fn whole(cli: &Cli) -> Result<(), Failure> {
         | Verb::Id(_)
         | Verb::Trust(_)
         | Verb::Account(_)
+        | Verb::Send(_)
         | Verb::Completions(_)
         | Verb::Man(_) => return Ok(()),
     };
-    if talk.listen && talk.tunnel.accept.is_empty() {
+    accepting(talk.listen, &talk.calls)
+}
+
+fn accepting(listens: bool, calls: &ListenArgs) -> Result<(), Failure> {
+    if listens && calls.accept.is_empty() {
         return Err(Failure::usage(
             "the following required arguments were not provided:\n  --accept <JID>",
         )

@@ -10,10 +10,10 @@ use xtls_client::tls::verify::{Code, Method, ShortWords};
 use xtls_client::{Home, Sender, Tunnel};
 use xtls_stanza::Address;
 
-use crate::args::{Acceptable, TrustPolicy, Verify};
+use crate::args::{Acceptable, ConversationArgs, TrustPolicy, Verify};
 use crate::ask::{Compared, Person, asked_for};
 use crate::failure::{self, Failure};
-use crate::link;
+use crate::link::{self, Link};
 use crate::say::Say;
 use crate::stop::Stop;
 use crate::suggest::Suggest;
@@ -28,14 +28,46 @@ pub(crate) async fn run(args: &Verify, say: Say, stop: Stop) -> Result<(), Failu
     }
 }
 
+/// Compares a code with a peer, or with the first one that calls, over a link that is for something else afterwards.
+pub(crate) async fn first(
+    talk: &ConversationArgs,
+    link: &mut Link,
+    code: Code,
+    person: &Person,
+    say: Say,
+) -> Result<(), Failure> {
+    let compare = Compare::Code(code);
+    let runs = Runs::new(talk, person, say)?;
+    if let Some(peer) = &talk.peer {
+        let peer = link::exact(peer)?;
+        let mut tunnel = link.client.open_for(&peer, Service::stanzas()).await?;
+        return runs.one(&mut tunnel, &compare).await;
+    }
+    let ended = || {
+        Failure::new(
+            failure::Code::Server,
+            "the connection to the server has ended",
+        )
+    };
+    let mut tunnel = link.incoming.next().await.ok_or_else(ended)?;
+    runs.beside(&mut tunnel, &compare, &mut link.incoming).await
+}
+
+/// A code is for one person: `listen` needs to know for whom.
+pub(crate) fn for_one(talk: &ConversationArgs) -> Result<(), Failure> {
+    match (talk.listen, talk.calls.accept.as_slice()) {
+        (true, [Acceptable::One(_)]) | (false, _) => Ok(()),
+        (true, _) => Err(Failure::usage(
+            "a code is for one person, and the first caller uses it up",
+        )
+        .hint("name exactly one account with --accept")),
+    }
+}
+
 async fn verify(args: &Verify, person: &Person, say: Say) -> Result<(), Failure> {
     let by_code = args.code || args.code_file.is_some();
-    let for_one = matches!(*args.talk.tunnel.accept, [Acceptable::One(_)]);
-    if by_code && args.talk.listen && !for_one {
-        return Err(
-            Failure::usage("a code is for one person, and the first caller uses it up")
-                .hint("name exactly one account with --accept"),
-        );
+    if by_code {
+        for_one(&args.talk)?;
     }
     if !by_code && !person.is_there() {
         return Err(Failure::usage("there is no terminal to show the words on")
@@ -49,16 +81,9 @@ async fn verify(args: &Verify, person: &Person, say: Say) -> Result<(), Failure>
     let mut talk = args.talk.clone();
     // The comparison decides about the key, so no other question comes first.
     talk.tunnel.trust.get_or_insert(TrustPolicy::Ask);
-    let mut link = link::connect(&talk, person, Service::stanzas()).await?;
+    let mut link = link::connect(&talk, person, [Service::stanzas()]).await?;
     link::greet(&talk, &link, say);
-    let home = account::home(&talk.account)?;
-    let runs = Runs {
-        account: account::account(&talk.account, &home)?,
-        home,
-        suggest: Suggest::new(&talk.account),
-        person: person.clone(),
-        say,
-    };
+    let runs = Runs::new(&talk, person, say)?;
     let result = async {
         if let Some(peer) = &talk.peer {
             let peer = link::exact(peer)?;
@@ -68,7 +93,7 @@ async fn verify(args: &Verify, person: &Person, say: Say) -> Result<(), Failure>
         while let Some(mut tunnel) = link.incoming.next().await {
             let outcome = runs.beside(&mut tunnel, &compare, &mut link.incoming).await;
             // A code works only once.
-            if talk.tunnel.once || compare.method() == Method::Code || outcome.is_ok() {
+            if talk.calls.once || compare.method() == Method::Code || outcome.is_ok() {
                 return outcome;
             }
             if let Err(failure) = outcome {
@@ -122,6 +147,17 @@ struct Runs {
 }
 
 impl Runs {
+    fn new(talk: &ConversationArgs, person: &Person, say: Say) -> Result<Self, Failure> {
+        let home = account::home(&talk.account)?;
+        Ok(Self {
+            account: account::account(&talk.account, &home)?,
+            home,
+            suggest: Suggest::new(&talk.account),
+            person: person.clone(),
+            say,
+        })
+    }
+
     fn failed(&self, peer: &Address) -> usize {
         let pins = self.home.pins(&self.account);
         pins.map_or(0, |pins| pins.store().failed(peer.bare()))

@@ -1,11 +1,7 @@
 //! Examples at the end of each verb's help, four each, of which every one is a command line that parses.
 
 pub(crate) const XTLS: &str = "\
-Examples:
-  xtls demo                                what servers see, and what they don't
-  xtls account add romeo@montague.example  log in once, and remember how
-  xtls chat juliet@capulet.example         talk to somebody
-  xtls chat -h                             how a verb works; --help for all of it
+`xtls VERB -h` has examples. To begin: xtls demo, xtls account add.
 More: xtls completions, xtls man, xtls --version";
 
 pub(crate) const DEMO: &str = "\
@@ -38,14 +34,28 @@ Examples:
 
 pub(crate) const PIPE: &str = "\
 Examples:
-  tar c docs | xtls pipe -N juliet@capulet.example                send a stream
+  tar c docs | xtls pipe -N juliet@capulet.example                send it
   xtls pipe --listen --accept romeo@montague.example | tar x      receive it
-  xtls pipe --listen --accept romeo@montague.example -- uptime    answer each call
+  xtls pipe --listen --accept romeo@montague.example -- uptime    serve it
   xtls pipe --recv-only juliet@capulet.example                    her answer";
+
+pub(crate) const SEND: &str = "\
+Examples:
+  xtls send juliet@capulet.example report.pdf photos    files and folders
+  xtls send --wait juliet@capulet.example report.pdf    as soon as she is there
+  xtls send --code juliet@capulet.example report.pdf    first contact, by a code
+  xtls send juliet@capulet.example/laptop report.pdf    to one of her devices";
+
+pub(crate) const RECEIVE: &str = "\
+Examples:
+  xtls receive --accept romeo@montague.example             one transfer, asking
+  xtls receive --accept romeo@montague.example --yes       without asking
+  xtls receive --accept any --keep --dir inbox             all that come
+  xtls receive --accept romeo@montague.example --code      first contact";
 
 pub(crate) const STANZAS: &str = "\
 Examples:
-  xtls stanzas juliet@capulet.example                      a stanza a line, both ways
+  xtls stanzas juliet@capulet.example                      one a line
   xtls stanzas --listen --accept romeo@montague.example    wait for tunnels
   xtls stanzas -N juliet@capulet.example < stanzas.xml     send them, and leave
   xtls stanzas --listen --accept any --once                one tunnel, from anyone";

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 
 use super::account::{Account, Server};
-use super::tunnel::TunnelArgs;
+use super::tunnel::{ListenArgs, TunnelArgs};
 use crate::complete;
 use crate::peer::Peer;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Stanzas {
-    /// Exit once your input has ended and been delivered; don't wait for the peer to finish.
+    /// Exit once your input has been delivered.
     #[arg(short = 'N', long)]
     pub(crate) no_wait: bool,
     #[command(flatten)]
@@ -20,7 +20,7 @@ pub(crate) struct Stanzas {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Pipe {
-    /// Exit once your input has ended and been taken; don't wait for the peer's end.
+    /// Exit once your input has been taken.
     #[arg(short = 'N', long)]
     pub(crate) no_wait: bool,
     /// Only send: what the peer sends is refused.
@@ -34,14 +34,14 @@ pub(crate) struct Pipe {
     /// With --listen: run this for each tunnel, and talk to that.
     ///
     /// Callers can neither choose nor change it. Their address is in XTLS_PEER.
-    #[arg(last = true, value_name = "COMMAND", requires = "listen", conflicts_with_all = ["send_only", "recv_only", "no_wait"], value_hint = ValueHint::CommandWithArguments)]
+    #[arg(last = true, help_heading = "Arguments", hide_short_help = true, value_name = "COMMAND", requires = "listen", conflicts_with_all = ["send_only", "recv_only", "no_wait"], value_hint = ValueHint::CommandWithArguments)]
     pub(crate) command: Vec<String>,
 }
 
 /// Options of every verb that talks to a peer.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConversationArgs {
-    /// Peer to call: an address, a name from your configuration, or a URI.
+    /// Whom to call: an address, a name from your configuration, or a URI.
     ///
     /// Without a resource: PEER/xtls, where listeners are. The URI is the one that their `xtls id` shows; its key must already
     /// be pinned.
@@ -54,6 +54,8 @@ pub(crate) struct ConversationArgs {
     pub(crate) account: Account,
     #[command(flatten)]
     pub(crate) server: Server,
+    #[command(flatten)]
+    pub(crate) calls: ListenArgs,
     #[command(flatten)]
     pub(crate) tunnel: TunnelArgs,
 }

@@ -14,20 +14,11 @@ use crate::peer::Peer;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Tunnel")]
 pub(crate) struct TunnelArgs {
-    /// What to do with unpinned keys.
+    /// Unpinned keys: ask, tofu (pin the first), pinned.
     ///
     /// Default: ask on a terminal, pinned otherwise.
-    #[arg(long, value_enum, value_name = "POLICY")]
+    #[arg(long, value_enum, value_name = "POLICY", hide_possible_values = true)]
     pub(crate) trust: Option<TrustPolicy>,
-    /// Who may call you: an address, or `any`. Repeatable.
-    #[arg(long, value_name = "JID", value_parser = acceptable, add = complete::peers())]
-    pub(crate) accept: Vec<Acceptable>,
-    /// Listen: exit after one session.
-    #[arg(long, requires = "listen", conflicts_with = "peer")]
-    pub(crate) once: bool,
-    /// Set a listener's limit; a wrong NAME lists them all. Repeatable.
-    #[arg(long, value_name = "NAME=N", conflicts_with = "peer", value_parser = limit)]
-    pub(crate) limit: Vec<(Limit, u32)>,
     /// Maximum bytes per carrying stanza, before base64. Filled as far as the path allows.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(256..))]
     pub(crate) block_size: Option<u16>,
@@ -54,6 +45,21 @@ pub(crate) struct TunnelArgs {
     /// Record plaintext too. Anyone with the file can read everything.
     #[arg(long, requires = "record")]
     pub(crate) record_plaintext: bool,
+}
+
+/// Whose calls are taken, and how many.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Tunnel")]
+pub(crate) struct ListenArgs {
+    /// Who may call you: an address, or `any`. Repeatable.
+    #[arg(long, value_name = "JID", value_parser = acceptable, add = complete::peers())]
+    pub(crate) accept: Vec<Acceptable>,
+    /// Listen: exit after one session.
+    #[arg(long, requires = "listen", conflicts_with = "peer")]
+    pub(crate) once: bool,
+    /// Set a listener's limit; a wrong NAME lists them all. Repeatable.
+    #[arg(long, value_name = "NAME=N", conflicts_with = "peer", value_parser = limit)]
+    pub(crate) limit: Vec<(Limit, u32)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -93,7 +99,7 @@ pub(crate) enum Acceptable {
     One(Bare),
 }
 
-fn acceptable(text: &str) -> Result<Acceptable, String> {
+pub(super) fn acceptable(text: &str) -> Result<Acceptable, String> {
     if text == "any" {
         return Ok(Acceptable::Any);
     }
@@ -107,7 +113,7 @@ fn acceptable(text: &str) -> Result<Acceptable, String> {
     Ok(Acceptable::One(peer.to_bare()))
 }
 
-fn limit(text: &str) -> Result<(Limit, u32), String> {
+pub(super) fn limit(text: &str) -> Result<(Limit, u32), String> {
     let (name, most) = text.split_once('=').ok_or("expected NAME=N")?;
     let limit = name.parse::<Limit>().map_err(|_| {
         let all = Limit::ALL.map(Limit::name).join(", ");

@@ -34,6 +34,8 @@ fn parsed(args: &[&str], text: &str) -> Result<ConversationArgs, String> {
         other @ (Verb::Demo(_)
         | Verb::Id(_)
         | Verb::Pipe(_)
+        | Verb::Send(_)
+        | Verb::Receive(_)
         | Verb::Stanzas(_)
         | Verb::Account(_)
         | Verb::Completions(_)
@@ -113,7 +115,7 @@ fn a_way_to_give_something_replaces_another_one_from_the_configuration() {
     );
     let talk = parsed(&CALL, &text).unwrap();
     assert!(talk.server.ca_file.unwrap().is_absolute());
-    assert_eq!(talk.tunnel.accept.len(), 2);
+    assert_eq!(talk.calls.accept.len(), 2);
     let pin = "0a".repeat(32);
     let args = [
         &CALL[..],
@@ -174,18 +176,19 @@ fn help(words: &[String], flag: &str) -> String {
 
 #[test]
 fn short_help_fits_on_a_terminal() {
+    let mut wrong = Vec::new();
     for words in every_verb(&command()) {
         let help = help(&words, "-h");
         let rows: Vec<&str> = help.trim_end().lines().collect();
+        let wide = rows
+            .iter()
+            .any(|row| unicode_width::UnicodeWidthStr::width(*row) > 80);
         // The last row is the prompt's.
-        assert!(rows.len() < 24, "{words:?}: {} rows\n{help}", rows.len());
-        for row in rows {
-            assert!(
-                unicode_width::UnicodeWidthStr::width(row) <= 80,
-                "{words:?}: {row}"
-            );
+        if rows.len() >= 24 || wide {
+            wrong.push(format!("{words:?}: {} rows\n{help}", rows.len()));
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let rows = help(&[], "--help").lines().count();
     assert!(rows < 24, "{rows}");
 }
