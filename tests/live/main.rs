@@ -17,6 +17,7 @@ mod chat;
 mod cuts;
 mod exchange;
 mod files;
+mod guide;
 mod interrupt;
 mod login;
 mod pipe;
