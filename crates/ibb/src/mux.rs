@@ -563,13 +563,14 @@ impl Mux {
             });
             return;
         }
-        let before = self.table.get(id).and_then(Stream::fastest);
+        let before = self.table.get(id).map(Stream::path);
         self.touch(now, id, |stream, now, outbox| {
             stream.on_acknowledged(now, &answer.id, outbox);
         });
-        let fastest = self.table.get(id).and_then(Stream::fastest);
-        if let Some(from) = answer.from.as_ref().filter(|_| fastest != before) {
-            self.table.share_path(from, fastest);
+        let after = self.table.get(id).map(Stream::path);
+        let news = after.zip(before).and_then(|(now, then)| now.news(then));
+        if let (Some(from), Some(news)) = (&answer.from, news) {
+            self.table.share_path(from, id, news);
         }
     }
 

@@ -58,6 +58,24 @@ impl Scheduler {
         Some(id)
     }
 
+    /// The same, but of those with more than a line to send only such as may. The others keep their places.
+    pub(crate) fn next_of(&mut self, may: impl Fn(StreamId) -> bool) -> Option<StreamId> {
+        if let Some(id) = self.terse.pop_front() {
+            return Some(id);
+        }
+        let mut others = Vec::new();
+        let next = loop {
+            match self.queue.pop() {
+                Some(entry) if !may(entry.0.2) => others.push(entry),
+                next => break next,
+            }
+        };
+        self.queue.extend(others);
+        let Reverse((paid, _, id)) = next?;
+        self.level = paid;
+        Some(id)
+    }
+
     /// What counts as paid by those who have been silent.
     pub(crate) fn level(&self) -> Paid {
         Paid(self.level)

@@ -11,7 +11,7 @@ use crate::flight::{Flight, State};
 use crate::ids::Id;
 use crate::recv::KEPT;
 use crate::stats::Stats;
-use crate::window::{Controller, Window};
+use crate::window::{Controller, Path, Window};
 
 /// How often one chunk is sent again.
 const MAX_TRIES: u32 = 5;
@@ -95,11 +95,9 @@ impl Sender {
 
     /// Starts the window anew, with another setting or another block. What is under way stays.
     pub(crate) fn set_window(&mut self, window: Window, block: usize) {
-        let fastest = self.control.fastest();
+        let fastest = self.control.path().fastest_only();
         self.control = Controller::new(window, block);
-        fastest
-            .into_iter()
-            .for_each(|known| self.control.on_path(known));
+        self.control.on_path(fastest);
         for flight in &mut self.flight {
             // The new controller has not seen them go.
             flight.mark = self.control.on_sent(flight.sent, flight.bytes.len());
@@ -422,12 +420,17 @@ impl Sender {
         self.last_progress.filter(|_| !self.none_waiting())
     }
 
-    pub(crate) fn fastest(&self) -> Option<Duration> {
-        self.control.fastest()
+    pub(crate) fn path(&self) -> Path {
+        self.control.path()
     }
 
-    pub(crate) fn on_path(&mut self, fastest: Duration) {
-        self.control.on_path(fastest);
+    pub(crate) fn on_path(&mut self, path: Path) {
+        self.control.on_path(path);
+    }
+
+    /// Chunks without an answer.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.waiting
     }
 
     /// Whether this was the id of one of the last messages.

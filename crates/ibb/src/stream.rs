@@ -14,7 +14,7 @@ use crate::phase::{Extensions, Phase, Reading, Tail, Timeouts};
 use crate::recv::{Receiver, Taken};
 use crate::send::Sender;
 use crate::stats::Stats;
-use crate::window::Window;
+use crate::window::{Path, Window};
 
 /// Halvings of the block after `resource-constraint`, and where they stop.
 const MAX_HALVINGS: u32 = 8;
@@ -326,14 +326,18 @@ impl Stream {
         self.writable_queued = false;
     }
 
-    /// The fastest answer to a chunk so far.
-    pub(crate) fn fastest(&self) -> Option<Duration> {
-        self.sender.fastest()
+    pub(crate) fn path(&self) -> Path {
+        self.sender.path()
     }
 
-    /// Another stream with this peer had an answer this fast.
-    pub(crate) fn on_path(&mut self, fastest: Duration) {
-        self.sender.on_path(fastest);
+    /// What another stream with this peer has found.
+    pub(crate) fn on_path(&mut self, path: Path) {
+        self.sender.on_path(path);
+    }
+
+    /// Chunks on their way that await an answer.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.sender.unanswered()
     }
 
     pub(crate) fn stats(&self) -> Stats {

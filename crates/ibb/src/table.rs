@@ -11,9 +11,17 @@ use crate::event::{By, StreamId};
 use crate::outbox::Outbox;
 use crate::scheduler::{Paid, Scheduler};
 use crate::stream::Stream;
+use crate::window::Path;
 
 /// How much earlier than need be the mux may ask to be woken.
 const EARLY: Duration = Duration::from_secs(1);
+
+/// Chunks that may await an answer, of all streams together: ejabberd ends a link on whose stanzas 5,000 acknowledgements are
+/// due, and the answers are stanzas too.
+const MAX_UNANSWERED: usize = 1024;
+
+/// Of these, each stream may have so many whatever the others have.
+const ALWAYS: usize = 2;
 
 /// All streams of a mux and the indices to them, which every change brings up to date.
 #[derive(Default)]
@@ -27,6 +35,8 @@ pub(crate) struct Table {
     deadlines: BTreeSet<(Instant, StreamId)>,
     /// Streams that have a chunk to send.
     scheduler: Scheduler,
+    /// Chunks of all of them that await an answer.
+    unanswered: usize,
 }
 
 /// A stream, and where it stands in the indices.
@@ -108,9 +118,15 @@ impl Table {
         };
         self.entries.insert(id, Box::new(entry));
         self.touch(now, id, outbox, admission, |_, _, _| ());
-        let others = self.of_peer(&peer).filter_map(|id| self.get(id));
-        let fastest = others.filter_map(Stream::fastest).min();
-        self.share_path(&peer, fastest);
+        let others = self.of_peer(&peer).filter(|other| *other != id);
+        let known: Vec<Path> = others
+            .filter_map(|other| self.get(other).map(Stream::path))
+            .collect();
+        if let Some(entry) = self.entries.get_mut(&id) {
+            known
+                .into_iter()
+                .for_each(|path| entry.stream.on_path(path));
+        }
     }
 
     /// Enters a stream under its new sid.
@@ -123,12 +139,11 @@ impl Table {
         sids.push((entry.stream.sid().clone(), id));
     }
 
-    /// Tells all streams of one peer how fast the fastest answer of any of them was.
-    pub(crate) fn share_path(&mut self, peer: &Address, fastest: Option<Duration>) {
-        let Some(fastest) = fastest else { return };
+    /// Tells all other streams of one peer what this one has found of the path.
+    pub(crate) fn share_path(&mut self, peer: &Address, finder: StreamId, news: Path) {
         for (_, id) in self.keys.get(peer).into_iter().flatten() {
-            if let Some(entry) = self.entries.get_mut(id) {
-                entry.stream.on_path(fastest);
+            if let Some(entry) = self.entries.get_mut(id).filter(|_| *id != finder) {
+                entry.stream.on_path(news);
             }
         }
     }
@@ -154,7 +169,7 @@ impl Table {
         outbox: &mut Outbox,
         admission: &mut Admission,
     ) -> Option<Envelope> {
-        while let Some(id) = self.scheduler.next() {
+        while let Some(id) = self.next_stream() {
             let level = self.scheduler.level();
             let chunk = self.touch_entry(now, id, outbox, admission, |entry, outbox| {
                 entry.scheduled = false;
@@ -170,6 +185,19 @@ impl Table {
         None
     }
 
+    /// The stream whose turn it is. Where enough is under way on the link, those go that have next to nothing there: one that
+    /// gets no answers takes no other's place.
+    fn next_stream(&mut self) -> Option<StreamId> {
+        if self.unanswered < MAX_UNANSWERED {
+            return self.scheduler.next();
+        }
+        let entries = &self.entries;
+        self.scheduler.next_of(|id| {
+            let entry = entries.get(&id);
+            entry.is_none_or(|entry| entry.stream.unanswered() < ALWAYS)
+        })
+    }
+
     fn touch_entry<T>(
         &mut self,
         now: Instant,
@@ -180,6 +208,7 @@ impl Table {
     ) -> Option<T> {
         let entry = self.entries.get_mut(&id)?;
         let pending = entry.stream.phase().is_pending();
+        let unanswered = entry.stream.unanswered();
         let changed = change(entry, outbox);
         let Entry {
             stream,
@@ -188,6 +217,7 @@ impl Table {
             paid,
         } = &mut **entry;
         stream.advance(now, outbox);
+        self.unanswered = self.unanswered - unanswered + stream.unanswered();
         if pending && !stream.phase().is_pending() {
             admission.on_decided(stream.peer());
         }
@@ -210,6 +240,7 @@ impl Table {
             && let Some(entry) = self.entries.remove(&id)
         {
             self.unfile(&entry.stream);
+            self.unanswered -= entry.stream.unanswered();
             if entry.scheduled {
                 self.scheduler.forget(id);
             }

@@ -11,6 +11,7 @@ mod dump;
 mod half_close;
 mod law;
 mod limits;
+mod many;
 mod message;
 mod mistimed;
 mod model;

@@ -13,10 +13,12 @@
 //!    less than 4 ms, counted from the moment when all that was sent under older settings has been
 //!    answered. Only epochs in which the window was the limit count, and a pause of the writer begins
 //!    a new one.
-//! 3. Double the window. If the goodput of the next epoch is better by at least a sixteenth, keep
-//!    it and double again; otherwise go back.
-//! 4. When the window no longer helps, do the same with the chunk (the window is kept at two chunks
-//!    or more); by four at a time where four of the larger ones pass in 100 ms.
+//! 3. Double the chunk, or quadruple it where four of the larger ones pass in 100 ms; the window is kept
+//!    at two chunks or more. If the goodput of the next epoch is better by at least a sixteenth, keep it
+//!    and go on; otherwise go back. The chunk comes first: servers pay for stanzas, and end the link of a
+//!    client that has thousands of them on their way.
+//! 4. When the chunk no longer helps, do the same with the window, doubling it; beyond 64 chunks the
+//!    chunk grows with it.
 //! 5. When neither helps, hold for 16 epochs, then try again from 2; each time in vain doubles the
 //!    hold, up to 128 epochs, and a gain or a loss makes it 16 again.
 //! 6. A chunk that waited for its answer more than two seconds longer than the fastest one ever did
@@ -77,6 +79,9 @@ const CHUNKS_IN_EPOCH: usize = 4;
 const SHORTEST_EPOCH: Duration = Duration::from_millis(4);
 /// Four chunks that pass in this time may be four times as large as they were.
 const MOMENT: Duration = Duration::from_millis(100);
+/// A window that grows beyond so many chunks takes the chunk along, as far as the block goes: each stanza on its way is one
+/// more that servers have to keep.
+const MOST_CHUNKS: usize = 64;
 /// With nothing under way for longer than that, an epoch begins anew.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -99,6 +104,36 @@ pub(crate) struct Controller {
     fastest: Option<Duration>,
     last_answer: Option<Instant>,
     pace: Pace,
+}
+
+/// What a stream finds of a path, which holds for all that take it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Path {
+    /// The fastest answer.
+    fastest: Option<Duration>,
+    /// Window and chunk that have proved themselves, where they are found by trying.
+    settled: Option<(usize, usize)>,
+}
+
+impl Path {
+    /// Without the settings.
+    pub(crate) fn fastest_only(self) -> Self {
+        Self {
+            settled: None,
+            ..self
+        }
+    }
+
+    /// What of it others should know, after `before`. That less was right for one is for each of the others to see.
+    pub(crate) fn news(self, before: Self) -> Option<Self> {
+        let grown = self.settled.zip(before.settled);
+        let grown = grown.is_some_and(|(now, then)| now.0 > then.0 || now.1 > then.1);
+        let news = Self {
+            fastest: self.fastest,
+            settled: self.settled.filter(|_| grown),
+        };
+        (grown || self.fastest != before.fastest).then_some(news)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -251,15 +286,31 @@ impl Controller {
         mark
     }
 
-    /// Fastest answer so far.
-    pub(crate) fn fastest(&self) -> Option<Duration> {
-        self.fastest
+    /// What is known of the path so far.
+    pub(crate) fn path(&self) -> Path {
+        let settled = match self.step {
+            Step::Trying { window, chunk, .. } => (window, chunk),
+            Step::Baseline | Step::Holding { .. } => (self.window, self.chunk),
+        };
+        Path {
+            fastest: self.fastest,
+            settled: (!self.fixed).then_some(settled),
+        }
     }
 
-    /// Another stream on the same path had an answer this fast: a stream that begins on a path that is
-    /// busy would otherwise take the queue for the path.
-    pub(crate) fn on_path(&mut self, fastest: Duration) {
-        self.fastest = Some(self.fastest.map_or(fastest, |known| known.min(fastest)));
+    /// What another stream has found of the same path. One that begins while the path is busy would take the queue for the
+    /// path; and of streams that share a queue, each gets of it what it keeps there.
+    pub(crate) fn on_path(&mut self, path: Path) {
+        let fastest = [self.fastest, path.fastest];
+        self.fastest = fastest.into_iter().flatten().min();
+        let (Some((window, chunk)), Some(known)) = (path.settled, self.path().settled) else {
+            return;
+        };
+        let better = (window.min(self.max), chunk.min(self.largest_chunk));
+        if better != known && better.0 >= known.0 && better.1 >= known.1 {
+            (self.window, self.chunk) = better;
+            self.change(Step::Baseline);
+        }
     }
 
     /// There was more to send than the window lets through.
@@ -349,7 +400,7 @@ impl Controller {
         };
         match self.step {
             Step::Baseline if !full => {}
-            Step::Baseline if may_grow => self.attempt(Knob::Window, rate),
+            Step::Baseline if may_grow => self.attempt(Knob::Chunk, rate),
             Step::Baseline => self.rest(),
             Step::Trying { knob, base, .. } if rate.beats(base) => {
                 self.hold = HOLD_EPOCHS;
@@ -366,8 +417,8 @@ impl Controller {
                 base,
             } => {
                 (self.window, self.chunk) = (window, chunk);
-                if knob == Knob::Window && may_grow {
-                    self.attempt(Knob::Chunk, base);
+                if knob == Knob::Chunk && may_grow {
+                    self.attempt(Knob::Window, base);
                 } else {
                     self.rest();
                 }
@@ -377,38 +428,45 @@ impl Controller {
         }
     }
 
-    /// Doubles a knob, or the next one where this one is at its end.
+    /// Makes a knob larger, or the next one where this one is at its end.
     fn attempt(&mut self, knob: Knob, base: Rate) {
         let (window, chunk) = (self.window, self.chunk);
-        if knob == Knob::Window && window < self.max {
-            self.window = (window * 2).min(self.max);
-            self.change(Step::Trying {
-                knob,
-                window,
-                chunk,
-                base,
-            });
-            return;
-        }
+        let larger = self.larger_chunk(base);
+        let knob = match knob {
+            Knob::Chunk if larger > chunk => {
+                self.chunk = larger;
+                self.window = window.max(2 * larger);
+                knob
+            }
+            Knob::Chunk | Knob::Window if window < self.max => {
+                self.window = (window * 2).min(self.max);
+                let fewest = self.window.div_ceil(MOST_CHUNKS);
+                self.chunk = chunk.max(fewest.min(self.largest_chunk));
+                Knob::Window
+            }
+            Knob::Chunk | Knob::Window => {
+                self.rest();
+                return;
+            }
+        };
+        self.change(Step::Trying {
+            knob,
+            window,
+            chunk,
+            base,
+        });
+    }
+
+    fn larger_chunk(&self, base: Rate) -> usize {
         // By four where trying it is a matter of moments: each step is then worth more than noise is.
-        let times = if base.passes(16 * chunk, MOMENT) {
+        let times = if base.passes(16 * self.chunk, MOMENT) {
             4
         } else {
             2
         };
-        let larger = (chunk * times).min(self.largest_chunk).min(self.max / 2);
-        if larger > chunk {
-            self.chunk = larger;
-            self.window = window.max(2 * larger);
-            self.change(Step::Trying {
-                knob: Knob::Chunk,
-                window,
-                chunk,
-                base,
-            });
-        } else {
-            self.rest();
-        }
+        (self.chunk * times)
+            .min(self.largest_chunk)
+            .min(self.max / 2)
     }
 
     fn rest(&mut self) {

@@ -159,6 +159,56 @@ fn chunks_grow_where_each_stanza_is_dear() {
 }
 
 #[test]
+fn the_chunk_grows_before_the_window_and_with_it() {
+    // Each chunk and each round trip is dear.
+    let path = Path {
+        per_chunk: millis(1),
+        per_byte: nanos(10),
+        delay: millis(20),
+    };
+    let (mut control, mut drive) = (Controller::new(Window::default(), 65_535), Drive::new());
+    while (control.window(), control.chunk()) == (16 * 1024, 4096) {
+        drive.go(&mut control, path, millis(1));
+    }
+    assert_eq!((control.window(), control.chunk()), (32 * 1024, 16 * 1024));
+    // Where only the window helps, a stanza holds a sixty-fourth of it all the same.
+    let path = Path {
+        per_chunk: nanos(0),
+        per_byte: nanos(1),
+        delay: seconds(1),
+    };
+    let mut control = Controller::new(Window::default(), 65_535);
+    let (window, chunk) = drive.go(&mut control, path, seconds(60));
+    assert_eq!(window, 1 << 20);
+    assert!(chunk >= window / 64, "{chunk}");
+}
+
+#[test]
+fn what_one_stream_has_found_holds_for_another_and_less_than_it_has_does_not() {
+    let path = Path {
+        per_chunk: millis(5),
+        per_byte: nanos(10),
+        delay: millis(1),
+    };
+    let mut finder = Controller::new(Window::default(), 65_535);
+    drive(&mut finder, path, seconds(60));
+    let found = (finder.window(), finder.chunk());
+    let mut other = Controller::new(Window::default(), 65_535);
+    let start = other.path();
+    other.on_path(finder.path());
+    assert_eq!((other.window(), other.chunk()), found);
+    other.on_path(start);
+    assert_eq!((other.window(), other.chunk()), found);
+    // Within its own limits, and not where the owner has said what it is.
+    let mut small = Controller::new(Window::Adaptive { max: 40_000 }, 10_000);
+    small.on_path(finder.path());
+    assert_eq!((small.window(), small.chunk()), (40_000, 10_000));
+    let mut fixed = Controller::new(Window::OneChunk, 65_535);
+    fixed.on_path(finder.path());
+    assert_eq!((fixed.window(), fixed.chunk()), (4096, 4096));
+}
+
+#[test]
 fn chunks_stay_small_where_each_byte_is_dear() {
     let path = Path {
         per_chunk: nanos(1000),
