@@ -106,7 +106,7 @@ pub(crate) struct Demo {
     /// Bytes per second the relay reads from each peer, as if throttling.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(500..))]
     pub(crate) rate: Option<u32>,
-    /// Show carrying stanzas in full.
+    /// Show every stanza in full.
     #[arg(long)]
     pub(crate) full: bool,
 }

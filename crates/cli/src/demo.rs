@@ -1,7 +1,9 @@
 //! `xtls demo`: two peers and a relay, seen from inside and from outside.
 
+mod brief;
 mod columns;
-mod records;
+mod row;
+mod totals;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use xtls_client::relay::{Limits, Seen};
+use xtls_client::relay::Limits;
 use xtls_client::router::{Config, TunnelEvent};
 use xtls_client::session::Why as Session;
 use xtls_client::tls::Identity;
@@ -21,27 +23,22 @@ use zeroize::Zeroizing;
 
 use crate::args::Demo;
 use crate::failure::Failure;
+use crate::output;
 use crate::say::Say;
 use crate::suggest::Suggest;
-use columns::{Columns, Row};
+use brief::Brief;
+use columns::Columns;
+use row::Row;
+use totals::Totals;
 
 const ROMEO: &str = "romeo@montague.example/orchard";
 const JULIET: &str = "juliet@capulet.example/balcony";
 
-/// Romeo's lines, and Juliet's answers.
+/// Romeo's lines, and Juliet's answers: short, so that they stand beside what carries them.
 const LINES: [(&str, &str); 3] = [
-    (
-        "Call me but love, and I'll be new baptized.",
-        "What man art thou that thus bescreen'd in night",
-    ),
-    (
-        "My name, dear saint, is hateful to myself.",
-        "By whose direction found'st thou out this place?",
-    ),
-    (
-        "By love, who first did prompt me to inquire.",
-        "Thou know'st the mask of night is on my face.",
-    ),
+    ("Call me but love.", "What man art thou?"),
+    ("My name is hateful to myself.", "How camest thou hither?"),
+    ("With love's light wings.", "The orchard walls are high."),
 ];
 
 /// Runs the demonstration on the in-process relay.
@@ -73,7 +70,12 @@ pub(crate) async fn run(args: &Demo, say: Say) -> Result<(), Failure> {
         }
     });
 
-    let mut columns = Columns::new(args.full);
+    let width = output::columns().unwrap_or(if args.full { UNKNOWN } else { USUAL });
+    let mut display = match args.full {
+        true => Display::Full(Columns::new(width)),
+        false => Display::Brief(Brief::new(width)),
+    };
+    let mut totals = Totals::default();
     let script = async {
         let said = talking
             .await
@@ -86,26 +88,60 @@ pub(crate) async fn run(args: &Demo, say: Say) -> Result<(), Failure> {
         said.and(heard)
     };
     tokio::pin!(script);
-    columns.head()?;
+    display.head()?;
     let result = loop {
         tokio::select! {
             biased;
-            Some(row) = rows.recv() => columns.show(&row)?,
+            Some(row) = rows.recv() => {
+                totals.count(&row);
+                display.show(row)?;
+            }
             result = &mut script => break result,
         }
     };
     watching.abort();
     while let Ok(row) = rows.try_recv() {
-        columns.show(&row)?;
+        totals.count(&row);
+        display.show(row)?;
     }
     result?;
-    let totals = columns.foot(latency)?;
+    display.foot(&totals, latency)?;
     let fields: Vec<_> = totals
+        .fields(latency)
         .iter()
         .map(|(name, value)| (*name, Value::from(*value)))
         .collect();
     say.data("demo", &fields);
     Ok(())
+}
+
+/// How it is shown.
+enum Display {
+    Brief(Brief),
+    Full(Columns),
+}
+
+impl Display {
+    fn head(&self) -> Result<(), Failure> {
+        match self {
+            Self::Brief(brief) => brief.head(),
+            Self::Full(columns) => columns.head(),
+        }
+    }
+
+    fn show(&mut self, row: Row) -> Result<(), Failure> {
+        match self {
+            Self::Brief(brief) => brief.show(row),
+            Self::Full(columns) => columns.show(&row),
+        }
+    }
+
+    fn foot(&mut self, totals: &Totals, latency: Duration) -> Result<(), Failure> {
+        match self {
+            Self::Brief(brief) => brief.foot(totals),
+            Self::Full(columns) => columns.foot(totals, latency),
+        }
+    }
 }
 
 /// A peer with a fresh key, which pins the other's key on first use.
@@ -151,16 +187,7 @@ impl Stage {
     }
 
     fn said(&self, who: &str, stanza: &Stanza) {
-        // As it passed through the tunnel: this end has restored the addresses.
-        let mut inner = stanza.clone();
-        (inner.from, inner.to) = (None, None);
-        let mut xml = Vec::new();
-        inner.write(&mut xml);
-        let row = Row::Inner {
-            at: self.started.elapsed(),
-            who: who.to_owned(),
-            xml,
-        };
+        let row = Row::inner(self.started.elapsed(), who, stanza);
         let _ = self.rows.send(row);
     }
 
@@ -310,13 +337,6 @@ fn version(request: &Stanza) -> Stanza {
         .with_child(&query)
 }
 
-/// The time of a row.
-fn at(row: &Row) -> Duration {
-    match row {
-        Row::Carrying(Seen { at, .. })
-        | Row::Inner { at, .. }
-        | Row::Ready { at, .. }
-        | Row::Established { at, .. }
-        | Row::Note { at, .. } => *at,
-    }
-}
+/// Columns where there is no terminal: as most have, and what every stanza in full needs.
+const USUAL: usize = 80;
+const UNKNOWN: usize = 120;

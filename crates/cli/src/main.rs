@@ -25,6 +25,7 @@ mod progress;
 mod qr;
 mod receive;
 mod record;
+mod records;
 mod say;
 mod secret;
 mod send;

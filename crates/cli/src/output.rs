@@ -50,6 +50,14 @@ impl Output {
     }
 }
 
+/// The width of the terminal on standard output, or what `COLUMNS` says where there is none.
+pub(crate) fn columns() -> Option<usize> {
+    if let Some((width, _)) = terminal_size::terminal_size_of(io::stdout()) {
+        return Some(usize::from(width.0));
+    }
+    std::env::var("COLUMNS").ok()?.parse().ok()
+}
+
 async fn write(mut pieces: mpsc::Receiver<Piece>) {
     let mut out = tokio::io::stdout();
     while let Some(piece) = pieces.recv().await {

@@ -6,10 +6,10 @@ More: xtls completions, xtls man, xtls --version";
 
 pub(crate) const DEMO: &str = "\
 Examples:
-  xtls demo                  two peers, a relay between them, and what it saw
+  xtls demo                  two peers, a server between them, and what it saw
   xtls demo --latency 200    as if the servers were far away
   xtls demo --rate 5000      as if a server throttled
-  xtls demo --full           every carrying stanza in full";
+  xtls demo --full           every stanza in full";
 
 pub(crate) const ID: &str = "\
 Examples:

@@ -11,6 +11,7 @@
 
 mod answers;
 mod configuration;
+mod demo;
 mod home;
 mod papers;
 mod peers;

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Follows the records of one direction across chunks.
 #[derive(Debug, Default)]
-pub(super) struct Records {
+pub(crate) struct Records {
     /// Bytes of an incomplete record header.
     header: Vec<u8>,
     /// Bytes of the current record that are still missing.
@@ -13,7 +13,7 @@ pub(super) struct Records {
 
 /// One record, or a part of one, as seen in one chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Part {
+pub(crate) struct Part {
     kind: u8,
     length: usize,
     begins: bool,
@@ -21,7 +21,7 @@ pub(super) struct Part {
 
 impl Records {
     /// The parts of records in this chunk.
-    pub(super) fn follow(&mut self, mut chunk: &[u8]) -> Vec<Part> {
+    pub(crate) fn follow(&mut self, mut chunk: &[u8]) -> Vec<Part> {
         let mut parts = Vec::new();
         if self.rest > 0 && self.header.is_empty() {
             let here = self.rest.min(chunk.len());
@@ -53,6 +53,17 @@ impl Records {
     }
 }
 
+impl Part {
+    /// The bytes of a record of sealed data that begins here.
+    pub(crate) fn sealed(self) -> usize {
+        if self.begins && self.kind == SEALED {
+            self.length
+        } else {
+            0
+        }
+    }
+}
+
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.begins {
@@ -62,12 +73,15 @@ impl fmt::Display for Part {
             20 => "ccs",
             21 => "alert",
             22 => "handshake",
-            23 => "sealed",
+            SEALED => "sealed",
             _ => "not TLS",
         };
         write!(f, "{name} {}", self.length)
     }
 }
+
+/// The content type of a record whose own one is encrypted (RFC 8446 §5.2).
+const SEALED: u8 = 23;
 
 #[cfg(test)]
 mod tests {
