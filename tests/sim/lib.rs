@@ -26,6 +26,8 @@
 //! | I11 | an end with nothing to send sends little: signs of life, and new keys when they are due | [`run`] |
 //! | I12 | crossing opens end in one tunnel | [`run`] |
 //! | I13 | the same seed gives the same trace | [`run`] |
+//! | I15 | what a link takes arrives in order and once, or is told to be lost; a resumed one loses and doubles nothing |
+//! [`uplink`] |
 //!
 //! I9 to I11 are about files and rates, of which routers know nothing; here they are checked on the nearest equivalent.
 
@@ -44,9 +46,12 @@ pub mod canary;
 pub mod client;
 pub mod dice;
 mod forge;
+mod ledger;
 pub mod mallory;
+mod managed;
 pub mod model;
 pub mod oracle;
+mod outage;
 mod owner;
 pub mod referee;
 pub mod run;
@@ -54,6 +59,7 @@ mod server;
 pub mod setup;
 mod storm;
 pub mod totals;
+pub mod uplink;
 mod verify;
 pub mod world;
 

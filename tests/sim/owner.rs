@@ -248,6 +248,7 @@ impl World {
                 break;
             }
         }
+        self.flush(at);
         // An end that closes a stream answers everything that arrived on it: nothing more will arrive, and at most a
         // window is unread.
         let acknowledged = self.clients[at].referee.acknowledged;

@@ -12,6 +12,8 @@ use xtls_stanza::{Address, Bare, Condition, Content, Envelope, Payload};
 /// What is known of the streams and requests of one client.
 #[derive(Debug, Default)]
 pub struct Referee {
+    /// Streams that the client closes: a peer's close that crosses its own may be answered either way.
+    closing: BTreeSet<(Address, Sid)>,
     streams: BTreeMap<(Address, Sid), Stream>,
     /// Opens that await their answer, by the answering address and id; with the sid and the block size.
     offered: BTreeMap<(Address, String), (Sid, u16, Carrier)>,
@@ -229,9 +231,10 @@ impl Referee {
                 None => true,
             },
             Payload::Close(close) => {
-                !self
-                    .streams
-                    .contains_key(&(from.clone(), close.sid.clone()))
+                !self.closing.contains(&(from.clone(), close.sid.clone()))
+                    && !self
+                        .streams
+                        .contains_key(&(from.clone(), close.sid.clone()))
                     && !self
                         .asked
                         .iter()
@@ -296,6 +299,9 @@ impl Referee {
                 if under_way.replace(envelope.id.clone()).is_some() {
                     return Err("two requests of one flow are under way".to_owned());
                 }
+            }
+            Content::Set(Payload::Close(close)) => {
+                self.closing.insert((to, close.sid.clone()));
             }
             Content::Set(Payload::Data(data)) => return self.chunk(&to, &envelope.id, data, true),
             Content::Result(_) | Content::Error(_) => return self.answer(key, envelope),

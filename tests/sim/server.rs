@@ -6,10 +6,10 @@ use bytes::Bytes;
 use xtls_stanza::ibb::{BlockSize, Sid};
 use xtls_stanza::xtls::Control;
 use xtls_stanza::{
-    Address, Condition, Content, Element, Envelope, ErrorType, Payload, PresenceKind, StanzaError,
+    Address, Condition, Content, Element, Envelope, ErrorType, Payload, StanzaError,
 };
 
-use crate::client::{Act, GARDEN, NURSE};
+use crate::client::{GARDEN, NURSE};
 use crate::keys;
 use crate::mallory::Mallory;
 use crate::setup::Adversary;
@@ -286,7 +286,7 @@ impl World {
 
     /// Whether a message that reaches no one is stored, and until when; or goes to another device (RFC 6121
     /// §8.5.3.2.1).
-    fn rerouted(&mut self, to: usize, envelope: &Envelope) -> bool {
+    pub(crate) fn rerouted(&mut self, to: usize, envelope: &Envelope) -> bool {
         let Content::Message { kind, .. } = &envelope.content else {
             return false;
         };
@@ -351,100 +351,6 @@ impl World {
                 xml.extend(b"</forwarded></received></message>");
                 self.carry_text(from, to, xml, late, false);
             }
-        }
-    }
-
-    /// The link of a client is interrupted.
-    pub(crate) fn cut(&mut self, at: usize, time: Duration, comes_back: bool) {
-        if self.clients[at].away.is_some() {
-            return;
-        }
-        self.totals.fault("link interrupted");
-        let now = self.now;
-        let client = &mut self.clients[at];
-        client.away = Some(Vec::new());
-        client.router.pause(now);
-        self.later(time, Deed::Act(at, Act::Back(comes_back)));
-    }
-
-    /// The link is back. A resumed one delivers what has waited, after some of what was delivered before (XEP-0198:
-    /// both sides resend what was not acknowledged on that level). A new one knows nothing.
-    pub(crate) fn back(&mut self, at: usize, same: bool) {
-        let now = self.now;
-        let Some(waiting) = self.clients[at].away.take() else {
-            return;
-        };
-        if same {
-            self.totals.fault("link resumed");
-            self.clients[at].router.resume(now);
-            let again = self.dice.index(self.clients[at].recent_in.len() + 1);
-            let known = self.clients[at].recent_in.len() - again;
-            let repeated: Vec<Bytes> = self.clients[at]
-                .recent_in
-                .iter()
-                .skip(known)
-                .cloned()
-                .collect();
-            let again = self.dice.index(self.clients[at].recent_out.len() + 1);
-            let known = self.clients[at].recent_out.len() - again;
-            let resent: Vec<Envelope> = self.clients[at]
-                .recent_out
-                .iter()
-                .skip(known)
-                .cloned()
-                .collect();
-            for xml in repeated.into_iter().chain(waiting) {
-                self.arrive(at, xml);
-            }
-            for envelope in resent {
-                self.totals.fault("resent");
-                self.route(at, envelope, 0);
-            }
-            return;
-        }
-        self.totals.fault("link lost");
-        self.down.remove(&at);
-        self.lose_under_way(at);
-        let address = self.clients[at].address.clone();
-        let client = &mut self.clients[at];
-        client.router.rebind(now, address.clone());
-        client.referee.lost();
-        client.recent_in.clear();
-        client.recent_out.clear();
-        self.drain(at);
-        // What was waiting goes back to its sender, and everyone learns of the end.
-        for xml in waiting {
-            if let Ok(mut envelope) = Envelope::read(&xml)
-                && let Some(from) = envelope.from.clone()
-                && let Some(sender) = self
-                    .clients
-                    .iter()
-                    .position(|client| client.address == from)
-            {
-                if self.rerouted(at, &envelope) {
-                    continue;
-                }
-                envelope.from = None;
-                self.bounce(
-                    sender,
-                    envelope,
-                    Condition::RecipientUnavailable,
-                    ErrorType::Wait,
-                );
-            }
-        }
-        let peer = usize::from(at == ROMEO);
-        let presence = Envelope {
-            from: Some(address),
-            to: Some(self.clients[peer].address.clone()),
-            id: String::new(),
-            content: Content::Presence {
-                kind: PresenceKind::Unavailable,
-                payloads: Vec::new(),
-            },
-        };
-        if at < 2 && self.dice.permille(700) {
-            self.carry(at, peer, &presence, Duration::ZERO, true);
         }
     }
 }

@@ -151,6 +151,8 @@ pub struct Setup {
     pub verify: bool,
     /// The server withholds what the responder sends in every session but the first.
     pub withhold: bool,
+    /// The links of both are real ones, with octets and XEP-0198.
+    pub linked: bool,
 }
 
 /// How links to the servers fail.
@@ -291,6 +293,7 @@ impl Setup {
         let copies = dice.pick(&[0, 50, 300]);
         let verify = dice.permille(250);
         let withhold = dice.permille(300);
+        self.linked = self.cuts != Cuts::Never && Dice::new(self.seed, 5).permille(500);
         if self.long {
             return self;
         }
@@ -343,6 +346,7 @@ impl Setup {
             copies: 0,
             verify: false,
             withhold: false,
+            linked: false,
         }
     }
 

@@ -17,7 +17,7 @@ use stateright::{Checker as _, Model as _};
 use xtls_ibb::Window;
 use xtls_sim::model::{self, Crossing};
 use xtls_sim::run::{run, run_setup};
-use xtls_sim::setup::{Adversary, Setup};
+use xtls_sim::setup::{Adversary, Cuts, Setup};
 use xtls_sim::totals::Totals;
 
 /// Steps that all seeds together may take here.
@@ -43,6 +43,32 @@ fn no_seed_breaks_a_rule() {
     }
     assert_eq!(totals.adversaries.len(), Adversary::ALL.len(), "{totals}");
     assert!(totals.established > 20 && totals.clean > 20, "{totals}");
+}
+
+#[test]
+fn links_are_cut_resumed_and_bound_anew_by_their_own_machine() {
+    let mut totals = Totals::default();
+    for seed in 0..60 {
+        let cuts = match seed % 2 {
+            0 => Cuts::Resumed,
+            _ => Cuts::Any,
+        };
+        let setup = Setup {
+            cuts,
+            linked: true,
+            ..Setup::calm_weather(seed)
+        };
+        let outcome = run_setup(setup, false);
+        assert_eq!(outcome.violation, None, "{seed}");
+        totals.add(&outcome.totals);
+    }
+    for fault in [
+        "link resumed by its machine",
+        "link bound anew by its machine",
+        "link cut as it came back",
+    ] {
+        assert!(totals.faults.contains_key(fault), "{fault}: {totals}");
+    }
 }
 
 #[test]

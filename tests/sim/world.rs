@@ -15,6 +15,7 @@ use crate::mallory::Mallory;
 use crate::oracle::Oracle;
 use crate::setup::Setup;
 use crate::totals::Totals;
+use crate::uplink::{Uplink, Way};
 
 /// Romeo, who usually opens.
 pub const ROMEO: usize = 0;
@@ -26,6 +27,8 @@ pub const FALSE_ROMEO: usize = 2;
 pub const FALSE_JULIET: usize = 3;
 /// The friend who breaks every rule; she has no router.
 pub const MALLORY: usize = 4;
+/// Deadlines of links are told from those of their clients by this.
+const LINKS: usize = 100;
 
 /// Something that is due.
 #[derive(Debug)]
@@ -36,6 +39,12 @@ pub enum Deed {
     Act(usize, Act),
     /// The adversary sends something of its own.
     Forge,
+    /// Octets of this connection of a client's link arrive.
+    Octets(usize, u64, Way),
+    /// Its server acknowledges what has come.
+    Answer(usize, u64),
+    /// It is cut, unless stanzas pass. The server will have the session (true) or not.
+    Break(usize, u64, bool),
 }
 
 /// A rule that was broken, and when.
@@ -67,6 +76,8 @@ pub struct World {
     /// The clients that have routers.
     pub clients: Vec<Client>,
     pub(crate) mallory: Option<Mallory>,
+    /// Those whose links are real ones.
+    pub(crate) links: BTreeMap<usize, Uplink>,
     /// What was reported to owners.
     pub oracle: Oracle,
     canary: Canary,
@@ -109,6 +120,10 @@ impl World {
         let now = Instant::now();
         let clients = Client::all(&setup);
         let mallory = Mallory::new(&setup);
+        let real = [ROMEO, JULIET].into_iter().filter(|_| setup.linked);
+        let links = real
+            .map(|at| (at, Uplink::new(&setup, at, &clients[at].address, now)))
+            .collect();
         let mut dice = Dice::new(setup.seed, 2);
         Self {
             canary: Canary::new(&mut dice),
@@ -120,6 +135,7 @@ impl World {
             uplinks: BTreeMap::new(),
             clients,
             mallory,
+            links,
             oracle: Oracle::default(),
             dice,
             history: VecDeque::new(),
@@ -209,6 +225,11 @@ impl World {
                     .and_then(Mallory::deadline)
                     .map(|at| (at, MALLORY)),
             )
+            .chain(
+                self.links
+                    .iter()
+                    .filter_map(|(at, link)| Some((link.deadline()?, LINKS + at))),
+            )
             .min();
         let before = self.now;
         match (deed, timer) {
@@ -244,6 +265,9 @@ impl World {
             Deed::Arrive(to, xml) => self.arrive(to, xml),
             Deed::Act(client, act) => self.act(client, act),
             Deed::Forge => self.forge(),
+            Deed::Octets(client, connection, way) => self.octets(client, connection, way),
+            Deed::Answer(client, connection) => self.answer(client, connection),
+            Deed::Break(client, connection, same) => self.break_again(client, connection, same),
         }
     }
 
@@ -254,6 +278,9 @@ impl World {
         if client == MALLORY {
             self.mallory_expires();
             return;
+        }
+        if let Some(client) = client.checked_sub(LINKS) {
+            return self.link_expires(client);
         }
         self.clients[client].router.handle_timeout(now);
         self.drain(client);
@@ -269,10 +296,18 @@ impl World {
             self.mallory_hears(&xml);
             return;
         }
+        if self.send_down(to, &xml) {
+            return;
+        }
         if let Some(waiting) = &mut self.clients[to].away {
             waiting.push(xml);
             return;
         }
+        self.take_in(to, xml);
+    }
+
+    /// A stanza is read by a client.
+    pub(crate) fn take_in(&mut self, to: usize, xml: Bytes) {
         self.history.push_back((to, xml.clone()));
         if self.history.len() > 64 {
             self.history.pop_front();
@@ -306,6 +341,9 @@ impl World {
             && self.spoiled.contains(&data.sid)
         {
             self.accuse("I7: continues after an answer with a flight that no one requested");
+        }
+        if self.links.contains_key(&from) {
+            return self.send_up(from, xml);
         }
         self.route(from, envelope, xml.len());
     }
