@@ -31,6 +31,12 @@ impl Server {
         self.fact(&format!("{account}_password_file"))
     }
 
+    /// How often the server's log says this.
+    pub(crate) fn logged(&self, words: &str) -> usize {
+        let log = std::fs::read(self.fact("log_file")).expect("the server's log");
+        memchr::memmem::find_iter(&log, words).count()
+    }
+
     /// A link with the options that the program itself uses.
     pub(crate) async fn login(&self, account: &str, resource: &str) -> Link {
         let password =

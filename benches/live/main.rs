@@ -16,6 +16,7 @@
 )]
 
 mod beside;
+mod citizens;
 mod hand;
 mod link;
 mod ours;
@@ -54,6 +55,9 @@ async fn main() -> ExitCode {
     let check = std::env::args().any(|arg| arg == "--check");
     if std::env::args().any(|arg| arg == "link") {
         return beside::run(check).await;
+    }
+    if std::env::args().any(|arg| arg == "citizens") {
+        return citizens::run(check).await;
     }
     let (Some(server), Ok(python)) = (
         Server::named_in("XTLS_PROSODY_QUIET"),

@@ -28,6 +28,8 @@ pub(crate) enum Options {
     Ibb { check: bool },
     /// The link through a real server, beside a client written by hand; `check` fails below the bars.
     Link { check: bool },
+    /// Many bulk streams at once through real servers; `check` fails below the bars.
+    Citizens { check: bool },
     /// The whole stack in memory, and what sessions hold; `check` fails below the bars.
     Session { check: bool },
 }
@@ -43,6 +45,10 @@ impl Options {
             [layer, flag] if layer == "ibb" && flag == "--check" => Ok(Self::Ibb { check }),
             [layer] if layer == "link" => Ok(Self::Link { check }),
             [layer, flag] if layer == "link" && flag == "--check" => Ok(Self::Link { check }),
+            [layer] if layer == "citizens" => Ok(Self::Citizens { check }),
+            [layer, flag] if layer == "citizens" && flag == "--check" => {
+                Ok(Self::Citizens { check })
+            }
             [layer] if layer == "session" => Ok(Self::Session { check }),
             [layer, flag] if layer == "session" && flag == "--check" => Ok(Self::Session { check }),
             [] => Ok(Self::Groups(Vec::new())),
@@ -50,7 +56,7 @@ impl Options {
                 Ok(Self::Groups(vec![filter.clone()]))
             }
             _ => bail!(
-                "cargo xtask bench takes --check, or tls, ibb, link or session with or without --check, or a FILTER"
+                "cargo xtask bench takes --check, or tls, ibb, link, citizens or session with or without --check, or a FILTER"
             ),
         }
     }
@@ -71,6 +77,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         }
         Options::Ibb { check } => ibb(workspace, *check),
         Options::Link { check } => link(workspace, *check),
+        Options::Citizens { check } => citizens(workspace, *check),
     }
 }
 
@@ -110,6 +117,24 @@ fn link(workspace: &Workspace, check: bool) -> Result<()> {
         .env(Kind::Ejabberd.variable(), server.facts())
         .run()?;
     server.discard()
+}
+
+/// One server after the other: both have all of the machine.
+fn citizens(workspace: &Workspace, check: bool) -> Result<()> {
+    let sh = &workspace.sh;
+    cmd!(sh, "cargo build {LIVE...}").run()?;
+    let mut outcome = Ok(());
+    for kind in [Kind::Quiet, Kind::Ejabberd] {
+        let server = Server::start(workspace, kind)?;
+        let flag = check.then_some("--check");
+        let ran = cmd!(sh, "cargo run --quiet {LIVE...} -- citizens {flag...}")
+            .env(kind.variable(), server.facts())
+            .run();
+        // All results are shown, even if the first server's fail.
+        outcome = outcome.and(ran);
+        server.discard()?;
+    }
+    Ok(outcome?)
 }
 
 fn layer(workspace: &Workspace, name: &str, features: &str, check: bool) -> Result<()> {
@@ -192,6 +217,8 @@ mod tests {
         let checked = Options::Ibb { check: true };
         assert_eq!(parse(&["ibb", "--check"]).unwrap(), checked);
         assert_eq!(parse(&["link"]).unwrap(), Options::Link { check: false });
+        let checked = Options::Citizens { check: true };
+        assert_eq!(parse(&["citizens", "--check"]).unwrap(), checked);
     }
 
     #[test]
