@@ -4,8 +4,10 @@ use std::process::ExitCode;
 
 use crate::hand::Hand;
 use crate::link::Server;
+use crate::ours::Ours;
 use crate::raw::{Fixed, Raw};
-use crate::{median, rate, reaches};
+use crate::slix::Slixmpp;
+use crate::{SLIXMPP, median, rate, reaches, sweep};
 
 /// Interleaved rounds.
 const ROUNDS: usize = 21;
@@ -16,6 +18,15 @@ const PAIRS: [(usize, usize, usize, f64); 3] = [
     (4_096, 64, 8 << 20, 0.85),
     (4_096, 1, 2 << 20, 0.85),
 ];
+
+/// Interleaved rounds of whole streams, bytes of one, and of one that has hardly found its pace when it ends.
+const WHOLE_ROUNDS: usize = 7;
+const WHOLE: usize = 64 << 20;
+const SHORT: usize = 4 << 20;
+
+/// The least shares of a whole stream: of the best fixed pair over the same link, and of the hand-written client with it.
+const OF_FIXED: f64 = 0.85;
+const OF_HAND: f64 = 0.75;
 
 /// A ratio is the median of the ratios of each round, in which both take turns.
 pub(crate) async fn run(check: bool) -> ExitCode {
@@ -55,9 +66,63 @@ pub(crate) async fn run(check: bool) -> ExitCode {
             format!("{block:>6} × {window:<2} link {ours:6.2} MB/s, by hand {theirs:6.2} MB/s");
         met &= reaches(&what, ratios, least);
     }
+    met &= whole_streams(&server, &mut link, &mut hand).await;
     if met || !check {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// A stream at its defaults from its open to its last answer, beside bare iqs of the best fixed pair over a link and from the
+/// client written by hand, and beside slixmpp where there is one.
+async fn whole_streams(server: &Server, link: &mut Raw, hand: &mut Hand) -> bool {
+    let best = sweep(link).await;
+    let mut ours = Ours::start(server).await;
+    let mut slixmpp = match std::env::var("XTLS_INTEROP_PYTHON") {
+        Ok(python) => Some(Slixmpp::start(server, &python).await),
+        Err(_) => None,
+    };
+    let mut met = true;
+    for (size, barred) in [(SHORT, false), (WHOLE, true)] {
+        let mut rates: [Vec<f64>; 3] = Default::default();
+        let mut theirs = Vec::new();
+        for round in 0..=WHOLE_ROUNDS {
+            // Who goes first changes.
+            let mut figures = [0.0; 3];
+            for turn in 0..3 {
+                let who = (round + turn) % 3;
+                let time = match who {
+                    0 => ours.default(size).await.0,
+                    1 => link.run(size, best).await,
+                    _ => hand.run(size, best).await,
+                };
+                figures[who] = rate(size, time);
+            }
+            if let Some(slixmpp) = &mut slixmpp {
+                theirs.push(rate(SLIXMPP, slixmpp.run(SLIXMPP).await));
+            }
+            // The first round warms up.
+            if round > 0 {
+                for (rates, figure) in rates.iter_mut().zip(figures) {
+                    rates.push(figure);
+                }
+            }
+        }
+        let [whole, fixed, by_hand] = rates;
+        let ratios = |beside: &[f64]| whole.iter().zip(beside).map(|(a, b)| a / b).collect();
+        let (of_fixed, of_hand) = (ratios(&fixed), ratios(&by_hand));
+        println!(
+            "\na stream at its defaults, {} MiB: {:6.2} MB/s; {best:?} over the link {:6.2}, by hand {:6.2}; slixmpp {:.2}",
+            size >> 20,
+            median(whole.clone()),
+            median(fixed),
+            median(by_hand),
+            median(theirs),
+        );
+        let least = |bar| if barred { bar } else { 0.0 };
+        met &= reaches("default / best fixed", of_fixed, least(OF_FIXED));
+        met &= reaches("default / by hand", of_hand, least(OF_HAND));
+    }
+    met
 }

@@ -111,10 +111,12 @@ fn ibb(workspace: &Workspace, check: bool) -> Result<()> {
 fn link(workspace: &Workspace, check: bool) -> Result<()> {
     let sh = &workspace.sh;
     cmd!(sh, "cargo build {LIVE...}").run()?;
+    let python = python::ensure(workspace)?;
     let server = Server::start(workspace, Kind::Ejabberd)?;
     let flag = check.then_some("--check");
     cmd!(sh, "cargo run --quiet {LIVE...} -- link {flag...}")
         .env(Kind::Ejabberd.variable(), server.facts())
+        .env(python::VARIABLE, python)
         .run()?;
     server.discard()
 }
