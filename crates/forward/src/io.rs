@@ -65,6 +65,15 @@ pub enum How {
     Violation(Violation),
 }
 
+/// One of the two ends of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// This one.
+    Here,
+    /// The peer.
+    There,
+}
+
 /// What happens, for people and logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -105,6 +114,15 @@ pub enum Report {
         from: String,
         /// Where it would have gone to.
         to: Place,
+        /// Why.
+        refusal: Refusal,
+        /// Which end has refused it.
+        by: End,
+    },
+    /// The peer's request to listen is refused.
+    NotListening {
+        /// Where it would have been.
+        at: Place,
         /// Why.
         refusal: Refusal,
     },

@@ -24,7 +24,7 @@ pub use wire::{Greeting, Place, Refusal, Violation, Why};
 
 #[cfg(feature = "tokio")]
 pub use io::{
-    ForwardError, Found, How, Options, Report, Resolve, Retry, Rule, Serve, forward, serve,
+    End, ForwardError, Found, How, Options, Report, Resolve, Retry, Rule, Serve, forward, serve,
 };
 #[cfg(feature = "tokio")]
 pub use tokio;

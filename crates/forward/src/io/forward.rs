@@ -19,7 +19,7 @@ use super::listen::Listener;
 use super::mux::{Mux, Opener};
 use super::talk::{NoAnswer, Talk};
 use super::tunnel::{ANSWER, CONNECTIONS, Duties, Hold, carry, reset, run};
-use super::{ForwardError, Report, Reports, Resolve, system};
+use super::{End, ForwardError, Report, Reports, Resolve, system};
 use crate::allow::Allow;
 use crate::channel::Request;
 use crate::socks::{Next, NotSocks, Socks, answer};
@@ -292,8 +292,8 @@ impl Local {
             Ok(talk) => {
                 drop(carry(talk, self.socket, self.from.to_string(), to, &self.reports).await)
             }
-            Err(refusal) => {
-                self.refused(to, refusal);
+            Err((refusal, by)) => {
+                self.refused(to, refusal, by);
                 reset(self.socket);
             }
         }
@@ -304,10 +304,10 @@ impl Local {
             return;
         };
         let asked = self.ask(&to).await;
-        let outcome = asked.as_ref().map(drop).map_err(|refusal| refusal.why);
+        let outcome = asked.as_ref().map(drop).map_err(|(refusal, _)| refusal.why);
         let answered = self.socket.write_all(&answer(outcome)).await;
         match asked {
-            Err(refusal) => self.refused(to, refusal),
+            Err((refusal, by)) => self.refused(to, refusal, by),
             Ok(_) if answered.is_err() => {}
             Ok(talk) => {
                 drop(carry(talk, self.socket, self.from.to_string(), to, &self.reports).await)
@@ -341,7 +341,7 @@ impl Local {
     }
 
     /// Asks the peer, and a later tunnel if this one ends before there is an answer.
-    async fn ask(&mut self, to: &Place) -> Result<Talk, Refusal> {
+    async fn ask(&mut self, to: &Place) -> Result<Talk, (Refusal, End)> {
         let request = Request::Connect(to.clone());
         let late = Instant::now() + WAIT;
         let mut gone: Option<Opener> = None;
@@ -359,26 +359,28 @@ impl Local {
             };
             match timeout(ANSWER, Talk::ask(&opener, &request)).await {
                 Ok(Ok((talk, _))) => return Ok(talk),
-                Ok(Err(NoAnswer::Refused(refusal))) => return Err(refusal),
+                Ok(Err(NoAnswer::Refused(refusal))) => return Err((refusal, End::There)),
                 Ok(Err(NoAnswer::Violation(violation))) => {
-                    return Err(Refusal {
+                    let refusal = Refusal {
                         why: Why::Unreachable,
                         text: violation.to_string(),
-                    });
+                    };
+                    return Err((refusal, End::Here));
                 }
                 // It was asked, and may have been done: not again.
                 Ok(Err(NoAnswer::Ended)) => return Err(no_tunnel()),
                 Ok(Err(NoAnswer::NoTunnel)) => gone = Some(opener),
-                Err(_) => return Err(Why::Timeout.into()),
+                Err(_) => return Err((Why::Timeout.into(), End::Here)),
             }
         }
     }
 
-    fn refused(&self, to: Place, refusal: Refusal) {
+    fn refused(&self, to: Place, refusal: Refusal, by: End) {
         self.reports.tell(Report::Refused {
             from: self.from.to_string(),
             to,
             refusal,
+            by,
         });
     }
 
@@ -390,11 +392,12 @@ impl Local {
     }
 }
 
-fn no_tunnel() -> Refusal {
-    Refusal {
+fn no_tunnel() -> (Refusal, End) {
+    let refusal = Refusal {
         why: Why::Unreachable,
         text: "there is no tunnel".to_owned(),
-    }
+    };
+    (refusal, End::Here)
 }
 
 /// A connection that waits for a tunnel.

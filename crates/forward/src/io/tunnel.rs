@@ -17,7 +17,7 @@ use super::listen::Listener;
 use super::mux::{Mux, Opener, Stream};
 use super::relay::relay;
 use super::talk::{NoAnswer, Talk};
-use super::{ForwardError, How, Report, Reports, Resolve};
+use super::{End, ForwardError, How, Report, Reports, Resolve};
 use crate::allow::{Allow, Judgement};
 use crate::channel::Request;
 use crate::spec::Spec;
@@ -60,7 +60,12 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
                 match (hold, lost) {
                     (Hold::AskAgain, Err(ForwardError::Refused { what, refusal })) => {
                         let (from, to) = (what.bind.to_string(), what.to);
-                        reports.tell(Report::Refused { from, to, refusal });
+                        reports.tell(Report::Refused {
+                            from,
+                            to,
+                            refusal,
+                            by: End::There,
+                        });
                     }
                     (Hold::AskAgain, Err(ForwardError::StoppedListening(_))) => {}
                     (_, lost) => return lost,
@@ -179,6 +184,7 @@ async fn join(
                 from,
                 to,
                 refusal: refusal.clone(),
+                by: End::Here,
             });
             talk.refuse(refusal).await;
         }
@@ -263,6 +269,24 @@ async fn first_of(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), W
     Err(why)
 }
 
+/// Listens where the peer asks for it, if that is allowed.
+async fn listener_for(at: &Place, duties: &Duties) -> Result<(SocketAddr, Listener), Refusal> {
+    let bind = duties.allow.judge_listen(at).map_err(|_| Why::Denied)?;
+    let listening = async {
+        let listener = Listener::bind(bind).await?;
+        Ok::<_, io::Error>((listener.at()?, listener))
+    };
+    let (at, listener) = listening.await.map_err(|error| Refusal {
+        why: Why::CannotListen,
+        text: error.kind().to_string(),
+    })?;
+    duties.reports.tell(Report::Listening {
+        what: format!("{bind}, for the peer"),
+        at,
+    });
+    Ok((at, listener))
+}
+
 /// Listens for the peer until it ends the stream that it asked with.
 async fn listen(
     mut talk: Talk,
@@ -272,26 +296,16 @@ async fn listen(
     opener: &Opener,
     ours: &Arc<Semaphore>,
 ) {
-    let Ok(bind) = duties.allow.judge_listen(at) else {
-        return talk.refuse(Why::Denied.into()).await;
-    };
-    let listener = match Listener::bind(bind)
-        .await
-        .and_then(|listener| Ok((listener.at()?, listener)))
-    {
+    let listener = match listener_for(at, duties).await {
         Ok((at, listener)) => {
-            duties.reports.tell(Report::Listening {
-                what: format!("{bind}, for the peer"),
-                at,
-            });
             talk.channel.accept(place_of(at));
             listener
         }
-        Err(error) => {
-            let refusal = Refusal {
-                why: Why::CannotListen,
-                text: error.kind().to_string(),
-            };
+        Err(refusal) => {
+            duties.reports.tell(Report::NotListening {
+                at: at.clone(),
+                refusal: refusal.clone(),
+            });
             return talk.refuse(refusal).await;
         }
     };
@@ -325,6 +339,7 @@ async fn listen(
                         from: from.to_string(),
                         to,
                         refusal,
+                        by: End::There,
                     });
                     reset(socket);
                 }

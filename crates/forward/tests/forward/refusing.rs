@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use tokio::net::TcpStream;
-use xtls_forward::{ForwardError, Report, Rule, Serve, Why};
+use xtls_forward::{End, ForwardError, Report, Rule, Serve, Why};
 
 use crate::support::{Answers, Pair, allowing, is_reset, local, refused, server};
 
@@ -136,6 +136,11 @@ async fn a_peer_that_may_not_have_us_listen_is_refused_and_that_ends_the_forward
             Err(ForwardError::Refused { refusal, .. }) => assert_eq!(refusal.why, Why::Denied),
             other => panic!("{other:?}"),
         }
+        let report = pair.last_of_far().await;
+        let Report::NotListening { refusal, .. } = report else {
+            panic!("{report:?}");
+        };
+        assert_eq!(refusal.why, Why::Denied);
     }
 }
 
@@ -157,9 +162,12 @@ async fn a_forward_that_is_refused_is_reported_with_where_it_came_from() {
     let mut pair = Pair::new(&[local(at)], Serve::default());
     let client = TcpStream::connect(pair.listening().await).await.unwrap();
     let report = pair.last_of_near().await;
-    let Report::Refused { from, to, .. } = report else {
+    let Report::Refused { from, to, by, .. } = report else {
         panic!("{report:?}");
     };
+    assert_eq!(by, End::There);
     assert_eq!(from, client.local_addr().unwrap().to_string());
     assert_eq!(to.to_string(), at.to_string());
+    let report = pair.last_of_far().await;
+    assert!(matches!(report, Report::Refused { by: End::Here, .. }));
 }

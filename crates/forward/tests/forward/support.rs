@@ -102,7 +102,10 @@ async fn last(reports: &mut mpsc::Receiver<Report>) -> Report {
         let report = reports.recv().await.unwrap();
         if matches!(
             report,
-            Report::Closed { .. } | Report::Refused { .. } | Report::NotSocks { .. }
+            Report::Closed { .. }
+                | Report::Refused { .. }
+                | Report::NotListening { .. }
+                | Report::NotSocks { .. }
         ) {
             return report;
         }
