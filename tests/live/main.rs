@@ -17,6 +17,7 @@ mod chat;
 mod cuts;
 mod exchange;
 mod files;
+mod forward;
 mod guide;
 mod interrupt;
 mod login;

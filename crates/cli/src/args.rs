@@ -3,6 +3,7 @@
 mod account;
 mod examples;
 mod files;
+mod forward;
 mod papers;
 mod talk;
 mod trust;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use account::{Account, AccountAdd, AccountName, AccountRemove, Accounts, Server};
 pub(crate) use examples::MORE;
 pub(crate) use files::{Existing, Receive, Send};
+pub(crate) use forward::Forward;
 pub(crate) use papers::{Completions, Man, Shell};
 pub(crate) use talk::{ConversationArgs, Pipe, Stanzas, Verify};
 pub(crate) use trust::{Trust, TrustPeer, TrustPin, TrustRevoke};
@@ -61,6 +63,9 @@ pub(crate) enum Verb {
     /// Receives them, and never overwrites anything.
     #[command(after_help = examples::RECEIVE)]
     Receive(Receive),
+    /// Carries TCP connections, as ssh forwards them.
+    #[command(after_help = examples::FORWARD)]
+    Forward(Forward),
     /// Carries XML stanzas between standard input and output, for scripts.
     #[command(after_help = examples::STANZAS)]
     Stanzas(Stanzas),

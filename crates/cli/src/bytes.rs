@@ -3,7 +3,7 @@
 use tokio::task::JoinSet;
 use xtls_client::router::Closed;
 use xtls_client::session::{Mode, Service};
-use xtls_client::{Arrival, Sender, Tunnel};
+use xtls_client::{Arrival, Client, Sender, Tunnel};
 use xtls_stanza::Address;
 
 use crate::args::ConversationArgs;
@@ -61,24 +61,20 @@ impl Ends {
         })
     }
 
-    /// Calls a peer, and waits until both ends have accepted each other. Cancel-safe: a call that is not waited for any more is
-    /// given up.
-    pub(crate) async fn call(&self, peer: &Address) -> Result<Secure, Failure> {
-        let peer = link::calling(peer, self.say)?;
-        let tunnel = self
-            .link
-            .client
-            .open_for(&peer, self.service.clone())
-            .await?;
-        self.attend(tunnel).await
+    /// What calls peers, beside whatever else these ends are needed for.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller {
+            client: self.link.client.clone(),
+            service: self.service.clone(),
+            person: self.person.clone(),
+            say: self.say,
+            suggest: self.suggest.clone(),
+        }
     }
 
-    fn attend(
-        &self,
-        tunnel: Tunnel,
-    ) -> impl Future<Output = Result<Secure, Failure>> + Send + use<> {
-        let attended = Attended::new(tunnel, self.person.clone(), self.say, self.suggest.clone());
-        secure(attended, self.service.clone(), self.suggest.clone())
+    /// Calls a peer, as a [`Caller`] does.
+    pub(crate) async fn call(&self, peer: &Address) -> Result<Secure, Failure> {
+        self.caller().call(peer).await
     }
 
     /// The next caller that both ends have accepted. A caller that fails is reported, and is not the end. Cancel-safe.
@@ -90,8 +86,7 @@ impl Ends {
                         let peer = tunnel.peer().clone();
                         let fields = [("peer", peer.as_str().into())];
                         self.say.of(tunnel.id()).event("incoming", &fields, format_args!("{peer} is calling"));
-                        let caller = self.attend(tunnel);
-                        self.callers.spawn(caller);
+                        self.callers.spawn(self.caller().attend(tunnel));
                     }
                     Some(Arrival::TurnedAway(away)) => link::say_turned_away(&away, self.say),
                     None => return Err(Failure::new(Code::Server, "the connection to the server has ended")),
@@ -127,6 +122,33 @@ fn services(service: &Service, verifies: bool) -> Vec<Service> {
         services.push(Service::stanzas());
     }
     services
+}
+
+/// Calls peers for one service.
+pub(crate) struct Caller {
+    client: Client,
+    service: Service,
+    person: Person,
+    say: Say,
+    suggest: Suggest,
+}
+
+impl Caller {
+    /// Calls a peer, and waits until both ends have accepted each other. Cancel-safe: a call that is not waited for any more is
+    /// given up.
+    pub(crate) async fn call(&self, peer: &Address) -> Result<Secure, Failure> {
+        let peer = link::calling(peer, self.say)?;
+        let tunnel = self.client.open_for(&peer, self.service.clone()).await?;
+        self.attend(tunnel).await
+    }
+
+    fn attend(
+        &self,
+        tunnel: Tunnel,
+    ) -> impl Future<Output = Result<Secure, Failure>> + Send + use<> {
+        let attended = Attended::new(tunnel, self.person.clone(), self.say, self.suggest.clone());
+        secure(attended, self.service.clone(), self.suggest.clone())
+    }
 }
 
 /// Waits until both ends have accepted each other.

@@ -297,9 +297,9 @@ pub(crate) fn culprit<'a>(error: &clap::Error, configured: &'a [Setting]) -> Opt
 }
 
 /// Options that the short help shows.
-const BASIC: [&str; 14] = [
+const BASIC: [&str; 19] = [
     "listen", "accept", "account", "trust", "code", "qr", "json", "full", "help", "no-wait",
-    "wait", "yes", "keep", "dir",
+    "wait", "yes", "keep", "dir", "local", "remote", "dynamic", "serve", "allow",
 ];
 
 /// Options of which one at most makes sense.

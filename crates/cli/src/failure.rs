@@ -112,7 +112,8 @@ impl Failure {
             Why::Unavailable(_) => (
                 Code::Peer,
                 Some(format!(
-                    "is `xtls … --listen` running there as exactly {peer}, and does it accept you (--accept)?"
+                    "is `{}` running there as exactly {peer}, and does it accept you (--accept)?",
+                    suggest.listener()
                 )),
             ),
             Why::Declined(_) => (

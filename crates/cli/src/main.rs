@@ -14,6 +14,7 @@ mod demo;
 mod dumps;
 mod events;
 mod failure;
+mod forward;
 mod input;
 mod link;
 mod manual;
@@ -89,6 +90,7 @@ fn run(cli: &Cli, settings: &Settings, say: Say) -> Result<(), Failure> {
         Verb::Man(args) => manual::run(args),
         Verb::Trust(verb) => trust::trust(verb, say),
         Verb::Demo(args) => block_on(say, |_| demo::run(args, say)),
+        Verb::Forward(args) => block_on(say, |stop| forward::run(args, say, stop)),
         Verb::Pipe(args) => block_on(say, |stop| pipe::run(args, say, stop)),
         Verb::Send(args) => block_on(say, |stop| send::run(args, say, stop)),
         Verb::Receive(args) => block_on(say, |stop| receive::run(args, say, stop)),

@@ -21,6 +21,7 @@ pub(crate) struct Suggest {
     account: Option<Address>,
     home: Option<PathBuf>,
     config: Option<PathBuf>,
+    listener: Option<&'static str>,
 }
 
 impl Suggest {
@@ -30,7 +31,19 @@ impl Suggest {
             account: account.account.clone(),
             home: account.home.clone(),
             config: account.config.clone(),
+            listener: None,
         }
+    }
+
+    /// For a verb of which the other end is another command than `xtls … --listen`.
+    pub(crate) fn with_listener(mut self, command: &'static str) -> Self {
+        self.listener = Some(command);
+        self
+    }
+
+    /// The command that has to run at the other end.
+    pub(crate) fn listener(&self) -> &'static str {
+        self.listener.unwrap_or("xtls … --listen")
     }
 
     /// Builds commands for another account.
@@ -72,6 +85,13 @@ impl Suggest {
             .map(|line| format!("\n        {line}"))
             .collect()
     }
+}
+
+/// An option for somebody else to add to a command of theirs.
+pub(crate) fn option(name: &str, value: &str) -> String {
+    let mut option = name.to_owned();
+    push(&mut option, quote(OsStr::new(value)));
+    option
 }
 
 /// A system command on paths, such as the one that makes a file private.

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::FromArgMatches as _;
 use clap::error::Error;
 
-use crate::args::{Cli, ListenArgs, Output, Verb};
+use crate::args::{Cli, Forward, ListenArgs, Output, Verb};
 use crate::command::{self, Early};
 use crate::failure::Failure;
 use crate::peer;
@@ -49,6 +49,10 @@ fn whole(cli: &Cli) -> Result<(), Failure> {
         Verb::Chat(talk) => talk,
         Verb::Stanzas(args) => &args.talk,
         Verb::Pipe(args) => &args.talk,
+        Verb::Forward(args) => {
+            forwards(args)?;
+            &args.talk
+        }
         Verb::Verify(args) => &args.talk,
         Verb::Demo(_)
         | Verb::Id(_)
@@ -69,6 +73,21 @@ fn accepting(listens: bool, calls: &ListenArgs) -> Result<(), Failure> {
         .hint("name who may call: --accept JID, or --accept any"));
     }
     Ok(())
+}
+
+/// Something has to be forwarded, or allowed.
+fn forwards(args: &Forward) -> Result<(), Failure> {
+    let forwards = args.local.len() + args.remote.len() + args.dynamic.len();
+    let allowed = args.allow.len() + args.allow_bind.len();
+    match args.talk.listen {
+        true if allowed == 0 => Err(Failure::usage("nothing would be allowed")
+            .hint("name what callers may reach: --allow HOST:PORT, or --allow '*:*' for everything public")),
+        false if forwards == 0 => Err(Failure::usage("nothing would be forwarded").hint(
+            "-L PORT:HOST:PORT leads from here to there, -R from there to here, -D PORT is a proxy; \
+             --serve is the other end",
+        )),
+        true | false => Ok(()),
+    }
 }
 
 /// Reports a failure before there is anybody else to do it.

@@ -60,6 +60,13 @@ Examples:
   xtls stanzas -N juliet@capulet.example < stanzas.xml     send them, and leave
   xtls stanzas --listen --accept any --once                one tunnel, from anyone";
 
+pub(crate) const FORWARD: &str = "\
+Examples:
+  xtls forward -L 8080:localhost:80 juliet@capulet.example    her web server
+  xtls forward -D 1080 juliet@capulet.example                 a SOCKS5 proxy
+  xtls forward --serve --allow localhost:80 --accept romeo@montague.example
+  xtls forward -R 2222:localhost:22 juliet@capulet.example    lend her your sshd";
+
 pub(crate) const TRUST: &str = "\
 Examples:
   xtls trust list                                  every key you have pinned

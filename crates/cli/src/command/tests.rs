@@ -32,6 +32,7 @@ fn parsed(args: &[&str], text: &str) -> Result<ConversationArgs, String> {
     match Cli::from_arg_matches(&matches).unwrap().verb {
         Verb::Chat(talk) => Ok(talk),
         other @ (Verb::Demo(_)
+        | Verb::Forward(_)
         | Verb::Id(_)
         | Verb::Pipe(_)
         | Verb::Send(_)

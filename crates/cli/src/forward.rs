@@ -1,0 +1,343 @@
+//! `xtls forward`: TCP connections through a tunnel, as ssh forwards them.
+
+mod told;
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::pending;
+use std::io;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use xtls_client::{Sender, Tunnel};
+use xtls_forward::{ForwardError, Options, Report, Retry, Rule, SERVICE, Serve, Violation, Why};
+use xtls_stanza::Address;
+
+use crate::args::Forward as Args;
+use crate::bytes::{Caller, Ends, Secure};
+use crate::failure::{Code, Failure, chain};
+use crate::link;
+use crate::say::Say;
+use crate::stop::Stop;
+use crate::suggest::{self, Suggest};
+
+use told::{Told, listed};
+
+/// Runs until the program is asked to end, or there is no way on.
+pub(crate) async fn run(args: &Args, say: Say, stop: Stop) -> Result<(), Failure> {
+    let mut ends = Ends::connect(&args.talk, SERVICE, false, say, &stop).await?;
+    ends.suggest = ends.suggest.with_listener("xtls forward --serve");
+    let outcome = match &args.talk.peer {
+        Some(peer) => forward(args, peer, &mut ends, &stop).await,
+        None => serve(args, &mut ends, &stop).await,
+    };
+    ends.leave(stop.or_interrupted(outcome)).await
+}
+
+/// The end that has forwards.
+async fn forward(args: &Args, peer: &Address, ends: &mut Ends, stop: &Stop) -> Result<(), Failure> {
+    let (hopeless, mut given_up) = mpsc::channel(1);
+    let dialler = Dialler {
+        caller: ends.caller(),
+        peer: link::exact(peer)?,
+        waits: args.wait,
+        say: ends.say,
+        suggest: ends.suggest.clone(),
+        hopeless,
+        stood: Cell::new(false),
+        tunnel: Cell::new(None),
+        failure: RefCell::new(None),
+    };
+    let retry = match args.wait {
+        true => Retry {
+            give_up: Duration::MAX,
+            ..Retry::default()
+        },
+        false => Retry::default(),
+    };
+    let (reports, mut reported) = mpsc::channel(REPORTS);
+    let asked = stop.clone();
+    let options = Options {
+        retry,
+        reports: Some(reports),
+        until: Box::pin(async move { asked.asked().await }),
+        ..Options::default()
+    };
+    let rules = rules(args);
+    let mut told = Told::of_forwards(peer, &rules, ends.say);
+    let outcome = tokio::select! {
+        ended = xtls_forward::forward(|| dialler.dial(), rules.clone(), options) => {
+            ended.map_err(|error| dialler.failure(error, &rules))
+        }
+        Some(failure) = given_up.recv() => Err(failure),
+        lost = ends.lost() => Err(lost),
+        never = dialler.follow(&mut reported, &mut told) => match never {},
+    };
+    while let Ok(report) = reported.try_recv() {
+        told.tell(report);
+    }
+    outcome
+}
+
+fn rules(args: &Args) -> Vec<Rule> {
+    let local = args.local.iter().cloned().map(Rule::Local);
+    let remote = args.remote.iter().cloned().map(Rule::Remote);
+    let dynamic = args.dynamic.iter().copied().map(Rule::Dynamic);
+    local.chain(remote).chain(dynamic).collect()
+}
+
+/// Calls the peer, and again when a tunnel is lost.
+struct Dialler {
+    caller: Caller,
+    peer: Address,
+    waits: bool,
+    say: Say,
+    suggest: Suggest,
+    /// Takes what no further call would change.
+    hopeless: mpsc::Sender<Failure>,
+    /// There has been a tunnel.
+    stood: Cell<bool>,
+    /// The last tunnel, until it is known why it has ended.
+    tunnel: Cell<Option<(Sender, Say)>>,
+    /// Why the last call failed.
+    failure: RefCell<Option<Failure>>,
+}
+
+impl Dialler {
+    async fn dial(&self) -> io::Result<Tunnel> {
+        let mut wait = FIRST;
+        loop {
+            let failure = match self.caller.call(&self.peer).await {
+                Ok(secure) => {
+                    self.stood.set(true);
+                    self.tunnel.set(Some((secure.sender(), secure.say)));
+                    return Ok(secure.tunnel);
+                }
+                Err(failure) => failure,
+            };
+            match failure.code {
+                Code::Peer | Code::Timeout | Code::Corrupt => {}
+                // An older tunnel may not be gone yet.
+                Code::Failed if self.stood.get() => {}
+                Code::Failed | Code::Usage | Code::Server | Code::Identity | Code::Interrupted => {
+                    // What follows drops this call.
+                    let _ = self.hopeless.try_send(failure);
+                    return pending().await;
+                }
+            }
+            if self.stood.get() || !self.waits {
+                let error = io::Error::other(failure.what.clone());
+                self.failure.replace(Some(failure));
+                return Err(error);
+            }
+            if wait == FIRST || self.say.is_json() {
+                let fields = [
+                    ("why", failure.what.as_str().into()),
+                    ("retry", wait.as_secs().into()),
+                ];
+                let text = format_args!("{}; calling again until there is an answer", failure.what);
+                self.say.event("waiting_for_peer", &fields, text);
+            }
+            sleep(wait).await;
+            wait = (wait * 2).min(LONGEST);
+        }
+    }
+
+    /// Tells what is reported.
+    async fn follow(&self, reported: &mut mpsc::Receiver<Report>, told: &mut Told) -> Infallible {
+        while let Some(report) = reported.recv().await {
+            if let Report::Down { why, again } = report {
+                told.lost(&self.why(why).await, again);
+            } else {
+                told.tell(report);
+            }
+        }
+        pending().await
+    }
+
+    /// Why there is no tunnel: the tunnel itself and a call know more than who used them.
+    async fn why(&self, otherwise: String) -> String {
+        if let Some((sender, say)) = self.tunnel.take() {
+            return match Secure::why(&sender, say, &self.suggest).await {
+                Some(failure) => failure.what,
+                None => format!("{} has closed it", self.peer),
+            };
+        }
+        let failure = self.failure.borrow();
+        failure
+            .as_ref()
+            .map_or(otherwise, |failure| failure.what.clone())
+    }
+
+    /// Why forwarding has ended, or never began.
+    fn failure(&self, error: ForwardError, rules: &[Rule]) -> Failure {
+        let peer = &self.peer;
+        let text = format!("{peer}: {}", chain(&error));
+        match error {
+            ForwardError::Listen { what, why } => {
+                let rule = rules.iter().find(|rule| rule.to_string() == what);
+                cannot_listen(&what, &why, rule)
+            }
+            ForwardError::Connect(_) => match self.failure.take() {
+                Some(failure) if self.stood.get() => failure,
+                Some(failure) => {
+                    let hint = failure.hint.clone().unwrap_or_default();
+                    let wait = "with --wait, the peer is called until it answers";
+                    failure.hint(match hint.as_str() {
+                        "" => wait.to_owned(),
+                        hint => format!("{hint}\n{wait}"),
+                    })
+                }
+                None => Failure::new(Code::Peer, text),
+            },
+            ForwardError::Refused { what, refusal } => {
+                let hint = if refusal.why == Why::Denied {
+                    let option = suggest::option("--allow-bind", &what.bind.to_string());
+                    Some(format!("they have to add {option}"))
+                } else if refusal.why == Why::CannotListen {
+                    Some("is that port taken there? Choose another one, or ask them".to_owned())
+                } else {
+                    None
+                };
+                let why = told::refusal_there(peer.bare(), &refusal);
+                Failure::new(Code::Peer, format!("-R {what}: {why}")).maybe_hint(hint)
+            }
+            ForwardError::Silent => Failure::new(Code::Timeout, text),
+            ForwardError::StoppedListening(_) => Failure::new(Code::Peer, text),
+            ForwardError::Violation(Violation::Version(_)) => Failure::new(Code::Peer, text),
+            ForwardError::Violation(_) | ForwardError::Tunnel(_) => {
+                Failure::new(Code::Corrupt, text)
+            }
+            _ => Failure::failed(text),
+        }
+    }
+}
+
+/// A port of this machine that is not to be had.
+fn cannot_listen(what: &str, why: &io::Error, rule: Option<&Rule>) -> Failure {
+    let port = match rule {
+        Some(Rule::Local(spec)) => spec.bind.port,
+        Some(Rule::Dynamic(bind)) => bind.port,
+        Some(Rule::Remote(_)) | None => 0,
+    };
+    let kind = why.kind();
+    let (text, hint) = if kind == io::ErrorKind::AddrInUse {
+        (
+            format!("port {port} is taken by another program"),
+            format!(
+                "choose another port, or 0 for any that is free; who has this one:\n        ss -ltnp 'sport = :{port}'"
+            ),
+        )
+    } else if kind == io::ErrorKind::PermissionDenied {
+        (
+            format!("you may not listen on port {port}"),
+            "ports below 1024 are for root: choose another one".to_owned(),
+        )
+    } else if kind == io::ErrorKind::AddrNotAvailable {
+        (
+            "this machine does not have that address".to_owned(),
+            "leave the address out to listen on loopback, or use `*` for every address".to_owned(),
+        )
+    } else {
+        return Failure::failed(format!("{what}: cannot listen there: {why}"));
+    };
+    Failure::failed(format!("{what}: {text}")).hint(hint)
+}
+
+/// The end that does what its callers ask for, where that is allowed.
+async fn serve(args: &Args, ends: &mut Ends, stop: &Stop) -> Result<(), Failure> {
+    let fields = [
+        ("allow", listed(&args.allow)),
+        ("allow_bind", listed(&args.allow_bind)),
+    ];
+    ends.say.event("serving", &fields, told::allowed(args));
+    let mut running = JoinSet::new();
+    let mut open = true;
+    loop {
+        tokio::select! {
+            secure = ends.next_caller(), if open => {
+                let secure = secure?;
+                if args.talk.calls.once {
+                    open = false;
+                    ends.pause(true);
+                }
+                let serve = Serve {
+                    allow: args.allow.clone(),
+                    allow_bind: args.allow_bind.clone(),
+                    ..Serve::default()
+                };
+                running.spawn(attend(serve, secure));
+            }
+            Some(ended) = running.join_next() => {
+                let outcome = ended.unwrap_or_else(|error| Err(Failure::failed(error.to_string())));
+                if !open {
+                    return outcome;
+                }
+                if let Err(failure) = outcome {
+                    ends.say.failure(&failure);
+                }
+            }
+            () = stop.asked() => return Err(Failure::interrupted()),
+        }
+    }
+}
+
+/// Serves one caller until it leaves.
+async fn attend(serve: Serve, secure: Secure) -> Result<(), Failure> {
+    let (sender, say, suggest) = (secure.sender(), secure.say, secure.suggest().clone());
+    let peer = secure.peer.clone();
+    let (reports, mut reported) = mpsc::channel(REPORTS);
+    let serve = Serve {
+        reports: Some(reports),
+        ..serve
+    };
+    let mut told = Told::of_caller(&peer, say);
+    let served = {
+        let following = async {
+            while let Some(report) = reported.recv().await {
+                told.tell(report);
+            }
+            pending().await
+        };
+        tokio::select! {
+            served = xtls_forward::serve(secure.tunnel, serve) => served,
+            never = following => match never {},
+        }
+    };
+    while let Ok(report) = reported.try_recv() {
+        told.tell(report);
+    }
+    let closed = timeout(TOLD, sender.closed()).await;
+    let why = match closed {
+        Ok(Ok(closed)) => {
+            let text = format_args!("{peer} has left");
+            let failure = Failure::of_close(&closed, &suggest);
+            match &failure {
+                None => say.event("closed", &link::closed_fields(&closed), text),
+                Some(_) => say.data("closed", &link::closed_fields(&closed)),
+            }
+            failure
+        }
+        Ok(Err(_)) | Err(_) => None,
+    };
+    match (served, why) {
+        (Ok(()), None) => Ok(()),
+        (Ok(()) | Err(ForwardError::Tunnel(_)), Some(why)) => Err(why),
+        (Err(error), _) => Err(Failure::new(
+            Code::Corrupt,
+            format!("{peer}: {}", chain(&error)),
+        )),
+    }
+}
+
+/// Reports that wait to be told; further ones are dropped.
+const REPORTS: usize = 256;
+
+/// Between two calls to a peer that has not answered yet: at first, and later.
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// How long the end of a tunnel may take to be told.
+const TOLD: Duration = Duration::from_secs(12);
