@@ -13,18 +13,18 @@ use super::talk::ConversationArgs;
 pub(crate) struct Forward {
     /// PORT:HOST:PORT: a port here → what the peer reaches.
     ///
-    /// [BIND:]PORT:HOST:PORT, repeatable. Listens on loopback, unless BIND is an address, or `*` for every address. Port 0: any that
+    /// `[BIND:]PORT:HOST:PORT`, repeatable. Listens on loopback, unless BIND is an address, or `*` for every address. Port 0: any that
     /// is free.
     #[arg(short = 'L', long, value_name = "SPEC")]
     pub(crate) local: Vec<Spec>,
     /// PORT:HOST:PORT: a port there → what you reach.
     ///
-    /// [BIND:]PORT:HOST:PORT, repeatable. The peer has to allow it, with --allow-bind [BIND:]PORT.
+    /// `[BIND:]PORT:HOST:PORT`, repeatable. The peer has to allow it, with `--allow-bind [BIND:]PORT`.
     #[arg(short = 'R', long, value_name = "SPEC")]
     pub(crate) remote: Vec<Spec>,
     /// A SOCKS5 proxy here, for what the peer reaches.
     ///
-    /// [BIND:]PORT, repeatable. Have your programs give it names, not addresses: the peer looks them up.
+    /// `[BIND:]PORT`, repeatable. Have your programs give it names, not addresses: the peer looks them up.
     #[arg(short = 'D', long, value_name = "PORT")]
     pub(crate) dynamic: Vec<Bind>,
     /// Call until the peer answers, however long that takes.
