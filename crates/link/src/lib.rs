@@ -58,7 +58,9 @@ pub use manage::Miscount;
 #[cfg(all(feature = "tokio", feature = "serve"))]
 pub use net::{Accounts, Arrival, Listener, Served};
 #[cfg(feature = "tokio")]
-pub use net::{CertificateFault, Dial, Dialling, Duplex, Link, Options, Security, connect};
+pub use net::{
+    CertificateFault, Dial, Dialling, Duplex, Encryption, Link, Options, Security, Step, connect,
+};
 #[cfg(all(feature = "tokio", feature = "component"))]
 pub use net::{ComponentLink, ComponentOptions};
 pub use pin::{NotAPin, Pin};

@@ -80,15 +80,12 @@ pub(crate) enum Arrival {
 impl Manage {
     /// Whether [`Manage::resume`] has something to say. It comes before binding.
     pub(crate) fn can_resume(&self, now: Instant) -> bool {
-        match &self.phase {
-            Phase::Away { until, .. } => until.is_none_or(|until| now < until),
-            Phase::Off
-            | Phase::Refused
-            | Phase::Enabling
-            | Phase::On { .. }
-            | Phase::Resuming { .. }
-            | Phase::Over => false,
-        }
+        self.phase.can_resume(now)
+    }
+
+    /// Whether the server has said that the session goes on after a loss.
+    pub(crate) fn is_resumable(&self) -> bool {
+        self.phase.is_resumable()
     }
 
     /// Where the server prefers to be reached for a resumption: to be tried first, and once in an outage.

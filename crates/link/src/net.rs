@@ -18,6 +18,7 @@ mod route;
 #[cfg(feature = "serve")]
 mod serve;
 mod socket;
+mod step;
 mod tls;
 mod verify;
 mod waiting;
@@ -36,3 +37,4 @@ pub use options::Options;
 pub use route::Security;
 #[cfg(feature = "serve")]
 pub use serve::{Accounts, Arrival, Listener, Served};
+pub use step::{Encryption, Step};

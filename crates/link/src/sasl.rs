@@ -46,6 +46,14 @@ impl fmt::Debug for Credentials {
 pub(crate) struct Memory {
     seen: Seen,
     keys: KeyCache,
+    /// By which the last one went.
+    mechanism: Option<&'static str>,
+}
+
+impl Memory {
+    pub(crate) fn mechanism(&self) -> Option<&'static str> {
+        self.mechanism
+    }
 }
 
 /// What comes next in a log-in.
@@ -61,6 +69,7 @@ pub(crate) enum Next {
 /// One log-in, inside TLS.
 pub(crate) struct Exchange {
     profile: Profile,
+    mechanism: &'static str,
     /// What is known of the server once it has let us in.
     shows: Seen,
     state: State,
@@ -144,6 +153,7 @@ impl Exchange {
         };
         let exchange = Self {
             profile,
+            mechanism: name,
             shows,
             state,
         };
@@ -172,6 +182,7 @@ impl Exchange {
         if element.is("success", profile.ns()) {
             succeed(state, profile, element)?;
             memory.seen.learn(self.shows);
+            memory.mechanism = Some(self.mechanism);
             return Ok(Next::LoggedIn);
         }
         if profile == Profile::Sasl2 && element.is("continue", profile.ns()) {

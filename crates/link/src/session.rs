@@ -134,6 +134,18 @@ impl Session {
         self.software
     }
 
+    /// The SASL mechanism by which the last log-in went.
+    #[must_use]
+    pub fn mechanism(&self) -> Option<&'static str> {
+        self.memory.mechanism()
+    }
+
+    /// Whether the server will resume it after a loss (XEP-0198), as far as it has said so yet.
+    #[must_use]
+    pub fn is_resumable(&self) -> bool {
+        self.manage.is_resumable()
+    }
+
     /// The octets of stanzas that were sent and never acknowledged, in order. They are forgotten with this: the session
     /// that may have delivered them is not resumed. What the link itself has asked for is not among them.
     pub fn take_unacknowledged(&mut self) -> Vec<Bytes> {

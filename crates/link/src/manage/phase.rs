@@ -42,3 +42,25 @@ pub(super) enum Phase {
     /// It can't be resumed. What is not acknowledged waits to be reported.
     Over,
 }
+
+impl Phase {
+    pub(super) fn can_resume(&self, now: Instant) -> bool {
+        match self {
+            Self::Away { until, .. } => until.is_none_or(|until| now < until),
+            Self::Off
+            | Self::Refused
+            | Self::Enabling
+            | Self::On { .. }
+            | Self::Resuming { .. }
+            | Self::Over => false,
+        }
+    }
+
+    pub(super) fn is_resumable(&self) -> bool {
+        match self {
+            Self::On { ticket, .. } => ticket.is_some(),
+            Self::Away { .. } | Self::Resuming { .. } => true,
+            Self::Off | Self::Refused | Self::Enabling | Self::Over => false,
+        }
+    }
+}

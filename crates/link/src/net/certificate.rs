@@ -261,6 +261,15 @@ pub(super) fn is_constrained(authority: &CertificateDer<'_>) -> bool {
     })
 }
 
+/// The names of a certificate, how many more there are, and its last day, for people.
+pub(super) fn said_by(certificate: &CertificateDer<'_>) -> (Vec<String>, usize, String) {
+    let Ok(parsed) = X509::read(certificate) else {
+        return Default::default();
+    };
+    let names = Names::read(&parsed).unwrap_or_default();
+    (names.all, names.more, day(parsed.not_after))
+}
+
 /// The names in a certificate.
 #[derive(Debug, Default)]
 struct Names {

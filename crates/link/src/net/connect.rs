@@ -15,7 +15,8 @@ use super::options::Options;
 use super::race::Race;
 use super::route::{Route, Start, Target};
 use super::socket::Socket;
-use super::tls::Tls;
+use super::step::{Step, Watch};
+use super::tls::{Tls, encryption};
 use crate::cause::Cause;
 use crate::error::{ConnectError, HUNG_UP};
 use crate::location::Location;
@@ -32,6 +33,7 @@ pub(super) struct Connector<N = System> {
     network: Arc<N>,
     dialer: Option<Arc<dyn Dial>>,
     limit: Duration,
+    watch: Option<Watch>,
 }
 
 /// A stream that is open, and what carries it.
@@ -73,6 +75,7 @@ impl<N: Network + 'static> Connector<N> {
             network: Arc::new(network),
             dialer: options.dialer.clone(),
             limit: options.timeout,
+            watch: options.watch.clone(),
         };
         Ok((connector, session))
     }
@@ -91,6 +94,9 @@ impl<N: Network + 'static> Connector<N> {
             Ok(targets) => targets,
             Err(why) => return Err(Box::new((why, session))),
         };
+        self.tell(|| Step::Located {
+            places: targets.iter().map(Target::shown).collect(),
+        });
         let network = Arc::clone(&self.network);
         let mut race = Race::new(network, self.dialer.clone(), targets, Instant::now());
         let mut told = Told(None);
@@ -172,16 +178,27 @@ impl<N: Network + 'static> Connector<N> {
         }
     }
 
+    fn tell(&self, step: impl FnOnce() -> Step) {
+        if let Some(Watch(watch)) = &self.watch {
+            watch(step());
+        }
+    }
+
     async fn encrypt(
         &self,
         socket: Socket,
         start: Start,
     ) -> Result<(TlsStream<Socket>, Option<Exporter>), ConnectError> {
+        self.tell(|| Step::Connected {
+            address: socket.address(),
+        });
         let socket = match start {
             Start::StartTls => start_tls(socket, &self.route.domain).await?,
             Start::DirectTls => socket,
         };
-        self.tls.handshake(socket, start).await
+        let (stream, exporter) = self.tls.handshake(socket, start).await?;
+        self.tell(|| Step::Encrypted(encryption(stream.get_ref().1, start == Start::DirectTls)));
+        Ok((stream, exporter))
     }
 }
 

@@ -147,6 +147,15 @@ impl Link {
         self.stanza_limit
     }
 
+    /// What the server has granted. `None` while there is no connection.
+    #[must_use]
+    pub fn session(&self) -> Option<&Session> {
+        match &self.state {
+            State::Online(online) => Some(online.session()),
+            State::Away(_) | State::Ended(_) => None,
+        }
+    }
+
     /// The octets of stanzas that were sent before the last [`LinkEvent::Rebound`] and never acknowledged, in order: the server
     /// may have delivered them, or not. Those that waited for a connection are among them. They are given once, and kept until the
     /// next such event only.

@@ -36,6 +36,10 @@ impl Online {
         }
     }
 
+    pub(super) fn session(&self) -> &Session {
+        self.connection.stream.session()
+    }
+
     pub(super) fn has_room(&self) -> bool {
         self.waiting.is_empty() && self.connection.stream.has_room()
     }

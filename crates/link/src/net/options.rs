@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::dial::Dial;
 use super::route::Security;
+use super::step::{Step, Watch};
 use crate::pin::Pin;
 use crate::retry::Retry;
 
@@ -30,6 +31,7 @@ pub struct Options {
     pub(super) presence: Option<i8>,
     pub(super) timeout: Duration,
     pub(super) retry: Retry,
+    pub(super) watch: Option<Watch>,
 }
 
 impl Options {
@@ -51,6 +53,7 @@ impl Options {
             presence: Some(-1),
             timeout: Duration::from_secs(30),
             retry: Retry::default(),
+            watch: None,
         }
     }
 
@@ -145,6 +148,13 @@ impl Options {
         self.retry = retry;
         self
     }
+
+    /// Is told how far each attempt has come, at once and in the task that connects. Default: nobody is.
+    #[must_use]
+    pub fn watch(mut self, watch: impl Fn(Step) + Send + Sync + 'static) -> Self {
+        self.watch = Some(Watch(Arc::new(watch)));
+        self
+    }
 }
 
 impl fmt::Debug for Options {
@@ -163,6 +173,7 @@ impl fmt::Debug for Options {
             .field("presence", &self.presence)
             .field("timeout", &self.timeout)
             .field("retry", &self.retry)
+            .field("watch", &self.watch.is_some())
             .finish_non_exhaustive()
     }
 }

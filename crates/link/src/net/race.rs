@@ -181,7 +181,7 @@ async fn find<N: Network>(network: Arc<N>, target: Target) -> Landed {
     match network.addresses(&target.host, target.port).await {
         Ok(found) => Landed::Found(target, found),
         Err(why) => Landed::Failed(ConnectError::Unreachable {
-            server: shown(&target),
+            server: target.shown(),
             why,
         }),
     }
@@ -193,7 +193,7 @@ async fn connect<N: Network>(network: Arc<N>, address: SocketAddr, target: Targe
         Err(error) => Landed::Failed(ConnectError::Unreachable {
             server: match ascii(&target.host) == address.ip().to_string() {
                 true => address.to_string(),
-                false => format!("{} ({})", shown(&target), address.ip()),
+                false => format!("{} ({})", target.shown(), address.ip()),
             },
             why: error.into(),
         }),
@@ -204,17 +204,9 @@ async fn dial(dialer: Arc<dyn Dial>, target: Target) -> Landed {
     match dialer.dial(&ascii(&target.host), target.port).await {
         Ok(stream) => Landed::Connected(Socket::Dialled(stream), target.start),
         Err(error) => Landed::Failed(ConnectError::Unreachable {
-            server: shown(&target),
+            server: target.shown(),
             why: error.into(),
         }),
-    }
-}
-
-fn shown(target: &Target) -> String {
-    let Target { host, port, .. } = target;
-    match host.contains(':') && !host.starts_with('[') {
-        true => format!("[{host}]:{port}"),
-        false => format!("{host}:{port}"),
     }
 }
 

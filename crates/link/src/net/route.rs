@@ -38,6 +38,17 @@ pub(super) struct Target {
     pub(super) rank: u32,
 }
 
+impl Target {
+    /// Host and port.
+    pub(super) fn shown(&self) -> String {
+        let Self { host, port, .. } = self;
+        match host.contains(':') && !host.starts_with('[') {
+            true => format!("[{host}]:{port}"),
+            false => format!("{host}:{port}"),
+        }
+    }
+}
+
 /// What leads to the server.
 #[derive(Debug, Clone)]
 pub(super) struct Route {

@@ -1,6 +1,7 @@
 //! What carries the octets, and its discipline.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -23,6 +24,14 @@ impl Socket {
     pub(super) fn new(tcp: TcpStream) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
         Ok(Self::Tcp(tcp))
+    }
+
+    /// Of the other end.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(tcp) => tcp.peer_addr().ok(),
+            Self::Dialled(_) => None,
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod login;
 mod reconnect;
 #[cfg(feature = "serve")]
 mod serve;
+mod steps;
 mod stranger;
 
 use std::future::Future;

@@ -7,13 +7,15 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ProtocolVersion, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsConnector, rustls};
 use zeroize::Zeroizing;
 
+use super::certificate::said_by;
 use super::route::Start;
 use super::socket::Socket;
+use super::step::Encryption;
 use super::verify::{Evidence, Verifier, fault_of};
 use crate::cause::Cause;
 use crate::error::ConnectError;
@@ -103,6 +105,22 @@ fn tls_error(domain: &str, why: Cause) -> ConnectError {
     ConnectError::Tls {
         domain: domain.to_owned(),
         why,
+    }
+}
+
+/// What the handshake has led to.
+pub(super) fn encryption(connection: &ClientConnection, direct: bool) -> Encryption {
+    let certificate = connection.peer_certificates().and_then(<[_]>::first);
+    let (names, more, until) = certificate.map(said_by).unwrap_or_default();
+    Encryption {
+        direct,
+        version: match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "1.3",
+            _ => "1.2",
+        },
+        names,
+        more,
+        until,
     }
 }
 
