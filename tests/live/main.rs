@@ -24,6 +24,7 @@ mod login;
 mod pipe;
 mod record;
 mod terminal;
+mod trace;
 mod trust;
 mod usage;
 mod verify;

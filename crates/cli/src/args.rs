@@ -6,6 +6,7 @@ mod files;
 mod forward;
 mod papers;
 mod talk;
+mod trace;
 mod trust;
 mod tunnel;
 
@@ -17,6 +18,7 @@ pub(crate) use files::{Existing, Receive, Send};
 pub(crate) use forward::Forward;
 pub(crate) use papers::{Completions, Man, Shell};
 pub(crate) use talk::{ConversationArgs, Pipe, Stanzas, Verify};
+pub(crate) use trace::Trace;
 pub(crate) use trust::{Trust, TrustPeer, TrustPin, TrustRevoke};
 pub(crate) use tunnel::{Acceptable, ListenArgs, Transport, TrustPolicy, TunnelArgs};
 
@@ -75,6 +77,9 @@ pub(crate) enum Verb {
     /// Makes sure, together with a peer, that no one intercepts you.
     #[command(after_help = examples::VERIFY)]
     Verify(Verify),
+    /// Draws a recorded session as a ladder, in text or as a picture.
+    #[command(after_help = examples::TRACE)]
+    Trace(Trace),
     /// Prints what a shell needs to complete verbs, options and peers.
     #[command(hide = true, after_help = examples::COMPLETIONS)]
     Completions(Completions),

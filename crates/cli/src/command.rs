@@ -297,8 +297,8 @@ pub(crate) fn culprit<'a>(error: &clap::Error, configured: &'a [Setting]) -> Opt
 }
 
 /// Options that the short help shows.
-const BASIC: [&str; 19] = [
-    "listen", "accept", "account", "trust", "code", "qr", "json", "full", "help", "no-wait",
+const BASIC: [&str; 20] = [
+    "listen", "accept", "account", "trust", "code", "qr", "json", "full", "svg", "help", "no-wait",
     "wait", "yes", "keep", "dir", "local", "remote", "dynamic", "serve", "allow",
 ];
 

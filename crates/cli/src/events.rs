@@ -40,7 +40,7 @@ impl Shape {
 pub(crate) const SCHEMA: u32 = 1;
 
 /// One line each, on standard error.
-pub(crate) const EVENTS: [Shape; 71] = [
+pub(crate) const EVENTS: [Shape; 72] = [
     Shape {
         name: "connecting",
         always: &["address"],
@@ -402,6 +402,11 @@ pub(crate) const EVENTS: [Shape; 71] = [
         ],
     },
     Shape {
+        name: "drawn",
+        always: &["file", "left_out"],
+        sometimes: &[],
+    },
+    Shape {
         name: "failed",
         always: &["code", "what"],
         sometimes: &["hint"],
@@ -409,7 +414,7 @@ pub(crate) const EVENTS: [Shape; 71] = [
 ];
 
 /// One line each, on standard output.
-pub(crate) const ANSWERS: [Shape; 4] = [
+pub(crate) const ANSWERS: [Shape; 5] = [
     Shape {
         name: "id",
         always: &["address", "fingerprint", "words", "uri", "folder"],
@@ -446,6 +451,19 @@ pub(crate) const ANSWERS: [Shape; 4] = [
     Shape {
         name: "doubt",
         always: &["peer", "fingerprint", "by", "since"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "step",
+        always: &[
+            "us",
+            "layer",
+            "direction",
+            "peer",
+            "what",
+            "length",
+            "records",
+        ],
         sometimes: &[],
     },
 ];

@@ -35,6 +35,7 @@ mod stanzas;
 mod stop;
 mod suggest;
 mod terminal;
+mod trace;
 mod trust;
 mod undelivered;
 mod usage;
@@ -89,6 +90,7 @@ fn run(cli: &Cli, settings: &Settings, say: Say) -> Result<(), Failure> {
         Verb::Completions(args) => complete::script(args),
         Verb::Man(args) => manual::run(args),
         Verb::Trust(verb) => trust::trust(verb, say),
+        Verb::Trace(args) => trace::run(args, say),
         Verb::Demo(args) => block_on(say, |_| demo::run(args, say)),
         Verb::Forward(args) => block_on(say, |stop| forward::run(args, say, stop)),
         Verb::Pipe(args) => block_on(say, |stop| pipe::run(args, say, stop)),

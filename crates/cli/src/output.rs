@@ -58,6 +58,12 @@ pub(crate) fn columns() -> Option<usize> {
     std::env::var("COLUMNS").ok()?.parse().ok()
 }
 
+/// Whether standard output shows colours: it is a terminal, and neither `NO_COLOR` nor `TERM=dumb` is set.
+pub(crate) fn colours() -> bool {
+    std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
+        && anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+}
+
 async fn write(mut pieces: mpsc::Receiver<Piece>) {
     let mut out = tokio::io::stdout();
     while let Some(piece) = pieces.recv().await {

@@ -1,9 +1,11 @@
 //! `--record`: a session as JSON lines, for later analysis.
 //!
-//! Every carrying stanza is written as the server sees it, with its base64 text replaced by its length; inner stanzas with
+//! Every carrying stanza is written as the server sees it, with its base64 text replaced by its length and the TLS records
+//! that begin or go on in it; inner stanzas with
 //! name, id and length, and in full only with `--record-plaintext`. Stanzas that other clients exchange with the account, and
 //! that are not part of a tunnel, are private: only their kind, element names and lengths are written.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -17,6 +19,7 @@ use xtls_stanza::xtls::Control;
 use xtls_stanza::{Address, Content, Element, Envelope, Payload, Stanza, StanzaError};
 
 use crate::failure::Failure;
+use crate::records::Records;
 
 /// A handle to the writer of the file.
 #[derive(Debug, Clone)]
@@ -68,7 +71,7 @@ impl Recorder {
         let _ = self.lines.send(line);
     }
 
-    fn carrying(&self, direction: &str, envelope: &Envelope) {
+    fn carrying(&self, direction: &str, envelope: &Envelope, records: &[String]) {
         let (shown, bytes) = shown(envelope);
         let mut xml = Vec::new();
         shown.write(&mut xml);
@@ -79,6 +82,7 @@ impl Recorder {
             "direction": direction,
             "length": whole.len(),
             "data": bytes,
+            "records": records,
             "xml": String::from_utf8_lossy(&xml),
         }));
     }
@@ -177,16 +181,75 @@ fn bare(element: &Element) -> Element {
     Element::new(&element.name, &element.ns)
 }
 
+/// Follows the TLS records of every stream, in both directions.
+#[derive(Debug, Default)]
+struct Streams {
+    followed: BTreeMap<(&'static str, String), Records>,
+}
+
+impl Streams {
+    /// The records, or parts of them, in the chunks of a stanza.
+    fn records(&mut self, direction: &'static str, envelope: &Envelope) -> Vec<String> {
+        let payloads = match &envelope.content {
+            Content::Set(payload) => std::slice::from_ref(payload),
+            Content::Message { payloads, .. } => payloads.as_slice(),
+            Content::Get(_) | Content::Result(_) | Content::Error(_) | Content::Presence { .. } => {
+                &[]
+            }
+        };
+        let peer = match direction {
+            "in" => &envelope.from,
+            _ => &envelope.to,
+        };
+        let peer = peer.as_ref().map(Address::as_str).unwrap_or_default();
+        let mut records = Vec::new();
+        for payload in payloads {
+            let (sid, bytes) = match payload {
+                Payload::Data(data) => (data.sid.as_str(), &data.bytes),
+                // The original flow has one tunnel per peer.
+                Payload::Xtls(Control::Data(bytes)) => ("", bytes),
+                Payload::Close(close) => {
+                    let name = format!("{peer} {}", close.sid.as_str());
+                    for direction in ["in", "out"] {
+                        self.followed.remove(&(direction, name.clone()));
+                    }
+                    continue;
+                }
+                Payload::Open(_)
+                | Payload::Xtls(_)
+                | Payload::DiscoQuery(_)
+                | Payload::DiscoInfo(_)
+                | Payload::Ping
+                | Payload::Malformed { .. }
+                | Payload::Other(_) => continue,
+            };
+            let key = (direction, format!("{peer} {sid}"));
+            // Whoever sends chunks of streams that are not there gets no memory for them.
+            if self.followed.len() >= MAX_FOLLOWED && !self.followed.contains_key(&key) {
+                continue;
+            }
+            let parts = self.followed.entry(key).or_default().follow(bytes);
+            records.extend(parts.iter().map(ToString::to_string));
+        }
+        records
+    }
+}
+
 /// A link that records the stanzas passing through it.
 #[derive(Debug)]
 pub(crate) struct Recorded<U> {
     inner: U,
     recorder: Option<Recorder>,
+    streams: Streams,
 }
 
 impl<U> Recorded<U> {
     pub(crate) fn new(inner: U, recorder: Option<Recorder>) -> Self {
-        Self { inner, recorder }
+        Self {
+            inner,
+            recorder,
+            streams: Streams::default(),
+        }
     }
 }
 
@@ -202,7 +265,8 @@ impl<U: Uplink> Uplink for Recorded<U> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<LinkEvent, LinkError>> {
         let event = ready!(self.inner.poll_next(cx))?;
         if let (Some(recorder), LinkEvent::Envelope(envelope)) = (&self.recorder, &event) {
-            recorder.carrying("in", envelope);
+            let records = self.streams.records("in", envelope);
+            recorder.carrying("in", envelope, &records);
         }
         Poll::Ready(Ok(event))
     }
@@ -213,7 +277,8 @@ impl<U: Uplink> Uplink for Recorded<U> {
 
     fn start_send(&mut self, envelope: Envelope) -> Result<(), LinkError> {
         if let Some(recorder) = &self.recorder {
-            recorder.carrying("out", &envelope);
+            let records = self.streams.records("out", &envelope);
+            recorder.carrying("out", &envelope, &records);
         }
         self.inner.start_send(envelope)
     }
@@ -226,6 +291,9 @@ impl<U: Uplink> Uplink for Recorded<U> {
         self.inner.poll_close(cx)
     }
 }
+
+/// Streams whose records are followed at a time.
+const MAX_FOLLOWED: usize = 256;
 
 #[cfg(test)]
 mod tests;

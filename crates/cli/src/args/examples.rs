@@ -81,6 +81,13 @@ Examples:
   xtls verify --code juliet@capulet.example               a code you agreed on
   xtls verify --code-file code juliet@capulet.example     without a terminal";
 
+pub(crate) const TRACE: &str = "\
+Examples:
+  xtls trace session                      what `--record session` has recorded
+  xtls trace session --svg session.svg    a picture of it
+  xtls trace session --full | less        every chunk and answer
+  xtls trace session --json               for a program";
+
 pub(crate) const COMPLETIONS: &str = "\
 Examples:
   source <(xtls completions bash)                                    in ~/.bashrc

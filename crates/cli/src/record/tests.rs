@@ -93,3 +93,39 @@ fn an_error_that_answers_us_is_recorded_without_its_text() {
     assert!(shown.contains("from='a@b/c'") && shown.contains("<resource-constraint"));
     assert!(!shown.contains("secret"), "{shown}");
 }
+
+fn data(direction: &'static str, sid: &str, base64: &str, streams: &mut Streams) -> String {
+    let xml = format!(
+        "<iq from='a@b/c' to='d@e/f' id='1' type='set'><data xmlns='http://jabber.org/protocol/ibb' sid='{sid}' seq='0'>{base64}</data></iq>"
+    );
+    let envelope = Envelope::read(&Bytes::from(xml)).unwrap();
+    streams.records(direction, &envelope).join(" + ")
+}
+
+#[test]
+fn the_records_of_streams_are_told_apart() {
+    let mut streams = Streams::default();
+    // 17 03 03 00 04 'a' 'b'; then 'c' 'd', and 15 03 03 00 00.
+    assert_eq!(data("out", "s", "FwMDAARhYg==", &mut streams), "sealed 4");
+    assert_eq!(data("in", "s", "FQMDAAA=", &mut streams), "alert 0");
+    assert_eq!(data("out", "t", "FQMDAAA=", &mut streams), "alert 0");
+    assert_eq!(
+        data("out", "s", "Y2QVAwMAAA==", &mut streams),
+        "…2 + alert 0"
+    );
+}
+
+#[test]
+fn streams_that_are_not_there_take_no_memory() {
+    let mut streams = Streams::default();
+    for nth in 0..MAX_FOLLOWED {
+        data("in", &nth.to_string(), "FwMDAARhYg==", &mut streams);
+    }
+    assert_eq!(data("in", "more", "FwMDAARhYg==", &mut streams), "");
+    assert_eq!(streams.followed.len(), MAX_FOLLOWED);
+    assert_eq!(data("in", "0", "Y2Q=", &mut streams), "…2");
+    let close = "<iq from='a@b/c' to='d@e/f' id='1' type='set'><close xmlns='http://jabber.org/protocol/ibb' sid='0'/></iq>";
+    let close = Envelope::read(&Bytes::from(close.to_owned())).unwrap();
+    streams.records("in", &close);
+    assert_eq!(data("in", "more", "FwMDAARhYg==", &mut streams), "sealed 4");
+}
