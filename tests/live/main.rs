@@ -15,6 +15,7 @@ mod answers;
 mod attacks;
 mod chat;
 mod cuts;
+mod doctor;
 mod exchange;
 mod files;
 mod forward;

@@ -14,9 +14,13 @@ async fn recorded(server: &Server) -> (Person, std::path::PathBuf) {
     let to = juliet.at("trace");
     let verb = ["stanzas", to.as_str(), "--record", file.to_str().unwrap()];
     let mut initiator = romeo.online(&verb).start();
-    initiator.say("<message id='m1'><body>x</body></message>").await;
+    initiator
+        .say("<message id='m1'><body>x</body></message>")
+        .await;
     listener.text().await;
-    listener.say("<message id='m2'><body>y</body></message>").await;
+    listener
+        .say("<message id='m2'><body>y</body></message>")
+        .await;
     initiator.text().await;
     for ended in end_both(initiator, listener).await {
         ended.expect(0);

@@ -1,6 +1,7 @@
 //! The command line, as `--help` shows it.
 
 mod account;
+mod doctor;
 mod examples;
 mod files;
 mod forward;
@@ -13,6 +14,7 @@ mod tunnel;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use account::{Account, AccountAdd, AccountName, AccountRemove, Accounts, Server};
+pub(crate) use doctor::Doctor;
 pub(crate) use examples::MORE;
 pub(crate) use files::{Existing, Receive, Send};
 pub(crate) use forward::Forward;
@@ -77,6 +79,9 @@ pub(crate) enum Verb {
     /// Makes sure, together with a peer, that no one intercepts you.
     #[command(after_help = examples::VERIFY)]
     Verify(Verify),
+    /// Tells what works on the way to a peer, and what to do.
+    #[command(after_help = examples::DOCTOR)]
+    Doctor(Doctor),
     /// Draws a recorded session as a ladder, in text or as a picture.
     #[command(after_help = examples::TRACE)]
     Trace(Trace),

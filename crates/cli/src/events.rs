@@ -414,7 +414,7 @@ pub(crate) const EVENTS: [Shape; 72] = [
 ];
 
 /// One line each, on standard output.
-pub(crate) const ANSWERS: [Shape; 5] = [
+pub(crate) const ANSWERS: [Shape; 6] = [
     Shape {
         name: "id",
         always: &["address", "fingerprint", "words", "uri", "folder"],
@@ -452,6 +452,11 @@ pub(crate) const ANSWERS: [Shape; 5] = [
         name: "doubt",
         always: &["peer", "fingerprint", "by", "since"],
         sometimes: &[],
+    },
+    Shape {
+        name: "check",
+        always: &["step", "mark", "text"],
+        sometimes: &["hint"],
     },
     Shape {
         name: "step",

@@ -11,6 +11,7 @@ mod chat;
 mod command;
 mod complete;
 mod demo;
+mod doctor;
 mod dumps;
 mod events;
 mod failure;
@@ -90,6 +91,7 @@ fn run(cli: &Cli, settings: &Settings, say: Say) -> Result<(), Failure> {
         Verb::Completions(args) => complete::script(args),
         Verb::Man(args) => manual::run(args),
         Verb::Trust(verb) => trust::trust(verb, say),
+        Verb::Doctor(args) => block_on(say, |stop| doctor::run(args, say, stop)),
         Verb::Trace(args) => trace::run(args, say),
         Verb::Demo(args) => block_on(say, |_| demo::run(args, say)),
         Verb::Forward(args) => block_on(say, |stop| forward::run(args, say, stop)),

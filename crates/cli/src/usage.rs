@@ -59,6 +59,7 @@ fn whole(cli: &Cli) -> Result<(), Failure> {
         | Verb::Trust(_)
         | Verb::Account(_)
         | Verb::Send(_)
+        | Verb::Doctor(_)
         | Verb::Trace(_)
         | Verb::Completions(_)
         | Verb::Man(_) => return Ok(()),

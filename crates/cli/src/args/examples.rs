@@ -81,6 +81,13 @@ Examples:
   xtls verify --code juliet@capulet.example               a code you agreed on
   xtls verify --code-file code juliet@capulet.example     without a terminal";
 
+pub(crate) const DOCTOR: &str = "\
+Examples:
+  xtls doctor                             your account and its server, step by step
+  xtls doctor juliet@capulet.example      and whether she can be called
+  xtls doctor juliet@capulet.example --json         for a program
+  xtls doctor --server localhost:5222 --ca-file ca.pem    elsewhere than DNS says";
+
 pub(crate) const TRACE: &str = "\
 Examples:
   xtls trace session                      what `--record session` has recorded

@@ -33,6 +33,7 @@ fn parsed(args: &[&str], text: &str) -> Result<ConversationArgs, String> {
         Verb::Chat(talk) => Ok(talk),
         other @ (Verb::Demo(_)
         | Verb::Forward(_)
+        | Verb::Doctor(_)
         | Verb::Trace(_)
         | Verb::Id(_)
         | Verb::Pipe(_)
