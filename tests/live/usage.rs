@@ -89,9 +89,14 @@ async fn what_is_missing_is_named() {
 
 #[tokio::test]
 async fn help_and_version_are_data() {
-    let help = Program::new(&["--help"]).run().await;
-    assert!(help.expect(0).text().contains("identity mismatch"));
-    assert!(help.heard.is_empty());
+    for (args, part) in [
+        (&["--help"][..], "Verbs:"),
+        (&["chat", "--help"], "identity mismatch"),
+    ] {
+        let help = Program::new(args).run().await;
+        assert!(help.expect(0).text().contains(part), "{args:?}");
+        assert!(help.heard.is_empty());
+    }
     let version = Program::new(&["--version"]).run().await;
     assert!(version.expect(0).text().starts_with("xtls "));
 }
