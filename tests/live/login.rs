@@ -112,6 +112,20 @@ async fn the_password_may_come_from_the_environment() {
 }
 
 #[tokio::test]
+async fn a_file_without_certificates_is_a_wrong_option() {
+    let romeo = Person::new(&Server::free(), "romeo");
+    let garbage = romeo.secret("garbage", "not a certificate");
+    for file in [garbage, romeo.file("nowhere")] {
+        let program = romeo
+            .online(&["stanzas", "--listen", "--accept", "any"])
+            .without("--ca-file");
+        let ended = program.arg("--ca-file").arg(&file).run().await;
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        ended.expect(2).silent().saying(&name);
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_authority_is_refused() {
     let romeo = Person::new(&Server::free(), "romeo");
     let program = romeo

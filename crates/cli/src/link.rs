@@ -110,7 +110,13 @@ fn certificate_hint(fault: &xmpp::CertificateFault) -> Option<String> {
 
 /// A login that has failed, and which option helps.
 pub(crate) fn login_failure(error: &xmpp::ConnectError) -> Failure {
-    Failure::new(Code::Server, chain(error)).maybe_hint(connect_hint(error))
+    // A file that is not one of certificates is not the server's fault.
+    let code = if matches!(error, xmpp::ConnectError::Roots(_)) {
+        Code::Usage
+    } else {
+        Code::Server
+    };
+    Failure::new(code, chain(error)).maybe_hint(connect_hint(error))
 }
 
 /// Logs in and starts the client for some services, of which the first is that of its calls. A missing key is created only after the login, so that a nonexistent or mistyped account
