@@ -137,8 +137,18 @@ impl Caller {
     /// Calls a peer, and waits until both ends have accepted each other. Cancel-safe: a call that is not waited for any more is
     /// given up.
     pub(crate) async fn call(&self, peer: &Address) -> Result<Secure, Failure> {
-        let peer = link::calling(peer, self.say)?;
-        let tunnel = self.client.open_for(&peer, self.service.clone()).await?;
+        self.open(&link::calling(peer, self.say)?).await
+    }
+
+    /// Calls a peer that was called before, of which people need not hear again. Cancel-safe, as [`call`](Self::call).
+    pub(crate) async fn call_again(&self, peer: &Address) -> Result<Secure, Failure> {
+        let peer = link::exact(peer)?;
+        self.say.data("opening", &[("peer", peer.as_str().into())]);
+        self.open(&peer).await
+    }
+
+    async fn open(&self, peer: &Address) -> Result<Secure, Failure> {
+        let tunnel = self.client.open_for(peer, self.service.clone()).await?;
         self.attend(tunnel).await
     }
 

@@ -8,10 +8,11 @@ use std::future::pending;
 use std::io;
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use xtls_client::{Sender, Tunnel};
+use xtls_client::{Sender, Tunnel, router, session};
 use xtls_forward::{ForwardError, Options, Report, Retry, Rule, SERVICE, Serve, Violation, Why};
 use xtls_stanza::Address;
 
@@ -46,6 +47,7 @@ async fn forward(args: &Args, peer: &Address, ends: &mut Ends, stop: &Stop) -> R
         say: ends.say,
         suggest: ends.suggest.clone(),
         hopeless,
+        called: Cell::new(false),
         stood: Cell::new(false),
         tunnel: Cell::new(None),
         failure: RefCell::new(None),
@@ -97,6 +99,7 @@ struct Dialler {
     suggest: Suggest,
     /// Takes what no further call would change.
     hopeless: mpsc::Sender<Failure>,
+    called: Cell<bool>,
     /// There has been a tunnel.
     stood: Cell<bool>,
     /// The last tunnel, until it is known why it has ended.
@@ -109,7 +112,11 @@ impl Dialler {
     async fn dial(&self) -> io::Result<Tunnel> {
         let mut wait = FIRST;
         loop {
-            let failure = match self.caller.call(&self.peer).await {
+            let called = match self.called.replace(true) {
+                false => self.caller.call(&self.peer).await,
+                true => self.caller.call_again(&self.peer).await,
+            };
+            let failure = match called {
                 Ok(secure) => {
                     self.stood.set(true);
                     self.tunnel.set(Some((secure.sender(), secure.say)));
@@ -160,9 +167,16 @@ impl Dialler {
     /// Why there is no tunnel: the tunnel itself and a call know more than who used them.
     async fn why(&self, otherwise: String) -> String {
         if let Some((sender, say)) = self.tunnel.take() {
-            return match Secure::why(&sender, say, &self.suggest).await {
+            let Ok(Ok(closed)) = timeout(TOLD, sender.closed()).await else {
+                return otherwise;
+            };
+            say.data("closed", &link::closed_fields(&closed));
+            let failure = Failure::of_close(&closed, &self.suggest);
+            return match failure {
+                // It was of no use any more, and who used it knows why.
+                Some(_) if closed.why == router::Why::Session(session::Why::Aborted) => otherwise,
                 Some(failure) => failure.what,
-                None => format!("{} has closed it", self.peer),
+                None => otherwise,
             };
         }
         let failure = self.failure.borrow();
@@ -205,7 +219,9 @@ impl Dialler {
                 Failure::new(Code::Peer, format!("-R {what}: {why}")).maybe_hint(hint)
             }
             ForwardError::Silent => Failure::new(Code::Timeout, text),
-            ForwardError::StoppedListening(_) => Failure::new(Code::Peer, text),
+            ForwardError::StoppedListening(_) | ForwardError::Left => {
+                Failure::new(Code::Peer, text)
+            }
             ForwardError::Violation(Violation::Version(_)) => Failure::new(Code::Peer, text),
             ForwardError::Violation(_) | ForwardError::Tunnel(_) => {
                 Failure::new(Code::Corrupt, text)
@@ -268,7 +284,7 @@ async fn serve(args: &Args, ends: &mut Ends, stop: &Stop) -> Result<(), Failure>
                     allow_bind: args.allow_bind.clone(),
                     ..Serve::default()
                 };
-                running.spawn(attend(serve, secure));
+                running.spawn(attend(serve, secure, stop.clone()));
             }
             Some(ended) = running.join_next() => {
                 let outcome = ended.unwrap_or_else(|error| Err(Failure::failed(error.to_string())));
@@ -279,13 +295,17 @@ async fn serve(args: &Args, ends: &mut Ends, stop: &Stop) -> Result<(), Failure>
                     ends.say.failure(&failure);
                 }
             }
-            () = stop.asked() => return Err(Failure::interrupted()),
+            () = stop.asked() => {
+                // Each takes its leave.
+                while running.join_next().await.is_some() {}
+                return Err(Failure::interrupted());
+            }
         }
     }
 }
 
-/// Serves one caller until it leaves.
-async fn attend(serve: Serve, secure: Secure) -> Result<(), Failure> {
+/// Serves one caller until it leaves, or this program is asked to.
+async fn attend(serve: Serve, mut secure: Secure, stop: Stop) -> Result<(), Failure> {
     let (sender, say, suggest) = (secure.sender(), secure.say, secure.suggest().clone());
     let peer = secure.peer.clone();
     let (reports, mut reported) = mpsc::channel(REPORTS);
@@ -302,34 +322,32 @@ async fn attend(serve: Serve, secure: Secure) -> Result<(), Failure> {
             pending().await
         };
         tokio::select! {
-            served = xtls_forward::serve(secure.tunnel, serve) => served,
+            served = xtls_forward::serve(&mut secure.tunnel, serve) => Some(served),
             never = following => match never {},
+            () = stop.asked() => None,
         }
     };
+    let Some(served) = served else {
+        // A caller that does not take the end sees a cut.
+        let _ = timeout(GOODBYE, secure.tunnel.shutdown()).await;
+        return Ok(());
+    };
+    drop(secure);
     while let Ok(report) = reported.try_recv() {
         told.tell(report);
     }
-    let closed = timeout(TOLD, sender.closed()).await;
-    let why = match closed {
-        Ok(Ok(closed)) => {
+    let Err(error) = served else {
+        if let Ok(Ok(closed)) = timeout(TOLD, sender.closed()).await {
             let text = format_args!("{peer} has left");
-            let failure = Failure::of_close(&closed, &suggest);
-            match &failure {
-                None => say.event("closed", &link::closed_fields(&closed), text),
-                Some(_) => say.data("closed", &link::closed_fields(&closed)),
-            }
-            failure
+            say.event("closed", &link::closed_fields(&closed), text);
         }
-        Ok(Err(_)) | Err(_) => None,
+        return Ok(());
     };
-    match (served, why) {
-        (Ok(()), None) => Ok(()),
-        (Ok(()) | Err(ForwardError::Tunnel(_)), Some(why)) => Err(why),
-        (Err(error), _) => Err(Failure::new(
-            Code::Corrupt,
-            format!("{peer}: {}", chain(&error)),
-        )),
-    }
+    let why = Secure::why(&sender, say, &suggest).await;
+    // What happened to the tunnel says more than that it was cut.
+    let why = why.filter(|_| matches!(error, ForwardError::Tunnel(_)));
+    let text = format!("{peer}: {}", chain(&error));
+    Err(why.unwrap_or_else(|| Failure::new(Code::Corrupt, text)))
 }
 
 /// Reports that wait to be told; further ones are dropped.
@@ -341,3 +359,6 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 /// How long the end of a tunnel may take to be told.
 const TOLD: Duration = Duration::from_secs(12);
+
+/// For the end of a tunnel to be sent.
+const GOODBYE: Duration = Duration::from_secs(1);

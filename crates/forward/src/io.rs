@@ -180,6 +180,9 @@ pub enum ForwardError {
     /// The tunnel has failed.
     #[error("the tunnel was cut")]
     Tunnel(#[source] io::Error),
+    /// The peer has ended the tunnel.
+    #[error("the peer has left")]
+    Left,
     /// The peer did not greet in time.
     #[error("the peer did not greet within {} s", GREETING.as_secs())]
     Silent,
@@ -201,3 +204,6 @@ pub enum ForwardError {
 
 /// For the peer's greeting.
 const GREETING: Duration = Duration::from_secs(30);
+
+/// For the last frames of a tunnel that is ended in order.
+const GOODBYE: Duration = Duration::from_secs(5);

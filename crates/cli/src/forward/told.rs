@@ -119,7 +119,7 @@ impl Told {
                     ("from", Value::from(from.as_str())),
                     ("why", Value::from(why.to_string())),
                 ];
-                let text = format!("what connected to -D does not speak SOCKS5: {why}");
+                let text = format!("-D: {why}");
                 self.warn_once("not_socks", &fields, &text);
             }
             _ => {}

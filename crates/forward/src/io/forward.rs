@@ -19,7 +19,7 @@ use super::listen::Listener;
 use super::mux::{Mux, Opener};
 use super::talk::{NoAnswer, Talk};
 use super::tunnel::{ANSWER, CONNECTIONS, Duties, Hold, carry, reset, run};
-use super::{End, ForwardError, Report, Reports, Resolve, system};
+use super::{End, ForwardError, GOODBYE, Report, Reports, Resolve, system};
 use crate::allow::Allow;
 use crate::channel::Request;
 use crate::socks::{Next, NotSocks, Socks, answer};
@@ -198,17 +198,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Keeper<S> {
         let mut lost = Instant::now();
         loop {
             let error = match self.attempt(connect).await {
-                Ok(()) => ForwardError::Tunnel(io::ErrorKind::UnexpectedEof.into()),
+                Ok(()) => ForwardError::Left,
                 Err(error) => error,
             };
-            self.mux = None;
+            let mux = self.mux.take();
             if self.stands.send_replace(None).is_some() {
                 (lost, wait) = (Instant::now(), self.retry.first);
             }
             let passing = matches!(
                 error,
-                ForwardError::Connect(_) | ForwardError::Tunnel(_) | ForwardError::Silent
+                ForwardError::Connect(_)
+                    | ForwardError::Tunnel(_)
+                    | ForwardError::Left
+                    | ForwardError::Silent
             );
+            if !passing && let Some(mux) = mux {
+                // The peer is not at fault, or is told so: it sees an end.
+                let _ = timeout(GOODBYE, mux.close()).await;
+            }
             if !passing || !self.stood || lost.elapsed() + wait > self.retry.give_up {
                 return error;
             }
@@ -414,6 +421,3 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 /// Without a tunnel, until it is given up.
 const GIVE_UP: Duration = Duration::from_secs(300);
-
-/// For the last frames of a tunnel that is ended here.
-const GOODBYE: Duration = Duration::from_secs(5);

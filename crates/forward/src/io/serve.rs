@@ -3,13 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use yamux::Mode;
 
 use super::mux::Mux;
 use super::tunnel::{Duties, Hold, run};
-use super::{ForwardError, Report, Reports, Resolve, system};
+use super::{ForwardError, GOODBYE, Report, Reports, Resolve, system};
 use crate::allow::{Allow, Allowed};
 use crate::spec::Bind;
 
@@ -52,7 +53,7 @@ impl fmt::Debug for Serve {
 ///
 /// # Errors
 /// If the tunnel is cut, or the peer breaks the protocol.
-pub async fn serve<S>(stream: S, options: Serve) -> Result<(), ForwardError>
+pub async fn serve<S>(mut stream: S, options: Serve) -> Result<(), ForwardError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -65,7 +66,11 @@ where
         resolver: options.resolver,
         reports: Reports(options.reports),
     };
-    let (mut mux, opener) = Mux::begin(stream, Mode::Server).await?;
+    let (mut mux, opener) = Mux::begin(&mut stream, Mode::Server).await?;
     duties.reports.tell(Report::Up);
-    run(&mut mux, opener, Arc::new(duties), Hold::OrEnd).await
+    run(&mut mux, opener, Arc::new(duties), Hold::OrEnd).await?;
+    drop(mux);
+    // A peer that does not take the end has ended already.
+    let _ = timeout(GOODBYE, stream.shutdown()).await;
+    Ok(())
 }

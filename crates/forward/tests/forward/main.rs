@@ -11,6 +11,7 @@
 mod carrying;
 mod fairness;
 mod hostile;
+mod leaving;
 mod listening;
 mod reconnecting;
 mod refusing;
