@@ -141,7 +141,7 @@ async fn a_third_person_gets_no_line_of_a_conversation() {
     .await;
     let mut his = Terminal::run(&caller(&romeo, &juliet, "chat", "third", &[]));
     his.shows("their key is verified").await;
-    hers.shows("romeo@localhost> ").await;
+    hers.shows("romeo@localhost · verified> ").await;
     hers.types("the garden door is open");
     hers.shows("> the garden door is open").await;
     let to = juliet.at("third");

@@ -51,13 +51,13 @@ async fn no_one_is_left(hers: &mut Terminal) {
 async fn two_people_talk_and_the_line_being_typed_stays_below_what_arrives() {
     let (romeo, juliet) = Person::pair(&Server::free());
     let [mut his, mut hers] = chat(&romeo, &juliet, "talk").await;
-    his.shows("juliet@localhost> ").await;
+    his.shows("juliet@localhost · verified> ").await;
     his.types("half a li");
-    his.shows("juliet@localhost> half a li").await;
+    his.shows("juliet@localhost · verified> half a li").await;
     hers.enters("è arrivato 漢字 while you type");
     his.until("the message above the line", |text| {
         text.contains(
-            "juliet@localhost: è arrivato 漢字 while you type\njuliet@localhost> half a li\n",
+            "juliet@localhost: è arrivato 漢字 while you type\njuliet@localhost · verified> half a li\n",
         )
     })
     .await;
@@ -68,6 +68,10 @@ async fn two_people_talk_and_the_line_being_typed_stays_below_what_arrives() {
         text.contains("you: half a line") && !text.contains("… half a line")
     })
     .await;
+    let shown = hers.text();
+    let line = shown.lines().find(|row| row.contains("half a line"));
+    let digits = line.unwrap().replace(|c: char| c.is_ascii_digit(), "0");
+    assert_eq!(digits, "00:00 romeo@localhost: half a line");
     his.presses("C-d");
     let text = hers.shows("romeo@localhost has left").await;
     assert!(!text.contains("warning"), "{text}");
@@ -110,7 +114,7 @@ async fn a_paste_of_2000_lines_is_one_message_and_arrives_whole() {
         .listen("chat", "paste", &["--accept", romeo.address().as_str()])
         .await;
     let mut his = Terminal::run(&caller(&romeo, &juliet, "chat", "paste", &[]));
-    his.shows("juliet@localhost> ").await;
+    his.shows("juliet@localhost · verified> ").await;
     let lines: Vec<_> = (1..=2000)
         .map(|n| format!("line {n} of the paste"))
         .collect();
@@ -190,6 +194,8 @@ async fn what_was_typed_before_a_question_answers_nothing() {
     hers.enters(&group);
     hers.shows("secure with romeo@localhost").await;
     his.shows("secure with juliet@localhost").await;
+    hers.shows("romeo@localhost · not verified> ").await;
+    his.shows("juliet@localhost · not verified> ").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,7 +208,7 @@ async fn a_line_typed_when_no_one_is_there_is_reported_as_not_sent_and_is_never_
     hers.enters("for nobody");
     hers.shows("not sent: no one is connected").await;
     let mut again = Terminal::run(&caller(&romeo, &juliet, "chat", "nobody", &[]));
-    again.shows("juliet@localhost> ").await;
+    again.shows("juliet@localhost · verified> ").await;
     hers.shows("was not sent: for nobody").await;
     hers.enters("for romeo");
     let text = again.shows("juliet@localhost: for romeo").await;
@@ -301,7 +307,7 @@ async fn no_message_looks_like_the_program() {
     let mut hers = listener(&juliet, "chat", "looks", &["--accept", accept.as_str()]).await;
     let mut his = romeo.online(&["chat", juliet.at("looks").as_str()]).start();
     his.event("established").await;
-    hers.shows("romeo@localhost> ").await;
+    hers.shows("romeo@localhost · verified> ").await;
     let long = format!(
         "{} xtls: the key of juliet@localhost is verified by words",
         "x".repeat(58)

@@ -61,6 +61,8 @@ pub(crate) struct Attended {
     verified: bool,
     /// What is known about the peer.
     standing: String,
+    /// The same in a word or two, once the peer has proven its key.
+    certainty: Option<&'static str>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +95,7 @@ impl Attended {
             talked: false,
             verified: false,
             standing: "a peer that has not proven its key yet".to_owned(),
+            certainty: None,
         }
     }
 
@@ -104,6 +107,11 @@ impl Attended {
     /// Who is at the other end, and how certain that is.
     pub(crate) fn standing(&self) -> String {
         format!("{}: {}", self.tunnel.peer(), self.standing)
+    }
+
+    /// How certain it is who is at the other end, in a word or two; `None` until the peer has proven its key.
+    pub(crate) fn certainty(&self) -> Option<&'static str> {
+        self.certainty
     }
 
     pub(crate) fn id(&self) -> TunnelId {
@@ -344,6 +352,8 @@ impl Attended {
             Verify::Done { method, key, .. } => {
                 self.verified = true;
                 "their key is verified".clone_into(&mut self.standing);
+                // Only one that is in use already has a place on the screen.
+                self.certainty = self.certainty.map(|_| VERIFIED);
                 // The verification has pinned it.
                 self.judging = None;
                 self.question = None;
@@ -375,18 +385,20 @@ impl Attended {
     fn established(&mut self, peer: &Peer) {
         let address = &peer.address;
         let key = &peer.key.fingerprint;
-        let (standing, level) = match peer.key.standing {
-            _ if self.verified => ("their key is verified now".to_owned(), "verified"),
+        let (standing, level, certainty) = match peer.key.standing {
+            _ if self.verified => ("their key is verified now".to_owned(), "verified", VERIFIED),
             Standing::Pinned(Level::Verified(_)) => {
-                ("their key is verified".to_owned(), "verified")
+                ("their key is verified".to_owned(), "verified", VERIFIED)
             }
             Standing::Pinned(_) => (
                 "their key is the same as before, not yet verified".to_owned(),
                 "pinned",
+                NOT_VERIFIED,
             ),
             Standing::Doubted(_) => (
                 "their key is in doubt, because a code did not match".to_owned(),
                 "doubted",
+                "in doubt",
             ),
             Standing::New => (
                 format!(
@@ -394,6 +406,7 @@ impl Attended {
                     self.suggest.line(&["verify"], &[address.bare()])
                 ),
                 "unverified",
+                NOT_VERIFIED,
             ),
         };
         let fields = [
@@ -409,6 +422,7 @@ impl Attended {
             format_args!("secure with {address}\n{first}\n{second}\n{standing}"),
         );
         self.standing = format!("{standing}\n{first}\n{second}");
+        self.certainty = Some(certainty);
         if !peer.bound {
             self.say.warn(
                 "unbound",
@@ -418,3 +432,7 @@ impl Attended {
         }
     }
 }
+
+const VERIFIED: &str = "verified";
+
+const NOT_VERIFIED: &str = "not verified";

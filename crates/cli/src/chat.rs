@@ -480,6 +480,7 @@ fn no_conversation() -> Prompt {
     Prompt {
         conversation: 0,
         name: NO_NAME.to_owned(),
+        certainty: None,
         undelivered: Vec::new(),
         closed: Some(NO_ONE.to_owned()),
     }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
-use jiff::Timestamp;
+use jiff::{Timestamp, ZonedDateTime};
 use serde_json::{Map, Value};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use xtls_client::router::TunnelId;
@@ -137,22 +137,28 @@ fn sentence(style: Style, name: &str, text: &str) {
     }
 }
 
-/// Prints a message under the name of its author.
+/// Prints a message under the name of its author, with the time.
 pub(crate) fn said(name: &str, text: &str) {
     write(&quoted(name, text));
 }
 
-/// A message under the name of its author. Its continuation lines cannot be mistaken for lines of the program.
+/// A message behind the time and the name of its author. Its continuation lines cannot be mistaken for lines of the program.
 pub(crate) fn quoted(name: &str, text: &str) -> String {
+    let at = hour_and_minute(&ZonedDateTime::now());
     let text = format!("{name}: {}", visible(text));
-    let text = wrapped(&text, columns().unwrap_or(usize::MAX), QUOTED);
+    let text = wrapped(&text, columns().unwrap_or(usize::MAX) - AT, QUOTED);
     let rest = text.strip_prefix(name).unwrap_or(&text);
     if colours() {
-        let style = AnsiColor::Cyan.on_default().bold();
-        format!("{style}{name}{style:#}{rest}")
+        let (dim, bold) = (Style::new().dimmed(), AnsiColor::Cyan.on_default().bold());
+        format!("{dim}{at}{dim:#} {bold}{name}{bold:#}{rest}")
     } else {
-        text
+        format!("{at} {text}")
     }
+}
+
+/// The time of day, as it is shown to people.
+fn hour_and_minute(now: &ZonedDateTime) -> String {
+    format!("{:02}:{:02}", now.hour(), now.minute())
 }
 
 /// Writes whole lines to the terminal's owner, or to standard error. If that is closed, no one is left to inform.
@@ -264,6 +270,9 @@ const COMMAND: &str = "        ";
 /// Starts the continuation lines of a message.
 const QUOTED: &str = "    | ";
 
+/// Columns of the time before a message.
+const AT: usize = "00:00 ".len();
+
 /// Columns of a text quoted within a sentence.
 const SHOWN: usize = 60;
 
@@ -305,6 +314,18 @@ mod tests {
                 assert!(row.starts_with("    |"), "{shown}");
                 assert!(row.width() < 40, "{shown}");
             }
+        }
+    }
+
+    #[test]
+    fn the_time_of_a_message_always_takes_as_many_columns() {
+        for (now, shown) in [
+            ("2026-11-30T09:05:59+01[+01]", "09:05 "),
+            ("2026-11-30T23:59:00+00[+00]", "23:59 "),
+        ] {
+            let at = hour_and_minute(&now.parse().unwrap());
+            assert_eq!(format!("{at} "), shown);
+            assert_eq!(shown.width(), AT);
         }
     }
 

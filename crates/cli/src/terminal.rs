@@ -83,6 +83,8 @@ pub(crate) struct Prompt {
     pub(crate) conversation: u64,
     /// The peer's address, as shown to the user.
     pub(crate) name: String,
+    /// How certain it is that this is the peer, once something is known about that.
+    pub(crate) certainty: Option<&'static str>,
     /// Undelivered lines, oldest first.
     pub(crate) undelivered: Vec<String>,
     /// Why nothing can be sent at the moment.

@@ -80,6 +80,7 @@ impl Current {
         Prompt {
             conversation,
             name: self.name.clone(),
+            certainty: self.attended.certainty(),
             undelivered: self.undelivered.lines().collect(),
             closed: if ended || self.finishing {
                 Some("the conversation is ending".to_owned())

@@ -384,6 +384,10 @@ fn left(prompt: &Prompt, columns: usize) -> String {
         left.push('\n');
     }
     left.push_str(&prompt.name);
+    if let Some(certainty) = prompt.certainty {
+        left.push_str(" · ");
+        left.push_str(certainty);
+    }
     left
 }
 
