@@ -13,6 +13,7 @@
 
 mod answers;
 mod attacks;
+mod back;
 mod chat;
 mod cuts;
 mod doctor;

@@ -19,7 +19,7 @@ pub(crate) use examples::MORE;
 pub(crate) use files::{Existing, Receive, Send};
 pub(crate) use forward::Forward;
 pub(crate) use papers::{Completions, Man, Shell};
-pub(crate) use talk::{ConversationArgs, Pipe, Stanzas, Verify};
+pub(crate) use talk::{Chat, ConversationArgs, Pipe, Stanzas, Verify};
 pub(crate) use trace::Trace;
 pub(crate) use trust::{Trust, TrustPeer, TrustPin, TrustRevoke};
 pub(crate) use tunnel::{Acceptable, ListenArgs, Transport, TrustPolicy, TunnelArgs};
@@ -57,7 +57,7 @@ pub(crate) enum Verb {
     Id(Id),
     /// Talks to somebody, line by line.
     #[command(after_help = examples::CHAT)]
-    Chat(ConversationArgs),
+    Chat(Chat),
     /// Carries bytes: standard input → the peer's standard output, and back.
     #[command(after_help = examples::PIPE)]
     Pipe(Pipe),

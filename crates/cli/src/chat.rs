@@ -2,40 +2,43 @@
 
 mod commands;
 mod conversation;
+mod cut;
+mod heard;
 mod input;
 mod message;
-
-use std::io::IsTerminal as _;
+mod page;
+mod returns;
 
 use xtls_client::router::TurnedAway;
-use xtls_client::router::{Closed, SendError, Why};
+use xtls_client::router::{Closed, OpenError, Why};
 use xtls_client::session::Service;
 use xtls_client::stanza::busy::Limit;
 use xtls_client::{Arrival, Tunnel};
 
-use crate::args::ConversationArgs;
+use crate::args::{Chat as Args, ConversationArgs};
 use crate::ask::Person;
 use crate::attended::{Attended, Seen};
 use crate::failure::{Code, Failure};
 use crate::link::{self, Link};
-use crate::output::Output;
-use crate::say::{self, Say};
+use crate::say::Say;
 use crate::stop::Stop;
 use crate::suggest::Suggest;
-use crate::terminal::Prompt;
 use commands::Command;
-use conversation::{Current, Sent, Step, step};
+use conversation::{Current, Sent, Step, Who, name_missing, step};
+use cut::Due;
 use input::{Input, Said};
-use message::Message;
+use page::Page;
+use returns::{Returns, no_conversation};
 
 /// Runs until the conversation is over.
-pub(crate) async fn run(talk: &ConversationArgs, say: Say, stop: Stop) -> Result<(), Failure> {
+pub(crate) async fn run(args: &Args, say: Say, stop: Stop) -> Result<(), Failure> {
+    let talk = &args.talk;
     let person = Person::at_the_terminal();
     let link = tokio::select! {
         link = link::connect(talk, &person, [Service::stanzas()]) => link?,
         () = stop.asked() => return Err(Failure::interrupted()),
     };
-    let mut chat = Chat::new(talk, say, stop, person);
+    let mut chat = Chat::new(args, say, stop, person)?;
     link::greet(talk, &link, say);
     chat.turn(link).await
 }
@@ -49,11 +52,14 @@ struct Chat {
     input: Input,
     /// The input has ended.
     input_ended: bool,
-    output: Output,
+    page: Page,
     /// The current conversation, which may not be established yet.
     current: Option<Current>,
     /// A new tunnel with the same peer, which waits for the previous one to end.
     next: Option<Tunnel>,
+    returns: Returns,
+    /// What the ids of messages of this run begin with.
+    origin: String,
     /// The number of conversations so far.
     number: u64,
     outcome: Result<(), Failure>,
@@ -62,23 +68,28 @@ struct Chat {
 }
 
 impl Chat {
-    fn new(talk: &ConversationArgs, say: Say, stop: Stop, person: Person) -> Self {
+    fn new(args: &Args, say: Say, stop: Stop, person: Person) -> Result<Self, Failure> {
+        let talk = &args.talk;
+        let origin = link::random_name()?;
         let (person, input) = Input::open(&stop, person, no_conversation());
-        Self {
+        let wanted = args.reconnect || input.is_screen();
+        Ok(Self {
             say,
             stop,
             suggest: Suggest::new(&talk.account),
             talk: talk.clone(),
             person,
+            page: Page::new(input.is_screen()),
             input,
             input_ended: false,
-            output: Output::open(),
             current: None,
             next: None,
+            returns: Returns::new(wanted, !talk.listen, say),
+            origin,
             number: 0,
             outcome: Ok(()),
             over: false,
-        }
+        })
     }
 
     async fn turn(&mut self, mut link: Link) -> Result<(), Failure> {
@@ -104,6 +115,7 @@ impl Chat {
                     Arrival::Tunnel(tunnel) => self.on_incoming(tunnel).await,
                     Arrival::TurnedAway(away) => self.on_turned_away(&away),
                 },
+                due = self.returns.due(), if self.current.is_none() => self.on_due(&link, due).await,
                 () = self.stop.asked(), if !stopping => {
                     stopping = true;
                     self.interrupted().await;
@@ -116,11 +128,45 @@ impl Chat {
         link::leave(link, outcome).await
     }
 
-    /// Makes a tunnel the current conversation.
+    /// Makes a tunnel the current conversation, or goes on with one that was cut.
     fn begin(&mut self, tunnel: Tunnel) {
-        self.number += 1;
+        let cut = self.returns.take(tunnel.peer());
+        if cut.is_none() {
+            self.number += 1;
+        }
         let attended = Attended::new(tunnel, self.person.clone(), self.say, self.suggest.clone());
-        self.current = Some(Current::new(attended));
+        self.current = Some(Current::new(attended, self.prefix(), cut));
+    }
+
+    /// What the ids of messages of this conversation begin with, and those of no other.
+    fn prefix(&self) -> String {
+        format!("{}-{}-", self.origin, self.number)
+    }
+
+    /// It is time to call a peer again, or too late.
+    async fn on_due(&mut self, link: &Link, due: Due) {
+        match due {
+            Due::Call(peer) => match link.client.open(&peer).await {
+                Ok(tunnel) => {
+                    let fields = [("peer", peer.as_str().into())];
+                    self.say.of(tunnel.id()).data("opening", &fields);
+                    self.begin(tunnel);
+                }
+                // Stopped: the link has ended, which is reported by itself.
+                Err(OpenError::Already(_) | OpenError::Stopped) => self.returns.missed(),
+                Err(error) => {
+                    self.returns.abandon();
+                    self.fail(error.into());
+                    self.over = true;
+                }
+            },
+            Due::GiveUp => {
+                if let Some(failure) = self.returns.abandon() {
+                    self.fail(failure);
+                }
+                self.over = !self.talk.listen || self.talk.calls.once;
+            }
+        }
     }
 
     /// Shows the user where typed lines go.
@@ -129,7 +175,7 @@ impl Chat {
             return;
         };
         let prompt = match &self.current {
-            None => no_conversation(),
+            None => self.returns.prompt(self.number),
             Some(current) => current.prompt(self.number, self.input_ended),
         };
         terminal.prompt(prompt);
@@ -167,14 +213,7 @@ impl Chat {
                     }
                 }
             }
-            Some(Said::Wrong(failure)) => {
-                self.say.warn(
-                    "not_sent",
-                    &[("why", failure.what.as_str().into())],
-                    &failure.what,
-                );
-                self.fail(failure);
-            }
+            Some(Said::Wrong(failure)) => self.not_sent(failure),
             None => self.end_of_input().await,
         }
         self.pump();
@@ -184,8 +223,13 @@ impl Chat {
         self.input_ended = true;
         match &mut self.current {
             Some(current) => current.end_of_input().await,
-            // A listener on a terminal without a conversation has nothing left to wait for.
-            None => self.over = self.input.is_screen(),
+            // A user who ends the input while nobody is there has nothing left to wait for.
+            None => {
+                self.over = self.input.is_screen();
+                if let Some(failure) = self.returns.abandon() {
+                    self.fail(failure);
+                }
+            }
         }
     }
 
@@ -216,50 +260,22 @@ impl Chat {
             return;
         };
         match seen {
-            Some(Seen::Ready) => {
-                current.open = true;
-                let fields = [("peer", current.attended.peer().as_str().into())];
-                let text = format_args!("waiting for {} to accept your key …", current.name);
-                current.attended.say().event("waiting", &fields, text);
-            }
-            Some(Seen::Established) => {
-                current.open = true;
-                current.established = true;
-                if self.input_ended {
-                    current.end_of_input().await;
-                }
-            }
+            Some(Seen::Ready) => current.ready(),
+            Some(Seen::Established) => self.on_established().await,
             Some(Seen::Stanza(stanza)) => {
                 if let Some(recorder) = &link.recorder {
                     recorder.inner("in", &stanza);
                 }
-                match message::read(&stanza) {
-                    Some(Message::Text { text, confirm }) => self.show(text, confirm),
-                    Some(Message::Receipt(id)) => {
-                        if let Some(text) = current.undelivered.confirmed(&id)
-                            && self.input.is_screen()
-                        {
-                            say::said(YOU, &text);
-                        }
-                    }
-                    None => {}
-                }
+                self.page.on_stanza(current, &stanza);
             }
             Some(Seen::Refused(violation)) => {
                 link::say_refused(current.attended.peer(), &violation, current.attended.say());
             }
-            Some(Seen::PeerFinished) => {
-                let fields = [("peer", current.attended.peer().as_str().into())];
-                let text = format!("{} has left", current.name);
-                if !current.attended.came_to_verify() {
-                    current.attended.say().event("peer_finished", &fields, text);
-                }
-                // When one side leaves a chat, it is over for both.
-                current.finishing = true;
-            }
+            Some(Seen::PeerFinished) => current.peer_left(),
             Some(Seen::Mismatch(failure)) => {
                 // A possible interceptor gets nothing more to read.
                 current.attended.sender().abort().await;
+                current.left = true;
                 self.fail(failure);
             }
             Some(Seen::Unanswered(_)) => {}
@@ -269,27 +285,35 @@ impl Chat {
         self.pump();
     }
 
-    /// Shows a message of the peer. Until the output has accepted it, nothing more is read from the peer.
-    fn show(&mut self, text: String, confirm: Option<String>) {
+    /// Both ends have accepted each other.
+    async fn on_established(&mut self) {
         let Some(current) = &mut self.current else {
             return;
         };
-        if self.input.is_screen() {
-            say::said(&current.name, &text);
-            current.confirm(confirm);
-            return;
+        let say = current.attended.say();
+        match current.establish() {
+            Who::New => {}
+            Who::Back { again } => current.say_back(again),
+            Who::Another(cut) => {
+                name_missing(cut.peer(), &cut.undelivered.missing(), say);
+                if !self.talk.listen {
+                    current.attended.sender().abort().await;
+                    let failure = cut::another_key(cut.peer());
+                    self.fail(failure);
+                    return;
+                }
+                self.number += 1;
+                let prefix = self.prefix();
+                if let Some(current) = &mut self.current {
+                    current.begin_anew(prefix);
+                }
+            }
         }
-        let bytes = if std::io::stdout().is_terminal() {
-            say::quoted(&current.name, &text)
-        } else {
-            // Between pipes, text passes unchanged.
-            text
-        };
-        let output = self.output.clone();
-        current.showing = Some(Box::pin(async move {
-            let written = output.write(format!("{bytes}\n").into_bytes()).await;
-            (confirm, written)
-        }));
+        if self.input_ended
+            && let Some(current) = &mut self.current
+        {
+            current.end_of_input().await;
+        }
     }
 
     async fn on_shown(&mut self, confirm: Option<String>, shown: Result<(), Failure>) {
@@ -313,34 +337,16 @@ impl Chat {
         let Some(current) = &mut self.current else {
             return;
         };
-        current.sending = None;
-        let Some((outgoing, sent)) = sent else {
-            return;
-        };
-        match sent {
-            Ok(()) => {
-                if let Some(recorder) = &link.recorder {
-                    recorder.inner("out", &outgoing.stanza);
-                }
-            }
-            // The end of the tunnel is reported with its reason and the lost line.
-            Err(
-                SendError::Gone(_) | SendError::Session(xtls_client::session::SendError::Finished),
-            ) => {}
-            Err(error) => {
-                if let Some(id) = outgoing.line {
-                    current.undelivered.unsent(&id);
-                }
-                let failure = Failure::usage(format!("{error}: the line was not sent"));
-                self.say.warn(
-                    "not_sent",
-                    &[("why", failure.what.as_str().into())],
-                    &failure.what,
-                );
-                self.fail(failure);
-            }
+        if let Some(failure) = current.sent(sent, link.recorder.as_ref()) {
+            self.not_sent(failure);
         }
         self.pump();
+    }
+
+    fn not_sent(&mut self, failure: Failure) {
+        let fields = [("why", failure.what.as_str().into())];
+        self.say.warn("not_sent", &fields, &failure.what);
+        self.fail(failure);
     }
 
     async fn on_incoming(&mut self, tunnel: Tunnel) {
@@ -348,25 +354,22 @@ impl Chat {
         let fields = [("peer", peer.as_str().into())];
         match &self.current {
             None => {
-                self.say.of(tunnel.id()).event(
-                    "incoming",
-                    &fields,
-                    format_args!("{peer} is calling"),
-                );
+                let (say, text) = (self.say.of(tunnel.id()), format!("{peer} is calling"));
+                say.event("incoming", &fields, text);
                 self.begin(tunnel);
             }
             // The end of the previous tunnel has not been reported yet.
-            Some(current) if !current.established && *current.attended.peer() == peer => {
+            Some(current)
+                if *current.attended.peer() == peer
+                    && (!current.established || self.returns.are_wanted()) =>
+            {
                 self.next = Some(tunnel);
             }
             Some(current) => {
-                self.say.event(
-                    "declined",
-                    &fields,
-                    format_args!(
-                        "declined a call from {peer}: you are talking to {}",
-                        current.name
-                    ),
+                current.say_declined(
+                    peer.as_str(),
+                    &format!("declined a call from {peer}"),
+                    self.say,
                 );
                 tunnel.close().await;
             }
@@ -377,12 +380,8 @@ impl Chat {
         match &self.current {
             Some(current) if away.busy.limit == Limit::Incoming => {
                 let peer = &away.peer;
-                let text = format_args!(
-                    "asked {peer} to call again later: you are talking to {}",
-                    current.name
-                );
-                self.say
-                    .event("declined", &[("peer", peer.as_str().into())], text);
+                let what = format!("asked {peer} to call again later");
+                current.say_declined(peer.as_str(), &what, self.say);
             }
             Some(_) | None => link::say_turned_away(away, self.say),
         }
@@ -392,16 +391,14 @@ impl Chat {
         self.outcome = Err(Failure::interrupted());
         self.input_ended = true;
         match &mut self.current {
-            None => self.over = true,
+            None => {
+                self.returns.abandon();
+                self.over = true;
+            }
             Some(current) => {
-                current.finishing = true;
-                current.finished = true;
-                self.say.event(
-                    "closing",
-                    &[],
-                    "closing the conversation (press Ctrl-C again to end at once)",
-                );
-                current.attended.sender().close().await;
+                let text = "closing the conversation (press Ctrl-C again to end at once)";
+                self.say.event("closing", &[], text);
+                current.close().await;
             }
         }
     }
@@ -412,16 +409,20 @@ impl Chat {
         };
         if closed.unconfirmed == 0 && closed.clean {
             for text in current.undelivered.all_confirmed() {
-                if self.input.is_screen() {
-                    say::said(YOU, &text);
-                }
+                self.page.delivered(&text);
             }
         }
         let mut failure = Failure::of_close(closed, &self.suggest);
+        let leaving = self.stop.is_asked() || (self.input_ended && self.input.is_screen());
+        if !leaving && self.returns.keep(&mut current, closed, failure.as_ref()) {
+            if let Some(next) = self.next.take() {
+                self.begin(next);
+            }
+            return;
+        }
         let peer = &closed.peer;
         let fields = link::closed_fields(closed);
-        if !current.undelivered.is_empty() {
-            current.name_undelivered(current.attended.say());
+        if current.name_undelivered() {
             failure.get_or_insert_with(|| {
                 Failure::new(
                     Code::Corrupt,
@@ -453,11 +454,10 @@ impl Chat {
     }
 
     /// The connection to the server is lost: names the undelivered lines, and returns the reason to exit with.
-    fn lost(&self, failure: Failure) -> Failure {
-        if let Some(current) = &self.current
-            && !current.undelivered.is_empty()
-        {
-            current.name_undelivered(current.attended.say());
+    fn lost(&mut self, failure: Failure) -> Failure {
+        self.returns.abandon();
+        if let Some(current) = &self.current {
+            current.name_undelivered();
         }
         match &self.outcome {
             Err(earlier) if earlier.code == Code::Interrupted => Failure::interrupted(),
@@ -474,23 +474,3 @@ impl Chat {
         }
     }
 }
-
-/// The prompt while no one is connected.
-fn no_conversation() -> Prompt {
-    Prompt {
-        conversation: 0,
-        name: NO_NAME.to_owned(),
-        certainty: None,
-        undelivered: Vec::new(),
-        closed: Some(NO_ONE.to_owned()),
-    }
-}
-
-/// Shown in place of a name.
-const NO_NAME: &str = "(no one)";
-
-/// The author shown for our lines once they are delivered.
-const YOU: &str = "you";
-
-/// Why nothing can be sent without a conversation.
-const NO_ONE: &str = "no one is connected";

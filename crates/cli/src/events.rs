@@ -40,7 +40,7 @@ impl Shape {
 pub(crate) const SCHEMA: u32 = 1;
 
 /// One line each, on standard error.
-pub(crate) const EVENTS: [Shape; 72] = [
+pub(crate) const EVENTS: [Shape; 74] = [
     Shape {
         name: "connecting",
         always: &["address"],
@@ -149,6 +149,16 @@ pub(crate) const EVENTS: [Shape; 72] = [
     Shape {
         name: "undelivered",
         always: &["peer", "count", "lines"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "cut",
+        always: &["peer", "why", "again", "retry", "give_up"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "restored",
+        always: &["peer", "again"],
         sometimes: &[],
     },
     Shape {

@@ -10,7 +10,7 @@ use crate::mend;
 use crate::suggest::{Suggest, THEIR_FINGERPRINT};
 
 /// Why the program ends with an exit code other than 0.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) code: Code,
     /// What happened, and to which peer: lower case, no full stop.

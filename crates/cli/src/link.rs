@@ -446,10 +446,14 @@ pub(crate) fn options(
 
 /// The resource of a run that nobody calls.
 pub(crate) fn random_resource() -> Result<String, Failure> {
+    Ok(format!("xtls-{}", random_name()?))
+}
+
+/// A name that nobody can guess.
+pub(crate) fn random_name() -> Result<String, Failure> {
     let mut bytes = [0_u8; 8];
     xtls_client::random(&mut bytes)?;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("xtls-{hex}"))
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The default resource of listeners, and of a PEER without one.

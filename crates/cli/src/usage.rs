@@ -46,7 +46,7 @@ pub(crate) fn parse() -> Result<(Cli, Settings), Failure> {
 fn whole(cli: &Cli) -> Result<(), Failure> {
     let talk = match &cli.verb {
         Verb::Receive(args) => return accepting(true, &args.talk().calls),
-        Verb::Chat(talk) => talk,
+        Verb::Chat(args) => &args.talk,
         Verb::Stanzas(args) => &args.talk,
         Verb::Pipe(args) => &args.talk,
         Verb::Forward(args) => {

@@ -10,6 +10,18 @@ use crate::complete;
 use crate::peer::Peer;
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct Chat {
+    /// Go on with a conversation that is cut: call again, or wait for the peer to, for five minutes at most.
+    ///
+    /// With a line editor it is always so. The peer has to prove the same key; lines that it has not confirmed are sent again
+    /// once, and shown once. Otherwise a cut is the end, and the exit code is 6.
+    #[arg(long)]
+    pub(crate) reconnect: bool,
+    #[command(flatten)]
+    pub(crate) talk: ConversationArgs,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Stanzas {
     /// Exit once your input has been delivered.
     #[arg(short = 'N', long)]

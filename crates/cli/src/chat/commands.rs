@@ -1,7 +1,7 @@
 //! Lines typed for the program and not for the peer.
 
-use super::NO_ONE;
 use super::conversation::Current;
+use super::returns::NO_ONE;
 use crate::say::Say;
 
 /// A typed line.

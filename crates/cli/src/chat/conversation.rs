@@ -6,14 +6,17 @@ use std::pin::Pin;
 
 use serde_json::Value;
 use xtls_client::router::SendError;
-use xtls_stanza::Stanza;
+use xtls_client::tls::Fingerprint;
+use xtls_stanza::{Address, Stanza};
 
+use super::cut::{AWAY, Cut};
 use super::message;
 use crate::attended::{Attended, Seen};
 use crate::failure::Failure;
+use crate::record::Recorder;
 use crate::say::{self, Say};
 use crate::terminal::Prompt;
-use crate::undelivered::Undelivered;
+use crate::undelivered::{Missing, Undelivered, beginning};
 
 /// An operation in progress, and its result.
 pub(super) type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -26,6 +29,12 @@ pub(super) struct Current {
     /// Lines can be sent.
     pub(super) open: bool,
     pub(super) established: bool,
+    /// The key that the peer has proven.
+    pub(super) key: Option<Fingerprint>,
+    /// The conversation that is to go on here, until the peer has proven the same key.
+    pub(super) cut: Option<Cut>,
+    /// The peer has left.
+    pub(super) left: bool,
     /// What is queued is the last that we send.
     pub(super) finishing: bool,
     /// We have announced that we have finished.
@@ -36,6 +45,17 @@ pub(super) struct Current {
     /// A message of the peer that is being written to standard output.
     pub(super) showing: Option<Pending<Shown>>,
     pub(super) undelivered: Undelivered,
+}
+
+/// Who a peer has turned out to be.
+pub(super) enum Who {
+    New,
+    /// The one that was cut off; so many lines are sent again.
+    Back {
+        again: usize,
+    },
+    /// Somebody else.
+    Another(Box<Cut>),
 }
 
 /// A stanza to be sent.
@@ -60,18 +80,22 @@ pub(super) enum Step {
 }
 
 impl Current {
-    pub(super) fn new(attended: Attended) -> Self {
+    /// A conversation on a new tunnel, or the rest of one that was cut. The ids of its lines begin with `prefix`.
+    pub(super) fn new(attended: Attended, prefix: String, cut: Option<Cut>) -> Self {
         Self {
             name: attended.peer().bare().to_owned(),
             attended,
             open: false,
             established: false,
+            key: None,
+            cut,
+            left: false,
             finishing: false,
             finished: false,
             outbox: VecDeque::new(),
             sending: None,
             showing: None,
-            undelivered: Undelivered::default(),
+            undelivered: Undelivered::new(prefix),
         }
     }
 
@@ -80,10 +104,18 @@ impl Current {
         Prompt {
             conversation,
             name: self.name.clone(),
-            certainty: self.attended.certainty(),
-            undelivered: self.undelivered.lines().collect(),
+            certainty: match &self.cut {
+                Some(_) => Some(AWAY),
+                None => self.attended.certainty(),
+            },
+            undelivered: match &self.cut {
+                Some(cut) => cut.undelivered.lines().collect(),
+                None => self.undelivered.lines().collect(),
+            },
             closed: if ended || self.finishing {
                 Some("the conversation is ending".to_owned())
+            } else if self.cut.is_some() {
+                Some(format!("{} is not back yet", self.name))
             } else if !self.established {
                 Some(format!("{} has not accepted you yet", self.name))
             } else {
@@ -92,27 +124,82 @@ impl Current {
         }
     }
 
-    /// Warns about the lines that may not have arrived.
-    pub(super) fn name_undelivered(&self, say: Say) {
-        let lines: Vec<_> = self.undelivered.lines().collect();
-        let count = self.undelivered.count();
+    /// Both ends have accepted each other: what a conversation that was cut has to say again is queued, for the same key only.
+    pub(super) fn establish(&mut self) -> Who {
+        self.established = true;
+        self.key = self
+            .attended
+            .sender()
+            .proven()
+            .map(|peer| peer.key.fingerprint);
+        let Some(cut) = self.cut.take() else {
+            self.open = true;
+            return Who::New;
+        };
+        if !self.key.is_some_and(|key| cut.is_of(key)) {
+            return Who::Another(Box::new(cut));
+        }
+        self.open = true;
+        self.undelivered = cut.undelivered;
+        let again = self.undelivered.again();
+        let count = again.len();
+        for (id, text) in again {
+            let stanza = message::text(&id, &text);
+            let line = Some(id);
+            self.outbox.push_back(Outgoing { line, stanza });
+        }
+        Who::Back { again: count }
+    }
+
+    /// Lines can be sent, though the peer has not accepted our key yet.
+    pub(super) fn ready(&mut self) {
+        // What was said to one key is not said again before the same one is proven.
+        self.open = self.cut.is_none();
+        let fields = [("peer", self.attended.peer().as_str().into())];
+        let text = format_args!("waiting for {} to accept your key …", self.name);
+        self.attended.say().event("waiting", &fields, text);
+    }
+
+    pub(super) fn say_back(&self, again: usize) {
         let fields = [
             ("peer", Value::from(self.attended.peer().as_str())),
-            ("count", Value::from(count)),
-            ("lines", Value::from(lines.clone())),
+            ("again", Value::from(again)),
         ];
-        let mut text = match count {
-            1 => format!("1 line may not have reached {}:", self.name),
-            count => format!("{count} lines may not have reached {}:", self.name),
+        let lines = match again {
+            0 => String::new(),
+            1 => "; 1 line is sent again".to_owned(),
+            n => format!("; {n} lines are sent again"),
         };
-        for line in lines.iter().take(NAMED) {
-            text.push('\n');
-            text.push_str(line);
+        let text = format_args!("{} is back, with the same key{lines}", self.name);
+        self.attended.say().warn("restored", &fields, text);
+    }
+
+    pub(super) fn peer_left(&mut self) {
+        let fields = [("peer", self.attended.peer().as_str().into())];
+        let text = format!("{} has left", self.name);
+        if !self.attended.came_to_verify() {
+            self.attended.say().event("peer_finished", &fields, text);
         }
-        if count > NAMED as u64 {
-            text.push_str(&format!("\n… and {} more", count - NAMED as u64));
-        }
-        say.warn("undelivered", &fields, text);
+        // When one side leaves a chat, it is over for both.
+        self.finishing = true;
+        self.left = true;
+    }
+
+    /// Reports that somebody else called.
+    pub(super) fn say_declined(&self, peer: &str, what: &str, say: Say) {
+        let text = format_args!("{what}: you are talking to {}", self.name);
+        say.event("declined", &[("peer", peer.into())], text);
+    }
+
+    /// It is a conversation of its own after all.
+    pub(super) fn begin_anew(&mut self, prefix: String) {
+        self.open = true;
+        self.undelivered = Undelivered::new(prefix);
+    }
+
+    /// The lines that have not been confirmed, at the end.
+    pub(super) fn take_undelivered(&mut self) -> Undelivered {
+        std::mem::replace(&mut self.undelivered, Undelivered::new(String::new()))
     }
 
     pub(super) fn say(&mut self, text: &str, say: Say) {
@@ -167,13 +254,52 @@ impl Current {
         }
     }
 
+    /// Something was sent. Returns why it was not, if that is not told by the end of the tunnel.
+    pub(super) fn sent(&mut self, sent: Sent, recorder: Option<&Recorder>) -> Option<Failure> {
+        self.sending = None;
+        let (outgoing, sent) = sent?;
+        match sent {
+            Ok(()) => {
+                if let Some(recorder) = recorder {
+                    recorder.inner("out", &outgoing.stanza);
+                }
+                None
+            }
+            // The end of the tunnel is reported with its reason and the lost line.
+            Err(
+                SendError::Gone(_) | SendError::Session(xtls_client::session::SendError::Finished),
+            ) => None,
+            Err(error) => {
+                if let Some(id) = outgoing.line {
+                    self.undelivered.unsent(&id);
+                }
+                Some(Failure::usage(format!("{error}: the line was not sent")))
+            }
+        }
+    }
+
+    /// Names what may not have reached the peer. Returns whether there is anything.
+    pub(super) fn name_undelivered(&self) -> bool {
+        let missing = match &self.cut {
+            Some(cut) => cut.undelivered.missing(),
+            None => self.undelivered.missing(),
+        };
+        name_missing(self.attended.peer(), &missing, self.attended.say());
+        missing.count > 0
+    }
+
     /// The input has ended: finishes our side.
     pub(super) async fn end_of_input(&mut self) {
         self.finishing = true;
         if !self.open {
-            self.finished = true;
-            self.attended.sender().close().await;
+            self.close().await;
         }
+    }
+
+    /// Ends it in order, without what is queued.
+    pub(super) async fn close(&mut self) {
+        (self.finishing, self.finished) = (true, true);
+        self.attended.sender().close().await;
     }
 
     /// The next event. Cancel-safe.
@@ -185,6 +311,36 @@ impl Current {
             shown = pending(&mut self.showing) => Step::Shown(shown),
         }
     }
+}
+
+/// Warns about lines that may not have arrived, if there are any.
+pub(super) fn name_missing(peer: &Address, missing: &Missing, say: Say) {
+    let Missing { count, lines } = missing;
+    if *count == 0 {
+        return;
+    }
+    let lines: Vec<_> = lines
+        .iter()
+        .map(|line| say::shown(&beginning(line)))
+        .collect();
+    let fields = [
+        ("peer", Value::from(peer.as_str())),
+        ("count", Value::from(*count)),
+        ("lines", Value::from(lines.clone())),
+    ];
+    let name = peer.bare();
+    let mut text = match count {
+        1 => format!("1 line may not have reached {name}:"),
+        count => format!("{count} lines may not have reached {name}:"),
+    };
+    for line in lines.iter().take(NAMED) {
+        text.push('\n');
+        text.push_str(line);
+    }
+    if *count > NAMED as u64 {
+        text.push_str(&format!("\n… and {} more", count - NAMED as u64));
+    }
+    say.warn("undelivered", &fields, text);
 }
 
 /// Warns that a line was not sent.
@@ -212,8 +368,8 @@ async fn pending<T>(pending: &mut Option<Pending<T>>) -> T {
 /// Receipts that may be queued.
 const RECEIPTS: usize = 64;
 
-/// The longest id to confirm, in bytes.
-const LONGEST_ID: usize = 256;
+/// The longest id to confirm or remember, in bytes.
+pub(super) const LONGEST_ID: usize = 256;
 
 /// Undelivered lines to name at the end.
 const NAMED: usize = 10;

@@ -1,14 +1,15 @@
-//! A line of a chat as a stanza: its text, the request for a receipt, and the receipt (XEP-0184).
+//! A line of a chat as a stanza: its text, the request for a receipt, and the receipt (XEP-0184); its origin id (XEP-0359).
 
 use xtls_stanza::{Element, Kind, Stanza};
 
 /// The meaning of a stanza in a chat.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Message {
-    /// A text, and the id to confirm if its author requests a receipt.
+    /// A text, the id to confirm if its author requests a receipt, and the id by which it is known again.
     Text {
         text: String,
         confirm: Option<String>,
+        origin: Option<String>,
     },
     /// The peer has received one of our messages.
     Receipt(String),
@@ -26,13 +27,15 @@ pub(super) fn read(stanza: &Stanza) -> Option<Message> {
             text: body.text(),
             confirm: child("request", RECEIPTS)
                 .and_then(|_| stanza.id.as_deref().map(str::to_owned)),
+            origin: child("origin-id", ORIGIN)
+                .and_then(|origin| origin.attr("id").map(str::to_owned)),
         });
     }
     let received = child("received", RECEIPTS)?;
     Some(Message::Receipt(received.attr("id")?.to_owned()))
 }
 
-/// A line that requests a receipt.
+/// A line that requests a receipt, and that is known again if it is sent again.
 pub(super) fn text(id: &str, text: &str) -> Stanza {
     let body = Element::new("body", "jabber:client").with_text(text);
     Stanza::new(Kind::Message)
@@ -40,6 +43,7 @@ pub(super) fn text(id: &str, text: &str) -> Stanza {
         .with_type("chat")
         .with_child(&body)
         .with_child(&Element::new("request", RECEIPTS))
+        .with_child(&Element::new("origin-id", ORIGIN).with_attr("id", id))
 }
 
 /// The receipt for a line.
@@ -103,6 +107,9 @@ const LONGEST: usize = 250_000;
 
 const RECEIPTS: &str = "urn:xmpp:receipts";
 
+/// XEP-0359.
+const ORIGIN: &str = "urn:xmpp:sid:0";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,7 +121,8 @@ mod tests {
             read(&line),
             Some(Message::Text {
                 text: "è < & \n second".to_owned(),
-                confirm: Some("a1".to_owned())
+                confirm: Some("a1".to_owned()),
+                origin: Some("a1".to_owned()),
             })
         );
         assert_eq!(
@@ -148,7 +156,10 @@ mod tests {
         assert_eq!(pieces.concat(), one);
         // Every message fits even where each character must be escaped.
         let worst = "<".repeat(LONGEST);
-        let stanza = super::text("line-4000000000", super::pieces(&worst)[0]);
+        let stanza = super::text(
+            "0123456789abcdef-1000000-4000000000",
+            super::pieces(&worst)[0],
+        );
         let mut xml = Vec::new();
         stanza.write(&mut xml);
         assert!(xml.len() < 262_144, "{}", xml.len());

@@ -30,7 +30,7 @@ fn parsed(args: &[&str], text: &str) -> Result<ConversationArgs, String> {
             format!("{line}: {error}")
         })?;
     match Cli::from_arg_matches(&matches).unwrap().verb {
-        Verb::Chat(talk) => Ok(talk),
+        Verb::Chat(args) => Ok(args.talk),
         other @ (Verb::Demo(_)
         | Verb::Forward(_)
         | Verb::Doctor(_)
