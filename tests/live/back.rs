@@ -2,7 +2,7 @@
 
 use tokio::io::AsyncWriteExt as _;
 use xtls_tests::live::person::Person;
-use xtls_tests::live::program::{Program, Running};
+use xtls_tests::live::program::{Program, Running, end_both};
 use xtls_tests::live::server::Server;
 use xtls_tests::live::switch::Switch;
 use xtls_tests::live::terminal::Terminal;
@@ -156,6 +156,49 @@ async fn a_message_that_comes_again_is_shown_once_and_confirmed_twice() {
     }
     hers.interrupt().await;
     hers.end().await.expect(130).silent();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_says_what_was_delivered() {
+    let (romeo, juliet) = Person::pair(&Server::free());
+    let file = romeo.file("history");
+    let keep = file.to_str().unwrap();
+    let to = juliet.at("kept");
+    let accept = romeo.address();
+    let mut hers = juliet
+        .listen("chat", "kept", &["--accept", accept.as_str()])
+        .await;
+    let mut his = chat(&romeo, &[to.as_str(), "--history", keep]).start();
+    his.say("one\n").await;
+    assert_eq!(hers.text().await, "one");
+    hers.say("two\n").await;
+    assert_eq!(his.text().await, "two");
+    for ended in end_both(his, hers).await {
+        ended.expect(0);
+    }
+    let mut hers = mute(&juliet, &romeo, "kept").await;
+    let mut his = chat(&romeo, &[to.as_str(), "--history", keep]).start();
+    his.say("three\n").await;
+    line(&mut hers).await;
+    hers.signal("KILL").await;
+    his.interrupt().await;
+    his.end().await.expect(130);
+    let text = std::fs::read_to_string(file).unwrap();
+    let kept: Vec<_> = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|line| (line["text"].clone(), line["delivered"].clone()))
+        .collect();
+    let expected = [
+        ("one".into(), true.into()),
+        ("two".into(), serde_json::Value::Null),
+        ("three".into(), false.into()),
+    ];
+    // Which of the first two came first is not known.
+    for line in &expected {
+        assert!(kept.contains(line), "{text}");
+    }
+    assert_eq!(kept.len(), 3, "{text}");
 }
 
 /// The server dies under a chat between two people, who do nothing about it.

@@ -4,6 +4,7 @@ mod commands;
 mod conversation;
 mod cut;
 mod heard;
+mod history;
 mod input;
 mod message;
 mod page;
@@ -26,6 +27,7 @@ use crate::suggest::Suggest;
 use commands::Command;
 use conversation::{Current, Sent, Step, Who, name_missing, step};
 use cut::Due;
+use history::History;
 use input::{Input, Said};
 use page::Page;
 use returns::{Returns, no_conversation};
@@ -33,14 +35,17 @@ use returns::{Returns, no_conversation};
 /// Runs until the conversation is over.
 pub(crate) async fn run(args: &Args, say: Say, stop: Stop) -> Result<(), Failure> {
     let talk = &args.talk;
+    let history = History::open(args.history.as_deref(), say)?;
     let person = Person::at_the_terminal();
     let link = tokio::select! {
         link = link::connect(talk, &person, [Service::stanzas()]) => link?,
         () = stop.asked() => return Err(Failure::interrupted()),
     };
-    let mut chat = Chat::new(args, say, stop, person)?;
+    let mut chat = Chat::new(args, say, stop, person, history.clone())?;
     link::greet(talk, &link, say);
-    chat.turn(link).await
+    let outcome = chat.turn(link).await;
+    history.finish();
+    outcome
 }
 
 struct Chat {
@@ -53,6 +58,7 @@ struct Chat {
     /// The input has ended.
     input_ended: bool,
     page: Page,
+    history: History,
     /// The current conversation, which may not be established yet.
     current: Option<Current>,
     /// A new tunnel with the same peer, which waits for the previous one to end.
@@ -68,7 +74,13 @@ struct Chat {
 }
 
 impl Chat {
-    fn new(args: &Args, say: Say, stop: Stop, person: Person) -> Result<Self, Failure> {
+    fn new(
+        args: &Args,
+        say: Say,
+        stop: Stop,
+        person: Person,
+        history: History,
+    ) -> Result<Self, Failure> {
         let talk = &args.talk;
         let origin = link::random_name()?;
         let (person, input) = Input::open(&stop, person, no_conversation());
@@ -79,12 +91,13 @@ impl Chat {
             suggest: Suggest::new(&talk.account),
             talk: talk.clone(),
             person,
-            page: Page::new(input.is_screen()),
+            page: Page::new(input.is_screen(), history.clone()),
+            returns: Returns::new(wanted, !talk.listen, say, history.clone()),
+            history,
             input,
             input_ended: false,
             current: None,
             next: None,
-            returns: Returns::new(wanted, !talk.listen, say),
             origin,
             number: 0,
             outcome: Ok(()),
@@ -295,7 +308,8 @@ impl Chat {
             Who::New => {}
             Who::Back { again } => current.say_back(again),
             Who::Another(cut) => {
-                name_missing(cut.peer(), &cut.undelivered.missing(), say);
+                let missing = cut.undelivered.missing();
+                name_missing(cut.peer(), &missing, &self.history, say);
                 if !self.talk.listen {
                     current.attended.sender().abort().await;
                     let failure = cut::another_key(cut.peer());
@@ -409,7 +423,7 @@ impl Chat {
         };
         if closed.unconfirmed == 0 && closed.clean {
             for text in current.undelivered.all_confirmed() {
-                self.page.delivered(&text);
+                self.page.delivered(&current, &text);
             }
         }
         let mut failure = Failure::of_close(closed, &self.suggest);
@@ -422,7 +436,7 @@ impl Chat {
         }
         let peer = &closed.peer;
         let fields = link::closed_fields(closed);
-        if current.name_undelivered() {
+        if current.name_undelivered(&self.history) {
             failure.get_or_insert_with(|| {
                 Failure::new(
                     Code::Corrupt,
@@ -457,7 +471,7 @@ impl Chat {
     fn lost(&mut self, failure: Failure) -> Failure {
         self.returns.abandon();
         if let Some(current) = &self.current {
-            current.name_undelivered();
+            current.name_undelivered(&self.history);
         }
         match &self.outcome {
             Err(earlier) if earlier.code == Code::Interrupted => Failure::interrupted(),

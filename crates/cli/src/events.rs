@@ -40,7 +40,7 @@ impl Shape {
 pub(crate) const SCHEMA: u32 = 1;
 
 /// One line each, on standard error.
-pub(crate) const EVENTS: [Shape; 74] = [
+pub(crate) const EVENTS: [Shape; 75] = [
     Shape {
         name: "connecting",
         always: &["address"],
@@ -159,6 +159,11 @@ pub(crate) const EVENTS: [Shape; 74] = [
     Shape {
         name: "restored",
         always: &["peer", "again"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "not_kept",
+        always: &["why"],
         sometimes: &[],
     },
     Shape {

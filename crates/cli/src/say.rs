@@ -233,6 +233,21 @@ pub(crate) fn visible(text: &str) -> String {
     out
 }
 
+/// JSON that a terminal shows as it is: what [`visible`] would replace is escaped, which means the same.
+pub(crate) fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            c if c.is_control() || is_override(c) => {
+                // None of them has more than 16 bits.
+                out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// Text from others, on one line.
 pub(crate) fn shown(text: &str) -> String {
     cut(&visible(text).replace('\n', " ⏎ "), SHOWN)

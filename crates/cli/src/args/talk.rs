@@ -17,6 +17,11 @@ pub(crate) struct Chat {
     /// once, and shown once. Otherwise a cut is the end, and the exit code is 6.
     #[arg(long)]
     pub(crate) reconnect: bool,
+    /// Append what is said to a file, as JSON lines. Without this option nothing is kept.
+    ///
+    /// The file is created for you alone (mode 600). A line of yours is written once it is known whether it was delivered.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) history: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) talk: ConversationArgs,
 }

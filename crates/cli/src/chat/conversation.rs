@@ -10,6 +10,7 @@ use xtls_client::tls::Fingerprint;
 use xtls_stanza::{Address, Stanza};
 
 use super::cut::{AWAY, Cut};
+use super::history::History;
 use super::message;
 use crate::attended::{Attended, Seen};
 use crate::failure::Failure;
@@ -279,12 +280,12 @@ impl Current {
     }
 
     /// Names what may not have reached the peer. Returns whether there is anything.
-    pub(super) fn name_undelivered(&self) -> bool {
+    pub(super) fn name_undelivered(&self, history: &History) -> bool {
         let missing = match &self.cut {
             Some(cut) => cut.undelivered.missing(),
             None => self.undelivered.missing(),
         };
-        name_missing(self.attended.peer(), &missing, self.attended.say());
+        name_missing(self.attended.peer(), &missing, history, self.attended.say());
         missing.count > 0
     }
 
@@ -314,10 +315,13 @@ impl Current {
 }
 
 /// Warns about lines that may not have arrived, if there are any.
-pub(super) fn name_missing(peer: &Address, missing: &Missing, say: Say) {
+pub(super) fn name_missing(peer: &Address, missing: &Missing, history: &History, say: Say) {
     let Missing { count, lines } = missing;
     if *count == 0 {
         return;
+    }
+    for line in lines {
+        history.sent(peer, line, false);
     }
     let lines: Vec<_> = lines
         .iter()

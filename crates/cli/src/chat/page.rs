@@ -6,6 +6,7 @@ use xtls_stanza::Stanza;
 
 use super::conversation::{Current, LONGEST_ID};
 use super::heard::Heard;
+use super::history::History;
 use super::message::{self, Message};
 use crate::output::Output;
 use crate::say;
@@ -16,19 +17,22 @@ pub(super) struct Page {
     screen: bool,
     output: Output,
     heard: Heard,
+    history: History,
 }
 
 impl Page {
-    pub(super) fn new(screen: bool) -> Self {
+    pub(super) fn new(screen: bool, history: History) -> Self {
         Self {
             screen,
             output: Output::open(),
             heard: Heard::default(),
+            history,
         }
     }
 
     /// Shows a line of ours that has reached the peer. Only a user at a line editor has seen it vanish.
-    pub(super) fn delivered(&self, text: &str) {
+    pub(super) fn delivered(&self, current: &Current, text: &str) {
+        self.history.sent(current.attended.peer(), text, true);
         if self.screen {
             say::said(YOU, &beginning(text));
         }
@@ -53,7 +57,7 @@ impl Page {
             }
             Some(Message::Receipt(id)) => {
                 if let Some(text) = current.undelivered.confirmed(&id) {
-                    self.delivered(&text);
+                    self.delivered(current, &text);
                 }
             }
             None => {}
@@ -62,6 +66,7 @@ impl Page {
 
     /// Shows a message of the peer. Until the output has accepted it, nothing more is read from the peer.
     fn show(&self, current: &mut Current, text: String, confirm: Option<String>) {
+        self.history.received(current.attended.peer(), &text);
         if self.screen {
             say::said(&current.name, &text);
             current.confirm(confirm);

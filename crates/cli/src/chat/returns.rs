@@ -7,6 +7,7 @@ use xtls_stanza::Address;
 
 use super::conversation::{Current, name_missing};
 use super::cut::{Cut, Due, may_come_back};
+use super::history::History;
 use crate::failure::Failure;
 use crate::link;
 use crate::say::Say;
@@ -18,15 +19,17 @@ pub(super) struct Returns {
     /// It is us who call.
     calls: bool,
     say: Say,
+    history: History,
     cut: Option<Cut>,
 }
 
 impl Returns {
-    pub(super) fn new(wanted: bool, calls: bool, say: Say) -> Self {
+    pub(super) fn new(wanted: bool, calls: bool, say: Say, history: History) -> Self {
         Self {
             wanted,
             calls,
             say,
+            history,
             cut: None,
         }
     }
@@ -62,7 +65,8 @@ impl Returns {
         let say = current.attended.say();
         say.data("closed", &link::closed_fields(closed));
         let mut undelivered = current.take_undelivered();
-        name_missing(&closed.peer, &undelivered.give_up(), say);
+        let lost = undelivered.give_up();
+        name_missing(&closed.peer, &lost, &self.history, say);
         let waiting = undelivered.missing().count;
         let cut = Cut::new(
             (closed.peer.clone(), key),
@@ -108,7 +112,8 @@ impl Returns {
     /// Nobody comes back: names what is missing. Returns how the conversation had ended.
     pub(super) fn abandon(&mut self) -> Option<Failure> {
         let cut = self.cut.take()?;
-        name_missing(cut.peer(), &cut.undelivered.missing(), self.say);
+        let missing = cut.undelivered.missing();
+        name_missing(cut.peer(), &missing, &self.history, self.say);
         Some(cut.into_failure())
     }
 
