@@ -81,6 +81,38 @@ async fn two_people_talk_and_the_line_being_typed_stays_below_what_arrives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_writing_is_shown_to_those_who_have_asked() {
+    let (romeo, juliet) = Person::pair(&Server::free());
+    let accept = romeo.address();
+    let more = ["--accept", accept.as_str(), "--chat-states"];
+    let mut hers = listener(&juliet, "chat", "states", &more).await;
+    let mut his = Terminal::run(&caller(
+        &romeo,
+        &juliet,
+        "chat",
+        "states",
+        &["--chat-states"],
+    ));
+    his.shows("juliet@localhost · verified> ").await;
+    hers.shows("romeo@localhost · verified> ").await;
+    hers.shows("romeo@localhost · verified> ").await;
+    hers.shows("romeo@localhost · verified> ").await;
+    hers.shows("romeo@localhost · verified> ").await;
+    // Each learns from the first message that the other knows them.
+    hers.enters("hello");
+    his.shows("juliet@localhost: hello").await;
+    his.types("half a li");
+    hers.shows("romeo@localhost · verified · writing …> ").await;
+    his.enters("ne");
+    let text = hers.shows("romeo@localhost: half a line").await;
+    assert_eq!(text.matches("half a").count(), 1, "{text}");
+    hers.until("that he has written", |text| {
+        text.trim_end().ends_with("romeo@localhost · verified>")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_incoming_line_leaves_a_long_line_of_wide_letters_whole() {
     let (romeo, juliet) = Person::pair(&Server::free());
     let [mut his, mut hers] = chat(&romeo, &juliet, "wide").await;

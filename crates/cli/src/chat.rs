@@ -9,9 +9,10 @@ mod input;
 mod message;
 mod page;
 mod returns;
+mod states;
 
-use xtls_client::router::TurnedAway;
-use xtls_client::router::{Closed, OpenError, Why};
+use tokio::time::{Instant, MissedTickBehavior};
+use xtls_client::router::{Closed, OpenError, TurnedAway, Why};
 use xtls_client::session::Service;
 use xtls_client::stanza::busy::Limit;
 use xtls_client::{Arrival, Tunnel};
@@ -24,13 +25,15 @@ use crate::link::{self, Link};
 use crate::say::Say;
 use crate::stop::Stop;
 use crate::suggest::Suggest;
+use crate::terminal;
 use commands::Command;
-use conversation::{Current, Sent, Step, Who, name_missing, step};
+use conversation::{Current, Sent, Step, Who, name_missing, prefix, step};
 use cut::Due;
 use history::History;
 use input::{Input, Said};
 use page::Page;
 use returns::{Returns, no_conversation};
+use states::{LOOK, States};
 
 /// Runs until the conversation is over.
 pub(crate) async fn run(args: &Args, say: Say, stop: Stop) -> Result<(), Failure> {
@@ -64,6 +67,8 @@ struct Chat {
     /// A new tunnel with the same peer, which waits for the previous one to end.
     next: Option<Tunnel>,
     returns: Returns,
+    /// Each end may know when the other is writing.
+    states: bool,
     /// What the ids of messages of this run begin with.
     origin: String,
     /// The number of conversations so far.
@@ -98,6 +103,7 @@ impl Chat {
             input_ended: false,
             current: None,
             next: None,
+            states: args.chat_states,
             origin,
             number: 0,
             outcome: Ok(()),
@@ -112,6 +118,8 @@ impl Chat {
             self.begin(tunnel);
         }
         let mut stopping = false;
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.over {
             self.prompt();
             // One conversation at a time: other callers are asked to try again later.
@@ -128,6 +136,12 @@ impl Chat {
                     Arrival::Tunnel(tunnel) => self.on_incoming(tunnel).await,
                     Arrival::TurnedAway(away) => self.on_turned_away(&away),
                 },
+                now = look.tick(), if self.states && self.input.is_screen() => {
+                    if let Some(current) = &mut self.current {
+                        current.look(terminal::typing(), now);
+                        current.pump();
+                    }
+                }
                 due = self.returns.due(), if self.current.is_none() => self.on_due(&link, due).await,
                 () = self.stop.asked(), if !stopping => {
                     stopping = true;
@@ -148,12 +162,13 @@ impl Chat {
             self.number += 1;
         }
         let attended = Attended::new(tunnel, self.person.clone(), self.say, self.suggest.clone());
-        self.current = Some(Current::new(attended, self.prefix(), cut));
-    }
-
-    /// What the ids of messages of this conversation begin with, and those of no other.
-    fn prefix(&self) -> String {
-        format!("{}-{}-", self.origin, self.number)
+        let states = (self.states).then(|| States::new(terminal::typing(), Instant::now()));
+        self.current = Some(Current::new(
+            attended,
+            prefix(&self.origin, self.number),
+            cut,
+            states,
+        ));
     }
 
     /// It is time to call a peer again, or too late.
@@ -174,11 +189,16 @@ impl Chat {
                 }
             },
             Due::GiveUp => {
-                if let Some(failure) = self.returns.abandon() {
-                    self.fail(failure);
-                }
+                self.forsake();
                 self.over = !self.talk.listen || self.talk.calls.once;
             }
+        }
+    }
+
+    /// Nobody comes back.
+    fn forsake(&mut self) {
+        if let Some(failure) = self.returns.abandon() {
+            self.fail(failure);
         }
     }
 
@@ -239,9 +259,7 @@ impl Chat {
             // A user who ends the input while nobody is there has nothing left to wait for.
             None => {
                 self.over = self.input.is_screen();
-                if let Some(failure) = self.returns.abandon() {
-                    self.fail(failure);
-                }
+                self.forsake();
             }
         }
     }
@@ -312,20 +330,13 @@ impl Chat {
                 name_missing(cut.peer(), &missing, &self.history, say);
                 if !self.talk.listen {
                     current.attended.sender().abort().await;
-                    let failure = cut::another_key(cut.peer());
-                    self.fail(failure);
-                    return;
+                    return self.fail(cut::another_key(cut.peer()));
                 }
                 self.number += 1;
-                let prefix = self.prefix();
-                if let Some(current) = &mut self.current {
-                    current.begin_anew(prefix);
-                }
+                current.begin_anew(prefix(&self.origin, self.number));
             }
         }
-        if self.input_ended
-            && let Some(current) = &mut self.current
-        {
+        if self.input_ended {
             current.end_of_input().await;
         }
     }
@@ -348,10 +359,9 @@ impl Chat {
     }
 
     fn on_sent(&mut self, link: &Link, sent: Sent) {
-        let Some(current) = &mut self.current else {
-            return;
-        };
-        if let Some(failure) = current.sent(sent, link.recorder.as_ref()) {
+        let current = self.current.as_mut();
+        let failure = current.and_then(|current| current.sent(sent, link.recorder.as_ref()));
+        if let Some(failure) = failure {
             self.not_sent(failure);
         }
         self.pump();

@@ -40,7 +40,7 @@ impl Shape {
 pub(crate) const SCHEMA: u32 = 1;
 
 /// One line each, on standard error.
-pub(crate) const EVENTS: [Shape; 75] = [
+pub(crate) const EVENTS: [Shape; 76] = [
     Shape {
         name: "connecting",
         always: &["address"],
@@ -164,6 +164,11 @@ pub(crate) const EVENTS: [Shape; 75] = [
     Shape {
         name: "not_kept",
         always: &["why"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "chat_state",
+        always: &["peer", "state"],
         sometimes: &[],
     },
     Shape {

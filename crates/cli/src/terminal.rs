@@ -84,11 +84,19 @@ pub(crate) struct Prompt {
     /// The peer's address, as shown to the user.
     pub(crate) name: String,
     /// How certain it is that this is the peer, once something is known about that.
-    pub(crate) certainty: Option<&'static str>,
+    pub(crate) certainty: Option<String>,
     /// Undelivered lines, oldest first.
     pub(crate) undelivered: Vec<String>,
     /// Why nothing can be sent at the moment.
     pub(crate) closed: Option<String>,
+}
+
+/// The line being typed in an editor, without what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Typing {
+    /// How often the line has changed.
+    pub(crate) changes: u64,
+    pub(crate) empty: bool,
 }
 
 /// Typed input.
@@ -204,6 +212,14 @@ pub(crate) fn print(text: &str) -> bool {
     terminal.request(Request::Print(text.to_owned()))
 }
 
+/// How far the line being typed is.
+pub(crate) fn typing() -> Typing {
+    Typing {
+        changes: CHANGES.load(Ordering::Relaxed),
+        empty: EMPTY.load(Ordering::Relaxed),
+    }
+}
+
 /// Accounts for text that has been printed.
 fn printed(text: &str) {
     WAITING.fetch_sub(text.len() + 1, Ordering::AcqRel);
@@ -257,6 +273,11 @@ fn current() -> std::sync::MutexGuard<'static, Option<Terminal>> {
 }
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// The line being typed: see [`Typing`].
+static CHANGES: AtomicU64 = AtomicU64::new(0);
+
+static EMPTY: AtomicBool = AtomicBool::new(true);
 
 /// Bytes that are queued for printing.
 static WAITING: AtomicUsize = AtomicUsize::new(0);

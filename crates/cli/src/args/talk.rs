@@ -22,6 +22,9 @@ pub(crate) struct Chat {
     /// The file is created for you alone (mode 600). A line of yours is written once it is known whether it was delivered.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) history: Option<PathBuf>,
+    /// Show when the peer is writing, and let it know when you are, if it does the same (XEP-0085).
+    #[arg(long)]
+    pub(crate) chat_states: bool,
     #[command(flatten)]
     pub(crate) talk: ConversationArgs,
 }

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use serde_json::Value;
+use tokio::time::Instant;
 use xtls_client::router::SendError;
 use xtls_client::tls::Fingerprint;
 use xtls_stanza::{Address, Stanza};
@@ -12,11 +13,12 @@ use xtls_stanza::{Address, Stanza};
 use super::cut::{AWAY, Cut};
 use super::history::History;
 use super::message;
+use super::states::{State, States};
 use crate::attended::{Attended, Seen};
 use crate::failure::Failure;
 use crate::record::Recorder;
 use crate::say::{self, Say};
-use crate::terminal::Prompt;
+use crate::terminal::{Prompt, Typing};
 use crate::undelivered::{Missing, Undelivered, beginning};
 
 /// An operation in progress, and its result.
@@ -46,6 +48,8 @@ pub(super) struct Current {
     /// A message of the peer that is being written to standard output.
     pub(super) showing: Option<Pending<Shown>>,
     pub(super) undelivered: Undelivered,
+    /// `None` if nobody has asked for them.
+    pub(super) states: Option<States>,
 }
 
 /// Who a peer has turned out to be.
@@ -82,7 +86,12 @@ pub(super) enum Step {
 
 impl Current {
     /// A conversation on a new tunnel, or the rest of one that was cut. The ids of its lines begin with `prefix`.
-    pub(super) fn new(attended: Attended, prefix: String, cut: Option<Cut>) -> Self {
+    pub(super) fn new(
+        attended: Attended,
+        prefix: String,
+        cut: Option<Cut>,
+        states: Option<States>,
+    ) -> Self {
         Self {
             name: attended.peer().bare().to_owned(),
             attended,
@@ -97,6 +106,7 @@ impl Current {
             sending: None,
             showing: None,
             undelivered: Undelivered::new(prefix),
+            states,
         }
     }
 
@@ -105,9 +115,12 @@ impl Current {
         Prompt {
             conversation,
             name: self.name.clone(),
-            certainty: match &self.cut {
-                Some(_) => Some(AWAY),
-                None => self.attended.certainty(),
+            certainty: match (&self.cut, self.attended.certainty(), &self.states) {
+                (Some(_), _, _) => Some(AWAY.to_owned()),
+                (None, Some(certainty), Some(states)) if states.is_composing() => {
+                    Some(format!("{certainty} · writing …"))
+                }
+                (None, certainty, _) => certainty.map(str::to_owned),
             },
             undelivered: match &self.cut {
                 Some(cut) => cut.undelivered.lines().collect(),
@@ -145,7 +158,7 @@ impl Current {
         let again = self.undelivered.again();
         let count = again.len();
         for (id, text) in again {
-            let stanza = message::text(&id, &text);
+            let stanza = message::text(&id, &text, self.states.is_some());
             let line = Some(id);
             self.outbox.push_back(Outgoing { line, stanza });
         }
@@ -209,12 +222,43 @@ impl Current {
             say_not_sent(text, &why, say);
             return;
         }
+        if let Some(states) = &mut self.states {
+            states.said();
+        }
         for piece in message::pieces(text) {
             let id = self.undelivered.sent(piece);
-            let stanza = message::text(&id, piece);
+            let stanza = message::text(&id, piece, self.states.is_some());
             self.outbox.push_back(Outgoing {
                 line: Some(id),
                 stanza,
+            });
+        }
+    }
+
+    /// The peer says what it does.
+    pub(super) fn heard(&mut self, state: State) {
+        if let Some(states) = &mut self.states
+            && states.heard(state)
+        {
+            let fields = [
+                ("peer", Value::from(self.attended.peer().as_str())),
+                ("state", Value::from(state.name())),
+            ];
+            self.attended.say().data("chat_state", &fields);
+        }
+    }
+
+    /// Tells the peer what the user does, if that is new.
+    pub(super) fn look(&mut self, line: Typing, now: Instant) {
+        if let Some(states) = &mut self.states
+            && self.established
+            && !self.finishing
+            && self.outbox.is_empty()
+            && let Some(state) = states.look(line, now)
+        {
+            self.outbox.push_back(Outgoing {
+                line: None,
+                stanza: message::doing(state),
             });
         }
     }
@@ -367,6 +411,11 @@ async fn pending<T>(pending: &mut Option<Pending<T>>) -> T {
         Some(pending) => pending.await,
         None => std::future::pending().await,
     }
+}
+
+/// What the ids of messages of a conversation begin with, and those of no other.
+pub(super) fn prefix(origin: &str, number: u64) -> String {
+    format!("{origin}-{number}-")
 }
 
 /// Receipts that may be queued.

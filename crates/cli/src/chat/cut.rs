@@ -113,7 +113,7 @@ impl Cut {
         Prompt {
             conversation,
             name: self.peer.bare().to_owned(),
-            certainty: Some(AWAY),
+            certainty: Some(AWAY.to_owned()),
             undelivered: self.undelivered.lines().collect(),
             closed: Some(format!("{} is not back yet", self.peer.bare())),
         }

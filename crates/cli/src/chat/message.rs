@@ -2,6 +2,8 @@
 
 use xtls_stanza::{Element, Kind, Stanza};
 
+use super::states::State;
+
 /// The meaning of a stanza in a chat.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Message {
@@ -35,15 +37,34 @@ pub(super) fn read(stanza: &Stanza) -> Option<Message> {
     Some(Message::Receipt(received.attr("id")?.to_owned()))
 }
 
-/// A line that requests a receipt, and that is known again if it is sent again.
-pub(super) fn text(id: &str, text: &str) -> Stanza {
-    let body = Element::new("body", "jabber:client").with_text(text);
+/// What a stanza says that its author does.
+pub(super) fn state(stanza: &Stanza) -> Option<State> {
+    let children = stanza.elements().ok()?;
+    let said = |state: &State| children.iter().any(|child| child.is(state.name(), STATES));
+    let said = State::ALL.into_iter().find(said);
+    said.filter(|_| stanza.kind == Kind::Message && stanza.type_.as_deref() != Some("error"))
+}
+
+/// A stanza that says what we do, and nothing else.
+pub(super) fn doing(state: State) -> Stanza {
     Stanza::new(Kind::Message)
+        .with_type("chat")
+        .with_child(&Element::new(state.name(), STATES))
+}
+
+/// A line that requests a receipt, and that is known again if it is sent again. With `states`, it says that we know them.
+pub(super) fn text(id: &str, text: &str, states: bool) -> Stanza {
+    let body = Element::new("body", "jabber:client").with_text(text);
+    let stanza = Stanza::new(Kind::Message)
         .with_id(id)
         .with_type("chat")
         .with_child(&body)
         .with_child(&Element::new("request", RECEIPTS))
-        .with_child(&Element::new("origin-id", ORIGIN).with_attr("id", id))
+        .with_child(&Element::new("origin-id", ORIGIN).with_attr("id", id));
+    match states {
+        true => stanza.with_child(&Element::new(State::Active.name(), STATES)),
+        false => stanza,
+    }
 }
 
 /// The receipt for a line.
@@ -107,6 +128,8 @@ const LONGEST: usize = 250_000;
 
 const RECEIPTS: &str = "urn:xmpp:receipts";
 
+const STATES: &str = "http://jabber.org/protocol/chatstates";
+
 /// XEP-0359.
 const ORIGIN: &str = "urn:xmpp:sid:0";
 
@@ -116,7 +139,7 @@ mod tests {
 
     #[test]
     fn written_messages_are_read_again() {
-        let line = text("a1", "è < & \n second");
+        let line = text("a1", "è < & \n second", false);
         assert_eq!(
             read(&line),
             Some(Message::Text {
@@ -130,7 +153,19 @@ mod tests {
             Some(Message::Receipt("a1".to_owned()))
         );
         assert_eq!(read(&Stanza::new(Kind::Presence)), None);
-        assert_eq!(read(&text("a1", "x").with_type("error")), None);
+        assert_eq!(read(&text("a1", "x", false).with_type("error")), None);
+    }
+
+    #[test]
+    fn a_state_is_read_as_it_was_written_and_is_no_text() {
+        for state in State::ALL {
+            let stanza = doing(state);
+            assert_eq!(super::state(&stanza), Some(state));
+            assert_eq!(read(&stanza), None);
+            assert_eq!(super::state(&stanza.with_type("error")), None);
+        }
+        assert_eq!(state(&text("a1", "x", false)), None);
+        assert_eq!(state(&text("a1", "x", true)), Some(State::Active));
     }
 
     #[test]
@@ -159,6 +194,7 @@ mod tests {
         let stanza = super::text(
             "0123456789abcdef-1000000-4000000000",
             super::pieces(&worst)[0],
+            true,
         );
         let mut xml = Vec::new();
         stanza.write(&mut xml);

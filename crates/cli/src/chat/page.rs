@@ -40,6 +40,9 @@ impl Page {
 
     /// What the peer has said: a message, or that it has received one of ours.
     pub(super) fn on_stanza(&mut self, current: &mut Current, stanza: &Stanza) {
+        if let Some(state) = message::state(stanza) {
+            current.heard(state);
+        }
         match message::read(stanza) {
             Some(Message::Text {
                 text,

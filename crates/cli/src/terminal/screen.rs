@@ -10,23 +10,23 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write as _};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anstyle::Style;
 use reedline::{
-    Color, EditCommand, Emacs, FileBackedHistory, History as _, HistoryItem, KeyCode, KeyModifiers,
-    Prompt as EditorPrompt, PromptEditMode, PromptHistorySearch, Reedline, ReedlineEvent, Signal,
-    default_emacs_keybindings,
+    Color, EditCommand, Emacs, FileBackedHistory, Highlighter, History as _, HistoryItem, KeyCode,
+    KeyModifiers, Prompt as EditorPrompt, PromptEditMode, PromptHistorySearch, Reedline,
+    ReedlineEvent, Signal, StyledText, default_emacs_keybindings,
 };
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use super::modes::{self, Wanted};
 use super::rows::below_first;
-use super::{Asked, Prompt, Request, Typed, printed};
+use super::{Asked, CHANGES, EMPTY, Prompt, Request, Typed, printed};
 use crate::say;
 use crate::stop::Stop;
 
@@ -185,6 +185,7 @@ impl Screen {
         // The conversation shows the line once it is sent.
         erase(below_first(&format!("{}{text}", shown.plain()), columns()) + 1);
         self.draft = Draft::default();
+        EMPTY.store(true, Ordering::Relaxed);
         if text.trim().is_empty() {
             return;
         }
@@ -296,7 +297,10 @@ impl Screen {
         );
         let mut editor = Reedline::create()
             .with_edit_mode(Box::new(Emacs::new(keys)))
-            .with_highlighter(Box::new(reedline::SimpleMatchHighlighter::default()))
+            .with_highlighter(Box::new(Watch {
+                last: Mutex::new(draft.text.clone()),
+                line: self.asked.is_none(),
+            }))
             // It is on all the time: see `modes`.
             .use_bracketed_paste(false)
             .with_ansi_colors(say::colours())
@@ -323,6 +327,25 @@ impl Screen {
             let _ = history.save(HistoryItem::from_command_line(line));
         }
         history
+    }
+}
+
+/// Counts changes of the line being typed, which the editor shows here after each of them. Changes no colour.
+struct Watch {
+    last: Mutex<String>,
+    /// It is no answer to a question.
+    line: bool,
+}
+
+impl Highlighter for Watch {
+    fn highlight(&self, line: &str, _cursor: usize) -> StyledText {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.line && *last != line {
+            line.clone_into(&mut last);
+            CHANGES.fetch_add(1, Ordering::Relaxed);
+            EMPTY.store(line.trim().is_empty(), Ordering::Relaxed);
+        }
+        reedline::SimpleMatchHighlighter::default().highlight(line, 0)
     }
 }
 
@@ -384,7 +407,7 @@ fn left(prompt: &Prompt, columns: usize) -> String {
         left.push('\n');
     }
     left.push_str(&prompt.name);
-    if let Some(certainty) = prompt.certainty {
+    if let Some(certainty) = &prompt.certainty {
         left.push_str(" · ");
         left.push_str(certainty);
     }
