@@ -22,6 +22,7 @@ mod link;
 mod ours;
 mod raw;
 mod slix;
+mod verbs;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -58,6 +59,9 @@ async fn main() -> ExitCode {
     }
     if std::env::args().any(|arg| arg == "citizens") {
         return citizens::run(check).await;
+    }
+    if std::env::args().any(|arg| arg == "verbs") {
+        return verbs::run(check).await;
     }
     let (Some(server), Ok(python)) = (
         Server::named_in("XTLS_PROSODY_QUIET"),

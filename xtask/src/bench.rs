@@ -30,6 +30,8 @@ pub(crate) enum Options {
     Link { check: bool },
     /// Many bulk streams at once through real servers; `check` fails below the bars.
     Citizens { check: bool },
+    /// Pipes and forwards through real servers, beside the bare tunnel; `check` fails below the bars.
+    Verbs { check: bool },
     /// The whole stack in memory, and what sessions hold; `check` fails below the bars.
     Session { check: bool },
 }
@@ -49,6 +51,8 @@ impl Options {
             [layer, flag] if layer == "citizens" && flag == "--check" => {
                 Ok(Self::Citizens { check })
             }
+            [layer] if layer == "verbs" => Ok(Self::Verbs { check }),
+            [layer, flag] if layer == "verbs" && flag == "--check" => Ok(Self::Verbs { check }),
             [layer] if layer == "session" => Ok(Self::Session { check }),
             [layer, flag] if layer == "session" && flag == "--check" => Ok(Self::Session { check }),
             [] => Ok(Self::Groups(Vec::new())),
@@ -56,7 +60,7 @@ impl Options {
                 Ok(Self::Groups(vec![filter.clone()]))
             }
             _ => bail!(
-                "cargo xtask bench takes --check, or tls, ibb, link, citizens or session with or without --check, or a FILTER"
+                "cargo xtask bench takes --check, or tls, ibb, link, citizens, verbs or session with or without --check, or a FILTER"
             ),
         }
     }
@@ -77,7 +81,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         }
         Options::Ibb { check } => ibb(workspace, *check),
         Options::Link { check } => link(workspace, *check),
-        Options::Citizens { check } => citizens(workspace, *check),
+        Options::Citizens { check } => through_both(workspace, "citizens", *check),
+        Options::Verbs { check } => through_both(workspace, "verbs", *check),
     }
 }
 
@@ -121,15 +126,15 @@ fn link(workspace: &Workspace, check: bool) -> Result<()> {
     server.discard()
 }
 
-/// One server after the other: both have all of the machine.
-fn citizens(workspace: &Workspace, check: bool) -> Result<()> {
+/// A part of the live benchmarks through one server after the other: both have all of the machine.
+fn through_both(workspace: &Workspace, part: &str, check: bool) -> Result<()> {
     let sh = &workspace.sh;
     cmd!(sh, "cargo build {LIVE...}").run()?;
     let mut outcome = Ok(());
     for kind in [Kind::Quiet, Kind::Ejabberd] {
         let server = Server::start(workspace, kind)?;
         let flag = check.then_some("--check");
-        let ran = cmd!(sh, "cargo run --quiet {LIVE...} -- citizens {flag...}")
+        let ran = cmd!(sh, "cargo run --quiet {LIVE...} -- {part} {flag...}")
             .env(kind.variable(), server.facts())
             .run();
         // All results are shown, even if the first server's fail.
@@ -219,6 +224,8 @@ mod tests {
         let checked = Options::Ibb { check: true };
         assert_eq!(parse(&["ibb", "--check"]).unwrap(), checked);
         assert_eq!(parse(&["link"]).unwrap(), Options::Link { check: false });
+        let checked = Options::Verbs { check: true };
+        assert_eq!(parse(&["verbs", "--check"]).unwrap(), checked);
         let checked = Options::Citizens { check: true };
         assert_eq!(parse(&["citizens", "--check"]).unwrap(), checked);
     }

@@ -1,0 +1,292 @@
+//! What the verbs make of a tunnel of bytes: `cargo xtask bench verbs` runs this.
+//!
+//! In each round the bare tunnel, a pipe, and a forward over one and over 16 connections take turns, with the same bytes from the
+//! far end to the near one. Then a question and its answer, of one byte each, go over the bare tunnel and over a forward.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use xtls_client::ibb;
+use xtls_client::router::Config;
+use xtls_client::session::{Mode, Service};
+use xtls_client::tls::rustls::time_provider::DefaultTimeProvider;
+use xtls_client::tls::trust::{Level, Method, Policy};
+use xtls_client::tls::{self, Identity};
+use xtls_client::{Accept, Client, Incoming, Pins, Tunnel};
+use xtls_forward::{Options, Report, Rule, Serve, forward, serve};
+use xtls_stanza::ibb::BlockSize;
+use zeroize::Zeroizing;
+
+use crate::link::Server;
+use crate::{median, rate, reaches};
+
+const ROUNDS: usize = 7;
+const BYTES: usize = 64 << 20;
+const QUESTIONS: u32 = 200;
+
+/// The bars: at least so much of the bare tunnel's rate, and at most so much longer for a question.
+const PIPE: f64 = 0.90;
+const FORWARD: f64 = 0.75;
+const LONGER: Duration = Duration::from_micros(1_500);
+
+pub(crate) async fn run(check: bool) -> ExitCode {
+    let mut met = true;
+    let mut servers = 0;
+    for variable in ["XTLS_PROSODY_QUIET", "XTLS_EJABBERD"] {
+        if let Some(server) = Server::named_in(variable) {
+            servers += 1;
+            met &= through(&server).await;
+        }
+    }
+    if servers == 0 {
+        eprintln!("please run `cargo xtask bench verbs`");
+        return ExitCode::from(2);
+    }
+    if met || !check {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Whether the bars are met through this server.
+async fn through(server: &Server) -> bool {
+    let mut ends = Ends::start(server).await;
+    println!("{ROUNDS} rounds, MB/s of payload, and µs of a question");
+    let mut rates: [Vec<f64>; 4] = Default::default();
+    let mut longer = Vec::new();
+    for round in 0..=ROUNDS {
+        let (bare, asked) = ends.bare().await;
+        let pipe = ends.pipe().await;
+        let (one, through) = ends.forward(1).await;
+        let (many, _) = ends.forward(16).await;
+        let figures = [bare, pipe, one, many].map(|time| rate(BYTES, time));
+        let [bare, pipe, one, many] = figures;
+        println!(
+            "{round:>2}: bare {bare:6.2}, pipe {pipe:6.2}, forward {one:6.2}, over 16 connections {many:6.2}; question {}, \
+             forwarded {}",
+            asked.as_micros(),
+            through.as_micros()
+        );
+        // The first round warms up all contenders.
+        if round > 0 {
+            for (rates, figure) in rates.iter_mut().zip(figures) {
+                rates.push(figure);
+            }
+            longer.push(through.as_secs_f64() - asked.as_secs_f64());
+        }
+    }
+    println!();
+    let [bare, pipe, one, many] = rates;
+    let beside = |rates: &[f64]| {
+        let pairs = rates.iter().zip(&bare);
+        pairs.map(|(one, bare)| one / bare).collect::<Vec<_>>()
+    };
+    let mut met = reaches("pipe / bare tunnel", beside(&pipe), PIPE);
+    met &= reaches("forward / bare tunnel", beside(&one), FORWARD);
+    met &= reaches(
+        "forward over 16 connections / bare tunnel",
+        beside(&many),
+        FORWARD,
+    );
+    let longer = median(longer);
+    let verdict = if longer <= LONGER.as_secs_f64() {
+        "met"
+    } else {
+        met = false;
+        "MISSED"
+    };
+    println!(
+        "a forwarded question takes {:.2} ms longer, at most {:.2}: {verdict}",
+        longer * 1e3,
+        LONGER.as_secs_f64() * 1e3
+    );
+    met
+}
+
+struct Ends {
+    near: Client,
+    far: Client,
+    incoming: Incoming,
+}
+
+impl Ends {
+    async fn start(server: &Server) -> Self {
+        let (near, _) = start(server, "romeo", "juliet").await;
+        let (far, incoming) = start(server, "juliet", "romeo").await;
+        Self {
+            near,
+            far,
+            incoming,
+        }
+    }
+
+    /// A new tunnel, at both ends.
+    async fn tunnel(&mut self) -> [Tunnel; 2] {
+        let near = self.near.open(self.far.own()).await.expect("an open");
+        let taken = async {
+            let far = self.incoming.next().await.expect("a caller");
+            far.established().await.expect("a known key");
+            far
+        };
+        let (opened, far) = tokio::join!(near.established(), taken);
+        opened.expect("a known key");
+        [near, far]
+    }
+
+    async fn bare(&mut self) -> (Duration, Duration) {
+        let [near, far] = self.tunnel().await;
+        let answering = tokio::spawn(answer(far, BYTES));
+        let (took, mut near) = fetch(vec![near]).await;
+        let asked = ask(&mut near).await;
+        drop(near);
+        // It ends with the tunnel, in whatever way that ends.
+        let _ = answering.await;
+        (took, asked)
+    }
+
+    async fn pipe(&mut self) -> Duration {
+        let [near, far] = self.tunnel().await;
+        let source = tokio::io::repeat(0x5a).take(BYTES as u64);
+        let options = xtls_pipe::Options::default;
+        let start = Instant::now();
+        let sending = tokio::spawn(xtls_pipe::run(far, source, tokio::io::sink(), options()));
+        let piped = xtls_pipe::run(near, tokio::io::empty(), tokio::io::sink(), options());
+        piped.await.expect("a whole pipe");
+        sending.await.expect("no panic").expect("a whole pipe");
+        start.elapsed()
+    }
+
+    async fn forward(&mut self, connections: usize) -> (Duration, Duration) {
+        let [near, far] = self.tunnel().await;
+        let server = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let to = server.local_addr().expect("an address");
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut answering = JoinSet::new();
+            while let Ok((socket, _)) = server.accept().await {
+                socket.set_nodelay(true).expect("a socket");
+                answering.spawn(answer(socket, BYTES / connections));
+            }
+        });
+        let allow = vec![to.to_string().parse().expect("a place")];
+        tasks.spawn(async move {
+            let options = Serve {
+                allow,
+                ..Serve::default()
+            };
+            // It ends with the other end.
+            let _ = serve(far, options).await;
+        });
+        let (reports, mut told) = mpsc::channel(64);
+        let mut once = Some(near);
+        let connect = move || {
+            std::future::ready(
+                once.take()
+                    .ok_or_else(|| std::io::Error::other("one is enough")),
+            )
+        };
+        let options = Options {
+            reports: Some(reports),
+            ..Options::default()
+        };
+        let rule = Rule::Local(format!("0:{to}").parse().expect("a forward"));
+        tasks.spawn(async move { drop(forward(connect, vec![rule], options).await) });
+        let Some(Report::Listening { at, .. }) = told.recv().await else {
+            panic!("it does not listen");
+        };
+        let mut streams = Vec::new();
+        for _ in 0..connections {
+            let stream = TcpStream::connect(at).await.expect("a connection");
+            stream.set_nodelay(true).expect("a socket");
+            streams.push(stream);
+        }
+        let (took, mut last) = fetch(streams).await;
+        let asked = ask(&mut last).await;
+        (took, asked)
+    }
+}
+
+/// As the program starts it.
+async fn start(server: &Server, own: &str, peer: &str) -> (Client, Incoming) {
+    let link = server.login(own, "verbs").await;
+    let peer = format!("{peer}@{}", server.fact("domain"));
+    let key = |who: &str| {
+        let seed = Zeroizing::new([u8::try_from(who.len()).expect("a short name"); 32]);
+        Identity::generate(who, &seed, 1_767_225_600).expect("an identity")
+    };
+    let identity = key(link.bound().bare());
+    let mut pins = Pins::memory();
+    let level = Level::Verified(Method::Fingerprint);
+    pins.change(|store, now| store.pin(&peer, key(&peer).fingerprint(), level, now))
+        .expect("a pin");
+    let time = Arc::new(DefaultTimeProvider);
+    let tls = tls::Config::new(Arc::new(identity), tls::default_provider(), time).expect("TLS");
+    let peer = xtls_client::uplink::normalise(&peer).expect("an address");
+    let ibb = ibb::Config::default()
+        .block_size(BlockSize::MAX)
+        .max_block(BlockSize::MAX);
+    let config = Config::new(tls, pins.store())
+        .policy(Policy::Pinned)
+        .service(Service::new("verbs", Mode::Bytes))
+        .accept(Accept::Only(BTreeSet::from([peer.to_bare()])))
+        .ibb(ibb);
+    let (client, incoming, _) = Client::start(link, config, pins).expect("a client");
+    (client, incoming)
+}
+
+/// Who says `b` gets his share of the bytes, and who says `q` gets it back.
+async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, share: usize) {
+    let piece = vec![0x5a; 65_536];
+    while let Ok(asked) = stream.read_u8().await {
+        let mut left = if asked == b'q' { 1 } else { share };
+        while left > 0 {
+            let part = piece.get(..left).unwrap_or(&piece);
+            stream.write_all(part).await.expect("a reader");
+            left -= part.len();
+        }
+        stream.flush().await.expect("a reader");
+    }
+}
+
+/// How long it takes until all shares are here, and one of the streams.
+async fn fetch<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    streams: Vec<S>,
+) -> (Duration, S) {
+    let share = BYTES / streams.len();
+    let start = Instant::now();
+    let mut reading = JoinSet::new();
+    for mut stream in streams {
+        reading.spawn(async move {
+            stream.write_all(b"b").await.expect("a reader");
+            stream.flush().await.expect("a reader");
+            let (mut left, mut buffer) = (share, vec![0; 65_536]);
+            while left > 0 {
+                match stream.read(&mut buffer).await.expect("the tunnel holds") {
+                    0 => panic!("the bytes ended, {left} of {share} before their end"),
+                    read => left -= read,
+                }
+            }
+            stream
+        });
+    }
+    let mut streams = reading.join_all().await;
+    (start.elapsed(), streams.pop().expect("a stream"))
+}
+
+/// How long a question takes.
+async fn ask<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Duration {
+    let start = Instant::now();
+    for _ in 0..QUESTIONS {
+        stream.write_all(b"q").await.expect("a reader");
+        stream.flush().await.expect("a reader");
+        stream.read_u8().await.expect("an answer");
+    }
+    start.elapsed() / QUESTIONS
+}
