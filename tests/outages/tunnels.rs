@@ -75,15 +75,15 @@ async fn all_are_told_and_come_back(server: &Server) {
         listener
     });
     let romeo = Arc::new(romeo);
-    let openers =
-        stream::iter(0..count)
-            .map(|number| {
-                let romeo = Arc::clone(&romeo);
-                async move {
-                    Party::start(Who::Romeo, &romeo, romeo.options(&format!("{number}"))).await
-                }
-            })
-            .buffer_unordered(16);
+    let openers = stream::iter(0..count)
+        .map(|number| {
+            let romeo = Arc::clone(&romeo);
+            // All are of one account, and its server would tell each of the presence of all others.
+            let options = romeo.options(&number.to_string()).presence(None);
+            let options = options.retry(retry);
+            async move { Party::start(Who::Romeo, &romeo, options).await }
+        })
+        .buffer_unordered(16);
     let openers: Vec<Party> = openers.collect().await;
     for (number, party) in openers.iter().enumerate() {
         let opener = Opener {
