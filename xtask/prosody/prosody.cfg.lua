@@ -11,6 +11,8 @@ c2s_ports = { @STARTTLS_PORT@ }
 c2s_direct_tls_ports = { @TLS_PORT@ }
 component_ports = { @COMPONENT_PORT@ }
 c2s_require_encryption = true
+-- Of hundreds of connections at once the kernel would drop those beyond 128, and their clients' kernels try again after seconds.
+network_settings = { tcp_backlog = 1024 }
 certificates = [[@FOLDER@]]
 ssl = { key = [[@FOLDER@/server.key]], certificate = [[@FOLDER@/server.pem]] }
 
