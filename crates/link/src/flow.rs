@@ -1,6 +1,7 @@
 //! What is the same on every XML stream, whoever is at its ends and however it was negotiated: octets are cut into elements,
 //! stanzas leave in batches and are counted, silence is noticed, and it ends once.
 
+mod kept;
 mod outbound;
 
 use std::time::Instant;

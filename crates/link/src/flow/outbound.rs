@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use bytes::BytesMut;
 use zeroize::Zeroize as _;
 
 use super::NotSent;
+use super::kept::Kept;
 use crate::manage::Manage;
 
 /// The writing side of a stream.
@@ -17,8 +17,7 @@ pub(super) struct Outbound {
     /// What is being given out, and how much of it was.
     batch: Vec<u8>,
     given: usize,
-    /// What is kept until it is acknowledged lies in pieces of this.
-    kept: BytesMut,
+    kept: Kept,
 }
 
 impl Outbound {
@@ -30,7 +29,7 @@ impl Outbound {
             ends: Vec::new(),
             batch: Vec::with_capacity(LOG_IN),
             given: 0,
-            kept: BytesMut::new(),
+            kept: Kept::default(),
         }
     }
 
@@ -100,13 +99,7 @@ impl Outbound {
         if let Some(len) = self.ends.last() {
             let stanzas = self.out.get(self.first..).unwrap_or_default();
             let stanzas = stanzas.get(..*len).unwrap_or(stanzas);
-            if self.kept.capacity() < stanzas.len() {
-                let len = stanzas.len().saturating_mul(8).clamp(KEPT, BATCH);
-                self.kept = BytesMut::with_capacity(len.max(stanzas.len()));
-            }
-            self.kept.extend_from_slice(stanzas);
-            let octets = self.kept.split().freeze();
-            manage.on_sent(now, octets, &self.ends);
+            manage.on_sent(now, self.kept.keep(stanzas), &self.ends);
             self.ends.clear();
         }
         self.first = self.out.len();
@@ -149,7 +142,7 @@ impl Outbound {
             self.given = 0;
         }
         if manage.longest_unacked() == 0 {
-            self.kept = BytesMut::new();
+            self.kept.shrink();
         }
     }
 }
@@ -162,9 +155,6 @@ const BATCH: usize = 128 * 1024;
 
 /// What a buffer may hold while little happens.
 pub(super) const IDLE: usize = 4_096;
-
-/// What is set aside at least for octets that are kept.
-const KEPT: usize = 4_096;
 
 /// More than the octets of any log-in.
 const LOG_IN: usize = 4_096;
