@@ -250,7 +250,8 @@ impl World {
         }
         self.flush(at);
         // An end that closes a stream answers everything that arrived on it: nothing more will arrive, and at most a
-        // window is unread.
+        // window is unread. One whose session has failed reads what still comes away, until its alert has left.
+        ended |= self.has_failed(at);
         let acknowledged = self.clients[at].referee.acknowledged;
         if let Some((_, before)) = self.clients[at].held.as_mut().filter(|_| ended) {
             *before = acknowledged;
@@ -267,6 +268,16 @@ impl World {
                 ));
             }
         }
+    }
+
+    /// Whether the session is over whose owner reads nothing, and so does not know it yet.
+    fn has_failed(&mut self, at: usize) -> bool {
+        let (now, client) = (self.now, &mut self.clients[at]);
+        let Some((id, _)) = client.held else {
+            return false;
+        };
+        let tunnel = client.router.tunnel(now, id);
+        tunnel.is_ok_and(|mut tunnel| tunnel.export("EXPERIMENTAL-sim", &[], &mut [0]).is_err())
     }
 
     fn told(&mut self, at: usize, event: Event) {
