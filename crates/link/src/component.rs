@@ -287,7 +287,7 @@ impl Component {
     /// # Errors
     /// The server has been silent for too long. It is the end of the stream.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), ConnectError> {
-        match self.flow.expire(now) {
+        match self.flow.expire(now, &self.manage) {
             None => Ok(()),
             Some(Silence::Ask) => {
                 self.ping();

@@ -3,6 +3,7 @@
 
 mod kept;
 mod outbound;
+mod rest;
 
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ use xtls_framer::{Cutter, Frame, FrameError, Limits};
 use xtls_stanza::{Element, ReadError};
 
 use self::outbound::Outbound;
+use self::rest::Rest;
 use crate::alive::{Alive, Silence};
 use crate::error::ConnectError;
 use crate::header::{self, Header, HeaderError};
@@ -32,6 +34,7 @@ pub(crate) struct Flow {
     elements: usize,
     outbound: Outbound,
     alive: Alive,
+    rest: Rest,
 }
 
 enum Phase {
@@ -126,6 +129,7 @@ impl Flow {
             elements: 0,
             outbound: Outbound::new(),
             alive: Alive::new(now),
+            rest: Rest::default(),
         }
     }
 
@@ -189,6 +193,7 @@ impl Flow {
     /// Something has come.
     pub(crate) fn heard(&mut self, now: Instant) {
         self.alive.heard(now);
+        self.rest.moved(now);
     }
 
     /// The next thing that the peer says. `None`: more octets, please.
@@ -298,7 +303,11 @@ impl Flow {
     /// Octets for the peer, which are to be sent whole before any other.
     pub(crate) fn poll_transmit(&mut self, now: Instant, manage: &mut Manage) -> Option<&[u8]> {
         let open = self.is_open();
-        self.outbound.poll(now, manage, open)
+        let octets = self.outbound.poll(now, manage, open);
+        if octets.is_some() {
+            self.rest.moved(now);
+        }
+        octets
     }
 
     /// Hands what was written to the account of what is unacknowledged.
@@ -325,7 +334,11 @@ impl Flow {
         if !self.is_open() {
             return None;
         }
-        let due = [self.silence_timeout(), manage.poll_timeout()];
+        let due = [
+            self.silence_timeout(),
+            manage.poll_timeout(),
+            self.rest.due(),
+        ];
         due.into_iter().flatten().min()
     }
 
@@ -334,8 +347,11 @@ impl Flow {
         self.is_open().then(|| self.alive.deadline())
     }
 
-    /// What follows from the peer's silence, if anything.
-    pub(crate) fn expire(&mut self, now: Instant) -> Option<Silence> {
+    /// What follows from the peer's silence, if anything. Memory that a burst has left is given back meanwhile.
+    pub(crate) fn expire(&mut self, now: Instant, manage: &Manage) -> Option<Silence> {
+        if self.rest.begins(now) {
+            self.shrink(manage);
+        }
         match self.is_open() {
             true => self.alive.expire(now),
             false => None,

@@ -11,6 +11,7 @@ mod link;
 mod network;
 mod online;
 mod options;
+mod pace;
 #[cfg(any(feature = "component", feature = "serve"))]
 mod plain;
 mod race;

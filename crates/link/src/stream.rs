@@ -303,7 +303,7 @@ impl Stream {
             self.flow.give_up();
             return Err(ConnectError::Acknowledgement(fault));
         }
-        match self.flow.expire(now) {
+        match self.flow.expire(now, self.session.manage()) {
             None => Ok(()),
             Some(Silence::Ask) => {
                 if !self.session.manage_mut().ask(now) {

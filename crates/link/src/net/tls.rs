@@ -1,7 +1,7 @@
 //! TLS toward your own server.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
@@ -150,17 +150,13 @@ fn authorities(
     ca_file: Option<&Path>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Evidence, ConnectError> {
-    let mut roots = RootCertStore::empty();
+    let mut stores = Vec::new();
     let mut trusted = Vec::new();
-    let native = rustls_native_certs::load_native_certs();
-    for error in &native.errors {
-        tracing::debug!(%error, "part of the system's certificates cannot be read");
-    }
-    roots.add_parsable_certificates(native.certs);
     if let Some(path) = ca_file {
         let wrong = |why: &dyn std::fmt::Display| {
             ConnectError::Roots(format!("{}: {why}", path.display()).into())
         };
+        let mut roots = RootCertStore::empty();
         let pem = std::fs::read(path).map_err(|error| wrong(&error))?;
         for certificate in CertificateDer::pem_slice_iter(&pem) {
             let certificate = certificate.map_err(|error| wrong(&error))?;
@@ -172,17 +168,42 @@ fn authorities(
         if trusted.is_empty() {
             return Err(wrong(&"there is no PEM certificate in it"));
         }
+        stores.push(Arc::new(roots));
     }
-    if roots.is_empty() {
+    stores.push(system_roots());
+    stores.retain(|roots| !roots.is_empty());
+    if stores.is_empty() {
         return Err(ConnectError::Roots(
             "the system has none, and no file of them was given".into(),
         ));
     }
-    let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-    let webpki = webpki
-        .build()
-        .map_err(|error| ConnectError::Roots(Cause::new(error)))?;
+    let verifier = |roots| {
+        WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
+            .build()
+            .map_err(|error| ConnectError::Roots(Cause::new(error)))
+    };
+    let webpki = stores.into_iter().map(verifier).collect::<Result<_, _>>()?;
     Ok(Evidence::Authorities { webpki, trusted })
+}
+
+/// The system's roots: a hundred kilobytes, and milliseconds to read. All links that are there share them; without any, the next one
+/// reads them again.
+fn system_roots() -> Arc<RootCertStore> {
+    static SHARED: Mutex<Weak<RootCertStore>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(roots) = shared.upgrade() {
+        return roots;
+    }
+    let native = rustls_native_certs::load_native_certs();
+    for error in &native.errors {
+        tracing::debug!(%error, "part of the system's certificates cannot be read");
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(native.certs);
+    roots.roots.shrink_to_fit();
+    let roots = Arc::new(roots);
+    *shared = Arc::downgrade(&roots);
+    roots
 }
 
 pub(super) fn server_name(domain: &str) -> Result<ServerName<'static>, ConnectError> {

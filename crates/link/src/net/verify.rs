@@ -29,9 +29,9 @@ pub(super) struct Verifier {
 pub(super) enum Evidence {
     /// The key, whatever the certificate says: no authority, name or date.
     Pinned(Pin),
-    /// A path to an authority, or exactly one of these certificates.
+    /// A path to an authority of one of these stores, or exactly one of these certificates.
     Authorities {
-        webpki: Arc<WebPkiServerVerifier>,
+        webpki: Vec<Arc<WebPkiServerVerifier>>,
         trusted: Vec<CertificateDer<'static>>,
     },
 }
@@ -60,7 +60,7 @@ impl Verifier {
             Evidence::Pinned(pinned) => return self.check_key(*pinned, presented),
             Evidence::Authorities { webpki, trusted } => (webpki, trusted),
         };
-        let Err(error) = webpki.verify_server_cert(presented, intermediates, name, &[], now) else {
+        let Err(error) = by_authorities(webpki, presented, intermediates, name, now) else {
             return Ok(());
         };
         let is_for_service =
@@ -92,6 +92,28 @@ impl Verifier {
             false => Err(fault(CertificateFault::OtherKey { pinned, presented })),
         }
     }
+}
+
+/// The first store that leads anywhere decides.
+fn by_authorities(
+    stores: &[Arc<WebPkiServerVerifier>],
+    presented: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    name: &ServerName<'_>,
+    now: UnixTime,
+) -> Result<(), Error> {
+    let mut outcome = Err(Error::InvalidCertificate(CertificateError::UnknownIssuer));
+    for store in stores {
+        let verified = store.verify_server_cert(presented, intermediates, name, &[], now);
+        match verified {
+            Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {}
+            Err(Error::InvalidCertificate(why)) if has_no_path(&why) => {
+                outcome = Err(Error::InvalidCertificate(why));
+            }
+            decided => return decided.map(|_| ()),
+        }
+    }
+    outcome
 }
 
 impl ServerCertVerifier for Verifier {

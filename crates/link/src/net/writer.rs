@@ -1,18 +1,21 @@
 //! What leaves at once, and in records of which size.
 //!
-//! Prosody reads 8,192 bytes at a time. When a read ends within a TLS record, it sleeps for a millisecond or more before it
-//! takes the rest, which is then out of step for as long as more is there: a quarter of the speed. So records to it hold
-//! [`SMALL`] bytes, of which whole numbers make a read, and as long as much is sent, what leaves at once is filled up to a
-//! multiple of that. White space between stanzas means nothing (RFC 6120 §4.6.1). Other servers read whole records, and
+//! Prosody reads 4,096 bytes of a client at a time (`network_default_read_size`). When a read ends within a TLS record, it takes the
+//! connection out of its loop until its timers run: a millisecond, or much longer while other connections are busy. The rest is then
+//! out of step for as long as more is there, at every read: a tenth of the speed. So records to it hold [`SMALL`] bytes, of
+//! which whole numbers make a read, and as long as much is sent, all that leaves is filled up to a multiple of that, a
+//! request for an acknowledgement in front of a chunk as well. White space between stanzas means nothing (RFC 6120 §4.6.1). Other servers read whole records, and
 //! small ones cost them a third of their speed.
 
 use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::io::AsyncWrite;
 use tokio_rustls::client::TlsStream;
+
+use super::pace::Pace;
 
 /// How what is sent becomes records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +32,7 @@ pub(super) enum Records {
 #[derive(Debug)]
 pub(super) struct Writer {
     records: Records,
-    /// When something large was sent last.
-    bulk: Option<Instant>,
+    pace: Pace,
     /// TLS holds something that has not left.
     unflushed: bool,
 }
@@ -39,7 +41,7 @@ impl Writer {
     pub(super) fn new(records: Records) -> Self {
         Self {
             records,
-            bulk: None,
+            pace: Pace::default(),
             unflushed: false,
         }
     }
@@ -53,13 +55,8 @@ impl Writer {
         if self.records != Records::Filled {
             return 0;
         }
-        let hot = self
-            .bulk
-            .is_some_and(|bulk| now.saturating_duration_since(bulk) < HOT);
-        if len >= BULK {
-            self.bulk = Some(now);
-        }
-        match hot || len > READ {
+        let fills = self.pace.fills(now, len);
+        match fills {
             true => len.next_multiple_of(SMALL) - len,
             false => 0,
         }
@@ -127,14 +124,11 @@ const SMALL: usize = 1_024;
 /// Plaintext bytes in a large record: all that TLS allows.
 const LARGE: usize = 16_384;
 
-/// What Prosody reads at a time.
-const READ: usize = 8_192;
-
 /// From so many bytes on, what leaves at once is a part of something large.
-const BULK: usize = 4_096;
+pub(super) const BULK: usize = 4_096;
 
-/// Bulk that comes less often finds the server waiting. A stock Prosody takes 10 kB a second, and white space counts there.
-const HOT: Duration = Duration::from_millis(50);
+/// From so many bytes on, filling up costs nothing, however slow the server is.
+pub(super) const LARGE_BATCH: usize = 8_192;
 
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "any moment will do")]
@@ -142,23 +136,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lone_chunk_and_small_talk_are_sent_as_they_are() {
+    fn small_talk_is_sent_as_it_is() {
         let (mut writer, now) = (Writer::new(Records::Filled), Instant::now());
-        assert_eq!(writer.fill(now, 26), 0);
-        assert_eq!(writer.fill(now, 5690), 0);
-        assert_eq!(writer.fill(now + HOT, 5690), 0);
-        assert_eq!(writer.fill(now + HOT * 3, 26), 0);
+        for _ in 0..1_000 {
+            assert_eq!(writer.fill(now, 26), 0);
+        }
     }
 
     #[test]
-    fn while_much_is_sent_all_that_leaves_is_whole_records() {
+    fn large_batches_are_whole_records_and_once_much_is_sent_everything_is() {
         let (mut writer, now) = (Writer::new(Records::Filled), Instant::now());
-        for len in [9000, 26, 5690, 1024, 8192, 1] {
+        for _ in 0..12 {
+            assert_eq!((5690 + writer.fill(now, 5690)) % SMALL, 0);
+        }
+        for len in [26, 9000, 5690, 1024, 8192, 1] {
             let filled = len + writer.fill(now, len);
             assert!(filled % SMALL == 0 && filled < len + SMALL, "{len}");
         }
-        assert_eq!(READ % SMALL, 0);
-        assert_eq!(writer.fill(now + HOT, 26), 0);
     }
 
     #[test]
