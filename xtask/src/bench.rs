@@ -87,17 +87,22 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 }
 
 /// With the release profile, as users build the program.
-const LIVE: [&str; 9] = [
-    "--release",
-    "--locked",
-    "-p",
-    "xtls-benches",
-    "--example",
-    "ibb",
-    "--no-default-features",
-    "--features",
-    "live",
-];
+const LIVE: [&str; 9] = live("ibb");
+
+/// An example that needs real servers.
+const fn live(example: &'static str) -> [&'static str; 9] {
+    [
+        "--release",
+        "--locked",
+        "-p",
+        "xtls-benches",
+        "--example",
+        example,
+        "--no-default-features",
+        "--features",
+        "live",
+    ]
+}
 
 fn ibb(workspace: &Workspace, check: bool) -> Result<()> {
     let sh = &workspace.sh;
@@ -119,10 +124,16 @@ fn link(workspace: &Workspace, check: bool) -> Result<()> {
     let python = python::ensure(workspace)?;
     let server = Server::start(workspace, Kind::Ejabberd)?;
     let flag = check.then_some("--check");
-    cmd!(sh, "cargo run --quiet {LIVE...} -- link {flag...}")
+    let rates = cmd!(sh, "cargo run --quiet {LIVE...} -- link {flag...}")
         .env(Kind::Ejabberd.variable(), server.facts())
         .env(python::VARIABLE, python)
-        .run()?;
+        .run();
+    // All results are shown, even if the first ones fail.
+    let memory = live("links");
+    let memory = cmd!(sh, "cargo run --quiet {memory...} -- {flag...}")
+        .env(Kind::Ejabberd.variable(), server.facts())
+        .run();
+    rates.and(memory)?;
     server.discard()
 }
 
