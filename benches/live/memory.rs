@@ -8,7 +8,10 @@
     clippy::wildcard_enum_match_arm,
     reason = "a benchmark that cannot go on says so by failing, prints a table, and measures time"
 )]
-#![allow(dead_code, reason = "the other benchmark uses more of what the server can do")]
+#![allow(
+    dead_code,
+    reason = "the other benchmark uses more of what the server can do"
+)]
 
 mod link;
 

@@ -111,7 +111,10 @@ fn certificate_hint(fault: &xmpp::CertificateFault) -> Option<String> {
 /// A login that has failed, and which option helps.
 pub(crate) fn login_failure(error: &xmpp::ConnectError) -> Failure {
     // A file that is not one of certificates is not the server's fault.
-    let code = if matches!(error, xmpp::ConnectError::Roots(_)) {
+    let code = if matches!(
+        error,
+        xmpp::ConnectError::Roots(_) | xmpp::ConnectError::OwnCertificate(_)
+    ) {
         Code::Usage
     } else {
         Code::Server

@@ -29,6 +29,9 @@ pub enum ConnectError {
     /// No certificate authority to check the server against.
     #[error("no certificate authority to check the server with")]
     Roots(#[source] Cause),
+    /// The certificate to log in with cannot be used.
+    #[error("the certificate to log in with cannot be used")]
+    OwnCertificate(#[source] Cause),
     /// The domain's service records cannot be had, and nobody knows whether there are any.
     #[error("{domain} cannot be looked up")]
     LookUp {
@@ -231,6 +234,7 @@ impl ConnectError {
             Self::Address(_)
             | Self::NoLocalPart { .. }
             | Self::Roots(_)
+            | Self::OwnCertificate(_)
             | Self::NoService { .. }
             | Self::Unencrypted { .. }
             | Self::NoStartTls { .. }
@@ -313,6 +317,7 @@ impl From<ConnectError> for LinkError {
             | ConnectError::Address(_)
             | ConnectError::NoLocalPart { .. } => Self::Refused(Cause::new(error)),
             ConnectError::Roots(_)
+            | ConnectError::OwnCertificate(_)
             | ConnectError::LookUp { .. }
             | ConnectError::NoService { .. }
             | ConnectError::Unreachable { .. }

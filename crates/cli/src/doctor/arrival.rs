@@ -147,6 +147,7 @@ fn step_of(error: &ConnectError, stage: Stage) -> &'static str {
         ConnectError::LookUp { .. } | ConnectError::NoService { .. } => "DNS",
         ConnectError::Unreachable { .. } => "TCP",
         ConnectError::Roots(_)
+        | ConnectError::OwnCertificate(_)
         | ConnectError::NoStartTls { .. }
         | ConnectError::Injected { .. }
         | ConnectError::Certificate { .. }

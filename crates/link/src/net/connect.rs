@@ -64,8 +64,12 @@ impl<N: Network + 'static> Connector<N> {
         let account = account.map_err(|why| ConnectError::Address(Cause::new(why)))?;
         let domain = account.domain().to_owned();
         let session = session(&account, options)?;
+        let mut tls = Tls::new(&domain, options.ca_file.as_deref(), options.pin)?;
+        if let Some((certificates, key)) = &options.certificate {
+            tls = tls.with_certificate(certificates, key)?;
+        }
         let connector = Self {
-            tls: Tls::new(&domain, options.ca_file.as_deref(), options.pin)?,
+            tls,
             route: Route {
                 domain,
                 server: options.server.clone(),
@@ -243,7 +247,8 @@ fn session(account: &Address, options: &Options) -> Result<Session, ConnectError
     })?;
     let session = session
         .allow_plain(options.allow_plain)
-        .bind2(options.bind2);
+        .bind2(options.bind2)
+        .certificate(options.certificate.is_some());
     let Some(resource) = &options.resource else {
         return Ok(session);
     };

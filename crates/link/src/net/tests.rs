@@ -1,6 +1,7 @@
 //! Scripted servers over loopback, one for each thing that a server can do to us.
 
 mod bugs;
+mod certificate;
 #[cfg(feature = "component")]
 mod component;
 mod dialled;
@@ -27,8 +28,10 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use xtls_stanza::base64;
 use zeroize::Zeroizing;
@@ -69,15 +72,19 @@ fn mechanisms_and_bindings(names: &[&str], bindings: &[&str]) -> String {
 
 /// A file with one certificate.
 pub(super) fn pem_file(certificate: &[u8]) -> tempfile::NamedTempFile {
+    labelled("CERTIFICATE", certificate)
+}
+
+fn labelled(label: &str, der: &[u8]) -> tempfile::NamedTempFile {
     let mut text = Vec::new();
-    base64::encode(certificate, &mut text);
+    base64::encode(der, &mut text);
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(b"-----BEGIN CERTIFICATE-----\n").unwrap();
+    writeln!(file, "-----BEGIN {label}-----").unwrap();
     for line in text.chunks(64) {
         file.write_all(line).unwrap();
         file.write_all(b"\n").unwrap();
     }
-    file.write_all(b"-----END CERTIFICATE-----\n").unwrap();
+    writeln!(file, "-----END {label}-----").unwrap();
     file
 }
 
@@ -107,10 +114,8 @@ impl Authority {
 
     /// The same, and its key.
     fn server_and_pin(&self, name: &str) -> (TlsAcceptor, Pin) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let chain = vec![CertificateDer::from(certificate.der().to_vec())];
+        let (certificate, key) = self.certificate(name);
+        let chain = vec![certificate];
         let pin = Pin::new(Sha256::digest(key.subject_public_key_info()).into());
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = super::tls::provider();
@@ -122,6 +127,40 @@ impl Authority {
             .unwrap();
         config.alpn_protocols = vec![b"xmpp-client".to_vec()];
         (TlsAcceptor::from(Arc::new(config)), pin)
+    }
+
+    /// TLS for a server of this name that asks for a certificate of this authority.
+    fn server_that_asks(&self, name: &str) -> TlsAcceptor {
+        let mut roots = RootCertStore::empty();
+        let pem = std::fs::read(self.file.path()).unwrap();
+        roots
+            .add(CertificateDer::from_pem_slice(&pem).unwrap())
+            .unwrap();
+        let provider = Arc::new(super::tls::provider());
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                .allow_unauthenticated()
+                .build()
+                .unwrap();
+        let (certificate, key) = self.certificate(name);
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(
+                vec![certificate],
+                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+            )
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// A certificate of this authority for a name, and its key.
+    fn certificate(&self, name: &str) -> (CertificateDer<'static>, KeyPair) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (CertificateDer::from(certificate.der().to_vec()), key)
     }
 
     /// Options for an account whose server somebody else connects to.

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsConnector, rustls};
@@ -57,6 +58,34 @@ impl Tls {
             plain: Arc::new(config),
             direct: Arc::new(direct),
         })
+    }
+
+    /// Presents this certificate where the server asks for one.
+    pub(super) fn with_certificate(
+        mut self,
+        certificates: &Path,
+        key: &Path,
+    ) -> Result<Self, ConnectError> {
+        let wrong = |path: &Path, why: &dyn std::fmt::Display| {
+            ConnectError::OwnCertificate(format!("{}: {why}", path.display()).into())
+        };
+        let pem = std::fs::read(certificates).map_err(|why| wrong(certificates, &why))?;
+        let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+        let chain = chain.map_err(|why| wrong(certificates, &why))?;
+        if chain.is_empty() {
+            return Err(wrong(certificates, &"there is no PEM certificate in it"));
+        }
+        let pem = std::fs::read(key).map(Zeroizing::new);
+        let pem = pem.map_err(|why| wrong(key, &why))?;
+        let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|why| wrong(key, &why))?;
+        let certified = CertifiedKey::from_der(chain, private, self.plain.crypto_provider());
+        let certified = certified.map_err(|why| wrong(key, &why))?;
+        let presented = Arc::new(SingleCertAndKey::from(certified));
+        for config in [&mut self.plain, &mut self.direct] {
+            Arc::make_mut(config).client_auth_cert_resolver =
+                Arc::<SingleCertAndKey>::clone(&presented);
+        }
+        Ok(self)
     }
 
     /// Shakes hands; the exporter is there with TLS 1.3 only, where it binds without further conditions.
