@@ -267,6 +267,44 @@ async fn sixteen_connections_go_through_one_tunnel_at_once() {
     assert_eq!(all.join_all().await.len(), 16);
 }
 
+/// A reset, which nobody takes for an end.
+async fn is_reset(socket: &mut TcpStream) {
+    let read = soon("a reset", socket.read_to_end(&mut Vec::new())).await;
+    assert_eq!(
+        read.unwrap_err().kind(),
+        std::io::ErrorKind::ConnectionReset
+    );
+}
+
+#[tokio::test]
+async fn a_machine_behind_two_firewalls_is_reached() {
+    // No sshd, but what speaks first, as it does.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = listener.local_addr().unwrap();
+    for stopped in ["forward", "serve"] {
+        let resource = format!("fwd-ssh-{stopped}");
+        let (forward, serving, at) = through(&Server::free(), &resource, to).await;
+        let mut client = connect(at).await;
+        let (mut sshd, _) = listener.accept().await.unwrap();
+        sshd.write_all(b"SSH-2.0-OpenSSH\r\n").await.unwrap();
+        let mut greeting = [0; 17];
+        soon("a greeting", client.read_exact(&mut greeting))
+            .await
+            .unwrap();
+        assert_eq!(&greeting, b"SSH-2.0-OpenSSH\r\n");
+        client.write_all(b"SSH-2.0-client\r\n").await.unwrap();
+        soon("an answer", sshd.read_exact(&mut [0; 16]))
+            .await
+            .unwrap();
+        // What is cut is no end, at either end.
+        let stopping = if stopped == "serve" { serving } else { forward };
+        stopping.signal("TERM").await;
+        is_reset(&mut client).await;
+        is_reset(&mut sshd).await;
+        stopping.end().await.expect(130);
+    }
+}
+
 #[tokio::test]
 async fn a_peer_that_comes_back_is_called_again() {
     let (romeo, juliet) = Person::pair(&Server::free());

@@ -15,10 +15,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use yamux::Mode;
 
+use super::linger::{cut_on_drop, end_on_drop};
 use super::listen::Listener;
 use super::mux::{Mux, Opener};
 use super::talk::{NoAnswer, Talk};
-use super::tunnel::{ANSWER, CONNECTIONS, Duties, Hold, carry, reset, run};
+use super::tunnel::{ANSWER, CONNECTIONS, Duties, Hold, carry, run};
 use super::{End, ForwardError, GOODBYE, Report, Reports, Resolve, system};
 use crate::allow::Allow;
 use crate::channel::Request;
@@ -299,19 +300,21 @@ impl Local {
             Ok(talk) => {
                 drop(carry(talk, self.socket, self.from.to_string(), to, &self.reports).await)
             }
-            Err((refusal, by)) => {
-                self.refused(to, refusal, by);
-                reset(self.socket);
-            }
+            Err((refusal, by)) => self.refused(to, refusal, by),
         }
     }
 
     async fn dynamic(mut self) {
+        // What a client is refused with has to reach it.
+        end_on_drop(&self.socket);
         let Ok(Ok(Some(to))) = timeout(SOCKS, self.socks()).await else {
             return;
         };
         let asked = self.ask(&to).await;
         let outcome = asked.as_ref().map(drop).map_err(|(refusal, _)| refusal.why);
+        if outcome.is_ok() {
+            cut_on_drop(&self.socket);
+        }
         let answered = self.socket.write_all(&answer(outcome)).await;
         match asked {
             Err((refusal, by)) => self.refused(to, refusal, by),

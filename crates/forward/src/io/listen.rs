@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
+use super::linger::cut_on_drop;
 use crate::spec::{Bind, On};
 
 /// The sockets of one listener.
@@ -44,7 +45,7 @@ impl Listener {
         self.first.local_addr()
     }
 
-    /// The next connection. Cancel-safe.
+    /// The next connection, which is reset if it is dropped. Cancel-safe.
     pub(super) async fn accept(&self) -> (TcpStream, SocketAddr) {
         loop {
             let accepted = match &self.second {
@@ -55,7 +56,10 @@ impl Listener {
                 },
             };
             match accepted {
-                Ok(accepted) => return accepted,
+                Ok(accepted) => {
+                    cut_on_drop(&accepted.0);
+                    return accepted;
+                }
                 // Too many open files, for one: others end meanwhile.
                 Err(_) => tokio::time::sleep(AGAIN).await,
             }

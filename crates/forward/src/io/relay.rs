@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::How;
+use super::linger::{cut_on_drop, end_on_drop};
 use super::mux::{FRAME, Stream};
 use super::talk::Talk;
 use crate::channel::{Channel, Event};
@@ -22,8 +23,10 @@ pub(super) struct Carried {
     pub(super) how: How,
 }
 
-/// Carries a connection to its end. If that is not a good one, the socket is reset, so that nobody takes it for one.
+/// Carries a connection to its end. If that is not a good one, or this is dropped before, the socket is reset, so that nobody takes
+/// it for one.
 pub(super) async fn relay(talk: Talk, socket: TcpStream) -> Carried {
+    cut_on_drop(&socket);
     // An answer is not held back in the hope of more; where that cannot be set it only takes longer.
     let _ = socket.set_nodelay(true);
     let mut relay = Relay::new(talk, socket);
@@ -241,10 +244,11 @@ impl Relay {
 
     /// Says the last, and lets go of both sides.
     async fn leave(mut self, ended: bool) {
+        if ended {
+            end_on_drop(&self.socket);
+        }
+        drop(self.socket);
         if !ended {
-            // It may be gone already.
-            let _ = self.socket.set_zero_linger();
-            drop(self.socket);
             // Nothing may stand between the rest of a frame that is half sent and what follows.
             self.channel.fail();
             self.control

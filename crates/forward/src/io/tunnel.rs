@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::linger::cut_on_drop;
 use super::listen::Listener;
 use super::mux::{Mux, Opener, Stream};
 use super::relay::relay;
@@ -253,13 +254,16 @@ async fn dial(to: &Place, duties: &Duties) -> Result<(TcpStream, SocketAddr), Wh
     first_of(&addresses).await
 }
 
-/// The first of the addresses that answers. What the last one says is said if none does.
+/// The first of the addresses that answers, by a socket that is reset if it is dropped. What the last one says is said if none does.
 async fn first_of(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Why> {
     let mut why = Why::Unresolvable;
     for (tried, address) in addresses.iter().enumerate() {
         let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
         why = match timeout(DIAL / left, TcpStream::connect(address)).await {
-            Ok(Ok(socket)) => return Ok((socket, *address)),
+            Ok(Ok(socket)) => {
+                cut_on_drop(&socket);
+                return Ok((socket, *address));
+            }
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Why::Refused,
             Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Why::Timeout,
             Ok(Err(_)) => Why::Unreachable,
@@ -341,20 +345,12 @@ async fn listen(
                         refusal,
                         by: End::There,
                     });
-                    reset(socket);
                 }
-                _ => reset(socket),
+                _ => {}
             }
             drop(permit);
         });
     }
-}
-
-/// Lets whoever is connected see that this is no end.
-pub(super) fn reset(socket: TcpStream) {
-    // It may be gone already.
-    let _ = socket.set_zero_linger();
-    drop(socket);
 }
 
 pub(super) fn place_of(address: SocketAddr) -> Place {

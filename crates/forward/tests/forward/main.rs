@@ -16,4 +16,5 @@ mod listening;
 mod reconnecting;
 mod refusing;
 mod socks;
+mod stopping;
 mod support;
