@@ -179,6 +179,47 @@ async fn a_command_is_ended_when_its_caller_is_cut() {
     assert!(mark.exists());
 }
 
+/// A listener whose command keeps what it reads, and leaves a mark if that has ended.
+async fn keeping(romeo: &Person, juliet: &Person, resource: &str) -> Running {
+    let accept = romeo.address().to_string();
+    let mut listener = juliet
+        .online(&["pipe", "--listen", "--once", "--resource", resource])
+        .args(["--accept", &accept])
+        .args(["--", "sh", "-c"])
+        .arg("echo ready; cat > \"$1\" && mv \"$1\" \"$2\"")
+        .arg("sh")
+        .args([juliet.file("part"), juliet.file("whole")])
+        .start();
+    listener.event("listening").await;
+    listener
+}
+
+#[tokio::test]
+async fn a_command_does_not_take_a_cut_for_an_end() {
+    let (romeo, juliet) = Person::pair(&Server::free());
+    let listener = keeping(&romeo, &juliet, "pipe-part").await;
+    let mut caller = call(&romeo, &juliet, "pipe-part", &[]).await;
+    assert_eq!(caller.text().await, "ready");
+    caller.say("half of it\n").await;
+    caller.interrupt().await;
+    caller.end().await.expect(130);
+    listener.end().await.expect(6);
+    assert!(!juliet.file("whole").exists());
+}
+
+#[tokio::test]
+async fn a_command_does_not_take_the_end_of_its_listener_for_that_of_its_input() {
+    let (romeo, juliet) = Person::pair(&Server::free());
+    let listener = keeping(&romeo, &juliet, "pipe-kept").await;
+    let mut caller = call(&romeo, &juliet, "pipe-kept", &[]).await;
+    assert_eq!(caller.text().await, "ready");
+    caller.say("half of it\n").await;
+    listener.signal("TERM").await;
+    listener.end().await.expect(130);
+    caller.end().await.expect(6);
+    assert!(!juliet.file("whole").exists());
+}
+
 #[tokio::test]
 async fn a_caller_for_something_else_is_not_piped() {
     let (romeo, juliet) = Person::pair(&Server::free());

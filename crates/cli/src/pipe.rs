@@ -2,13 +2,15 @@
 
 use std::io;
 use std::pin::Pin;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::AsyncWrite;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use xtls_pipe::{Exit, Fault, Options, Outcome, PipeError, Side};
 
 use crate::args::Pipe as Args;
@@ -49,14 +51,17 @@ async fn once(args: &Args, ends: &mut Ends, stop: &Stop) -> Result<(), Failure> 
     };
     let (sender, say, suggest) = (secure.sender(), secure.say, secure.suggest().clone());
     let peer = secure.peer.clone();
-    let piped = xtls_pipe::run(
+    // In a task, and so on the threads of what it talks to: to wake this one, which waits, takes the system.
+    let mut piping = JoinSet::new();
+    piping.spawn(xtls_pipe::run(
         secure.tunnel,
         tokio::io::stdin(),
         tokio::io::stdout(),
         options,
-    );
+    ));
     tokio::select! {
-        piped = piped => {
+        Some(piped) = piping.join_next() => {
+            let piped = piped.map_err(|error| Failure::failed(error.to_string()))?;
             let why = match &piped {
                 // The peer may take its time to end what is over for us.
                 Ok(_) => None,
@@ -84,7 +89,7 @@ async fn serve(args: &Args, ends: &mut Ends, stop: &Stop) -> Result<(), Failure>
                     open = false;
                     ends.pause(true);
                 }
-                running.spawn(attach(args.command.clone(), secure));
+                running.spawn(attach(args.command.clone(), secure, stop.clone()));
             }
             Some(ended) = running.join_next() => {
                 let outcome = ended.unwrap_or_else(|error| Err(Failure::failed(error.to_string())));
@@ -95,53 +100,72 @@ async fn serve(args: &Args, ends: &mut Ends, stop: &Stop) -> Result<(), Failure>
                     ends.say.failure(&failure);
                 }
             }
-            () = stop.asked() => return Err(Failure::interrupted()),
+            () = stop.asked() => {
+                // Each ends its command.
+                while running.join_next().await.is_some() {}
+                return Err(Failure::interrupted());
+            }
         }
     }
 }
 
-/// Runs the command for one peer, who can neither choose nor change it.
-async fn attach(command: Vec<String>, secure: Secure) -> Result<(), Failure> {
+/// Runs the command for one peer, who can neither choose nor change it. If the tunnel is cut, the command is asked to end before its
+/// input does, which it would take for the end of what the peer has sent.
+async fn attach(command: Vec<String>, secure: Secure, stop: Stop) -> Result<(), Failure> {
     let (sender, say, suggest) = (secure.sender(), secure.say, secure.suggest().clone());
     let peer = secure.peer.clone();
-    let mut child = match start(&command, &secure) {
+    let mut started = match start(&command, &secure) {
         Ok(child) => child,
         Err(failure) => {
             sender.abort().await;
             return Err(failure);
         }
     };
-    let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+    let (Some(input), Some(output)) = (started.stdin.take(), started.stdout.take()) else {
         return Err(Failure::failed(
             "the command has no standard input and output",
         ));
     };
+    let mut input = Input(Some(input));
+    // Dropped before its input is, and killed by that.
+    let mut child = started;
     let (done, exited) = tokio::sync::oneshot::channel();
-    let gone = sender.clone();
-    let waiting = tokio::spawn(async move {
-        let exit = tokio::select! {
-            status = child.wait() => status.map_or(Exit::Code(1), exit_of),
-            // The tunnel is gone: nobody is left to work for.
-            _ = gone.closed() => {
-                terminate(&child);
-                child.wait().await.map_or(Exit::Code(1), exit_of)
+    let watching = async {
+        let status = tokio::select! {
+            status = child.wait() => Some(status),
+            // Nobody is left to work for.
+            _ = sender.closed() => ask_to_end(&mut child).await,
+            () = stop.asked() => {
+                sender.abort().await;
+                ask_to_end(&mut child).await
             }
         };
-        // Who ran it may have gone as well.
-        let _ = done.send(exit);
-    });
+        if let Some(status) = status {
+            // Who ran it may have gone as well.
+            let _ = done.send(status.map_or(Exit::Code(1), exit_of));
+        }
+    };
     let options = Options {
         exit: Some(Box::pin(
             async move { exited.await.unwrap_or(Exit::Code(1)) },
         )),
         ..Options::default()
     };
-    let piped = xtls_pipe::run(secure.tunnel, output, Input(Some(input)), options).await;
+    let piping = xtls_pipe::run(secure.tunnel, output, &mut input, options);
+    let (piped, ()) = tokio::join!(piping, watching);
+    if stop.is_asked() {
+        return Ok(());
+    }
     let why = match &piped {
         Ok(_) => None,
         Err(_) => Secure::why(&sender, say, &suggest).await,
     };
-    drop(waiting.await);
+    // A command that goes on although it was asked to end is waited for.
+    drop(input);
+    tokio::select! {
+        _ = child.wait() => {}
+        () = stop.asked() => {}
+    }
     told(peer.as_str(), piped, why, say)
 }
 
@@ -191,16 +215,17 @@ impl AsyncWrite for Input {
     }
 }
 
-/// Asks a command to end.
-fn terminate(child: &Child) {
+/// Asks a command to end; how it has, if it does so soon.
+async fn ask_to_end(child: &mut Child) -> Option<io::Result<ExitStatus>> {
     let id = child.id().and_then(|id| i32::try_from(id).ok());
     if let Some(id) = id.and_then(rustix::process::Pid::from_raw) {
         // It may have ended by itself.
         let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
     }
+    timeout(ENDING, child.wait()).await.ok()
 }
 
-fn exit_of(status: std::process::ExitStatus) -> Exit {
+fn exit_of(status: ExitStatus) -> Exit {
     use std::os::unix::process::ExitStatusExt as _;
 
     let number = |number: i32| u32::try_from(number).unwrap_or(1);
@@ -273,6 +298,9 @@ fn exited(peer: &str, exit: Option<Exit>) -> Result<(), Failure> {
         ))),
     }
 }
+
+/// For a command to end before its input does.
+const ENDING: Duration = Duration::from_millis(500);
 
 /// The service that both ends name.
 const SERVICE: &str = "pipe";
