@@ -1,11 +1,13 @@
 //! Every block of docs/GUIDE.md, as the people in it would type it: each with an account on a real server.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Stdio;
 
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
 use xtls_tests::live::person::Person;
 use xtls_tests::live::server::Server;
 use xtls_tests::live::soon;
@@ -43,9 +45,48 @@ fn tasks(guide: &str) -> Vec<(String, Vec<Block>)> {
     tasks
 }
 
-/// The script with real addresses and fingerprints in place of those of the guide.
-fn made_real(script: &str, romeo: &Person, juliet: &Person) -> String {
-    let mut real = script.to_owned();
+/// The ports of the task with ssh. There may be no sshd, and none that a test may log in to: instead of it, something greets like it.
+struct Ssh {
+    /// In place of 22.
+    server: u16,
+    /// In place of 2222, which may be taken.
+    local: u16,
+    _greeting: JoinSet<()>,
+}
+
+impl Ssh {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = listener.local_addr().unwrap().port();
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut greeting = JoinSet::new();
+        greeting.spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                // Whoever called may have gone.
+                drop(socket.write_all(b"SSH-2.0-stand-in\r\n").await);
+            }
+        });
+        Self {
+            server,
+            local: free.local_addr().unwrap().port(),
+            _greeting: greeting,
+        }
+    }
+
+    /// What the program `ssh` is here: it asks for a greeting.
+    const PROGRAM: &str = r#"#!/bin/bash -e
+test "$1" = -p
+exec 3<> "/dev/tcp/localhost/$2"
+read -r greeting <&3
+[[ $greeting == SSH-2.0-* ]]
+"#;
+}
+
+/// The script with real addresses, ports and fingerprints in place of those of the guide.
+fn made_real(script: &str, romeo: &Person, juliet: &Person, ssh: &Ssh) -> String {
+    let mut real = script
+        .replace("localhost:22", &format!("localhost:{}", ssh.server))
+        .replace("2222", &ssh.local.to_string());
     for (theirs, person) in [
         ("juliet@capulet.example", juliet),
         ("romeo@montague.example", romeo),
@@ -72,6 +113,9 @@ fn start(script: &str, person: &Person) -> Child {
             bin.join("xtls"),
         )
         .unwrap();
+        std::fs::write(bin.join("ssh"), Ssh::PROGRAM).unwrap();
+        let runs = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(bin.join("ssh"), runs).unwrap();
         std::fs::create_dir_all(person.file("photos/old")).unwrap();
         std::fs::write(person.file("photos/one.txt"), "one").unwrap();
         std::fs::write(person.file("photos/old/two.txt"), "two").unwrap();
@@ -97,23 +141,30 @@ fn start(script: &str, person: &Person) -> Child {
         .unwrap()
 }
 
-/// Whether a block waits for the other one.
-fn waits(script: &str) -> bool {
-    script.contains("--listen") || script.contains("xtls receive")
+/// What a block says when the next one can begin, if that does not wait for its end.
+fn waits(script: &str) -> Option<&str> {
+    if script.contains("forward --wait") {
+        return Some(" → localhost:");
+    }
+    ["--listen", "--serve", "xtls receive"]
+        .iter()
+        .any(|waits| script.contains(waits))
+        .then_some("listening as")
 }
 
-async fn task(title: &str, blocks: &[Block], romeo: &Person, juliet: &Person) {
+async fn task(title: &str, blocks: &[Block], romeo: &Person, juliet: &Person, ssh: &Ssh) {
     let mut running = Vec::new();
     for block in blocks {
         let person = if block.who == "romeo" { romeo } else { juliet };
-        let script = made_real(&block.script, romeo, juliet);
+        let script = made_real(&block.script, romeo, juliet, ssh);
         let mut child = start(&script, person);
         let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut heard = Vec::new();
-        if waits(&script) {
+        let waiting = waits(&script);
+        if let Some(sign) = waiting {
             // Whoever calls can begin when this one is there.
             while let Some(line) = soon("a listener", told.next_line()).await.unwrap() {
-                let there = line.contains("listening as");
+                let there = line.contains(sign);
                 heard.push(line);
                 if there {
                     break;
@@ -121,8 +172,7 @@ async fn task(title: &str, blocks: &[Block], romeo: &Person, juliet: &Person) {
             }
         }
         running.push((block, child, told, heard));
-        let waiting = waits(&script);
-        if !waiting {
+        if waiting.is_none() {
             let (block, mut child, mut told, mut heard) = running.pop().unwrap();
             while let Some(line) = soon(title, told.next_line()).await.unwrap() {
                 heard.push(line);
@@ -170,8 +220,9 @@ async fn every_task_of_the_guide_works_as_it_is_written() {
     assert!(tasks.len() >= 12, "{} tasks", tasks.len());
     let (romeo, juliet) = Person::strangers(&Server::free());
     assert!(Path::new(&romeo.file("")).exists());
+    let ssh = Ssh::start().await;
     for (title, blocks) in &tasks {
         assert!(!blocks.is_empty(), "{title} has no block");
-        task(title, blocks, &romeo, &juliet).await;
+        task(title, blocks, &romeo, &juliet, &ssh).await;
     }
 }
