@@ -2,10 +2,11 @@
 
 mod told;
 
-use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
@@ -40,18 +41,17 @@ pub(crate) async fn run(args: &Args, say: Say, stop: Stop) -> Result<(), Failure
 /// The end that has forwards.
 async fn forward(args: &Args, peer: &Address, ends: &mut Ends, stop: &Stop) -> Result<(), Failure> {
     let (hopeless, mut given_up) = mpsc::channel(1);
-    let dialler = Dialler {
+    let dialler = Arc::new(Dialler {
         caller: ends.caller(),
         peer: link::exact(peer)?,
         waits: args.wait,
         say: ends.say,
         suggest: ends.suggest.clone(),
         hopeless,
-        called: Cell::new(false),
-        stood: Cell::new(false),
-        tunnel: Cell::new(None),
-        failure: RefCell::new(None),
-    };
+        called: AtomicBool::new(false),
+        stood: AtomicBool::new(false),
+        known: Mutex::default(),
+    });
     let retry = match args.wait {
         true => Retry {
             give_up: Duration::MAX,
@@ -69,10 +69,19 @@ async fn forward(args: &Args, peer: &Address, ends: &mut Ends, stop: &Stop) -> R
     };
     let rules = rules(args);
     let mut told = Told::of_forwards(peer, &rules, ends.say);
+    // In a task, and so on the threads of what it talks to: to wake this one, which waits, takes the system.
+    let mut forwarding = JoinSet::new();
+    let dials = Arc::clone(&dialler);
+    let dial = move || {
+        let dials = Arc::clone(&dials);
+        async move { dials.dial().await }
+    };
+    forwarding.spawn(xtls_forward::forward(dial, rules.clone(), options));
     let outcome = tokio::select! {
-        ended = xtls_forward::forward(|| dialler.dial(), rules.clone(), options) => {
-            ended.map_err(|error| dialler.failure(error, &rules))
-        }
+        Some(ended) = forwarding.join_next() => match ended {
+            Ok(ended) => ended.map_err(|error| dialler.failure(error, &rules)),
+            Err(error) => Err(Failure::failed(error.to_string())),
+        },
         Some(failure) = given_up.recv() => Err(failure),
         lost = ends.lost() => Err(lost),
         never = dialler.follow(&mut reported, &mut told) => match never {},
@@ -99,27 +108,42 @@ struct Dialler {
     suggest: Suggest,
     /// Takes what no further call would change.
     hopeless: mpsc::Sender<Failure>,
-    called: Cell<bool>,
+    called: AtomicBool,
     /// There has been a tunnel.
-    stood: Cell<bool>,
+    stood: AtomicBool,
+    known: Mutex<Known>,
+}
+
+/// What is known of the calls so far.
+#[derive(Default)]
+struct Known {
     /// The last tunnel, until it is known why it has ended.
-    tunnel: Cell<Option<(Sender, Say)>>,
+    tunnel: Option<(Sender, Say)>,
     /// Why the last call failed.
-    failure: RefCell<Option<Failure>>,
+    failure: Option<Failure>,
 }
 
 impl Dialler {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Nothing in there can be left half done.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_stood(&self) -> bool {
+        self.stood.load(Ordering::Relaxed)
+    }
+
     async fn dial(&self) -> io::Result<Tunnel> {
         let mut wait = FIRST;
         loop {
-            let called = match self.called.replace(true) {
+            let called = match self.called.swap(true, Ordering::Relaxed) {
                 false => self.caller.call(&self.peer).await,
                 true => self.caller.call_again(&self.peer).await,
             };
             let failure = match called {
                 Ok(secure) => {
-                    self.stood.set(true);
-                    self.tunnel.set(Some((secure.sender(), secure.say)));
+                    self.stood.store(true, Ordering::Relaxed);
+                    self.known().tunnel = Some((secure.sender(), secure.say));
                     return Ok(secure.tunnel);
                 }
                 Err(failure) => failure,
@@ -127,16 +151,16 @@ impl Dialler {
             match failure.code {
                 Code::Peer | Code::Timeout | Code::Corrupt => {}
                 // An older tunnel may not be gone yet.
-                Code::Failed if self.stood.get() => {}
+                Code::Failed if self.has_stood() => {}
                 Code::Failed | Code::Usage | Code::Server | Code::Identity | Code::Interrupted => {
                     // What follows drops this call.
                     let _ = self.hopeless.try_send(failure);
                     return pending().await;
                 }
             }
-            if self.stood.get() || !self.waits {
+            if self.has_stood() || !self.waits {
                 let error = io::Error::other(failure.what.clone());
-                self.failure.replace(Some(failure));
+                self.known().failure = Some(failure);
                 return Err(error);
             }
             if wait == FIRST || self.say.is_json() {
@@ -166,7 +190,8 @@ impl Dialler {
 
     /// Why there is no tunnel: the tunnel itself and a call know more than who used them.
     async fn why(&self, otherwise: String) -> String {
-        if let Some((sender, say)) = self.tunnel.take() {
+        let tunnel = self.known().tunnel.take();
+        if let Some((sender, say)) = tunnel {
             let Ok(Ok(closed)) = timeout(TOLD, sender.closed()).await else {
                 return otherwise;
             };
@@ -179,10 +204,9 @@ impl Dialler {
                 None => otherwise,
             };
         }
-        let failure = self.failure.borrow();
-        failure
-            .as_ref()
-            .map_or(otherwise, |failure| failure.what.clone())
+        let known = self.known();
+        let failure = known.failure.as_ref();
+        failure.map_or(otherwise, |failure| failure.what.clone())
     }
 
     /// Why forwarding has ended, or never began.
@@ -194,8 +218,8 @@ impl Dialler {
                 let rule = rules.iter().find(|rule| rule.to_string() == what);
                 cannot_listen(&what, &why, rule)
             }
-            ForwardError::Connect(_) => match self.failure.take() {
-                Some(failure) if self.stood.get() => failure,
+            ForwardError::Connect(_) => match self.known().failure.take() {
+                Some(failure) if self.has_stood() => failure,
                 Some(failure) => {
                     let hint = failure.hint.clone().unwrap_or_default();
                     let wait = "with --wait, the peer is called until it answers";
