@@ -1,6 +1,7 @@
 //! The two ends of a tunnel of forwards (feature `tokio`).
 
 mod forward;
+mod gather;
 mod linger;
 mod listen;
 mod mux;

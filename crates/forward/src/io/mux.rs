@@ -3,11 +3,12 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt as _, TokioAsyncReadCompatExt as _};
 use yamux::{Config, Connection, ConnectionError, Mode};
 
+use super::gather::{Gather, Hold};
 use super::{ForwardError, GREETING};
 use crate::wire::Greeting;
 
@@ -37,7 +38,9 @@ impl Opener {
 
 /// The streams of one tunnel. They move while [`poll_next`](Self::poll_next) is polled.
 pub(super) struct Mux<S> {
-    connection: Connection<Compat<BufStream<S>>>,
+    connection: Connection<Compat<Gather<S>>>,
+    /// What the connection writes is on hold while there may be more.
+    hold: Hold,
     opens: mpsc::Receiver<oneshot::Sender<Stream>>,
     /// Waits for a stream of its own.
     waiting: Option<oneshot::Sender<Stream>>,
@@ -46,7 +49,8 @@ pub(super) struct Mux<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Mux<S> {
     /// Greets, and begins. Whoever opened the tunnel is the client.
     pub(super) async fn begin(stream: S, mode: Mode) -> Result<(Self, Opener), ForwardError> {
-        let mut stream = BufStream::with_capacity(BUFFER, BUFFER, stream);
+        let hold = Hold::default();
+        let mut stream = Gather::new(stream, hold.clone());
         tokio::time::timeout(GREETING, greet(&mut stream))
             .await
             .map_err(|_| ForwardError::Silent)??;
@@ -58,6 +62,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Mux<S> {
         let (opener, opens) = mpsc::channel(1);
         let mux = Self {
             connection,
+            hold,
             opens,
             waiting: None,
         };
@@ -85,7 +90,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Mux<S> {
                 }
             }
         }
-        let next = self.connection.poll_next_inbound(cx);
+        self.hold.set(true);
+        let mut next = self.connection.poll_next_inbound(cx);
+        self.hold.set(false);
+        if next.is_pending() {
+            // There is no more for now.
+            next = self.connection.poll_next_inbound(cx);
+        }
         next.map(|next| next.map(|stream| stream.map(|stream| stream.compat()).map_err(as_io)))
     }
 
@@ -97,7 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Mux<S> {
 }
 
 async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut BufStream<S>,
+    stream: &mut Gather<S>,
 ) -> Result<(), ForwardError> {
     stream
         .write_all(&Greeting::OURS)
@@ -127,14 +138,11 @@ fn as_io(error: ConnectionError) -> io::Error {
     io::Error::other(error)
 }
 
-/// Bytes between the multiplexer and the tunnel, each way: the header of a frame goes with its payload.
-const BUFFER: usize = 65_536;
-
 /// Bytes that one stream sends before it is another one's turn.
-pub(super) const FRAME: usize = 16_384;
+const FRAME: usize = 16_384;
 
 /// Streams in one tunnel. There are fewer connections: streams that have ended are still known for a moment.
 const MAX_STREAMS: usize = 576;
 
-/// Bytes that all streams of a tunnel may have under way to us: 262 144 for each, and no more where they are widened.
-const MAX_WINDOWS: usize = 576 * 262_144;
+/// Bytes that all streams of a tunnel may have under way to us: 262 144 for each, and 16 MiB more for those that need them.
+const MAX_WINDOWS: usize = 576 * 262_144 + (16 << 20);

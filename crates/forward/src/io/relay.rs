@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::How;
 use super::linger::{cut_on_drop, end_on_drop};
-use super::mux::{FRAME, Stream};
+use super::mux::Stream;
 use super::talk::Talk;
 use crate::channel::{Channel, Event};
 use crate::wire::HEADER;
@@ -94,12 +94,12 @@ impl Relay {
             start: 0,
             end: from.len(),
         };
-        from.resize(from.len().max(FRAME), 0);
+        from.resize(from.len().max(BUFFER), 0);
         Self {
             socket,
             stream: talk.stream,
             channel: talk.channel,
-            to: vec![0; FRAME].into_boxed_slice(),
+            to: vec![0; BUFFER].into_boxed_slice(),
             to_send: Span::default(),
             control: Vec::new(),
             from,
@@ -277,6 +277,9 @@ fn write<W: AsyncWrite + Unpin>(
         Poll::Ready(written) => written,
     }
 }
+
+/// Bytes that are moved at a time, each way; with the header, what a frame of data is at most.
+const BUFFER: usize = 65_536;
 
 /// How long a stream may take its last frames.
 const GOODBYE: Duration = Duration::from_secs(5);
