@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 use xtls_client::relay::Limits;
 use xtls_client::router::TunnelEvent;
-use xtls_client::{ListenError, Relay};
+use xtls_client::{Arrival, ListenError, Relay};
 use xtls_session::{Mode, Service, Verdict};
 use xtls_tests::keys::{self, JULIET, ROMEO};
 use xtls_tests::pair::message;
@@ -60,6 +60,33 @@ async fn each_tunnel_comes_out_at_the_listener_of_its_service() {
     let _own = romeo.client.open_for(&to, pipe()).await.unwrap();
     let other = juliet.incoming.next().await.unwrap();
     assert_eq!(other.service().await.unwrap(), pipe());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_no_newcomers_takes_bytes_of_whom_it_talks_to() {
+    let relay = Relay::start(Limits::default());
+    let romeo = romeo().on(&relay).await;
+    let services = [Service::stanzas(), files()];
+    let mut juliet = juliet().serving(&services).on(&relay).await;
+    let to = keys::address(JULIET);
+    juliet.incoming.turn_newcomers_away(true);
+    let refused = romeo.client.open_for(&to, files()).await.unwrap();
+    let away = juliet.incoming.arrival().await;
+    assert!(matches!(away, Some(Arrival::TurnedAway(_))), "{away:?}");
+    assert!(!refused.closed().await.unwrap().clean);
+
+    juliet.incoming.turn_newcomers_away(false);
+    let _own = romeo
+        .client
+        .open_for(&to, Service::stanzas())
+        .await
+        .unwrap();
+    let theirs = juliet.incoming.next().await.unwrap();
+    theirs.established().await.unwrap();
+    juliet.incoming.turn_newcomers_away(true);
+    let _own = romeo.client.open_for(&to, files()).await.unwrap();
+    let other = juliet.incoming.next().await.unwrap();
+    assert_eq!(other.service().await.unwrap(), files());
 }
 
 #[tokio::test(start_paused = true)]

@@ -56,11 +56,11 @@ impl Client {
         let Ends {
             commands,
             incoming,
-            incoming_paused,
+            pauses,
             turned_away,
             link_states,
         } = ends;
-        let incoming = Incoming::new(incoming, turned_away, incoming_paused);
+        let incoming = Incoming::new(incoming, turned_away, pauses);
         let client = Self {
             commands,
             own,

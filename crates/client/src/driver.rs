@@ -10,7 +10,6 @@ mod trust;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
@@ -32,6 +31,7 @@ use conduit::Conduit;
 use life::Life;
 use link::Link;
 use parked::{Opening, Parked};
+pub(crate) use reception::Pauses;
 use reception::Reception;
 use trust::Trust;
 
@@ -61,7 +61,7 @@ pub(crate) struct Driver<U> {
 pub(crate) struct Ends {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) incoming: mpsc::Receiver<Port>,
-    pub(crate) incoming_paused: Arc<AtomicBool>,
+    pub(crate) pauses: Arc<Pauses>,
     pub(crate) turned_away: mpsc::Receiver<TurnedAway>,
     pub(crate) link_states: LinkStates,
 }
@@ -71,8 +71,7 @@ impl<U: Uplink> Driver<U> {
     pub(crate) fn new(uplink: U, config: Config, pins: Pins, seed: [u8; 32]) -> (Self, Ends) {
         let served: Vec<_> = config.services().cloned().collect();
         let service = served.first().cloned().unwrap_or_else(Service::stanzas);
-        let (reception, incoming, incoming_paused) =
-            Reception::new(served, config.incoming_limit());
+        let (reception, incoming, pauses) = Reception::new(served, config.incoming_limit());
         let mut router = Router::new(uplink.bound().clone(), config, seed);
         router.set_server_limit(uplink.stanza_limit());
         let (commands_end, commands) = mpsc::channel(COMMANDS);
@@ -98,7 +97,7 @@ impl<U: Uplink> Driver<U> {
         let ends = Ends {
             commands: commands_end,
             incoming,
-            incoming_paused,
+            pauses,
             turned_away,
             link_states: LinkStates::new(link_states),
         };
@@ -334,6 +333,8 @@ impl<U: Uplink> Driver<U> {
         self.give_out_all();
         let room = self.reception.room();
         self.router.set_incoming_room(room);
+        let closed = self.reception.is_closed_to_newcomers();
+        self.router.turn_newcomers_away(closed);
     }
 
     /// Opens what the handles have asked for. Where the owner of a tunnel to the same peer is done with it, the open waits

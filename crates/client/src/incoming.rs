@@ -4,7 +4,7 @@ use std::future::poll_fn;
 #[cfg(feature = "stream")]
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use tokio::sync::mpsc;
@@ -13,6 +13,7 @@ use xtls_stanza::Address;
 use xtls_tunnel::router::TurnedAway;
 
 use crate::command::Port;
+use crate::driver::Pauses;
 use crate::handle::Tunnel;
 
 /// Tunnels that peers open. Nothing about the peer is proven yet: [`Tunnel::next`] reports it.
@@ -23,7 +24,7 @@ use crate::handle::Tunnel;
 pub struct Incoming {
     tunnels: mpsc::Receiver<Port>,
     turned_away: mpsc::Receiver<TurnedAway>,
-    paused: Arc<AtomicBool>,
+    pauses: Arc<Pauses>,
 }
 
 /// Tunnels of one service that peers open: from [`Client::listen`](crate::Client::listen). Both ends of each have accepted
@@ -103,12 +104,12 @@ impl Incoming {
     pub(crate) fn new(
         tunnels: mpsc::Receiver<Port>,
         turned_away: mpsc::Receiver<TurnedAway>,
-        paused: Arc<AtomicBool>,
+        pauses: Arc<Pauses>,
     ) -> Self {
         Self {
             tunnels,
             turned_away,
-            paused,
+            pauses,
         }
     }
 
@@ -125,7 +126,13 @@ impl Incoming {
     /// Whether further opens are refused for now, before they are accepted: each opener is told to try again later, and
     /// [`arrival`](Self::arrival) reports it. Existing tunnels, and their renewals, go on.
     pub fn pause(&self, paused: bool) {
-        self.paused.store(paused, Ordering::Release);
+        self.pauses.all.store(paused, Ordering::Release);
+    }
+
+    /// Whether opens by addresses with which no tunnel is established are refused for now, in the same way. Those with which
+    /// one is may go on to open what they need beside it.
+    pub fn turn_newcomers_away(&self, yes: bool) {
+        self.pauses.newcomers.store(yes, Ordering::Release);
     }
 
     /// The next tunnel, or who was turned away; `None` when the client has ended. Cancel-safe.

@@ -92,6 +92,8 @@ pub struct Router {
     crowd: Crowd,
     /// How many tunnels of peers the owner has room for.
     incoming_room: usize,
+    /// None of them is for somebody with whom nothing is established.
+    no_newcomers: bool,
     closes: Closes,
     out: Outgoing,
     events: VecDeque<Event>,
@@ -126,6 +128,7 @@ impl Router {
             census: Census::default(),
             crowd: Crowd::default(),
             incoming_room: usize::MAX,
+            no_newcomers: false,
             closes: Closes::default(),
             out: Outgoing::new(answers::ANSWERS),
             events: VecDeque::new(),
@@ -321,6 +324,12 @@ impl Router {
     /// accepted. At first as many as come; who has a queue says so before each stanza.
     pub fn set_incoming_room(&mut self, tunnels: usize) {
         self.incoming_room = tunnels;
+    }
+
+    /// Whether opens by addresses with which no tunnel is established are refused, as if there were no room for them. Others
+    /// go on to open what they need beside the tunnel that stands.
+    pub fn turn_newcomers_away(&mut self, yes: bool) {
+        self.no_newcomers = yes;
     }
 
     /// Opens a tunnel: `<open><start/></open>` to the peer's exact address.
@@ -885,7 +894,7 @@ impl Router {
         // Of one that is to replace another the owner does not hear, and one that begins anew has its place.
         if standing.is_none() && older.is_empty() {
             let busy = service.and_then(|service| self.census.too_many_of(config, service, peer));
-            if let Some(busy) = busy.or_else(|| self.no_room()) {
+            if let Some(busy) = busy.or_else(|| self.no_room(peer)) {
                 return self.turn_away(now, stream, peer, busy);
             }
             self.incoming_room = self.incoming_room.saturating_sub(1);
@@ -986,9 +995,11 @@ impl Router {
         self.transports.refuse(now, stream, busy.to_error());
     }
 
-    /// That the owner has no room for one more tunnel, if it has none.
-    fn no_room(&self) -> Option<Busy> {
-        (self.incoming_room == 0).then(|| busy(Limit::Incoming, self.config.incoming))
+    /// That the owner has no room for one more tunnel of this peer's, if it has none.
+    fn no_room(&self, peer: &Address) -> Option<Busy> {
+        let unknown = || self.tunnels.any_standing(peer, None).is_none();
+        let none = self.incoming_room == 0 || (self.no_newcomers && unknown());
+        none.then(|| busy(Limit::Incoming, self.config.incoming))
     }
 
     // What the peer's opens are for, once that is known: see [`purpose`].

@@ -13,8 +13,8 @@ use crate::error::ListenError;
 
 pub(super) struct Reception {
     incoming: mpsc::Sender<Port>,
-    /// The application takes no further tunnels for now.
-    paused: Arc<AtomicBool>,
+    /// What the application does not take for now.
+    pauses: Arc<Pauses>,
     /// Places in each channel.
     places: usize,
     /// What the configuration serves.
@@ -24,36 +24,50 @@ pub(super) struct Reception {
     unclaimed: BTreeMap<TunnelId, Port>,
 }
 
+/// What an application does not take for now.
+#[derive(Debug, Default)]
+pub(crate) struct Pauses {
+    /// Any further tunnel.
+    pub(crate) all: AtomicBool,
+    /// Tunnels of peers with whom none is established.
+    pub(crate) newcomers: AtomicBool,
+}
+
 impl Reception {
     /// With room for so many tunnels that the application has not taken yet; and the application's ends.
     pub(super) fn new(
         served: Vec<Service>,
         room: usize,
-    ) -> (Self, mpsc::Receiver<Port>, Arc<AtomicBool>) {
+    ) -> (Self, mpsc::Receiver<Port>, Arc<Pauses>) {
         let places = room.min(MOST_INCOMING).saturating_add(SPARE);
         let (incoming, tunnels) = mpsc::channel(places);
-        let paused = Arc::new(AtomicBool::new(false));
+        let pauses = Arc::new(Pauses::default());
         let reception = Self {
             incoming,
-            paused: Arc::clone(&paused),
+            pauses: Arc::clone(&pauses),
             places,
             served,
             listeners: BTreeMap::new(),
             unclaimed: BTreeMap::new(),
         };
-        (reception, tunnels, paused)
+        (reception, tunnels, pauses)
     }
 
     /// How many further tunnels there is room for, whatever their service.
     pub(super) fn room(&mut self) -> usize {
         self.listeners.retain(|_, listener| !listener.is_closed());
-        if self.paused.load(Ordering::Acquire) {
+        if self.pauses.all.load(Ordering::Acquire) {
             return 0;
         }
         let channels = std::iter::once(&self.incoming).chain(self.listeners.values());
         let open = channels.filter(|channel| !channel.is_closed());
         let free = open.map(mpsc::Sender::capacity).min().unwrap_or(0);
         free.saturating_sub(SPARE.saturating_add(self.unclaimed.len()))
+    }
+
+    /// Whether there is room only for peers with whom a tunnel is established.
+    pub(super) fn is_closed_to_newcomers(&self) -> bool {
+        self.pauses.newcomers.load(Ordering::Acquire)
     }
 
     /// From now on tunnels of this service come out here.

@@ -98,6 +98,33 @@ fn tunnels_of_bytes_stand_side_by_side_and_beside_stanzas() {
 }
 
 #[test]
+fn an_owner_that_takes_no_newcomers_takes_bytes_of_whom_it_talks_to() {
+    for early in EARLY {
+        let mut world = world_of(early);
+        world.router(B).turn_newcomers_away(true);
+        let refused = world.open_for(A, &pipe());
+        world.settle();
+        let why = world.closed(A, refused).why;
+        assert_eq!(why.busy().map(|busy| busy.limit), Some(Limit::Incoming));
+        assert!(incoming(&world, B).is_empty());
+        world.router(B).turn_newcomers_away(false);
+        let stanzas = world.establish(A);
+        world.router(B).turn_newcomers_away(true);
+        let ours = world.open_for(A, &pipe());
+        world.settle();
+        let theirs = world.last_id(B);
+        assert!(world.established(A, ours) && world.established(B, theirs));
+        assert_works(&mut world, [ours, theirs], "files");
+        // Room for all is needed as well.
+        world.router(B).set_incoming_room(0);
+        let refused = world.open_for(A, &pipe());
+        world.settle();
+        assert!(world.closed(A, refused).why.busy().is_some());
+        assert_stanzas_work(&mut world, stanzas);
+    }
+}
+
+#[test]
 fn opens_of_bytes_that_cross_are_two_tunnels_in_every_order() {
     for early in EARLY {
         for order in interleavings(6) {
