@@ -27,6 +27,7 @@ mod pipe;
 mod record;
 mod terminal;
 mod trace;
+mod transfers;
 mod trust;
 mod usage;
 mod verify;

@@ -215,10 +215,11 @@ async fn what_was_typed_before_a_question_answers_nothing() {
     hers.shows("First group of the key of romeo@localhost")
         .await;
     // A yes says nothing about a key, and neither does another group.
-    for wrong in ["y", "maybe", "00000000"] {
+    for (asked, wrong) in ["y", "maybe", "00000000"].into_iter().enumerate() {
         hers.enters(wrong);
+        // What is typed before the question is there again answers nothing either.
         hers.until(wrong, |text| {
-            text.matches("First group of the key").count() > 1
+            text.matches("First group of the key").count() > asked + 1
         })
         .await;
     }

@@ -151,7 +151,7 @@ impl Person {
             .unwrap_or("first");
         let word = words.get(which).copied()?;
         let mut about = format!(
-            "\nCompare these words with {bare} over another channel: a call, or in person.\n\n\
+            "\nCompare these words with {bare}\nover another channel: a call, or in person.\n\n\
              \u{20}     {}\n\n\
              If the other end shows exactly these words, type the {nth} one. If any word is\n\
              different, type no: then someone is intercepting you.\n",
@@ -238,11 +238,13 @@ impl Person {
     }
 
     /// Asks whether to take the files that a peer offers. `None` if there was no answer.
-    pub(crate) async fn takes(&self, peer: &str, what: &str, folder: &Path) -> Option<bool> {
+    pub(crate) async fn takes(&self, peer: &Address, what: &str, folder: &Path) -> Option<bool> {
+        let bare = peer.bare();
+        let folder = place(folder);
         let typed = self
             .ask(Question {
-                prompt: format!("Put {what} from {peer} into {}? [y/N] ", folder.display()),
-                withdrawn: format!("(The offer of {peer} is gone: nothing was taken.)"),
+                prompt: format!("Put {what} from {bare} into {folder}? [y/N] "),
+                withdrawn: format!("(The offer of {bare} is gone: nothing was taken.)"),
                 ..Question::default()
             })
             .await?;
@@ -263,6 +265,14 @@ impl Person {
                 return Some(());
             }
         }
+    }
+}
+
+/// A folder, for people.
+pub(crate) fn place(folder: &Path) -> String {
+    match folder == Path::new(".") {
+        true => "this folder".to_owned(),
+        false => folder.display().to_string(),
     }
 }
 

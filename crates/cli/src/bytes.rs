@@ -223,6 +223,17 @@ fn ended(closed: &Closed, say: Say, suggest: &Suggest) -> Failure {
 }
 
 impl Secure {
+    /// A tunnel of which that is known.
+    pub(crate) fn of(tunnel: Tunnel, say: Say, suggest: Suggest) -> Self {
+        let (peer, say) = (tunnel.peer().clone(), say.of(tunnel.id()));
+        Self {
+            tunnel,
+            peer,
+            say,
+            suggest,
+        }
+    }
+
     /// A handle that outlives the use of the tunnel as bytes.
     pub(crate) fn sender(&self) -> Sender {
         self.tunnel.sender()

@@ -1,8 +1,10 @@
 //! `xtls chat`: a text conversation with one peer at a time.
 
+mod callers;
 mod commands;
 mod conversation;
 mod cut;
+mod ending;
 mod heard;
 mod history;
 mod input;
@@ -10,42 +12,53 @@ mod message;
 mod page;
 mod returns;
 mod states;
+mod transfers;
 
 use tokio::time::{Instant, MissedTickBehavior};
-use xtls_client::router::{Closed, OpenError, TurnedAway, Why};
+use xtls_client::router::{Closed, OpenError, Why};
 use xtls_client::session::Service;
-use xtls_client::stanza::busy::Limit;
 use xtls_client::{Arrival, Tunnel};
 
-use crate::args::{Chat as Args, ConversationArgs};
+use crate::args::{Acceptable, Chat as Args, ConversationArgs};
 use crate::ask::Person;
 use crate::attended::{Attended, Seen};
 use crate::failure::{Code, Failure};
 use crate::link::{self, Link};
+use crate::receive;
 use crate::say::Say;
 use crate::stop::Stop;
 use crate::suggest::Suggest;
 use crate::terminal;
+use callers::Callers;
 use commands::Command;
-use conversation::{Current, Sent, Step, Who, name_missing, prefix, step};
+use conversation::{Current, Sent, Step, Who, name_missing, prefix, say_turned_away, step};
 use cut::Due;
+use ending::Ending;
 use history::History;
 use input::{Input, Said};
 use page::Page;
 use returns::{Returns, no_conversation};
 use states::{LOOK, States};
+use transfers::Transfers;
 
 /// Runs until the conversation is over.
 pub(crate) async fn run(args: &Args, say: Say, stop: Stop) -> Result<(), Failure> {
-    let talk = &args.talk;
+    let mut talk = args.talk.clone();
+    // The peer of a call may open tunnels beside the conversation.
+    let peer = talk.peer.as_ref().map(|peer| peer.to_bare());
+    talk.calls.accept.extend(peer.map(Acceptable::One));
+    if !args.dir.is_dir() {
+        return Err(receive::no_folder(&args.dir));
+    }
     let history = History::open(args.history.as_deref(), say)?;
     let person = Person::at_the_terminal();
+    let services = [Service::stanzas(), transfers::service()];
     let link = tokio::select! {
-        link = link::connect(talk, &person, [Service::stanzas()]) => link?,
+        link = link::connect(&talk, &person, services) => link?,
         () = stop.asked() => return Err(Failure::interrupted()),
     };
-    let mut chat = Chat::new(args, say, stop, person, history.clone())?;
-    link::greet(talk, &link, say);
+    let mut chat = Chat::new(args, &talk, say, stop, person, history.clone())?;
+    link::greet(&talk, &link, say);
     let outcome = chat.turn(link).await;
     history.finish();
     outcome
@@ -64,8 +77,9 @@ struct Chat {
     history: History,
     /// The current conversation, which may not be established yet.
     current: Option<Current>,
-    /// A new tunnel with the same peer, which waits for the previous one to end.
-    next: Option<Tunnel>,
+    /// Tunnels that its peer opens beside it.
+    callers: Callers,
+    transfers: Transfers,
     returns: Returns,
     /// Each end may know when the other is writing.
     states: bool,
@@ -73,28 +87,28 @@ struct Chat {
     origin: String,
     /// The number of conversations so far.
     number: u64,
-    outcome: Result<(), Failure>,
-    /// The last conversation has ended.
-    over: bool,
+    ending: Ending,
 }
 
 impl Chat {
     fn new(
         args: &Args,
+        talk: &ConversationArgs,
         say: Say,
         stop: Stop,
         person: Person,
         history: History,
     ) -> Result<Self, Failure> {
-        let talk = &args.talk;
         let origin = link::random_name()?;
         let (person, input) = Input::open(&stop, person, no_conversation());
         let wanted = args.reconnect || input.is_screen();
+        let suggest = Suggest::new(&talk.account);
         Ok(Self {
             say,
             stop,
-            suggest: Suggest::new(&talk.account),
-            talk: talk.clone(),
+            transfers: Transfers::new(args.dir.clone(), person.clone(), say, suggest.clone()),
+            ending: Ending::new(talk, say),
+            suggest,
             person,
             page: Page::new(input.is_screen(), history.clone()),
             returns: Returns::new(wanted, !talk.listen, say, history.clone()),
@@ -102,12 +116,11 @@ impl Chat {
             input,
             input_ended: false,
             current: None,
-            next: None,
+            callers: Callers::default(),
             states: args.chat_states,
             origin,
             number: 0,
-            outcome: Ok(()),
-            over: false,
+            talk: talk.clone(),
         })
     }
 
@@ -120,21 +133,24 @@ impl Chat {
         let mut stopping = false;
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while !self.over {
+        while !self.ending.is_over() {
             self.prompt();
             // One conversation at a time: other callers are asked to try again later.
-            link.incoming.pause(self.current.is_some());
+            link.incoming
+                .turn_newcomers_away(!self.talk.listen || self.current.is_some());
             let wanted = self.wants_input();
             tokio::select! {
-                said = self.input.next(), if wanted => self.on_said(said).await,
+                said = self.input.next(), if wanted => self.on_said(&link, said).await,
                 step = step(&mut self.current) => match step {
                     Step::Seen(seen) => self.on_seen(&link, seen).await,
                     Step::Sent(sent) => self.on_sent(&link, sent),
                     Step::Shown((confirm, shown)) => self.on_shown(confirm, shown).await,
                 },
-                Some(arrival) = link.incoming.arrival(), if self.talk.listen => match arrival {
+                () = self.transfers.step() => {}
+                (tunnel, service) = self.callers.sorted() => self.on_sorted(tunnel, &service).await,
+                Some(arrival) = link.incoming.arrival() => match arrival {
                     Arrival::Tunnel(tunnel) => self.on_incoming(tunnel).await,
-                    Arrival::TurnedAway(away) => self.on_turned_away(&away),
+                    Arrival::TurnedAway(away) => say_turned_away(self.current.as_ref(), &away, self.say),
                 },
                 now = look.tick(), if self.states && self.input.is_screen() => {
                     if let Some(current) = &mut self.current {
@@ -150,9 +166,8 @@ impl Chat {
                 ended = &mut link.task => return Err(self.lost(link::ended(ended))),
             }
         }
-        let outcome = std::mem::replace(&mut self.outcome, Ok(()));
-        let outcome = self.stop.or_interrupted(outcome);
-        link::leave(link, outcome).await
+        self.transfers.end();
+        link::leave(link, self.ending.outcome(&self.stop)).await
     }
 
     /// Makes a tunnel the current conversation, or goes on with one that was cut.
@@ -184,13 +199,13 @@ impl Chat {
                 Err(OpenError::Already(_) | OpenError::Stopped) => self.returns.missed(),
                 Err(error) => {
                     self.returns.abandon();
-                    self.fail(error.into());
-                    self.over = true;
+                    self.ending.fail(error.into());
+                    self.ending.end();
                 }
             },
             Due::GiveUp => {
                 self.forsake();
-                self.over = !self.talk.listen || self.talk.calls.once;
+                self.ending.after_one(false);
             }
         }
     }
@@ -198,8 +213,9 @@ impl Chat {
     /// Nobody comes back.
     fn forsake(&mut self) {
         if let Some(failure) = self.returns.abandon() {
-            self.fail(failure);
+            self.ending.fail(failure);
         }
+        self.transfers.end();
     }
 
     /// Shows the user where typed lines go.
@@ -207,28 +223,23 @@ impl Chat {
         let Some(terminal) = self.person.terminal().filter(|_| self.input.is_screen()) else {
             return;
         };
-        let prompt = match &self.current {
+        let mut prompt = match &self.current {
             None => self.returns.prompt(self.number),
             Some(current) => current.prompt(self.number, self.input_ended),
         };
+        prompt.transfers = self.transfers.rows();
         terminal.prompt(prompt);
     }
 
     /// A user may type at any time. Other input is read only when it can be sent.
     fn wants_input(&self) -> bool {
-        if self.input_ended {
-            return false;
-        }
-        match &self.current {
-            _ if self.input.is_screen() => true,
-            None => false,
-            Some(current) => current.open && current.sending.is_none() && current.outbox.is_empty(),
-        }
+        let idle = || self.current.as_ref().is_some_and(Current::is_idle);
+        !self.input_ended && (self.input.is_screen() || idle())
     }
 
-    async fn on_said(&mut self, said: Option<Said>) {
+    async fn on_said(&mut self, link: &Link, said: Option<Said>) {
         match said {
-            Some(Said::Line { text, .. }) if self.command(&text).await => {}
+            Some(Said::Line { text, .. }) if self.command(link, &text).await => {}
             Some(Said::Line { conversation, text }) => {
                 // A second slash turns a command into text.
                 let said = commands::text(&text).filter(|_| self.input.is_screen());
@@ -240,8 +251,9 @@ impl Chat {
                     None => {
                         conversation::say_not_sent(&text, "its recipient has left", self.say);
                         // A user sees the warning; a pipe relies on the exit code.
-                        if !self.input.is_screen() && self.outcome.is_ok() {
-                            self.outcome = Err(Failure::new(Code::Peer, "not everything was sent"));
+                        if !self.input.is_screen() {
+                            let failure = Failure::new(Code::Peer, "not everything was sent");
+                            self.ending.note(failure);
                         }
                     }
                 }
@@ -258,20 +270,26 @@ impl Chat {
             Some(current) => current.end_of_input().await,
             // A user who ends the input while nobody is there has nothing left to wait for.
             None => {
-                self.over = self.input.is_screen();
+                if self.input.is_screen() {
+                    self.ending.end();
+                }
                 self.forsake();
             }
         }
     }
 
     /// Runs a command typed by the user. Returns whether the line was one; input from a pipe never is.
-    async fn command(&mut self, line: &str) -> bool {
+    async fn command(&mut self, link: &Link, line: &str) -> bool {
         if !self.input.is_screen() {
             return false;
         }
         match commands::read(line) {
             Command::Say(_) => return false,
             Command::Quit => self.end_of_input().await,
+            Command::Send(typed) => {
+                let with = self.current.as_ref().and_then(Current::partner);
+                self.transfers.send(typed, with, &link.client);
+            }
             command @ (Command::Help | Command::Who | Command::Verify | Command::Unknown(_)) => {
                 commands::run(&command, self.current.as_mut(), self.say);
             }
@@ -304,10 +322,11 @@ impl Chat {
             }
             Some(Seen::PeerFinished) => current.peer_left(),
             Some(Seen::Mismatch(failure)) => {
-                // A possible interceptor gets nothing more to read.
+                // A possible interceptor gets nothing more to read, and no files.
                 current.attended.sender().abort().await;
                 current.left = true;
-                self.fail(failure);
+                self.transfers.end();
+                self.ending.fail(failure);
             }
             Some(Seen::Unanswered(_)) => {}
             Some(Seen::Closed(closed)) => self.closed(&closed),
@@ -322,6 +341,10 @@ impl Chat {
             return;
         };
         let say = current.attended.say();
+        let proven = current.attended.sender().proven();
+        if proven.is_none_or(|peer| peer.service != Service::stanzas()) {
+            return self.refuse_files();
+        }
         match current.establish() {
             Who::New => {}
             Who::Back { again } => current.say_back(again),
@@ -330,7 +353,7 @@ impl Chat {
                 name_missing(cut.peer(), &missing, &self.history, say);
                 if !self.talk.listen {
                     current.attended.sender().abort().await;
-                    return self.fail(cut::another_key(cut.peer()));
+                    return self.ending.fail(cut::another_key(cut.peer()));
                 }
                 self.number += 1;
                 current.begin_anew(prefix(&self.origin, self.number));
@@ -351,7 +374,7 @@ impl Chat {
             Err(failure) => {
                 // The peer must not believe that it was delivered.
                 current.attended.sender().abort().await;
-                self.outcome = Err(failure);
+                self.ending.fail_with(failure);
                 self.input_ended = true;
             }
         }
@@ -370,7 +393,7 @@ impl Chat {
     fn not_sent(&mut self, failure: Failure) {
         let fields = [("why", failure.what.as_str().into())];
         self.say.warn("not_sent", &fields, &failure.what);
-        self.fail(failure);
+        self.ending.fail(failure);
     }
 
     async fn on_incoming(&mut self, tunnel: Tunnel) {
@@ -382,42 +405,42 @@ impl Chat {
                 say.event("incoming", &fields, text);
                 self.begin(tunnel);
             }
-            // The end of the previous tunnel has not been reported yet.
-            Some(current)
-                if *current.attended.peer() == peer
-                    && (!current.established || self.returns.are_wanted()) =>
-            {
-                self.next = Some(tunnel);
-            }
-            Some(current) => {
-                current.say_declined(
-                    peer.as_str(),
-                    &format!("declined a call from {peer}"),
-                    self.say,
-                );
-                tunnel.close().await;
-            }
+            // For files; or the end of the previous tunnel has not been reported yet.
+            Some(current) if *current.attended.peer() == peer => self.callers.hold(tunnel),
+            Some(current) => current.decline(tunnel, self.say).await,
         }
     }
 
-    fn on_turned_away(&self, away: &TurnedAway) {
+    /// What a tunnel that the peer has opened beside the conversation is for.
+    async fn on_sorted(&mut self, tunnel: Tunnel, service: &Service) {
+        if *service == transfers::service() {
+            let with = self.current.as_ref().and_then(Current::partner);
+            return self.transfers.receive(tunnel, with);
+        }
         match &self.current {
-            Some(current) if away.busy.limit == Limit::Incoming => {
-                let peer = &away.peer;
-                let what = format!("asked {peer} to call again later");
-                current.say_declined(peer.as_str(), &what, self.say);
+            Some(current) if current.established && !self.returns.are_wanted() => {
+                current.decline(tunnel, self.say).await;
             }
-            Some(_) | None => link::say_turned_away(away, self.say),
+            Some(_) => self.callers.keep(tunnel),
+            None => self.begin(tunnel),
+        }
+    }
+
+    /// Somebody has called with files, and there is no conversation.
+    fn refuse_files(&mut self) {
+        if let Some(mut current) = self.current.take() {
+            self.returns.wait_on(current.cut.take());
+            transfers::decline(current.attended);
         }
     }
 
     async fn interrupted(&mut self) {
-        self.outcome = Err(Failure::interrupted());
+        self.ending.fail_with(Failure::interrupted());
         self.input_ended = true;
         match &mut self.current {
             None => {
                 self.returns.abandon();
-                self.over = true;
+                self.ending.end();
             }
             Some(current) => {
                 let text = "closing the conversation (press Ctrl-C again to end at once)";
@@ -439,41 +462,26 @@ impl Chat {
         let mut failure = Failure::of_close(closed, &self.suggest);
         let leaving = self.stop.is_asked() || (self.input_ended && self.input.is_screen());
         if !leaving && self.returns.keep(&mut current, closed, failure.as_ref()) {
-            if let Some(next) = self.next.take() {
+            if let Some(next) = self.callers.take() {
                 self.begin(next);
             }
             return;
         }
-        let peer = &closed.peer;
-        let fields = link::closed_fields(closed);
+        self.transfers.end();
         if current.name_undelivered(&self.history) {
-            failure.get_or_insert_with(|| {
-                Failure::new(
-                    Code::Corrupt,
-                    format!("{peer} has not confirmed everything you sent"),
-                )
-            });
+            failure.get_or_insert_with(|| cut::unconfirmed(&closed.peer));
         }
-        match failure {
-            None => current.attended.say().event(
-                "closed",
-                &fields,
-                format_args!("the conversation with {} is over", current.name),
-            ),
-            Some(failure) => {
-                current.attended.say().data("closed", &fields);
-                self.fail(failure);
-            }
+        current.say_over(closed, failure.is_none());
+        if let Some(failure) = failure {
+            self.ending.fail(failure);
         }
-        let superseded = closed.why == Why::Superseded;
-        if let Some(next) = self.next.take() {
+        if let Some(next) = self.callers.take() {
             self.begin(next);
             return;
         }
-        let listening = self.talk.listen && !self.stop.is_asked();
-        self.over = !listening || (self.talk.calls.once && !superseded);
-        if listening && self.input_ended && self.input.is_screen() {
-            self.over = true;
+        self.ending.after_one(closed.why == Why::Superseded);
+        if self.stop.is_asked() || (self.input_ended && self.input.is_screen()) {
+            self.ending.end();
         }
     }
 
@@ -483,18 +491,6 @@ impl Chat {
         if let Some(current) = &self.current {
             current.name_undelivered(&self.history);
         }
-        match &self.outcome {
-            Err(earlier) if earlier.code == Code::Interrupted => Failure::interrupted(),
-            Ok(()) | Err(_) => failure,
-        }
-    }
-
-    /// Handles a failed conversation: a listener continues, other modes end with the first failure.
-    fn fail(&mut self, failure: Failure) {
-        if self.talk.listen && !self.talk.calls.once && failure.code != Code::Usage {
-            self.say.failure(&failure);
-        } else if self.outcome.is_ok() {
-            self.outcome = Err(failure);
-        }
+        self.ending.lost(failure)
     }
 }

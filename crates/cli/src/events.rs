@@ -1,5 +1,9 @@
 //! What the JSON events and answers of the program look like: docs/EVENTS.md is this list for people, and says the same.
 
+mod answers;
+
+pub(crate) use answers::ANSWERS;
+
 /// The fields of an event or an answer, besides `event`, `schema`, `time` and `tunnel`.
 #[derive(Debug)]
 pub(crate) struct Shape {
@@ -40,7 +44,7 @@ impl Shape {
 pub(crate) const SCHEMA: u32 = 1;
 
 /// One line each, on standard error.
-pub(crate) const EVENTS: [Shape; 76] = [
+pub(crate) const EVENTS: [Shape; 77] = [
     Shape {
         name: "connecting",
         always: &["address"],
@@ -242,6 +246,11 @@ pub(crate) const EVENTS: [Shape; 76] = [
         sometimes: &[],
     },
     Shape {
+        name: "transfer_failed",
+        always: &["direction", "peer", "why"],
+        sometimes: &["name"],
+    },
+    Shape {
         name: "unconfirmed",
         always: &[],
         sometimes: &[],
@@ -430,66 +439,6 @@ pub(crate) const EVENTS: [Shape; 76] = [
         name: "failed",
         always: &["code", "what"],
         sometimes: &["hint"],
-    },
-];
-
-/// One line each, on standard output.
-pub(crate) const ANSWERS: [Shape; 6] = [
-    Shape {
-        name: "id",
-        always: &["address", "fingerprint", "words", "uri", "folder"],
-        sometimes: &[],
-    },
-    Shape {
-        name: "account",
-        always: &["address", "default", "fingerprint"],
-        sometimes: &[
-            "server",
-            "direct_tls",
-            "ca_file",
-            "pin_server",
-            "password_file",
-            "password_command",
-            "resource",
-            "allow_plain",
-            "trust",
-            "accept",
-        ],
-    },
-    Shape {
-        name: "pin",
-        always: &[
-            "peer",
-            "fingerprint",
-            "level",
-            "first_seen",
-            "since",
-            "last_seen",
-        ],
-        sometimes: &[],
-    },
-    Shape {
-        name: "doubt",
-        always: &["peer", "fingerprint", "by", "since"],
-        sometimes: &[],
-    },
-    Shape {
-        name: "check",
-        always: &["step", "mark", "text"],
-        sometimes: &["hint"],
-    },
-    Shape {
-        name: "step",
-        always: &[
-            "us",
-            "layer",
-            "direction",
-            "peer",
-            "what",
-            "length",
-            "records",
-        ],
-        sometimes: &[],
     },
 ];
 

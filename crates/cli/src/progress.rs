@@ -1,11 +1,12 @@
 //! How far a transfer has come: a bar on a terminal, events for programs, nothing otherwise.
 
 use std::io::IsTerminal as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{DecimalBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
+use tokio::sync::watch;
 use xtls_files::Rate;
 
 use crate::say::{Say, shown};
@@ -13,13 +14,45 @@ use crate::say::{Say, shown};
 /// One transfer.
 pub(crate) struct Progress {
     say: Say,
-    bar: Option<ProgressBar>,
+    shown: Shown,
     rate: Rate,
     bytes: u64,
-    /// When programs were told last.
+    /// When a program, or the owner of a row, was told last.
     told: Option<Instant>,
     began: Instant,
     there: u64,
+}
+
+/// Where people see it.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// A bar, if the terminal is there and ours.
+    Bar,
+    /// A row of a terminal that somebody else draws.
+    Row(Row),
+    Nowhere,
+}
+
+/// A row of text that its owner draws when it changes. Clones write to the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    /// What is happening: "sending".
+    verb: &'static str,
+    text: Arc<watch::Sender<Option<String>>>,
+}
+
+impl Row {
+    pub(crate) fn new(verb: &'static str) -> (Self, watch::Receiver<Option<String>>) {
+        let (text, shown) = watch::channel(None);
+        let text = Arc::new(text);
+        (Self { verb, text }, shown)
+    }
+}
+
+enum Shown {
+    Bar(ProgressBar),
+    Row(Row),
+    Nowhere,
 }
 
 /// The bar on the terminal, below everything else that is written to it.
@@ -36,35 +69,29 @@ pub(crate) fn aside<T>(write: impl FnOnce() -> T) -> T {
 
 impl Progress {
     /// Begins with the number of bytes that there are.
-    pub(crate) fn new(bytes: u64, say: Say) -> Self {
-        Self::with(
-            bytes,
-            say,
-            std::io::stderr().is_terminal() && !say.is_json() && !say.is_quiet(),
-        )
-    }
-
-    /// The same where the terminal belongs to somebody else.
-    pub(crate) fn without_bar(bytes: u64, say: Say) -> Self {
-        Self::with(bytes, say, false)
-    }
-
-    fn with(bytes: u64, say: Say, visible: bool) -> Self {
-        let bar = visible.then(|| {
-            let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
-            // It is the same for every run, and right.
-            if let Ok(style) = ProgressStyle::with_template(ROW) {
-                bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
+    pub(crate) fn new(bytes: u64, say: Say, place: Place) -> Self {
+        let people = std::io::stderr().is_terminal() && !say.is_json() && !say.is_quiet();
+        let shown = match place {
+            Place::Bar if people => {
+                let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
+                // It is the same for every run, and right.
+                if let Ok(style) = ProgressStyle::with_template(ROW) {
+                    bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
+                }
+                Shown::Bar(bar)
             }
-            bar
-        });
-        BAR.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone_from(&bar);
+            Place::Row(row) if people => Shown::Row(row),
+            Place::Bar | Place::Row(_) | Place::Nowhere => Shown::Nowhere,
+        };
+        let bar = match &shown {
+            Shown::Bar(bar) => Some(bar.clone()),
+            Shown::Row(_) | Shown::Nowhere => None,
+        };
+        *BAR.lock().unwrap_or_else(PoisonError::into_inner) = bar;
         let now = Instant::now();
         Self {
             say,
-            bar,
+            shown,
             rate: Rate::new(now),
             bytes,
             told: None,
@@ -78,33 +105,61 @@ impl Progress {
         let now = Instant::now();
         self.rate.update(now, total);
         self.there = total;
-        if let Some(bar) = &self.bar {
-            bar.set_position(total);
-            let rest = match (self.rate.per_second(), self.rate.remaining(self.bytes)) {
-                (Some(rate), Some(time)) => {
-                    format!(
-                        "{}/s, {} left{}",
-                        DecimalBytes(rate),
-                        HumanDuration(time),
-                        self.limited()
-                    )
+        match &self.shown {
+            Shown::Bar(bar) => {
+                bar.set_position(total);
+                bar.set_prefix(self.rest());
+                bar.set_message(shown(path));
+            }
+            Shown::Row(row) if self.is_due(now, OFTEN) => {
+                self.told = Some(now);
+                let percent = match self.bytes {
+                    0 => 100,
+                    bytes => u128::from(total) * 100 / u128::from(bytes),
+                };
+                let all = DecimalBytes(self.bytes);
+                let mut text = format!("{} {}: {percent} % of {all}", row.verb, shown(path));
+                let rest = self.rest();
+                if !rest.is_empty() {
+                    text.push_str(", ");
+                    text.push_str(&rest);
                 }
-                (Some(rate), None) => format!("{}/s{}", DecimalBytes(rate), self.limited()),
-                (None, _) => String::new(),
-            };
-            bar.set_prefix(rest);
-            bar.set_message(shown(path));
-        } else if self.say.is_json() && self.told.is_none_or(|told| now - told >= EVERY) {
-            self.told = Some(now);
-            self.say.data(
-                "progress",
-                &[
-                    ("path", path.into()),
-                    ("stored", total.into()),
-                    ("bytes", self.bytes.into()),
-                    ("rate", Value::from(self.rate.per_second())),
-                ],
-            );
+                row.text.send_replace(Some(text));
+            }
+            Shown::Row(_) => {}
+            Shown::Nowhere if self.say.is_json() && self.is_due(now, EVERY) => {
+                self.told = Some(now);
+                self.say.data(
+                    "progress",
+                    &[
+                        ("path", path.into()),
+                        ("stored", total.into()),
+                        ("bytes", self.bytes.into()),
+                        ("rate", Value::from(self.rate.per_second())),
+                    ],
+                );
+            }
+            Shown::Nowhere => {}
+        }
+    }
+
+    fn is_due(&self, now: Instant, every: Duration) -> bool {
+        self.told.is_none_or(|told| now - told >= every)
+    }
+
+    /// How fast, and how long it will take.
+    fn rest(&self) -> String {
+        match (self.rate.per_second(), self.rate.remaining(self.bytes)) {
+            (Some(rate), Some(time)) => {
+                format!(
+                    "{}/s, {} left{}",
+                    DecimalBytes(rate),
+                    HumanDuration(time),
+                    self.limited()
+                )
+            }
+            (Some(rate), None) => format!("{}/s{}", DecimalBytes(rate), self.limited()),
+            (None, _) => String::new(),
         }
     }
 
@@ -120,8 +175,10 @@ impl Progress {
     /// Ends it, and says how much was stored in which time.
     pub(crate) fn end(self) -> (u64, Duration) {
         BAR.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
+        match &self.shown {
+            Shown::Bar(bar) => bar.finish_and_clear(),
+            Shown::Row(row) => drop(row.text.send_replace(None)),
+            Shown::Nowhere => {}
         }
         (self.there, self.began.elapsed())
     }
@@ -138,6 +195,14 @@ pub(crate) fn amount(files: u32, bytes: u64) -> String {
 
 /// The bar, and below it how fast and what. It fits into 40 columns and grows.
 const ROW: &str = "{wide_bar} {percent:>3} % of {decimal_total_bytes}\n{wide_msg} {prefix}";
+
+/// How many bytes, for people.
+pub(crate) fn size(bytes: u64) -> String {
+    DecimalBytes(bytes).to_string()
+}
+
+/// How often a row changes, at most.
+const OFTEN: Duration = Duration::from_millis(500);
 
 /// How often programs are told.
 const EVERY: Duration = Duration::from_secs(1);

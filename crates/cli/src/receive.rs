@@ -1,17 +1,19 @@
 //! `xtls receive`: files and folders that peers send.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 use xtls_files::{
     Decision, Destination, Ended, Kind, Offer, Reason, ReceiveError, Received, Receiving, Told,
 };
+use xtls_stanza::Address;
 
 use crate::args::{Acceptable, ConversationArgs, Existing, Receive as Args};
-use crate::ask::Person;
+use crate::ask::{Person, place};
 use crate::bytes::{Ends, Secure};
 use crate::failure::{Code, Failure, chain};
-use crate::progress::{Progress, amount};
+use crate::progress::{Place, Progress, amount, size};
 use crate::say::{Say, shown};
 use crate::send::{SERVICE, Sum, missing, not_stored, skipped, summary};
 use crate::stop::Stop;
@@ -25,8 +27,7 @@ pub(crate) async fn run(args: &Args, say: Say, stop: Stop) -> Result<(), Failure
         verify::for_one(&talk)?;
     }
     if !args.dir.is_dir() {
-        let what = format!("there is no folder {}", args.dir.display());
-        return Err(Failure::usage(what).hint("make it, or choose another one with --dir"));
+        return Err(no_folder(&args.dir));
     }
     let mut ends = Ends::connect(&talk, SERVICE, args.code, say, &stop).await?;
     invite(&talk, &ends);
@@ -35,6 +36,11 @@ pub(crate) async fn run(args: &Args, say: Say, stop: Stop) -> Result<(), Failure
         () = stop.asked() => Err(Failure::interrupted()),
     };
     ends.leave(stop.or_interrupted(outcome)).await
+}
+
+pub(crate) fn no_folder(dir: &Path) -> Failure {
+    let what = format!("there is no folder {}", dir.display());
+    Failure::usage(what).hint("make it, or choose another one with --dir")
 }
 
 /// Says what the other side has to type.
@@ -81,19 +87,54 @@ async fn serve(args: &Args, talk: &ConversationArgs, ends: &mut Ends) -> Result<
 }
 
 async fn transfer(args: &Args, secure: Secure, person: Person) -> Result<(), Failure> {
-    let (sender, say, suggest) = (secure.sender(), secure.say, secure.suggest().clone());
-    let peer = secure.peer.clone();
-    let destination = Destination::new(&args.dir, peer.bare())
-        .hidden(args.hidden)
-        .existing(match args.existing {
+    let rules = Rules {
+        dir: args.dir.clone(),
+        hidden: args.hidden,
+        existing: match args.existing {
             Existing::Rename => xtls_files::Existing::Rename,
             Existing::Refuse => xtls_files::Existing::Refuse,
-        });
-    let report = std::sync::Mutex::new(Report::new(say, !args.keep));
+        },
+        yes: args.yes,
+        place: match args.keep {
+            true => Place::Nowhere,
+            false => Place::Bar,
+        },
+    };
+    let (say, peer) = (secure.say, secure.peer.clone());
+    let taken = over(secure, person, &rules).await?;
+    told(&rules, &taken, peer.as_str(), say)
+}
+
+/// What is taken, and where it goes.
+pub(crate) struct Rules {
+    pub(crate) dir: PathBuf,
+    pub(crate) hidden: bool,
+    pub(crate) existing: xtls_files::Existing,
+    /// Without asking.
+    pub(crate) yes: bool,
+    pub(crate) place: Place,
+}
+
+/// What has come.
+pub(crate) struct Taken {
+    pub(crate) received: Received,
+    pub(crate) sum: Sum,
+    /// The names at the top of the offer.
+    pub(crate) tops: Vec<String>,
+}
+
+/// Receives over one tunnel.
+pub(crate) async fn over(secure: Secure, person: Person, rules: &Rules) -> Result<Taken, Failure> {
+    let (sender, say, suggest) = (secure.sender(), secure.say, secure.suggest().clone());
+    let peer = secure.peer.clone();
+    let destination = Destination::new(&rules.dir, peer.bare())
+        .hidden(rules.hidden)
+        .existing(rules.existing);
+    let report = std::sync::Mutex::new(Report::new(say, rules.place.clone()));
     let decide = async |offer: Offer| {
-        let decision = decide(args, &offer, peer.as_str(), &person, say).await;
+        let decision = decide(rules, &offer, &peer, &person, say).await;
         if decision == Decision::Accept {
-            if !args.keep {
+            if matches!(rules.place, Place::Bar) {
                 terminal::leave();
             }
             lock(&report).begin(&offer);
@@ -112,7 +153,11 @@ async fn transfer(args: &Args, secure: Secure, person: Person) -> Result<(), Fai
         Ok(received) => {
             // The other end closes once it knows.
             let _ = tokio::time::timeout(GOODBYE, sender.closed()).await;
-            told(args, &received, peer.as_str(), &sum, &tops, say)
+            Ok(Taken {
+                received,
+                sum,
+                tops,
+            })
         }
         Err(error) => {
             let lost = matches!(error, ReceiveError::Ended(Ended::Lost(_)));
@@ -142,11 +187,17 @@ fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// Says what is offered, and asks whether to take it.
-async fn decide(args: &Args, offer: &Offer, peer: &str, person: &Person, say: Say) -> Decision {
+async fn decide(
+    rules: &Rules,
+    offer: &Offer,
+    peer: &Address,
+    person: &Person,
+    say: Say,
+) -> Decision {
     let totals = offer.totals;
     let names: Vec<String> = offer.tops.iter().map(|entry| shown(&entry.path)).collect();
     let fields = [
-        ("peer", Value::from(peer)),
+        ("peer", Value::from(peer.as_str())),
         ("files", Value::from(totals.files)),
         ("bytes", Value::from(totals.bytes)),
         ("names", Value::from(names.clone())),
@@ -178,18 +229,29 @@ async fn decide(args: &Args, offer: &Offer, peer: &str, person: &Person, say: Sa
             format_args!("{} will not be taken: {why}", shown(name)),
         );
     }
-    if args.yes {
+    if rules.yes {
         return Decision::Accept;
     }
     if !person.is_there() {
         say.warn(
             "nobody_to_ask",
             &[],
-            "refused, because there is no terminal to ask you on: --yes takes what is offered",
+            match rules.place {
+                Place::Bar | Place::Nowhere => {
+                    "refused, because there is no terminal to ask you on: --yes takes what is offered"
+                }
+                Place::Row(_) => "refused, because there is no terminal to ask you on",
+            },
         );
         return Decision::Refuse(Told::new(Reason::Declined, "nobody is there to be asked"));
     }
-    match person.takes(peer, &what, &args.dir).await {
+    // One thing goes by its name.
+    let asked = match names.as_slice() {
+        [name] if offer.more == 0 && totals.files == 1 => format!("{name}, {}", size(totals.bytes)),
+        [name] if offer.more == 0 => format!("{name} ({what})"),
+        _ => what,
+    };
+    match person.takes(peer, &asked, &rules.dir).await {
         Some(true) => Decision::Accept,
         Some(false) | None => Decision::Refuse(Told::from(Reason::Declined)),
     }
@@ -198,8 +260,7 @@ async fn decide(args: &Args, offer: &Offer, peer: &str, person: &Person, say: Sa
 /// Reports one transfer.
 struct Report {
     say: Say,
-    /// Whether there may be a bar.
-    bar: bool,
+    place: Place,
     progress: Option<Progress>,
     files: u32,
     /// The names at the top of the offer.
@@ -207,10 +268,10 @@ struct Report {
 }
 
 impl Report {
-    fn new(say: Say, bar: bool) -> Self {
+    fn new(say: Say, place: Place) -> Self {
         Self {
             say,
-            bar,
+            place,
             progress: None,
             files: 0,
             tops: Vec::new(),
@@ -224,11 +285,7 @@ impl Report {
             .iter()
             .map(|entry| entry.path.to_string())
             .collect();
-        let say = self.say;
-        self.progress = Some(match self.bar {
-            true => Progress::new(bytes, say),
-            false => Progress::without_bar(bytes, say),
-        });
+        self.progress = Some(Progress::new(bytes, self.say, self.place.clone()));
     }
 
     fn on(&mut self, event: Receiving<'_>) {
@@ -292,23 +349,23 @@ impl Report {
     }
 }
 
-fn told(
-    args: &Args,
-    received: &Received,
-    peer: &str,
-    sum: &Sum,
-    tops: &[String],
-    say: Say,
-) -> Result<(), Failure> {
-    let outcome = &received.outcome;
-    let fields = summary(outcome, peer, sum);
+fn told(rules: &Rules, taken: &Taken, peer: &str, say: Say) -> Result<(), Failure> {
+    let Taken { received, sum, .. } = taken;
+    let fields = summary(&received.outcome, peer, sum);
     let what = amount(sum.files, sum.bytes);
     let text = format!(
         "{what} from {peer} in {}, in {:.1} s; every hash was right",
-        args.dir.display(),
+        place(&rules.dir),
         sum.time.as_secs_f64()
     );
     say.event("received", &fields, text);
+    remarks(taken, peer, say);
+    missing(&received.outcome, peer)
+}
+
+/// What else there is to say of what has come.
+pub(crate) fn remarks(taken: &Taken, peer: &str, say: Say) {
+    let Taken { received, tops, .. } = taken;
     for folder in received
         .folders
         .iter()
@@ -331,7 +388,6 @@ fn told(
             format_args!("{peer} may not know that everything is here"),
         );
     }
-    missing(outcome, peer)
 }
 
 fn failure(error: &ReceiveError, peer: &str) -> Failure {

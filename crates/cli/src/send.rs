@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
-use xtls_files::{Ended, Kind, Outcome, Reason, SendError, Sending, Sources, Told, Totals};
+use xtls_files::{Ended, Kind, Outcome, Reason, SendError, Sending, Sources, Told, Totals, WhyNot};
 
 use crate::args::{ConversationArgs, Send as Args};
 use crate::bytes::{Ends, Secure};
 use crate::failure::{Code, Failure, chain};
-use crate::progress::{Progress, amount};
+use crate::progress::{Place, Progress, amount, size};
 use crate::say::{Say, shown};
 use crate::stop::Stop;
 use crate::{terminal, verify};
@@ -18,7 +18,7 @@ use crate::{terminal, verify};
 pub(crate) async fn run(args: &Args, say: Say, stop: Stop) -> Result<(), Failure> {
     let talk = args.talk();
     // What cannot be sent is told before anybody is called.
-    collect(&args.files, say, true).await?;
+    collect(args.files.clone(), say, true).await?;
     let mut ends = Ends::connect(&talk, SERVICE, args.code, say, &stop).await?;
     let outcome = tokio::select! {
         outcome = transfer(args, &talk, &mut ends) => outcome,
@@ -93,22 +93,45 @@ impl From<Failure> for Attempt {
 }
 
 async fn attempt(args: &Args, ends: &Ends, met: &mut bool) -> Result<(), Attempt> {
-    let sources = collect(&args.files, ends.say, false)
+    let sources = collect(args.files.clone(), ends.say, false)
         .await
         .map_err(Attempt::Final)?;
     let secure = ends.call(&args.peer).await?;
     *met = true;
     // Nothing is asked from here on; the bar has the terminal.
     terminal::leave();
+    let (say, peer) = (secure.say, secure.peer.clone());
+    let report = Report::new(say, peer.as_str(), None, Place::Bar);
+    match over(secure, sources, report).await {
+        Ok((outcome, sum)) => told(&outcome, peer.as_str(), &sum, say).map_err(Attempt::Final),
+        Err(Stopped { failure, lost }) => Err(match lost {
+            true if failure.code != Code::Identity => Attempt::Again(failure),
+            _ => Attempt::Final(failure),
+        }),
+    }
+}
+
+/// Why a transfer did not come to its end.
+pub(crate) struct Stopped {
+    pub(crate) failure: Failure,
+    /// The tunnel was: over another one it can go on.
+    pub(crate) lost: bool,
+}
+
+/// Sends over one tunnel, until both ends know what became of it.
+pub(crate) async fn over(
+    secure: Secure,
+    sources: Sources,
+    mut report: Report,
+) -> Result<(Outcome, Sum), Stopped> {
     let (sender, say, suggest) = (secure.sender(), secure.say, secure.suggest().clone());
     let peer = secure.peer.clone();
-    let mut report = Report::new(say, peer.as_str());
     let sent = xtls_files::send(secure.tunnel, sources, |event| report.on(event)).await;
     let sum = report.end();
     match sent {
         Ok(outcome) => {
             sender.close().await;
-            told(&outcome, peer.as_str(), &sum, say).map_err(Attempt::Final)
+            Ok((outcome, sum))
         }
         Err(error) => {
             let lost = matches!(error, SendError::Ended(Ended::Lost(_)));
@@ -120,21 +143,27 @@ async fn attempt(args: &Args, ends: &Ends, met: &mut bool) -> Result<(), Attempt
                 sender.abort().await;
             }
             let failure = why.unwrap_or_else(|| failure(&error, peer.as_str()));
-            Err(match lost {
-                true if failure.code != Code::Identity => Attempt::Again(failure),
-                _ => Attempt::Final(failure),
-            })
+            Err(Stopped { failure, lost })
         }
     }
 }
 
 /// Looks at what is to be sent, and says what of it cannot be, if `tells`.
-async fn collect(files: &[PathBuf], say: Say, tells: bool) -> Result<Sources, Failure> {
-    let files = files.to_vec();
+pub(crate) async fn collect(
+    files: Vec<PathBuf>,
+    say: Say,
+    tells: bool,
+) -> Result<Sources, Failure> {
     let sources = tokio::task::spawn_blocking(move || Sources::collect(files))
         .await
         .map_err(|error| Failure::failed(error.to_string()))?
-        .map_err(|error| Failure::usage(chain(&error)))?;
+        .map_err(|error| {
+            let mut what = chain(&error);
+            if let WhyNot::Unreadable(why) = &error.why {
+                what.push_str(&format!(": {why}"));
+            }
+            Failure::usage(what)
+        })?;
     if tells {
         for left_out in sources.left_out() {
             let path = left_out.path.display().to_string();
@@ -154,19 +183,24 @@ async fn collect(files: &[PathBuf], say: Say, tells: bool) -> Result<Sources, Fa
 }
 
 /// Reports one attempt.
-struct Report {
+pub(crate) struct Report {
     say: Say,
     peer: String,
+    /// What it is called, where that is not how many files there are.
+    name: Option<String>,
+    place: Place,
     totals: Totals,
     progress: Option<Progress>,
     files: u32,
 }
 
 impl Report {
-    fn new(say: Say, peer: &str) -> Self {
+    pub(crate) fn new(say: Say, peer: &str, name: Option<String>, place: Place) -> Self {
         Self {
             say,
             peer: peer.to_owned(),
+            name,
+            place,
             totals: Totals::default(),
             progress: None,
             files: 0,
@@ -183,7 +217,10 @@ impl Report {
                     ("files", Value::from(totals.files)),
                     ("bytes", Value::from(totals.bytes)),
                 ];
-                let what = amount(totals.files, totals.bytes);
+                let what = match &self.name {
+                    Some(name) => format!("{name}, {}", size(totals.bytes)),
+                    None => amount(totals.files, totals.bytes),
+                };
                 self.say.event(
                     "offered",
                     &fields,
@@ -192,7 +229,8 @@ impl Report {
             }
             Sending::Accepted => {
                 self.say.data("accepted", &[("peer", peer.into())]);
-                self.progress = Some(Progress::new(self.totals.bytes, self.say));
+                let bytes = self.totals.bytes;
+                self.progress = Some(Progress::new(bytes, self.say, self.place.clone()));
             }
             Sending::Began {
                 entry,

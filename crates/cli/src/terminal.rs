@@ -87,6 +87,8 @@ pub(crate) struct Prompt {
     pub(crate) certainty: Option<String>,
     /// Undelivered lines, oldest first.
     pub(crate) undelivered: Vec<String>,
+    /// How far files have come that are on their way.
+    pub(crate) transfers: Vec<String>,
     /// Why nothing can be sent at the moment.
     pub(crate) closed: Option<String>,
 }

@@ -25,6 +25,11 @@ pub(crate) struct Chat {
     /// Show when the peer is writing, and let it know when you are, if it does the same (XEP-0085).
     #[arg(long)]
     pub(crate) chat_states: bool,
+    /// Folder for files that the peer sends you with /send, once you have said yes.
+    ///
+    /// Nothing is overwritten. In a chat, /send FILE offers one of yours.
+    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: PathBuf,
     #[command(flatten)]
     pub(crate) talk: ConversationArgs,
 }

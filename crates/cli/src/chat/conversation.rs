@@ -6,7 +6,9 @@ use std::pin::Pin;
 
 use serde_json::Value;
 use tokio::time::Instant;
-use xtls_client::router::SendError;
+use xtls_client::Tunnel;
+use xtls_client::router::{Closed, SendError, TurnedAway};
+use xtls_client::stanza::busy::Limit;
 use xtls_client::tls::Fingerprint;
 use xtls_stanza::{Address, Stanza};
 
@@ -16,6 +18,7 @@ use super::message;
 use super::states::{State, States};
 use crate::attended::{Attended, Seen};
 use crate::failure::Failure;
+use crate::link;
 use crate::record::Recorder;
 use crate::say::{self, Say};
 use crate::terminal::{Prompt, Typing};
@@ -126,6 +129,7 @@ impl Current {
                 Some(cut) => cut.undelivered.lines().collect(),
                 None => self.undelivered.lines().collect(),
             },
+            transfers: Vec::new(),
             closed: if ended || self.finishing {
                 Some("the conversation is ending".to_owned())
             } else if self.cut.is_some() {
@@ -203,6 +207,13 @@ impl Current {
     pub(super) fn say_declined(&self, peer: &str, what: &str, say: Say) {
         let text = format_args!("{what}: you are talking to {}", self.name);
         say.event("declined", &[("peer", peer.into())], text);
+    }
+
+    /// Closes another call while this conversation goes on.
+    pub(super) async fn decline(&self, tunnel: Tunnel, say: Say) {
+        let peer = tunnel.peer().clone();
+        self.say_declined(peer.as_str(), &format!("declined a call from {peer}"), say);
+        tunnel.close().await;
     }
 
     /// It is a conversation of its own after all.
@@ -347,6 +358,29 @@ impl Current {
         self.attended.sender().close().await;
     }
 
+    /// With whom it is, at present: the full address and the key.
+    pub(super) fn partner(&self) -> Option<(Address, Fingerprint)> {
+        let key = self.key.filter(|_| self.open && !self.finishing)?;
+        Some((self.attended.peer().clone(), key))
+    }
+
+    /// Whether another line can be sent at once.
+    pub(super) fn is_idle(&self) -> bool {
+        self.open && self.sending.is_none() && self.outbox.is_empty()
+    }
+
+    /// Reports its end; people learn it from the failure, if it was not `fine`.
+    pub(super) fn say_over(&self, closed: &Closed, fine: bool) {
+        let (say, fields) = (self.attended.say(), link::closed_fields(closed));
+        match fine {
+            true => {
+                let text = format_args!("the conversation with {} is over", self.name);
+                say.event("closed", &fields, text);
+            }
+            false => say.data("closed", &fields),
+        }
+    }
+
     /// The next event. Cancel-safe.
     pub(super) async fn step(&mut self) -> Step {
         tokio::select! {
@@ -355,6 +389,18 @@ impl Current {
             sent = pending(&mut self.sending) => Step::Sent(sent),
             shown = pending(&mut self.showing) => Step::Shown(shown),
         }
+    }
+}
+
+/// Reports a caller that a limit has turned away: here, that somebody else is talked to.
+pub(super) fn say_turned_away(current: Option<&Current>, away: &TurnedAway, say: Say) {
+    match current {
+        Some(current) if away.busy.limit == Limit::Incoming => {
+            let peer = &away.peer;
+            let what = format!("asked {peer} to call again later");
+            current.say_declined(peer.as_str(), &what, say);
+        }
+        Some(_) | None => link::say_turned_away(away, say),
     }
 }
 

@@ -115,6 +115,7 @@ impl Cut {
             name: self.peer.bare().to_owned(),
             certainty: Some(AWAY.to_owned()),
             undelivered: self.undelivered.lines().collect(),
+            transfers: Vec::new(),
             closed: Some(format!("{} is not back yet", self.peer.bare())),
         }
     }
@@ -174,6 +175,12 @@ pub(super) fn another_key(peer: &Address) -> Failure {
         ),
     )
     .hint("it may be another device of theirs: ask them over another channel, then call again")
+}
+
+/// The conversation is over, and something was not confirmed.
+pub(super) fn unconfirmed(peer: &Address) -> Failure {
+    let what = format!("{peer} has not confirmed everything you sent");
+    Failure::new(Code::Corrupt, what)
 }
 
 /// A wait cut at random to between half and the whole, so that not everybody calls at once.

@@ -109,6 +109,11 @@ impl Returns {
         None
     }
 
+    /// What came in its place was something else.
+    pub(super) fn wait_on(&mut self, cut: Option<Cut>) {
+        self.cut = cut.or_else(|| self.cut.take());
+    }
+
     /// Nobody comes back: names what is missing. Returns how the conversation had ended.
     pub(super) fn abandon(&mut self) -> Option<Failure> {
         let cut = self.cut.take()?;
@@ -168,6 +173,7 @@ pub(super) fn no_conversation() -> Prompt {
         name: NO_NAME.to_owned(),
         certainty: None,
         undelivered: Vec::new(),
+        transfers: Vec::new(),
         closed: Some(NO_ONE.to_owned()),
     }
 }

@@ -394,7 +394,7 @@ impl EditorPrompt for Shown {
     }
 }
 
-/// The prompt, with undelivered lines above it.
+/// The prompt, with undelivered lines and transfers above it.
 fn left(prompt: &Prompt, columns: usize) -> String {
     let mut left = String::new();
     let hidden = prompt.undelivered.len().saturating_sub(UNDELIVERED);
@@ -404,6 +404,10 @@ fn left(prompt: &Prompt, columns: usize) -> String {
     for line in prompt.undelivered.iter().skip(hidden) {
         let line = format!("… {}", line.replace('\n', " ⏎ "));
         left.push_str(&say::cut(&line, columns.saturating_sub(1)));
+        left.push('\n');
+    }
+    for transfer in &prompt.transfers {
+        left.push_str(&say::cut(transfer, columns.saturating_sub(1)));
         left.push('\n');
     }
     left.push_str(&prompt.name);
