@@ -16,6 +16,7 @@ mod planted;
 mod properties;
 mod prosody;
 mod python;
+mod record;
 mod running;
 mod server;
 mod sim;
@@ -57,6 +58,7 @@ cargo xtask sim [--seed N [--trace]]         the simulated hostile world: ten mi
                                              bugs planted in the code, which it or the link's models must find;
                 [--model]                    every interleaving of a small model
 cargo xtask outages [cuts|kills|tunnels]     connections that are cut and servers that die, at full length
+cargo xtask record [NAME…]                   the recordings in docs/recordings, from the real program on a real server: demo, chat, send
 cargo xtask prosody [--limits | --sasl2 | --packaged] [--then CMD…]
                                              a throw-away XMPP server on loopback with two accounts; --limits: as Debian ships it,
                                              10 kB/s; --sasl2: with SASL2 and Bind 2; --packaged: with its package's
@@ -102,6 +104,9 @@ fn run() -> Result<ExitCode> {
         }
         Some("outages") => {
             outages::run(&Workspace::open()?, &outages::parse(&args)?)?;
+        }
+        Some("record") => {
+            record::run(&Workspace::open()?, &record::parse(&args)?)?;
         }
         Some("properties") => {
             properties::run(&Workspace::open()?, &properties::Options::parse(&args)?)?;

@@ -264,6 +264,17 @@ impl Server {
         Ok(fs::write(self.facts(), facts)?)
     }
 
+    /// A configuration of the program with one of its accounts.
+    pub(crate) fn configuration(&self, account: &str) -> String {
+        format!(
+            "account = \"{account}@{DOMAIN}\"\n\n[accounts.\"{account}@{DOMAIN}\"]\n\
+             server = \"127.0.0.1:{}\"\nca_file = \"{}\"\npassword_file = \"{}\"\n",
+            self.ports.starttls,
+            self.file("ca.pem").display(),
+            self.file(account).display(),
+        )
+    }
+
     fn usage(&self, kind: Kind) -> String {
         let Ports { starttls, tls, .. } = self.ports;
         let common = format!(
