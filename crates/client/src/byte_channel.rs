@@ -285,7 +285,7 @@ impl std::fmt::Debug for ByteChannel {
 }
 
 /// Bytes that wait for the application to read them, of one byte tunnel.
-const READ: usize = 65_536;
+const READ: usize = 262_144;
 
 /// Bytes that wait for the session to take them, of one byte tunnel.
-const WRITE: usize = 65_536;
+const WRITE: usize = 262_144;

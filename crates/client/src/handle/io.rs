@@ -23,7 +23,7 @@ impl AsyncRead for Tunnel {
     }
 }
 
-/// Writing runs up to 64 KiB ahead of the session, also before the tunnel is open. Flushing waits until the session has
+/// Writing runs up to 256 KiB ahead of the session, also before the tunnel is open. Flushing waits until the session has
 /// taken it, and shutting down until close_notify is queued behind it. Neither means that the peer has read anything.
 impl AsyncWrite for Tunnel {
     fn poll_write(
