@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use xtls_client::ibb;
 use xtls_client::router::Config;
@@ -145,9 +145,8 @@ impl Ends {
         let answering = tokio::spawn(answer(far, BYTES));
         let (took, mut near) = fetch(vec![near]).await;
         let asked = ask(&mut near).await;
-        drop(near);
-        // It ends with the tunnel, in whatever way that ends.
-        let _ = answering.await;
+        end(near).await;
+        answering.await.expect("no panic");
         (took, asked)
     }
 
@@ -157,9 +156,10 @@ impl Ends {
         let options = xtls_pipe::Options::default;
         let start = Instant::now();
         let sending = tokio::spawn(xtls_pipe::run(far, source, tokio::io::sink(), options()));
-        let piped = xtls_pipe::run(near, tokio::io::empty(), tokio::io::sink(), options());
-        piped.await.expect("a whole pipe");
-        sending.await.expect("no panic").expect("a whole pipe");
+        let piping = xtls_pipe::run(near, tokio::io::empty(), tokio::io::sink(), options());
+        for end in [tokio::spawn(piping), sending] {
+            end.await.expect("no panic").expect("a whole pipe");
+        }
         start.elapsed()
     }
 
@@ -176,14 +176,11 @@ impl Ends {
             }
         });
         let allow = vec![to.to_string().parse().expect("a place")];
-        tasks.spawn(async move {
-            let options = Serve {
-                allow,
-                ..Serve::default()
-            };
-            // It ends with the other end.
-            let _ = serve(far, options).await;
-        });
+        let options = Serve {
+            allow,
+            ..Serve::default()
+        };
+        let serving = tokio::spawn(serve(far, options));
         let (reports, mut told) = mpsc::channel(64);
         let mut once = Some(near);
         let connect = move || {
@@ -192,12 +189,14 @@ impl Ends {
                     .ok_or_else(|| std::io::Error::other("one is enough")),
             )
         };
+        let (stop, stopped) = oneshot::channel::<()>();
         let options = Options {
             reports: Some(reports),
+            until: Box::pin(async move { drop(stopped.await) }),
             ..Options::default()
         };
         let rule = Rule::Local(format!("0:{to}").parse().expect("a forward"));
-        tasks.spawn(async move { drop(forward(connect, vec![rule], options).await) });
+        let forwarding = tokio::spawn(forward(connect, vec![rule], options));
         let Some(Report::Listening { at, .. }) = told.recv().await else {
             panic!("it does not listen");
         };
@@ -209,6 +208,10 @@ impl Ends {
         }
         let (took, mut last) = fetch(streams).await;
         let asked = ask(&mut last).await;
+        drop((last, stop));
+        for end in [forwarding, serving] {
+            end.await.expect("no panic").expect("an end in order");
+        }
         (took, asked)
     }
 }
@@ -253,6 +256,15 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, share: usize) {
         }
         stream.flush().await.expect("a reader");
     }
+    // The other end may be gone.
+    let _ = stream.shutdown().await;
+}
+
+/// Ends a stream in order: a contender that begins while another one's stream is still there would inherit its pace.
+async fn end<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    stream.shutdown().await.expect("a reader");
+    let rest = stream.read_to_end(&mut Vec::new()).await;
+    rest.expect("an end in order");
 }
 
 /// How long it takes until all shares are here, and one of the streams.
