@@ -145,4 +145,4 @@ const FRAME: usize = 16_384;
 const MAX_STREAMS: usize = 576;
 
 /// Bytes that all streams of a tunnel may have under way to us: 262 144 for each, and 16 MiB more for those that need them.
-const MAX_WINDOWS: usize = 576 * 262_144 + (16 << 20);
+const MAX_WINDOWS: usize = 576 * 262_144 + 16 * 1_048_576;
