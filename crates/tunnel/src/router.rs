@@ -802,7 +802,7 @@ impl Router {
         };
         let welcome = match ours {
             Some(_) => Welcome::Yes,
-            None => self.config.accept.welcome(&from),
+            None => self.config.welcome(&from),
         };
         if welcome == Welcome::No {
             return self.decline(
@@ -1038,8 +1038,8 @@ impl Router {
             return self.admit_to(now, id, &peer, &service);
         };
         // Only a crossing needs no other permission, and only stanzas cross.
-        let welcome = self.config.accept.welcome(&peer) == Welcome::Yes
-            || self.tunnels.any_standing(&peer, Some(id)).is_some();
+        let standing = self.tunnels.any_standing(&peer, Some(id)).is_some();
+        let welcome = self.config.is_welcome(&peer, &service, standing);
         let stanzas = service.mode() == Mode::Stanzas;
         match (
             self.tunnels.crossed(crosses).filter(|_| stanzas),
@@ -1928,7 +1928,7 @@ impl Router {
         self.tunnels.knows(from)
             || from.same_bare(self.own())
             || from.as_str() == self.own().domain()
-            || self.config.accept.welcome(from) != Welcome::No
+            || self.config.welcome(from) != Welcome::No
     }
 
     /// A peer's resource has gone, or its server says so: its tunnels are cut.

@@ -37,7 +37,7 @@ pub(super) enum Welcome {
 }
 
 impl Accept {
-    pub(super) fn welcome(&self, peer: &Address) -> Welcome {
+    fn welcome(&self, peer: &Address) -> Welcome {
         match self {
             Self::Anyone => Welcome::Yes,
             Self::Only(bare) | Self::Ask(bare) if bare.contains(&peer.to_bare()) => Welcome::Yes,
@@ -79,7 +79,7 @@ pub struct Config {
     pub(super) tls: xtls_tls::Config,
     pub(super) trust: Arc<Store>,
     pub(super) policy: Policy,
-    pub(super) accept: Accept,
+    accept: Accept,
     pub(super) service: Service,
     pub(super) also: Arc<[Service]>,
     pub(super) session: Arc<xtls_session::Config>,
@@ -91,6 +91,8 @@ pub struct Config {
     tunnels: Option<usize>,
     tunnels_per_peer: Option<usize>,
     services: BTreeMap<Service, ServiceLimits>,
+    /// Services that are not for everybody whom `accept` lets in.
+    callers: BTreeMap<Service, BTreeSet<Bare>>,
     pub(super) queue: usize,
     pub(super) incoming: usize,
     pub(super) carrier: Carrier,
@@ -137,6 +139,7 @@ impl Config {
             tunnels: None,
             tunnels_per_peer: None,
             services: BTreeMap::new(),
+            callers: BTreeMap::new(),
             queue: 64,
             incoming: 32,
             carrier: Carrier::Iq,
@@ -173,6 +176,32 @@ impl Config {
         std::iter::once(&self.service).chain(self.also.iter())
     }
 
+    /// The services that this peer may open tunnels to us for.
+    pub(super) fn services_for(&self, peer: &Address) -> impl Iterator<Item = &Service> {
+        let bare = peer.to_bare();
+        self.services()
+            .filter(move |service| self.is_for(service, &bare))
+    }
+
+    fn is_for(&self, service: &Service, bare: &Bare) -> bool {
+        let callers = self.callers.get(service);
+        callers.is_none_or(|callers| callers.contains(bare))
+    }
+
+    /// Whether this peer may open a tunnel to us, for whatever it is.
+    pub(super) fn welcome(&self, peer: &Address) -> Welcome {
+        match self.services_for(peer).next() {
+            Some(_) => self.accept.welcome(peer),
+            None => Welcome::No,
+        }
+    }
+
+    /// Whether this peer may open a tunnel to us for this service; one that has a tunnel with us
+    /// (`standing`) has been let in already.
+    pub(super) fn is_welcome(&self, peer: &Address, service: &Service, standing: bool) -> bool {
+        self.is_for(service, &peer.to_bare()) && (standing || self.welcome(peer) == Welcome::Yes)
+    }
+
     /// Whether a tunnel of which nothing is known may carry bytes.
     pub(super) fn serves_bytes(&self) -> bool {
         self.services().any(|service| service.mode() == Mode::Bytes)
@@ -183,6 +212,19 @@ impl Config {
     #[must_use]
     pub fn also_serve(mut self, services: impl IntoIterator<Item = Service>) -> Self {
         self.also = services.into_iter().collect();
+        self
+    }
+
+    /// Who may open tunnels to us for this service, of those whom [`accept`](Self::accept) lets in. To everybody else it is a
+    /// service that we don't serve: TLS finds no application protocol. A peer whom no service is for is answered as by a client
+    /// that has never heard of XTLS. Default: all whom `accept` lets in.
+    #[must_use]
+    pub fn service_callers(
+        mut self,
+        service: Service,
+        callers: impl IntoIterator<Item = Bare>,
+    ) -> Self {
+        self.callers.insert(service, callers.into_iter().collect());
         self
     }
 

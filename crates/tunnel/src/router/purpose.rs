@@ -18,7 +18,7 @@ pub(super) enum Purpose {
     Stanzas(Option<Service>),
     /// Bytes, for this service.
     Bytes(Service),
-    /// Nothing that we serve, which TLS tells the peer; or it has not said so yet.
+    /// Nothing that we serve to this peer, which TLS tells the peer; or it has not said so yet.
     Unknown,
 }
 
@@ -29,7 +29,7 @@ impl Purpose {
         let Some(offered) = hello.and_then(|hello| offered_protocols(hello)) else {
             return Self::Unknown;
         };
-        match binding.service_named(&offered, config.services()) {
+        match binding.service_named(&offered, config.services_for(&binding.peer)) {
             Some(service) if service.mode() == Mode::Bytes => Self::Bytes(service.clone()),
             Some(service) => Self::Stanzas(Some(service.clone())),
             None => Self::Unknown,

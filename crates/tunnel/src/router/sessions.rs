@@ -57,9 +57,13 @@ impl Sessions {
         service: Option<&Service>,
         role: Role,
     ) -> Result<Box<Session>, ConfigError> {
-        let also = match service {
-            Some(_) => Vec::new(),
-            None => config.also.to_vec(),
+        let known = service.is_some();
+        // Where none is for this peer, our own open is what it crosses, and that is decided once the service is known.
+        let mut served = config.services_for(peer);
+        let service = service.or_else(|| served.next());
+        let also: Vec<_> = match known {
+            true => Vec::new(),
+            false => served.cloned().collect(),
         };
         let binding = binding(transports, config, peer, sid, service, role);
         let expect = binding.expect_one_of(&also, self.trust.clone(), config.policy);
