@@ -17,8 +17,16 @@ mod ask;
 mod component;
 #[path = "../crates/stanza/examples/echo.rs"]
 mod echo;
+#[path = "../crates/client/examples/echo_service.rs"]
+mod echo_service;
+#[path = "../crates/client/examples/files_service.rs"]
+mod files_service;
+#[path = "../crates/client/examples/forward_service.rs"]
+mod forward_service;
 #[path = "../crates/tls/examples/pinned.rs"]
 mod pinned;
+#[path = "../crates/client/examples/pipe_service.rs"]
+mod pipe_service;
 #[path = "../crates/client/examples/service.rs"]
 mod service;
 #[path = "../crates/link/examples/socks.rs"]
@@ -26,12 +34,14 @@ mod socks;
 #[path = "../crates/session/examples/talk.rs"]
 mod talk;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use xtls_client::Home;
-use xtls_client::relay::{Limits, Relay};
+use xtls_client::relay::{Limits, Relay, RelayLink};
 use xtls_link::Dial as _;
 use xtls_link::stanza::Envelope;
 use xtls_session::{Receipt, Why, io::Connection};
@@ -192,4 +202,136 @@ async fn ask_gets_from_service_who_it_is() {
         ended = serving => panic!("{ended:?}"),
         answer = asking => assert_eq!(answer.unwrap(), ROMEO),
     }
+}
+
+/// Juliet's link, where she offers something, Romeo's link, and a folder for their keys and all else.
+async fn ends() -> (RelayLink, RelayLink, tempfile::TempDir) {
+    let relay = Relay::start(Limits::default());
+    let juliet = relay.attach(address(JULIET)).await.unwrap();
+    let romeo = relay.attach(address(ROMEO)).await.unwrap();
+    (juliet, romeo, tempfile::tempdir().unwrap())
+}
+
+/// Runs a service until a task of its caller is done, and ends it in order.
+async fn beside<S, E: std::fmt::Debug>(
+    service: impl FnOnce(Home, oneshot::Receiver<()>) -> S,
+    folder: &Path,
+    calls: impl Future,
+) where
+    S: Future<Output = Result<(), E>>,
+{
+    let (stop, stopped) = oneshot::channel();
+    let serving = service(Home::at(folder.join("juliet")), stopped);
+    let calls = async {
+        calls.await;
+        drop(stop);
+    };
+    let (served, ()) = tokio::join!(serving, calls);
+    served.unwrap();
+}
+
+#[tokio::test]
+async fn echo_service_says_back_what_it_hears() {
+    let (juliet, romeo, folder) = ends().await;
+    let friend = address(ROMEO);
+    let service = async |keys, stopped: oneshot::Receiver<()>| {
+        echo_service::offer(juliet, &keys, &friend, async { drop(stopped.await) }).await
+    };
+    let calls = async {
+        let keys = Home::at(folder.path().join("romeo"));
+        let answer = echo_service::call(romeo, &keys, &address(JULIET), "by and by").await;
+        assert_eq!(answer.unwrap(), "by and by");
+    };
+    beside(service, folder.path(), calls).await;
+}
+
+#[tokio::test]
+async fn files_service_stores_what_its_friend_sends() {
+    let (juliet, romeo, folder) = ends().await;
+    let (friend, inbox) = (address(ROMEO), folder.path().join("inbox"));
+    let letter = folder.path().join("letter.txt");
+    std::fs::write(&letter, "come, night").unwrap();
+    std::fs::create_dir(&inbox).unwrap();
+    let there = inbox.clone();
+    let service = async |keys, stopped: oneshot::Receiver<()>| {
+        let stop = async { drop(stopped.await) };
+        files_service::take(juliet, &keys, &friend, there, stop).await
+    };
+    let calls = async {
+        let keys = Home::at(folder.path().join("romeo"));
+        let paths = [letter.to_str().unwrap().to_owned()];
+        let sent = files_service::send(romeo, &keys, &address(JULIET), &paths).await;
+        assert_eq!(sent.unwrap().done, 1);
+    };
+    beside(service, folder.path(), calls).await;
+    let stored = std::fs::read_to_string(inbox.join("letter.txt"));
+    assert_eq!(stored.unwrap(), "come, night");
+}
+
+#[tokio::test]
+async fn forward_service_reaches_the_place_that_is_allowed() {
+    let (juliet, romeo, folder) = ends().await;
+    let friend = address(ROMEO);
+    let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = target.local_addr().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let here = free.local_addr().unwrap();
+    drop(free);
+    let service = async |keys, stopped: oneshot::Receiver<()>| {
+        let stop = async { drop(stopped.await) };
+        let allowed = place.to_string().parse().unwrap();
+        forward_service::offer(juliet, &keys, &friend, allowed, stop).await
+    };
+    let calls = async {
+        let keys = Home::at(folder.path().join("romeo"));
+        let peer = address(JULIET);
+        let rule = format!("{}:{place}", here.port()).parse().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async { drop(stopped.await) };
+        let reaching = forward_service::reach(
+            romeo,
+            &keys,
+            &peer,
+            xtls_forward::Rule::Local(rule),
+            stopped,
+        );
+        let using = async {
+            let mut near = loop {
+                // It listens soon.
+                match TcpStream::connect(here).await {
+                    Ok(near) => break near,
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            };
+            let (mut far, _) = target.accept().await.unwrap();
+            near.write_all(b"lark").await.unwrap();
+            let mut heard = [0; 4];
+            far.read_exact(&mut heard).await.unwrap();
+            assert_eq!(&heard, b"lark");
+            drop((near, far, stop));
+        };
+        let (reached, ()) = tokio::join!(reaching, using);
+        reached.unwrap();
+    };
+    beside(service, folder.path(), calls).await;
+}
+
+#[tokio::test]
+async fn pipe_service_gives_the_file_as_it_is_then() {
+    let (juliet, romeo, folder) = ends().await;
+    let (friend, file) = (address(ROMEO), folder.path().join("sonnet"));
+    std::fs::write(&file, "my bounty is as boundless as the sea").unwrap();
+    let path = file.clone();
+    let service = async |keys, stopped: oneshot::Receiver<()>| {
+        let stop = async { drop(stopped.await) };
+        pipe_service::give(juliet, &keys, &friend, path, stop).await
+    };
+    let calls = async {
+        let keys = Home::at(folder.path().join("romeo"));
+        let (peer, mut fetched) = (address(JULIET), Vec::new());
+        let fetching = pipe_service::fetch(romeo, &keys, &peer, &mut fetched);
+        fetching.await.unwrap();
+        assert_eq!(fetched, std::fs::read(&file).unwrap());
+    };
+    beside(service, folder.path(), calls).await;
 }

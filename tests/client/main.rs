@@ -17,6 +17,7 @@ mod lifetime;
 mod links;
 mod listening;
 mod log;
+mod offers;
 mod reopening;
 mod services;
 mod taking;

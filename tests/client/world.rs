@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use xtls_client::relay::Limits;
 use xtls_client::router::{Closed, Config, TunnelEvent};
+use xtls_client::service::{Host, Services};
 use xtls_client::{Accept, Client, Incoming, Pins, Relay, Task, Tunnel, Uplink};
 use xtls_session::{Peer, Service};
 use xtls_stanza::Stanza;
@@ -33,6 +34,7 @@ pub(crate) struct Maker {
     services: Vec<Service>,
     session: xtls_session::Config,
     original: bool,
+    early: bool,
 }
 
 pub(crate) fn romeo() -> Maker {
@@ -54,6 +56,7 @@ impl Maker {
             services: vec![Service::stanzas()],
             session: xtls_session::Config::default(),
             original: false,
+            early: true,
         }
     }
 
@@ -99,29 +102,50 @@ impl Maker {
         self
     }
 
+    /// Whether its ClientHello travels in the open.
+    pub(crate) fn early(mut self, yes: bool) -> Self {
+        self.early = yes;
+        self
+    }
+
     pub(crate) async fn on(self, relay: &Relay) -> Party {
         let link = relay.attach(keys::address(self.own)).await.unwrap();
         self.over(link)
     }
 
     pub(crate) fn over<U: Uplink + 'static>(self, link: U) -> Party {
-        let identity = keys::identity(self.own, self.key);
-        let tls = keys::seeded_tls(identity, [self.key; 32]);
-        let peer = keys::address(self.peer).to_bare();
-        let config = Config::new(tls, self.pins.store())
-            .policy(self.policy)
-            .service(self.services[0].clone())
-            .also_serve(self.services[1..].iter().cloned())
-            .session(self.session)
-            .original(self.original)
-            .accept(Accept::Only(BTreeSet::from([peer])));
-        let (client, incoming, task) =
-            Client::seeded(link, config, self.pins, [self.key + 100; 32]);
+        let (config, seed) = (self.config(), [self.key + 100; 32]);
+        let (client, incoming, task) = Client::seeded(link, config, self.pins, seed);
         Party {
             client,
             incoming,
             task,
         }
+    }
+
+    /// Offers these services, and nothing else.
+    pub(crate) async fn offering(
+        self,
+        relay: &Relay,
+        services: Services,
+    ) -> (Client, Incoming, Host) {
+        let link = relay.attach(keys::address(self.own)).await.unwrap();
+        let (config, seed) = (self.config(), [self.key + 100; 32]);
+        services.seeded(link, config, self.pins, seed)
+    }
+
+    fn config(&self) -> Config {
+        let identity = keys::identity(self.own, self.key);
+        let tls = keys::seeded_tls(identity, [self.key; 32]);
+        let peer = keys::address(self.peer).to_bare();
+        Config::new(tls, self.pins.store())
+            .policy(self.policy)
+            .service(self.services[0].clone())
+            .also_serve(self.services[1..].iter().cloned())
+            .session(self.session.clone())
+            .original(self.original)
+            .early(self.early)
+            .accept(Accept::Only(BTreeSet::from([peer])))
     }
 }
 

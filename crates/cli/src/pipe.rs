@@ -11,7 +11,7 @@ use tokio::io::AsyncWrite;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use xtls_pipe::{Exit, Fault, Options, Outcome, PipeError, Side};
+use xtls_pipe::{Exit, Fault, Options, Outcome, PipeError, SERVICE, Side};
 
 use crate::args::Pipe as Args;
 use crate::bytes::{Ends, Secure};
@@ -301,6 +301,3 @@ fn exited(peer: &str, exit: Option<Exit>) -> Result<(), Failure> {
 
 /// For a command to end before its input does.
 const ENDING: Duration = Duration::from_millis(500);
-
-/// The service that both ends name.
-const SERVICE: &str = "pipe";

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use xtls_files::{
-    Decision, Destination, Ended, Kind, Offer, Reason, ReceiveError, Received, Receiving, Told,
+    Decision, Destination, Ended, Kind, Offer, Reason, ReceiveError, Received, Receiving, SERVICE,
+    Told,
 };
 use xtls_stanza::Address;
 
@@ -15,7 +16,7 @@ use crate::bytes::{Ends, Secure};
 use crate::failure::{Code, Failure, chain};
 use crate::progress::{Place, Progress, amount, size};
 use crate::say::{Say, shown};
-use crate::send::{SERVICE, Sum, missing, not_stored, skipped, summary};
+use crate::send::{Sum, missing, not_stored, skipped, summary};
 use crate::stop::Stop;
 use crate::suggest::Suggest;
 use crate::{terminal, verify};

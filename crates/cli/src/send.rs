@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
-use xtls_files::{Ended, Kind, Outcome, Reason, SendError, Sending, Sources, Told, Totals, WhyNot};
+use xtls_files::{
+    Ended, Kind, Outcome, Reason, SERVICE, SendError, Sending, Sources, Told, Totals, WhyNot,
+};
 
 use crate::args::{ConversationArgs, Send as Args};
 use crate::bytes::{Ends, Secure};
@@ -401,6 +403,3 @@ impl Waits {
 
 /// How long a peer that was there is waited for.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
-
-/// The service that both ends name.
-pub(crate) const SERVICE: &str = "files";

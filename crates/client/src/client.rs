@@ -50,9 +50,19 @@ impl Client {
         pins: Pins,
         seed: [u8; 32],
     ) -> (Self, Incoming, Task) {
+        let (client, incoming, driver) = Self::build(uplink, config, pins, seed);
+        (client, incoming, tokio::spawn(driver.run()))
+    }
+
+    /// The handles, and what is to be run for them.
+    pub(crate) fn build<U: Uplink + 'static>(
+        uplink: U,
+        config: Config,
+        pins: Pins,
+        seed: [u8; 32],
+    ) -> (Self, Incoming, Driver<U>) {
         let own = uplink.bound().clone();
         let (driver, ends) = Driver::new(uplink, config, pins, seed);
-        let task = tokio::spawn(driver.run());
         let Ends {
             commands,
             incoming,
@@ -66,7 +76,7 @@ impl Client {
             own,
             link_states,
         };
-        (client, incoming, task)
+        (client, incoming, driver)
     }
 
     /// Our own address as the server bound it first.

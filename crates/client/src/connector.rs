@@ -1,16 +1,16 @@
 //! Tunnels of bytes as a `tower_service::Service` opens them.
 
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use xtls_session::{Introduction, Service, Verdict};
+use xtls_session::Service;
 use xtls_stanza::Address;
-use xtls_tunnel::router::{OpenError, TunnelEvent};
 
 use crate::client::Client;
+use crate::connect::{self, ConnectError};
 use crate::handle::Tunnel;
+use crate::service::Call;
 
 /// Opens tunnels of one service, to whatever address is asked for (feature `tower`). Clones share the client.
 ///
@@ -40,19 +40,8 @@ impl Connector {
     /// # Errors
     /// See [`ConnectError`].
     pub async fn connect(&self, peer: &Address) -> Result<Tunnel, ConnectError> {
-        let mut tunnel = self.client.open_for(peer, self.service.clone()).await?;
-        while let Some(event) = tunnel.next().await {
-            if let TunnelEvent::Judge(peer) = event {
-                // It may have ended meanwhile; it is refused either way.
-                let _ = tunnel.judge(peer.fingerprint, Verdict::Refuse).await;
-                return Err(ConnectError::Unknown(Box::new(peer)));
-            } else if let TunnelEvent::Established(_) = event {
-                return Ok(tunnel);
-            }
-        }
-        // It has ended, and this says why.
-        tunnel.established().await?;
-        Ok(tunnel)
+        let call = connect::connect(&self.client, peer, self.service.clone()).await;
+        call.map(Call::into_tunnel)
     }
 }
 
@@ -69,19 +58,4 @@ impl tower_service::Service<Address> for Connector {
         let connector = self.clone();
         Box::pin(async move { connector.connect(&peer).await })
     }
-}
-
-/// Why there is no tunnel (feature `tower`).
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// It could not be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The peer's key is not pinned, and there is nobody to ask about it.
-    #[error("the key of {} is not pinned, and nobody is asked about it here", .0.peer)]
-    Unknown(Box<Introduction>),
-    /// It ended before both ends had accepted each other. The error holds a [`router::Why`](xtls_tunnel::router::Why).
-    #[error(transparent)]
-    Ended(#[from] io::Error),
 }

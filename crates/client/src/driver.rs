@@ -24,6 +24,7 @@ use xtls_tunnel::router::{
 };
 
 use crate::command::{Answer, Command, Port, Signal};
+use crate::error::ListenError;
 use crate::link_state::{LinkState, LinkStates};
 use crate::uplink::{LinkError, LinkEvent, Uplink};
 use crate::{events, link_state, progress};
@@ -102,6 +103,11 @@ impl<U: Uplink> Driver<U> {
             link_states: LinkStates::new(link_states),
         };
         (driver, ends)
+    }
+
+    /// From now on tunnels of this service come out here.
+    pub(crate) fn listen(&mut self, service: Service) -> Result<mpsc::Receiver<Port>, ListenError> {
+        self.reception.listen(service)
     }
 
     /// Runs until the link is lost for good, or until it is asked to stop and every tunnel has ended.
@@ -202,7 +208,7 @@ impl<U: Uplink> Driver<U> {
                     done,
                 });
             }
-            Command::Listen { service, done } => drop(done.send(self.reception.listen(service))),
+            Command::Listen { service, done } => drop(done.send(self.listen(service))),
             Command::Send { id, stanza, done } => match self.conduits.get_mut(&id) {
                 Some(conduit) => conduit.send(&mut self.router, *stanza, done),
                 None => drop(done.send(Err(SendError::Gone(Gone)))),

@@ -14,4 +14,4 @@ pub use ask::HttpConnector;
 #[cfg(feature = "axum")]
 pub use axum;
 #[cfg(feature = "axum")]
-pub use serve::{Caller, Connection};
+pub use serve::Caller;

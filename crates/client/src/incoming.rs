@@ -113,6 +113,10 @@ impl Incoming {
         }
     }
 
+    pub(crate) fn pauses(&self) -> Arc<Pauses> {
+        Arc::clone(&self.pauses)
+    }
+
     /// The next tunnel; `None` when the client has ended. Cancel-safe.
     pub async fn next(&mut self) -> Option<Tunnel> {
         poll_fn(|cx| self.poll_next_tunnel(cx)).await

@@ -2,6 +2,7 @@
 //!
 //! * [`Uplink`]: a connection to your own server; [`relay`] is one in the process, `xmpp` (feature) a real one.
 //! * [`Client`], [`Incoming`], [`Tunnel`]: handles on the one task that drives both.
+//! * [`service`]: services that peers call by name, and calls of theirs, over tunnels of bytes.
 //! * [`bytestreams`]: bytestreams without any of this, for peers that know no XTLS.
 //! * [`Home`], [`Pins`]: the account's key and the keys of its peers on disk, from `xtls-keys`.
 //! * [`Router`]: every tunnel of one address, without I/O, from `xtls-tunnel`.
@@ -74,6 +75,7 @@ mod byte_channel;
 pub mod bytestreams;
 mod client;
 mod command;
+mod connect;
 #[cfg(feature = "tower")]
 mod connector;
 mod driver;
@@ -87,6 +89,7 @@ mod link_state;
 mod progress;
 pub mod relay;
 mod sender;
+pub mod service;
 pub mod uplink;
 
 /// The layers beneath, as this crate was built with them.
@@ -107,8 +110,9 @@ pub use {bytes, tokio, zeroize};
 pub use xtls_link as xmpp;
 
 pub use client::{Client, Task};
+pub use connect::ConnectError;
 #[cfg(feature = "tower")]
-pub use connector::{ConnectError, Connector};
+pub use connector::Connector;
 pub use error::{JudgeError, ListenError};
 pub use handle::Tunnel;
 pub use incoming::{Arrival, Incoming, Listener};

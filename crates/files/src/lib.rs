@@ -49,6 +49,9 @@ pub use {
     source::{LeftOut, SourceError, Sources, WhyNot},
 };
 
+/// The name of the service of a tunnel that carries files.
+pub const SERVICE: &str = "files";
+
 /// What the signatures of this crate name of others, as it was built with it.
 pub use bytes;
 

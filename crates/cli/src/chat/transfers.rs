@@ -13,7 +13,7 @@ use xtls_client::router::{Closed, OpenError, TunnelEvent, Why};
 use xtls_client::session::{Mode, Service, Why as Session};
 use xtls_client::tls::{Fingerprint, TlsError};
 use xtls_client::{Client, Tunnel};
-use xtls_files::{Decision, Destination, Existing, Outcome, Reason, Told};
+use xtls_files::{Decision, Destination, Existing, Outcome, Reason, SERVICE, Told};
 use xtls_stanza::Address;
 
 use super::commands::paths;
@@ -25,7 +25,7 @@ use crate::failure::{Code, Failure};
 use crate::progress::{Place, Row, amount, size};
 use crate::receive::{self, Rules, Taken};
 use crate::say::{Say, shown};
-use crate::send::{self, Report, SERVICE, Sum, missing, summary};
+use crate::send::{self, Report, Sum, missing, summary};
 use crate::suggest::Suggest;
 
 /// The transfers of a conversation: one there and one back at a time.

@@ -11,7 +11,8 @@ use xtls_session::Service;
 use xtls_stanza::Address;
 
 use crate::client::Client;
-use crate::connector::{ConnectError, Connector};
+use crate::connect::ConnectError;
+use crate::connector::Connector;
 use crate::handle::Tunnel;
 
 /// Connections to one full address, for `hyper_util::client::legacy::Client` and whatever else takes a
