@@ -269,7 +269,7 @@ async fn report_outages(mut states: LinkStates, say: Say) {
             LinkState::Bound(address) => {
                 away = false;
                 let fields = [("address", Value::from(address.as_str()))];
-                let text = "the connection to the server is back, but the server has forgotten the old one: conversations are lost";
+                let text = "the connection to the server is back, but the server has forgotten the old one: what was open is cut";
                 say.warn("bound_anew", &fields, text);
             }
             _ => {}
