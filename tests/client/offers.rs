@@ -52,9 +52,9 @@ impl Running {
     async fn outcome(&mut self) -> Outcome {
         loop {
             let report = timeout(LONG, self.reports.recv()).await;
-            match report.expect("in time").expect("a report").what {
-                What::Ended(outcome) => return outcome,
-                _ => {}
+            let report = report.expect("in time").expect("a report");
+            if let What::Ended(outcome) = report.what {
+                return outcome;
             }
         }
     }

@@ -142,7 +142,7 @@ impl Maker {
             .policy(self.policy)
             .service(self.services[0].clone())
             .also_serve(self.services[1..].iter().cloned())
-            .session(self.session.clone())
+            .session(self.session)
             .original(self.original)
             .early(self.early)
             .accept(Accept::Only(BTreeSet::from([peer])))

@@ -4,7 +4,7 @@
 
 use std::{fs, io};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, split};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, split, stdout};
 use xtls_client::service::{Call, Caller, Offer, Services};
 use xtls_client::stanza::Address;
 use xtls_client::tls::{self, trust::Policy};
@@ -22,9 +22,8 @@ async fn main() -> Result<()> {
     let password = fs::read_to_string(password)?.trim().to_owned().into();
     let options = xmpp::Options::new(&normalise(account)?, password);
     if let [text] = text {
-        let link = xmpp::connect(options).await?;
-        println!("{}", call(link, &keys, &peer, text).await?);
-        return Ok(());
+        let answer = call(xmpp::connect(options).await?, &keys, &peer, text).await?;
+        return Ok(stdout().write_all(answer.as_bytes()).await?);
     }
     let link = xmpp::connect(options.resource("echo")).await?;
     offer(link, &keys, &peer, async {
@@ -35,7 +34,7 @@ async fn main() -> Result<()> {
 
 /// Answers one call.
 async fn echo(call: Call) -> io::Result<()> {
-    println!("{} calls", call.peer().address);
+    eprintln!("{} calls", call.peer().address);
     let (mut reader, mut writer) = split(call);
     copy(&mut reader, &mut writer).await?;
     writer.shutdown().await

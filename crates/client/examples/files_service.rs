@@ -23,7 +23,7 @@ async fn main() -> Result<()> {
     let options = xmpp::Options::new(&normalise(account)?, password);
     if peer.resource().is_some() {
         let sent = send(xmpp::connect(options).await?, &keys, &peer, paths).await?;
-        println!("stored there: {}", sent.done);
+        eprintln!("stored there: {}", sent.done);
         return Ok(());
     }
     let link = xmpp::connect(options.resource("files")).await?;
@@ -44,7 +44,7 @@ pub(crate) async fn take(
         let destination = Destination::new(&folder, call.peer().address.bare());
         async {
             let stored = receive(call, destination, async |_| Decision::Accept, |_| {}).await?;
-            println!("stored here: {}", stored.outcome.done);
+            eprintln!("stored here: {}", stored.outcome.done);
             Ok::<_, ReceiveError>(())
         }
     };

@@ -2,7 +2,7 @@
 //! `cargo run -p xtls-client --example forward_service -- ACCOUNT PASSWORD_FILE FRIEND HOST:PORT`
 //! `cargo run -p xtls-client --example forward_service -- FRIEND PASSWORD_FILE ACCOUNT/forward PORT:HOST:PORT`
 
-use std::{fs, io};
+use std::fs;
 
 use xtls_client::service::{Call, Caller, Offer, Services};
 use xtls_client::stanza::Address;
@@ -59,11 +59,13 @@ pub(crate) async fn reach(
     let (config, pins) = config(&link, keys)?;
     let (client, _incoming, task) = Client::start(link, config, pins)?;
     let caller = Caller::new(&client, peer, SERVICE);
-    let mut options = Options::default();
-    options.until = Box::pin(stop);
+    let options = Options {
+        until: Box::pin(stop),
+        ..Options::default()
+    };
     // It calls again by itself when a tunnel is lost.
-    let call = async || Ok::<_, io::Error>(caller.call().await?);
-    let ended = forward(|| call(), vec![rule], options).await;
+    let call = || async { Ok(caller.call().await?) };
+    let ended = forward(call, vec![rule], options).await;
     client.stop().await;
     task.await??;
     Ok(ended?)

@@ -44,7 +44,7 @@ pub(crate) async fn give(
         let content = fs::read(&file);
         async move {
             let outcome = run(call, &*content?, sink(), Options::default()).await?;
-            println!("{} bytes were taken", outcome.traffic.taken);
+            eprintln!("{} bytes were taken", outcome.traffic.taken);
             Ok::<_, Box<dyn Error + Send + Sync>>(())
         }
     };
