@@ -36,6 +36,7 @@ mod stanzas;
 mod stop;
 mod suggest;
 mod terminal;
+mod throttle;
 mod trace;
 mod trust;
 mod undelivered;

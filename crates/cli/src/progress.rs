@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use xtls_files::Rate;
 
 use crate::say::{Say, shown};
+use crate::throttle::Throttle;
 
 /// One transfer.
 pub(crate) struct Progress {
@@ -21,6 +22,7 @@ pub(crate) struct Progress {
     told: Option<Instant>,
     began: Instant,
     there: u64,
+    throttle: Throttle,
 }
 
 /// Where people see it.
@@ -69,7 +71,7 @@ pub(crate) fn aside<T>(write: impl FnOnce() -> T) -> T {
 
 impl Progress {
     /// Begins with the number of bytes that there are.
-    pub(crate) fn new(bytes: u64, say: Say, place: Place) -> Self {
+    pub(crate) fn new(bytes: u64, say: Say, place: Place, throttle: Throttle) -> Self {
         let people = std::io::stderr().is_terminal() && !say.is_json() && !say.is_quiet();
         let shown = match place {
             Place::Bar if people => {
@@ -97,6 +99,7 @@ impl Progress {
             told: None,
             began: now,
             there: 0,
+            throttle,
         }
     }
 
@@ -163,10 +166,8 @@ impl Progress {
         }
     }
 
-    /// What servers as they come let through is far less than any disk or network, and steady.
     fn limited(&self) -> &'static str {
-        let slow = self.rate.per_second().is_some_and(|rate| rate < THROTTLED);
-        match slow && self.began.elapsed() > SETTLED {
+        match self.throttle.is_noticed() {
             true => ", limited by the server",
             false => "",
         }
@@ -206,9 +207,3 @@ const OFTEN: Duration = Duration::from_millis(500);
 
 /// How often programs are told.
 const EVERY: Duration = Duration::from_secs(1);
-
-/// Bytes a second: a stock Prosody lets less than a tenth of this through.
-const THROTTLED: u64 = 64_000;
-
-/// How long a rate takes to mean something.
-const SETTLED: Duration = Duration::from_secs(5);

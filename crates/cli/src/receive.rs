@@ -19,6 +19,7 @@ use crate::say::{Say, shown};
 use crate::send::{Sum, missing, not_stored, skipped, summary};
 use crate::stop::Stop;
 use crate::suggest::Suggest;
+use crate::throttle::Throttle;
 use crate::{terminal, verify};
 
 /// Runs until one transfer is complete, or on and on.
@@ -286,7 +287,12 @@ impl Report {
             .iter()
             .map(|entry| entry.path.to_string())
             .collect();
-        self.progress = Some(Progress::new(bytes, self.say, self.place.clone()));
+        self.progress = Some(Progress::new(
+            bytes,
+            self.say,
+            self.place.clone(),
+            Throttle::default(),
+        ));
     }
 
     fn on(&mut self, event: Receiving<'_>) {

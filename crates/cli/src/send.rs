@@ -1,5 +1,7 @@
 //! `xtls send`: files and folders to a peer, until they are on the peer's disk.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use crate::failure::{Code, Failure, chain};
 use crate::progress::{Place, Progress, amount, size};
 use crate::say::{Say, shown};
 use crate::stop::Stop;
+use crate::throttle::Throttle;
 use crate::{terminal, verify};
 
 /// Runs until everything is there, or what is wrong will not mend itself.
@@ -128,7 +131,16 @@ pub(crate) async fn over(
 ) -> Result<(Outcome, Sum), Stopped> {
     let (sender, say, suggest) = (secure.sender(), secure.say, secure.suggest().clone());
     let peer = secure.peer.clone();
-    let sent = xtls_files::send(secure.tunnel, sources, |event| report.on(event)).await;
+    let throttle = report.throttle.clone();
+    let sent = xtls_files::send(secure.tunnel, sources, |event| report.on(event));
+    let watching = async {
+        throttle.watch(&sender).await;
+        pending::<Infallible>().await
+    };
+    let sent = tokio::select! {
+        sent = sent => sent,
+        never = watching => match never {},
+    };
     let sum = report.end();
     match sent {
         Ok(outcome) => {
@@ -193,6 +205,7 @@ pub(crate) struct Report {
     place: Place,
     totals: Totals,
     progress: Option<Progress>,
+    throttle: Throttle,
     files: u32,
 }
 
@@ -205,6 +218,7 @@ impl Report {
             place,
             totals: Totals::default(),
             progress: None,
+            throttle: Throttle::default(),
             files: 0,
         }
     }
@@ -232,7 +246,12 @@ impl Report {
             Sending::Accepted => {
                 self.say.data("accepted", &[("peer", peer.into())]);
                 let bytes = self.totals.bytes;
-                self.progress = Some(Progress::new(bytes, self.say, self.place.clone()));
+                self.progress = Some(Progress::new(
+                    bytes,
+                    self.say,
+                    self.place.clone(),
+                    self.throttle.clone(),
+                ));
             }
             Sending::Began {
                 entry,
