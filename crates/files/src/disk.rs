@@ -14,6 +14,8 @@ mod open;
 pub(crate) mod part;
 pub(crate) mod probe;
 pub(crate) mod settle;
+mod standing;
+mod way;
 
 use crate::content::{Block, Hash, Hasher, Unpacker};
 use crate::entry::{Date, Entry, Kind};
@@ -25,6 +27,8 @@ use open::{Open, is_ours};
 pub(crate) use part::part_name;
 use probe::Probe;
 use settle::{Existing, Settle, claim};
+use standing::Standing;
+use way::Way;
 
 /// What a receiver's disk knows.
 pub(crate) struct Disk {
@@ -34,8 +38,10 @@ pub(crate) struct Disk {
     probe: Probe,
     /// Folders that were offered, under the names of their parts, by the names that they are to get.
     tops: BTreeMap<Box<str>, (String, Folder)>,
+    /// Those that are there already.
+    standing: Standing,
     /// The way to the folder that was used last.
-    way: Vec<(Box<str>, Folder)>,
+    way: Way,
     open: BTreeMap<u32, Open>,
     unpacker: Unpacker,
     buffer: Vec<u8>,
@@ -95,7 +101,8 @@ impl Disk {
             existing,
             probe,
             tops: BTreeMap::new(),
-            way: Vec::new(),
+            standing: Standing::default(),
+            way: Way::default(),
             open: BTreeMap::new(),
             unpacker: Unpacker::default(),
             buffer: Vec::new(),
@@ -123,6 +130,11 @@ impl Disk {
         sizes.fold(0, u64::saturating_add)
     }
 
+    /// Looks which folders are there already: they are neither sent again nor made a second time. These are the entries in them.
+    pub(crate) fn compare(&mut self, entries: &[Entry]) {
+        self.standing.find(&self.root, &self.peer, entries);
+    }
+
     // ── Before ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     /// What there is of an entry.
@@ -137,8 +149,12 @@ impl Disk {
         let Some(folder) = self.folder_of(entry)? else {
             return Ok(Look::Skip(Reason::InUse.into()));
         };
+        let standing = self.standing.get(top(&entry.path)).is_some();
         if entry.kind == Kind::Folder {
-            return Ok(Look::Made);
+            return Ok(match standing {
+                true => Look::Skip(Reason::Have.into()),
+                false => Look::Made,
+            });
         }
         let mut open = Open {
             entry: entry.clone(),
@@ -146,13 +162,20 @@ impl Disk {
             folder,
             file: None,
             candidate: None,
+            standing,
             at: 0,
             hasher: Hasher::default(),
             wrong: false,
         };
+        if standing && entry.size > 0 {
+            open.candidate = Some(open.folder.read(last(&entry.path))?);
+        }
         let mut name = last(&entry.path).to_owned();
         let mut exists = false;
         for number in 2..MAX_LOOKED_AT {
+            if open.candidate.is_some() {
+                break;
+            }
             let Some(found) = open.folder.look(&name)? else {
                 break;
             };
@@ -194,7 +217,12 @@ impl Disk {
         };
         let mut names = above.split('/');
         let top = names.next().unwrap_or_default();
-        let mut here = match self.tops.get(top) {
+        if let Some(folder) = self.standing.get(top) {
+            let step = |from: &Folder, name: &str| from.open_below(name);
+            let folder = self.way.descend(top, folder.clone(), names, step)?;
+            return Ok(Some(folder));
+        }
+        let folder = match self.tops.get(top) {
             Some((_, folder)) => folder.clone(),
             None => {
                 self.probe.step()?;
@@ -207,23 +235,12 @@ impl Disk {
                 folder
             }
         };
-        if self.way.first().is_none_or(|(name, _)| &**name != top) {
-            self.way.clear();
-            self.way.push((top.into(), here.clone()));
-        }
-        for (depth, name) in names.enumerate() {
-            let depth = depth + 1;
-            match self.way.get(depth) {
-                Some((other, folder)) if &**other == name => here = folder.clone(),
-                _ => {
-                    self.probe.step()?;
-                    self.way.truncate(depth);
-                    here = here.below(name)?;
-                    self.way.push((name.into(), here.clone()));
-                }
-            }
-        }
-        Ok(Some(here))
+        let probe = &self.probe;
+        let step = |from: &Folder, name: &str| {
+            probe.step()?;
+            from.below(name)
+        };
+        self.way.descend(top, folder, names, step).map(Some)
     }
 
     /// Opens the part that there is, and says from where on to ask; `None`: somebody else writes to it.
@@ -276,6 +293,9 @@ impl Disk {
         };
         if open.candidate.is_some() && offset == open.entry.size {
             return Ok(None);
+        }
+        if open.standing {
+            return Ok(Some(differs()));
         }
         open.candidate = None;
         match open.begin(offset, &self.probe) {
@@ -332,6 +352,9 @@ impl Disk {
                 .is_ok_and(|hasher| hasher.hash() == *hash);
             if same {
                 return Ok(Some(End::Skip(Reason::Have.into())));
+            }
+            if open.standing {
+                return Ok(Some(End::Fail(differs())));
             }
             if self.existing == Existing::Refuse {
                 return Ok(Some(End::Skip(Reason::Exists.into())));
@@ -392,8 +415,18 @@ fn is_near(one: Date, other: Date) -> bool {
     one.seconds.abs_diff(other.seconds) <= 2
 }
 
+fn top(path: &str) -> &str {
+    path.split('/').next().unwrap_or(path)
+}
+
 fn last(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
+}
+
+/// A file in a folder that seemed to be there already is another one after all.
+fn differs() -> Told {
+    let text = "something else of the same size and date is there: move the folder away, and send it again";
+    Told::new(Reason::Exists, text)
 }
 
 /// What an error means for one entry; `None`: it concerns everything.

@@ -68,7 +68,8 @@ impl Folder {
         self.open_below(name)
     }
 
-    fn open_below(&self, name: impl rustix::path::Arg) -> io::Result<Self> {
+    /// The folder of this name in it; a link is none.
+    pub(crate) fn open_below(&self, name: impl rustix::path::Arg) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
         Ok(Self { fd: Arc::new(fd) })

@@ -19,6 +19,8 @@ pub(super) struct Open {
     pub(super) file: Option<File>,
     /// An existing file that may be the same.
     pub(super) candidate: Option<File>,
+    /// It is in a folder that is there already.
+    pub(super) standing: bool,
     /// How long the part is.
     pub(super) at: u64,
     pub(super) hasher: Hasher,

@@ -12,6 +12,7 @@ use crate::reason::Told;
 #[derive(Debug)]
 pub(super) enum Work {
     Measure(Vec<Entry>),
+    Compare(Vec<Entry>),
     Look(u32, Entry),
     Begin(u32, u64),
     Write(u32, Block),
@@ -81,6 +82,7 @@ impl Job {
 fn carry_out(disk: &mut Disk, work: Work, outcomes: &mut Vec<Outcomes>) -> Result<(), Stop> {
     match work {
         Work::Measure(tops) => outcomes.push(Outcomes::Measured(disk.measure(&tops))),
+        Work::Compare(entries) => disk.compare(&entries),
         Work::Look(index, entry) => {
             let look = disk.look(index, &entry)?;
             outcomes.push(Outcomes::Looked(index, look));

@@ -17,7 +17,7 @@ use super::job::{Job, Outcomes, Work};
 use super::{Ended, Moved, Progress, Wire};
 use crate::content::Block;
 use crate::disk::{Disk, End, Look, Stop, is_full};
-use crate::entry::{Date, Entry};
+use crate::entry::{Date, Entry, Kind};
 use crate::name::Rules;
 use crate::reason::{Reason, Told};
 use crate::receiver::{Receiver, ReceiverEvent};
@@ -222,6 +222,9 @@ impl Run {
 
     fn take_events(&mut self, events: &mut impl FnMut(Receiving<'_>)) -> Result<(), ReceiveError> {
         while let Some(event) = self.machine.poll_event() {
+            if matches!(event, ReceiverEvent::Offered) {
+                self.compare();
+            }
             match event {
                 ReceiverEvent::Offered if self.machine.totals().bytes > self.free => {
                     let entries = self.machine.entries();
@@ -272,6 +275,21 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Lets the disk look which of the offered folders are there.
+    fn compare(&mut self) {
+        let entries = self.machine.entries();
+        let in_folders = entries.filter(|(entry, fault)| {
+            fault.is_none() && (entry.kind == Kind::Folder || entry.path.contains('/'))
+        });
+        let entries: Vec<_> = in_folders
+            .map(|(entry, _)| entry.clone())
+            .take(MAX_COMPARED + 1)
+            .collect();
+        if !entries.is_empty() && entries.len() <= MAX_COMPARED {
+            self.work.push(Work::Compare(entries));
+        }
     }
 
     /// Lets the disk do what there is to do.
@@ -476,3 +494,6 @@ const COST: usize = 128;
 
 /// Bytes that wait for the disk, beyond which nothing more is read.
 const AHEAD: usize = 524_288;
+
+/// Entries in folders that are compared with what is there before anything is asked for; more of them are sent in any case.
+const MAX_COMPARED: usize = 100_000;

@@ -212,6 +212,38 @@ fn what_is_there_already_is_not_sent_again() {
 }
 
 #[test]
+fn a_folder_that_is_there_already_is_neither_sent_again_nor_made_twice() {
+    let world = World::filled();
+    world.transfer_to(world.destination()).0.unwrap();
+    // Something that was not offered does not matter.
+    write(world.to.path(), "photos/mine", b"mine");
+    let again = world.transfer_to(world.destination()).0.unwrap();
+    assert_eq!((again.done, again.failed), (0, 0));
+    assert_eq!(fs::read_dir(world.to.path()).unwrap().count(), 3);
+    // The same size and the same date, but something else in it.
+    let photo = world.to.path().join("photos/a.jpg");
+    let date = fs::metadata(&photo).unwrap().modified().unwrap();
+    fs::write(&photo, noise(9, 300_000)).unwrap();
+    let file = fs::File::options().write(true).open(&photo).unwrap();
+    file.set_modified(date).unwrap();
+    let again = world.transfer_to(world.destination()).0.unwrap();
+    assert_eq!((again.done, again.failed), (0, 1));
+    assert!(fs::read(&photo).unwrap() == noise(9, 300_000));
+    // One that lacks something is another folder.
+    fs::remove_file(&photo).unwrap();
+    let received = world.transfer_to(world.destination()).1.unwrap();
+    assert_eq!(received.folders, ["photos (2)"]);
+    let (from, to) = (tree(world.from.path()), tree(world.to.path()));
+    for (name, content) in from.iter().filter(|(name, _)| name.starts_with("photos/")) {
+        let name = name.replacen("photos", "photos (2)", 1);
+        assert!(to.get(&name) == Some(content), "{name}");
+    }
+    // It is found under that name too.
+    let again = world.transfer_to(world.destination()).0.unwrap();
+    assert_eq!((again.done, again.failed), (0, 0));
+}
+
+#[test]
 fn nothing_is_overwritten() {
     let world = World::new();
     write(world.from.path(), "a.txt", b"theirs");
@@ -230,7 +262,8 @@ fn nothing_is_overwritten() {
     assert_eq!(content("d (2)/b"), Some(&b"theirs"[..]));
     let refusing = world.destination().existing(Existing::Refuse);
     let outcome = world.transfer_to(refusing).0.unwrap();
-    assert_eq!(outcome.skipped, 1);
+    // The folder is there by now, with its file.
+    assert_eq!((outcome.skipped, outcome.done), (3, 0));
     assert!(!world.to.path().join("a (4).txt").exists());
 }
 
