@@ -8,7 +8,7 @@ use std::pin::Pin;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use xtls_client::router::{Closed, SendError, TunnelId, Why};
-use xtls_client::session::Service;
+use xtls_client::session::{Receipt, Service};
 use xtls_client::{Arrival, Sender, Tunnel};
 use xtls_framer::{Framer, Limits};
 use xtls_stanza::{Address, Stanza};
@@ -36,7 +36,7 @@ pub(crate) async fn run(args: &Args, say: Say, stop: Stop) -> Result<(), Failure
     let mut stanzas = Stanzas {
         say,
         stop,
-        suggest: Suggest::new(&args.talk.account),
+        suggest: Suggest::new(&args.talk.account).with_listener("xtls stanzas --listen"),
         args: args.clone(),
         input: Input::open(&person),
         person,
@@ -286,18 +286,16 @@ impl Stanzas {
     async fn end_input(&mut self) {
         self.input_ended = true;
         for end in self.tunnels.values() {
+            end.sender.finish().await;
             if self.args.no_wait {
-                end.sender.close().await;
-            } else {
-                end.sender.finish().await;
-                if end.open && !end.peer_finished {
-                    let peer = end.sender.peer();
-                    self.say.event(
-                        "waiting",
-                        &[("peer", peer.as_str().into())],
-                        format_args!("your input has ended; waiting for {peer} to finish too"),
-                    );
-                }
+                leave_when_taken(end.sender.clone());
+            } else if end.open && !end.peer_finished {
+                let peer = end.sender.peer();
+                self.say.event(
+                    "waiting",
+                    &[("peer", peer.as_str().into())],
+                    format_args!("your input has ended; waiting for {peer} to finish too"),
+                );
             }
         }
     }
@@ -366,10 +364,9 @@ impl Stanzas {
             TunnelEvent::Seen(Seen::Established) => {
                 end.open = true;
                 if self.input_ended {
+                    end.sender.finish().await;
                     if self.args.no_wait {
-                        end.sender.close().await;
-                    } else {
-                        end.sender.finish().await;
+                        leave_when_taken(end.sender.clone());
                     }
                 }
             }
@@ -413,14 +410,19 @@ impl Stanzas {
         let fields = link::closed_fields(closed);
         // The conversation continues in the tunnel that superseded this one.
         let goes_on = closed.why == Why::Superseded && self.args.talk.listen;
-        let failure = Failure::of_close(closed, &self.suggest).filter(|_| !goes_on);
+        // Whoever wants no more than that everything arrives has got it.
+        let enough = self.args.no_wait && self.input_ended && closed.receipt == Receipt::Taken;
+        let failure = Failure::of_close(closed, &self.suggest).filter(|_| !goes_on && !enough);
         self.ended += usize::from(!goes_on);
         match failure {
-            None => self.say.of(id).event(
-                "closed",
-                &fields,
-                format_args!("closed with {}: {}", closed.peer, closed.why),
-            ),
+            None => {
+                let peer = &closed.peer;
+                let text = match enough && !closed.clean {
+                    true => format!("{peer} has taken everything"),
+                    false => format!("closed with {peer}: {}", closed.why),
+                };
+                self.say.of(id).event("closed", &fields, text);
+            }
             Some(failure) => {
                 self.say.of(id).data("closed", &fields);
                 self.fail(failure);
@@ -453,6 +455,21 @@ impl Stanzas {
     }
 }
 
+/// Ends a tunnel as soon as the peer has confirmed everything, unless it ends in order before.
+fn leave_when_taken(sender: Sender) {
+    tokio::spawn(async move {
+        let mut looks = tokio::time::interval(LOOK);
+        while let Ok(stats) = sender.stats().await {
+            looks.tick().await;
+            if stats.receipt == Some(Receipt::Taken) {
+                // The peer may be finishing too.
+                tokio::time::sleep(LOOK).await;
+                return sender.abort().await;
+            }
+        }
+    });
+}
+
 /// The only open tunnel; the error says why there is none.
 fn only<'a>(open: &mut dyn Iterator<Item = &'a End>) -> Result<&'a Sender, &'static str> {
     match (open.next(), open.next()) {
@@ -468,3 +485,6 @@ async fn sending(sending: &mut Option<Sending>) -> (Stanza, Result<(), SendError
         None => std::future::pending().await,
     }
 }
+
+/// How often to look whether the peer has taken everything.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(50);

@@ -555,7 +555,9 @@ impl Session {
             .retain(|event| !matches!(event, Event::Judge(_) | Event::Readable));
     }
 
-    fn receipt(&self) -> crate::Receipt {
+    /// The most that the peer has confirmed so far of what was sent to it.
+    #[must_use]
+    pub fn receipt(&self) -> crate::Receipt {
         self.ends.receipt(self.phase == Phase::Established)
     }
 

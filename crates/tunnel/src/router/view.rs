@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use xtls_session::{Compare, Mode, Run, Session, Verdict, VerifyError};
+use xtls_session::{Compare, Mode, Receipt, Run, Session, Verdict, VerifyError};
 use xtls_stanza::Stanza;
 use xtls_stanza::verify::Reason;
 use xtls_tls::Fingerprint;
@@ -27,6 +27,8 @@ pub struct Stats {
     pub read: u64,
     /// Whether the key exchange resists quantum computers; `None` before the handshake is finished, and after the session.
     pub post_quantum: Option<bool>,
+    /// The most that the peer has said, inside, of what was sent to it; `None` as there.
+    pub receipt: Option<Receipt>,
     /// The stream beneath; `None` when it has ended, and for transports that do not count (the start flow).
     pub stream: Option<transport::Stats>,
 }
@@ -82,6 +84,7 @@ impl<'a> TunnelRef<'a> {
             written: traffic.map_or(0, |traffic| traffic.written),
             read: traffic.map_or(0, |traffic| traffic.read),
             post_quantum: session.and_then(Session::is_post_quantum),
+            receipt: session.map(Session::receipt),
             stream: stream.and_then(|stream| self.transports.stats(stream)),
         }
     }
