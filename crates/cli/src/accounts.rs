@@ -12,6 +12,7 @@ use crate::args::{Account, AccountAdd, AccountName, AccountRemove, Accounts, Ser
 use crate::ask::Person;
 use crate::failure::Failure;
 use crate::link;
+use crate::login;
 use crate::say::Say;
 use crate::secret;
 use crate::settings::{Editor, Setting, Settings, key_of};
@@ -58,7 +59,7 @@ pub(crate) async fn add(
         format_args!("logging in as {account} …"),
     );
     let uplink = tokio::select! {
-        uplink = xmpp::connect(options) => uplink.map_err(|error| link::login_failure(&error))?,
+        uplink = xmpp::connect(options) => uplink.map_err(|error| login::failure(&error))?,
         () = stop.asked() => return Err(Failure::interrupted()),
     };
     // The result no longer matters: the login has worked.

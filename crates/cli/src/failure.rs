@@ -6,6 +6,8 @@ use xtls_client::tls::TlsError;
 use xtls_client::transport::StreamEnd;
 use xtls_client::{HomeError, JudgeError, LinkError, PinsError};
 
+use xtls_stanza::{Condition, StanzaError};
+
 use crate::mend;
 use crate::suggest::{Suggest, THEIR_FINGERPRINT};
 
@@ -116,9 +118,22 @@ impl Failure {
                     suggest.listener()
                 )),
             ),
+            Why::Declined(error) | Why::Unreachable(error) if is_of_a_server(error) => (
+                Code::Peer,
+                Some(format!(
+                    "is the address right? A server on the way does not let you reach {}",
+                    peer.domain()
+                )),
+            ),
             Why::Declined(_) => (
                 Code::Peer,
                 Some("the peer does not want a tunnel with you now".to_owned()),
+            ),
+            Why::Unreachable(_) if closed.why.busy().is_some() => (
+                Code::Peer,
+                closed.why.busy().map(|busy| {
+                    format!("the peer can set this with --limit {}=N", busy.limit.name())
+                }),
             ),
             Why::Unreachable(_) => (
                 Code::Peer,
@@ -177,6 +192,17 @@ impl Failure {
             by_lost_link: is_by_lost_link(&closed.why),
         })
     }
+}
+
+/// Whether it is a server that has answered, and not the peer: about where the peer is, or who may send there.
+fn is_of_a_server(error: &StanzaError) -> bool {
+    matches!(
+        error.condition,
+        Condition::RemoteServerNotFound
+            | Condition::RemoteServerTimeout
+            | Condition::NotAllowed
+            | Condition::JidMalformed
+    )
 }
 
 fn is_by_lost_link(why: &Why) -> bool {

@@ -22,6 +22,7 @@ use crate::account;
 use crate::args::{Acceptable, ConversationArgs, ListenArgs, Server, Transport, TunnelArgs};
 use crate::ask::Person;
 use crate::failure::{Code, Failure, chain};
+use crate::login;
 use crate::peer::Peer;
 use crate::record::{Recorded, Recorder};
 use crate::say::Say;
@@ -35,91 +36,6 @@ pub(crate) struct Link {
     pub(crate) own: Address,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) recorder: Option<Recorder>,
-}
-
-/// Which option helps against a failed login.
-fn connect_hint(error: &xmpp::ConnectError) -> Option<String> {
-    use xmpp::ConnectError as Error;
-    if let Error::Certificate { why, .. } = error {
-        return why.get_ref().downcast_ref().and_then(certificate_hint);
-    }
-    let hint = match error {
-        Error::Conflict { .. } => "choose another resource with --resource",
-        Error::NoMechanism { offered, .. } if offered.split(", ").any(|name| name == "PLAIN") => {
-            "--allow-plain lets PLAIN show the server the password"
-        }
-        Error::Roots(_) => {
-            "give the certificate of your server, or of its authority, with --ca-file"
-        }
-        Error::LookUp { .. } | Error::NoService { .. } | Error::Unreachable { .. } => {
-            "is the address right? --server HOST:PORT connects elsewhere"
-        }
-        Error::NoStartTls { .. } => {
-            "--direct-tls with --server HOST:PORT uses TLS from the first byte, if the server has a port for that"
-        }
-        Error::Authentication { condition, .. } if condition == "not-authorized" => {
-            "is the password right?"
-        }
-        Error::Weaker { .. }
-        | Error::Tampered { .. }
-        | Error::Injected { .. }
-        | Error::Impostor { .. } => {
-            "nothing that would let somebody log in as you was sent; ask whoever runs the server, over another channel"
-        }
-        Error::Busy | Error::Timeout { .. } | Error::Broken { .. } => "try again later",
-        Error::Address(_)
-        | Error::NoLocalPart { .. }
-        | Error::Tls { .. }
-        | Error::NoMechanism { .. }
-        | Error::Authentication { .. }
-        | Error::Tasks { .. }
-        | Error::Bind { .. }
-        | Error::Stream(_)
-        | Error::Header { .. }
-        | Error::Protocol { .. }
-        | Error::Acknowledgement(_)
-        | Error::Certificate { .. }
-        | _ => return None,
-    };
-    Some(hint.to_owned())
-}
-
-/// What to do about a certificate that is not accepted.
-fn certificate_hint(fault: &xmpp::CertificateFault) -> Option<String> {
-    use xmpp::CertificateFault as Fault;
-    match fault {
-        Fault::SelfSigned { key }
-        | Fault::UnknownIssuer { key, .. }
-        | Fault::Namesake { key, .. } => Some(format!(
-            "if the server is yours, give the certificate with --ca-file; or compare the fingerprint with whoever runs it, and \
-             add --pin-server {key}"
-        )),
-        Fault::Expired { .. } => Some("whoever runs the server has to renew it".to_owned()),
-        Fault::NotYetValid { .. } => Some("is the clock of this machine right?".to_owned()),
-        Fault::OtherName { .. } | Fault::NoNames => Some(
-            "is the domain of the account right? Then whoever runs the server has to mend it"
-                .to_owned(),
-        ),
-        Fault::OtherKey { presented, .. } => Some(format!(
-            "somebody may stand in between. If the server has a new key, compare it with whoever runs it: --pin-server \
-             {presented}"
-        )),
-        Fault::Other(_) | _ => None,
-    }
-}
-
-/// A login that has failed, and which option helps.
-pub(crate) fn login_failure(error: &xmpp::ConnectError) -> Failure {
-    // A file that is not one of certificates is not the server's fault.
-    let code = if matches!(
-        error,
-        xmpp::ConnectError::Roots(_) | xmpp::ConnectError::OwnCertificate(_)
-    ) {
-        Code::Usage
-    } else {
-        Code::Server
-    };
-    Failure::new(code, chain(error)).maybe_hint(connect_hint(error))
 }
 
 /// Logs in and starts the client for some services, of which the first is that of its calls. A missing key is created only after the login, so that a nonexistent or mistyped account
@@ -152,7 +68,7 @@ pub(crate) async fn connect(
     let options = options(&talk.server, &account, password, resource)?;
     let uplink = xmpp::connect(options)
         .await
-        .map_err(|error| login_failure(&error))?;
+        .map_err(|error| login::failure(&error))?;
     let made = match known {
         Some(known) => Ok(known),
         None => first_key(&home, &account),

@@ -18,6 +18,7 @@ mod failure;
 mod forward;
 mod input;
 mod link;
+mod login;
 mod manual;
 mod mend;
 mod output;

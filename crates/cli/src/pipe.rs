@@ -22,6 +22,7 @@ use crate::stop::Stop;
 /// Runs until both directions have ended; with a command, until the program is asked to end.
 pub(crate) async fn run(args: &Args, say: Say, stop: Stop) -> Result<(), Failure> {
     let mut ends = Ends::connect(&args.talk, SERVICE, false, say, &stop).await?;
+    ends.suggest = ends.suggest.with_listener("xtls pipe --listen");
     let outcome = if args.command.is_empty() {
         once(args, &mut ends, &stop).await
     } else {

@@ -25,6 +25,7 @@ pub(crate) async fn run(args: &Args, say: Say, stop: Stop) -> Result<(), Failure
     // What cannot be sent is told before anybody is called.
     collect(args.files.clone(), say, true).await?;
     let mut ends = Ends::connect(&talk, SERVICE, args.code, say, &stop).await?;
+    ends.suggest = ends.suggest.with_listener("xtls receive");
     let outcome = tokio::select! {
         outcome = transfer(args, &talk, &mut ends) => outcome,
         () = stop.asked() => Err(Failure::interrupted().hint("what has arrived is kept: the same command goes on from there")),
@@ -172,16 +173,13 @@ pub(crate) async fn collect(
         .await
         .map_err(|error| Failure::failed(error.to_string()))?
         .map_err(|error| {
-            let mut what = chain(&error);
-            if let WhyNot::Unreadable(why) = &error.why {
-                what.push_str(&format!(": {why}"));
-            }
-            Failure::usage(what)
+            let what = format!("{}: {}", error.path.display(), chain(&error.why));
+            Failure::usage(what).hint("nothing was sent: name files and folders that you can read")
         })?;
     if tells {
         for left_out in sources.left_out() {
             let path = left_out.path.display().to_string();
-            let why = left_out.why.to_string();
+            let why = chain(&left_out.why);
             let fields = [
                 ("path", Value::from(path.as_str())),
                 ("why", Value::from(why.as_str())),

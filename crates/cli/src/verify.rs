@@ -152,7 +152,7 @@ impl Runs {
         Ok(Self {
             account: account::account(&talk.account, &home)?,
             home,
-            suggest: Suggest::new(&talk.account),
+            suggest: Suggest::new(&talk.account).with_listener("xtls verify --listen"),
             person: person.clone(),
             say,
         })
@@ -472,3 +472,6 @@ fn by_hand(peer: &Address, suggest: &Suggest) -> String {
         &[peer.bare(), crate::suggest::THEIR_FINGERPRINT],
     )])
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use xtls_client::xmpp::{self, ConnectError, Encryption, Link, Options, Step};
 
 use super::report::Report;
 use crate::failure::Failure;
-use crate::link::login_failure;
+use crate::login;
 
 /// Where the server is to be.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ pub(super) async fn connect(
             Ok(Some(link))
         }
         Err(error) => {
-            report.wrong(step_of(&error, stage), login_failure(&error))?;
+            report.wrong(step_of(&error, stage), login::failure(&error))?;
             report.unknown("the rest", "needs the steps above")?;
             Ok(None)
         }

@@ -80,3 +80,15 @@ fn every_stanza_is_shown_on_request() {
     }
     assert!(text.lines().count() > 60, "{text}");
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_of_the_demonstration_ends_it_in_silence() {
+    let stage = Stage::new();
+    let line = "\"$0\" demo --full --latency 0 | head -1";
+    let mut command = Command::new("sh");
+    command.args(["-c", line, env!("CARGO_BIN_EXE_xtls")]);
+    let ended = Ended(command.env("XTLS_HOME", stage.home()).output().unwrap());
+    ended.expect(0);
+    assert_eq!(ended.output().lines().count(), 1);
+    assert_eq!(ended.said(), "");
+}
