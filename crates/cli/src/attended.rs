@@ -289,6 +289,12 @@ impl Attended {
     fn verify(&mut self, agreed: bool) {
         let wanted = self.wanted.take();
         let (person, sender) = (self.person.clone(), self.sender());
+        if wanted.is_none() {
+            let peer = sender.peer();
+            let text = format_args!("waiting for {peer} to compare words too");
+            self.say
+                .event("asking", &[("peer", peer.as_str().into())], text);
+        }
         self.ask(About::Verification, async move {
             let result = match wanted {
                 None => {

@@ -102,7 +102,7 @@ impl Chat {
         let origin = link::random_name()?;
         let (person, input) = Input::open(&stop, person, no_conversation());
         let wanted = args.reconnect || input.is_screen();
-        let suggest = Suggest::new(&talk.account);
+        let suggest = Suggest::new(&talk.account).with_listener("xtls chat --listen");
         Ok(Self {
             say,
             stop,
@@ -152,9 +152,9 @@ impl Chat {
                     Arrival::Tunnel(tunnel) => self.on_incoming(tunnel).await,
                     Arrival::TurnedAway(away) => say_turned_away(self.current.as_ref(), &away, self.say),
                 },
-                now = look.tick(), if self.states && self.input.is_screen() => {
+                now = look.tick(), if self.current.is_some() => {
                     if let Some(current) = &mut self.current {
-                        current.look(terminal::typing(), now);
+                        current.look(self.input.is_screen().then(terminal::typing), now);
                         current.pump();
                     }
                 }

@@ -185,6 +185,14 @@ fn columns() -> Option<usize> {
     Some(usize::from(width.0).max(20))
 }
 
+/// Text for the terminal, its rows as wide as the terminal at most.
+pub(crate) fn fitted(text: &str) -> String {
+    match columns() {
+        Some(columns) => wrapped(text, columns, ""),
+        None => text.to_owned(),
+    }
+}
+
 /// Wraps text at word boundaries, or within a word that is longer than a row. Every row but the first starts with `indent`,
 /// except commands, which stay whole so that they can be pasted into a shell.
 fn wrapped(text: &str, columns: usize, indent: &str) -> String {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use xtls_files::{
-    Ended, Kind, Outcome, Reason, SERVICE, SendError, Sending, Sources, Told, Totals, WhyNot,
+    Ended, Kind, Outcome, Reason, SERVICE, SendError, Sending, Sources, Told, Totals,
 };
 
 use crate::args::{ConversationArgs, Send as Args};

@@ -131,6 +131,11 @@ impl Undelivered {
         }
     }
 
+    /// Which line has waited longest.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        self.lines.front().map(|line| line.number)
+    }
+
     /// All undelivered lines.
     pub(crate) fn missing(&self) -> Missing {
         Missing {

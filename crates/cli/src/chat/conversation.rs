@@ -1,5 +1,7 @@
 //! One conversation: what is queued, what is being sent, and what is not yet known to have arrived.
 
+mod late;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -23,6 +25,7 @@ use crate::record::Recorder;
 use crate::say::{self, Say};
 use crate::terminal::{Prompt, Typing};
 use crate::undelivered::{Missing, Undelivered, beginning};
+use late::{LATE, Late};
 
 /// An operation in progress, and its result.
 pub(super) type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -53,6 +56,7 @@ pub(super) struct Current {
     pub(super) undelivered: Undelivered,
     /// `None` if nobody has asked for them.
     pub(super) states: Option<States>,
+    late: Late,
 }
 
 /// Who a peer has turned out to be.
@@ -110,6 +114,7 @@ impl Current {
             showing: None,
             undelivered: Undelivered::new(prefix),
             states,
+            late: Late::default(),
         }
     }
 
@@ -259,9 +264,14 @@ impl Current {
         }
     }
 
-    /// Tells the peer what the user does, if that is new.
-    pub(super) fn look(&mut self, line: Typing, now: Instant) {
-        if let Some(states) = &mut self.states
+    /// Tells the peer what the user does, if that is new, and the user if the peer is silent.
+    pub(super) fn look(&mut self, line: Option<Typing>, now: Instant) {
+        let oldest = self.undelivered.oldest().filter(|_| self.established);
+        if self.late.look(oldest, now) {
+            self.say_late();
+        }
+        if let Some(line) = line
+            && let Some(states) = &mut self.states
             && self.established
             && !self.finishing
             && self.outbox.is_empty()
@@ -272,6 +282,17 @@ impl Current {
                 stanza: message::doing(state),
             });
         }
+    }
+
+    fn say_late(&self) {
+        let (peer, seconds) = (self.attended.peer(), LATE.as_secs());
+        let fields = [("peer", peer.as_str().into())];
+        let text = format_args!(
+            "{} has not confirmed your line for {seconds} s: they may be gone. If they are, it is named at the end, or sent again \
+             when they come back",
+            self.name
+        );
+        self.attended.say().warn("waiting", &fields, text);
     }
 
     /// Queues a receipt for a line of the peer that was shown.

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::modes::{self, Wanted};
 use super::{Asked, Request, printed};
+use crate::say;
 
 /// Starts the owner in a separate thread. The terminal is read only while a question is open, or if its lines are input. A
 /// byte in `wake` signals a request.
@@ -106,7 +107,7 @@ impl Lines {
             }
             self.typed.clear();
             modes::discard_input();
-            self.write(&next.question.about);
+            self.write(&say::fitted(&next.question.about));
             self.write(&next.question.prompt);
             self.asked = Some(next);
         }

@@ -276,7 +276,7 @@ impl Screen {
             // Every key of an answer is typed after its question was shown.
             discard_input();
             self.reply = Draft::default();
-            write(&next.question.about);
+            write(&say::fitted(&next.question.about));
             self.asked = Some(next);
         }
     }
