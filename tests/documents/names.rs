@@ -245,6 +245,32 @@ fn every_invariant_is_held_by_something_that_exists() {
     }
 }
 
+/// Each row of docs/FIRST-USE.md ends with tests, all of which exist.
+#[test]
+fn every_wrong_turn_is_held_by_a_test_that_exists() {
+    let text = read("docs/FIRST-USE.md");
+    let rows: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.ends_with("` |"))
+        .collect();
+    // 31 places to stumble, and some wrong turns.
+    assert!(rows.len() > 31 + 15, "{}", rows.len());
+    let numbers = rows
+        .iter()
+        .filter_map(|row| row.split(' ').nth(1)?.parse().ok());
+    assert!(numbers.eq(1..=31_u32), "a row is missing");
+    let sources = sources();
+    for row in rows {
+        let held = row.trim_end_matches(" |").rsplit("| ").next();
+        for name in quoted(held.expect("a last cell")) {
+            assert!(
+                sources.contains(&format!("fn {name}(")),
+                "there is no {name}: {row}"
+            );
+        }
+    }
+}
+
 /// All Rust files of the workspace in one text.
 fn sources() -> String {
     let mut text = String::new();

@@ -10,21 +10,21 @@ use xtls_tests::live::program::Running;
 use xtls_tests::live::server::Server;
 
 /// A folder with files in it, by the person's own folder.
-fn folder(person: &Person, name: &str) -> PathBuf {
+pub(crate) fn folder(person: &Person, name: &str) -> PathBuf {
     let path = person.file(name);
     fs::create_dir_all(&path).unwrap();
     path
 }
 
 /// A file that nothing compresses.
-fn file(path: &Path, size: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn file(path: &Path, size: usize, seed: u64) -> Vec<u8> {
     let mut octets = vec![0; size];
     ChaCha20Rng::seed_from_u64(seed).fill_bytes(&mut octets);
     fs::write(path, &octets).unwrap();
     octets
 }
 
-async fn receiver(
+pub(crate) async fn receiver(
     romeo: &Person,
     juliet: &Person,
     resource: &str,
@@ -42,7 +42,7 @@ async fn receiver(
     running
 }
 
-fn sender(romeo: &Person, juliet: &Person, resource: &str, files: &[&Path]) -> Running {
+pub(crate) fn sender(romeo: &Person, juliet: &Person, resource: &str, files: &[&Path]) -> Running {
     let to = juliet.at(resource).to_string();
     romeo.online(&["send", &to]).args(files).start()
 }
@@ -154,75 +154,4 @@ async fn a_sender_waits_until_the_peer_is_there() {
     sender.end().await.expect(0);
     receiver.end().await.expect(0);
     assert_eq!(fs::read(inbox.join("report.pdf")).unwrap(), content);
-}
-
-/// Kills each side in turn, at moments that a seed chooses; `XTLS_KILLS` and `XTLS_SEED` repeat a run.
-#[tokio::test]
-async fn a_kill_at_any_moment_leaves_the_whole_file_or_none() {
-    let number = |name, otherwise| {
-        std::env::var(name)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(otherwise)
-    };
-    let (kills, seed) = (number("XTLS_KILLS", 6), number("XTLS_SEED", 1));
-    println!("XTLS_KILLS={kills} XTLS_SEED={seed}");
-    let mut dice = ChaCha20Rng::seed_from_u64(seed);
-    let (romeo, juliet) = Person::pair(&Server::free());
-    let (out, inbox) = (folder(&romeo, "out"), folder(&juliet, "in"));
-    let size = 1_000_000 + kills as usize * 150_000;
-    let content = file(&out.join("report.pdf"), size, seed);
-    let whole = inbox.join("report.pdf");
-    // The most that was confirmed, and what was sent beyond it.
-    let (mut confirmed, mut sent_again) = (0, 0);
-    for kill in 0..kills {
-        let receiver = receiver(
-            &romeo,
-            &juliet,
-            "files-kill",
-            &inbox,
-            &["--yes", "--limit", "opens-per-minute-known=1000"],
-        )
-        .await;
-        let mut sender = sender(&romeo, &juliet, "files-kill", &[&out.join("report.pdf")]);
-        let victim_receives = kill % 2 == 0;
-        if confirmed > 0 {
-            let offset = sender.event("resumed_file").await["offset"]
-                .as_u64()
-                .unwrap();
-            assert!(
-                offset >= confirmed,
-                "{offset} of {confirmed} confirmed bytes"
-            );
-            sent_again = u64::max(sent_again, offset.saturating_sub(confirmed));
-        } else {
-            sender.event("accepted").await;
-        }
-        // Some progress first, so that it ends.
-        let progress = sender.event("progress").await;
-        tokio::time::sleep(std::time::Duration::from_millis(u64::from(
-            dice.next_u32() % 60,
-        )))
-        .await;
-        let stored = progress["stored"].as_u64().unwrap();
-        assert!(!whole.exists(), "it was complete after {kill} kills");
-        if victim_receives {
-            receiver.signal("KILL").await;
-            sender.signal("TERM").await;
-        } else {
-            sender.signal("KILL").await;
-            receiver.signal("TERM").await;
-        }
-        drop((sender.end().await, receiver.end().await));
-        confirmed = u64::max(confirmed, stored);
-    }
-    let receiver = receiver(&romeo, &juliet, "files-kill", &inbox, &["--yes"]).await;
-    sender(&romeo, &juliet, "files-kill", &[&out.join("report.pdf")])
-        .end()
-        .await
-        .expect(0);
-    receiver.end().await.expect(0);
-    assert_eq!(fs::read(&whole).unwrap(), content);
-    assert_eq!(fs::read_dir(&inbox).unwrap().count(), 1, "parts are left");
-    println!("found beyond what was confirmed: {sent_again} bytes at most");
 }

@@ -41,7 +41,7 @@ async fn terminals(romeo: &Person, juliet: &Person, verb: &str) -> [Terminal; 2]
 }
 
 /// The words on a terminal, and the one to type if they are the same at the other end.
-async fn words(terminal: &mut Terminal) -> (String, String) {
+pub(crate) async fn words(terminal: &mut Terminal) -> (String, String) {
     let text = terminal.shows(" word, as ").await;
     let words = text
         .lines()

@@ -232,6 +232,11 @@ impl Running {
         self.input = None;
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     /// Sends it the signal of Ctrl-C.
     pub async fn interrupt(&self) {
         self.signal("INT").await;
@@ -239,7 +244,7 @@ impl Running {
 
     /// Sends it a signal.
     pub async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("it runs").to_string();
+        let id = self.id().to_string();
         let sent = Command::new("sh")
             .args(["-c", "kill -\"$1\" \"$2\"", "signal", name, &id])
             .status()
