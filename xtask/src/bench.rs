@@ -32,6 +32,8 @@ pub(crate) enum Options {
     Citizens { check: bool },
     /// Pipes and forwards through real servers, beside the bare tunnel; `check` fails below the bars.
     Verbs { check: bool },
+    /// The program by itself, and a file by it through a real server, beside magic-wormhole and nc; `check` fails below the bars.
+    Files { check: bool },
     /// The whole stack in memory, and what sessions hold; `check` fails below the bars.
     Session { check: bool },
 }
@@ -53,6 +55,8 @@ impl Options {
             }
             [layer] if layer == "verbs" => Ok(Self::Verbs { check }),
             [layer, flag] if layer == "verbs" && flag == "--check" => Ok(Self::Verbs { check }),
+            [layer] if layer == "files" => Ok(Self::Files { check }),
+            [layer, flag] if layer == "files" && flag == "--check" => Ok(Self::Files { check }),
             [layer] if layer == "session" => Ok(Self::Session { check }),
             [layer, flag] if layer == "session" && flag == "--check" => Ok(Self::Session { check }),
             [] => Ok(Self::Groups(Vec::new())),
@@ -60,7 +64,7 @@ impl Options {
                 Ok(Self::Groups(vec![filter.clone()]))
             }
             _ => bail!(
-                "cargo xtask bench takes --check, or tls, ibb, link, citizens, verbs or session with or without --check, or a FILTER"
+                "cargo xtask bench takes --check, or tls, ibb, link, citizens, verbs, files or session with or without --check, or a FILTER"
             ),
         }
     }
@@ -82,6 +86,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         Options::Ibb { check } => ibb(workspace, *check),
         Options::Link { check } => link(workspace, *check),
         Options::Citizens { check } => through_both(workspace, "citizens", *check),
+        Options::Files { check } => files(workspace, *check),
         Options::Verbs { check } => through_both(workspace, "verbs", *check),
     }
 }
@@ -153,6 +158,22 @@ fn through_both(workspace: &Workspace, part: &str, check: bool) -> Result<()> {
         server.discard()?;
     }
     Ok(outcome?)
+}
+
+/// The program as users build it.
+fn files(workspace: &Workspace, check: bool) -> Result<()> {
+    let sh = &workspace.sh;
+    cmd!(sh, "cargo build --release --locked -p xtls").run()?;
+    let python = python::wormhole(workspace)?;
+    let server = Server::start(workspace, Kind::Quiet)?;
+    let script = workspace.root.join("benches/files.py");
+    let flag = check.then_some("--check");
+    cmd!(sh, "{python} {script} {flag...}")
+        .env(Kind::Quiet.variable(), server.facts())
+        .env("XTLS_BIN", workspace.target.join("release/xtls"))
+        .env("XTLS_WORMHOLE", workspace.target.join("wormhole/bin"))
+        .run()?;
+    server.discard()
 }
 
 fn layer(workspace: &Workspace, name: &str, features: &str, check: bool) -> Result<()> {
@@ -239,6 +260,7 @@ mod tests {
         assert_eq!(parse(&["verbs", "--check"]).unwrap(), checked);
         let checked = Options::Citizens { check: true };
         assert_eq!(parse(&["citizens", "--check"]).unwrap(), checked);
+        assert_eq!(parse(&["files"]).unwrap(), Options::Files { check: false });
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Third-party XMPP libraries for the interoperability tests, in a Python environment of our own.
+//! Third-party XMPP libraries for the interoperability tests, and magic-wormhole for a benchmark, each in a Python environment of our
+//! own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,13 +17,29 @@ pub(crate) const VARIABLE: &str = "XTLS_INTEROP_PYTHON";
 const PROBE: &str =
     "import ensurepip, sys, venv; assert sys.version_info >= (3, 11); print(sys.version)";
 
-/// The Python with the pinned libraries; created on the first call, and again when the pins or the Python have changed.
+/// The Python with the pinned libraries.
 pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
+    let pins = "tests/interop/requirements.txt";
+    environment(workspace, "interop", pins, "import slixmpp, aioxmpp.ibb")
+}
+
+/// The Python with magic-wormhole and its servers, whose programs stand beside it.
+pub(crate) fn wormhole(workspace: &Workspace) -> Result<PathBuf> {
+    environment(
+        workspace,
+        "wormhole",
+        "benches/wormhole.txt",
+        "import wormhole",
+    )
+}
+
+/// Created on the first call, and again when the pins or the Python have changed. `proof` works in it.
+fn environment(workspace: &Workspace, name: &str, pins: &str, proof: &str) -> Result<PathBuf> {
     let sh = &workspace.sh;
     let version = version(sh)?;
-    let pins = workspace.root.join("tests/interop/requirements.txt");
+    let pins = workspace.root.join(pins);
     let wanted = format!("{version}\n{}", fs::read_to_string(&pins)?);
-    let home = workspace.target.join("interop");
+    let home = workspace.target.join(name);
     let python = home.join("bin").join("python");
     // Written last: an interrupted installation starts again.
     let stamp = home.join("installed");
@@ -33,7 +50,7 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
         fs::remove_dir_all(&home)?;
     }
     cmd!(sh, "python3 -m venv {home}").run()?;
-    install(sh, &python, &pins).with_context(|| {
+    install(sh, &python, &pins, proof).with_context(|| {
         format!(
             "cannot install what {} lists: pip needs a package index that it can reach",
             pins.display()
@@ -43,7 +60,7 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf> {
     Ok(python)
 }
 
-fn install(sh: &Shell, python: &Path, pins: &Path) -> Result<()> {
+fn install(sh: &Shell, python: &Path, pins: &Path, proof: &str) -> Result<()> {
     let pip = ["-m", "pip", "--disable-pip-version-check", "--quiet"];
     // Everything is pinned, including the dependencies of the libraries.
     cmd!(
@@ -51,7 +68,7 @@ fn install(sh: &Shell, python: &Path, pins: &Path) -> Result<()> {
         "{python} {pip...} install --no-deps --requirement {pins}"
     )
     .run()?;
-    Ok(cmd!(sh, "{python} -c 'import slixmpp, aioxmpp.ibb'").run()?)
+    Ok(cmd!(sh, "{python} -c {proof}").run()?)
 }
 
 /// The version of a Python that can create environments. Debian packages that separately; elsewhere it is part of
