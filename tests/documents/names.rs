@@ -257,7 +257,7 @@ fn every_wrong_turn_is_held_by_a_test_that_exists() {
     assert!(rows.len() > 31 + 15, "{}", rows.len());
     let numbers = rows
         .iter()
-        .filter_map(|row| row.split(' ').nth(1)?.parse().ok());
+        .filter_map(|row| row.split(' ').nth(1)?.parse::<u32>().ok());
     assert!(numbers.eq(1..=31_u32), "a row is missing");
     let sources = sources();
     for row in rows {

@@ -79,8 +79,8 @@ async fn a_kill_at_any_moment_leaves_the_whole_file_or_none() {
             sender.event("progress").await;
         }
         // Most come soon, some when it is complete.
-        let most = [200, 200, 600, 1_800][dice.next_u32() as usize % 4];
-        let moment = Duration::from_millis(u64::from(dice.next_u32() % most));
+        let latest = [200, 200, 600, 1_800][dice.next_u32() as usize % 4];
+        let moment = Duration::from_millis(u64::from(dice.next_u32() % latest));
         tokio::time::sleep(moment).await;
         let read = if kill % 2 == 0 {
             receiver.signal("KILL").await;
