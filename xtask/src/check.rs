@@ -45,6 +45,7 @@ const ALONE: &[(&str, &[&str])] = &[
     ),
     ("xtls-forward", &[]),
     ("xtls-forward", &["--no-default-features"]),
+    ("xtls-path", &[]),
     ("xtls-pipe", &[]),
     ("xtls-pipe", &["--no-default-features"]),
     ("xtls-client", &[]),

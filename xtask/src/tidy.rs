@@ -20,6 +20,7 @@ const LONG: &[(&str, usize)] = &[
     ("crates/ibb/src/mux.rs", 700),
     ("crates/ibb/src/stream.rs", 900),
     ("crates/link/src/net/link.rs", 560),
+    ("crates/path/src/wire.rs", 640),
     ("crates/session/src/session.rs", 1_500),
     ("crates/tls/src/tls.rs", 620),
     ("crates/tunnel/src/router.rs", 1_960),

@@ -1,0 +1,202 @@
+//! The beginning of a leg, before its frames: two salts, a knock, and a HELLO of each end.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Fault;
+use crate::frame::{Cutter, Frame, HELLO_FRAME, MAC};
+use crate::keys::{Keys, SALT};
+
+/// A salt and its MAC: what the first end says.
+const KNOCK: usize = SALT + MAC;
+/// A salt and a HELLO: what the second end answers.
+const ANSWER: usize = SALT + HELLO_FRAME;
+
+/// How a leg begins, as both ends have agreed before.
+#[derive(Debug, Clone)]
+pub struct Beginning {
+    /// Who speaks first.
+    pub place: Place,
+    /// The number of the attempt. It never falls.
+    pub attempt: u64,
+    /// What the pipe is called in the attempt, without a zero byte: both ends know it by the same name.
+    pub cid: Box<str>,
+    /// 32 random bytes, never used before.
+    pub salt: [u8; SALT],
+    /// Whether somebody between the ends passes bytes on, who may hold the tail of a burst until more comes.
+    pub relayed: bool,
+}
+
+/// Who speaks first on a new leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The end that knows that the pipe stands: who connected, or who activated the relay.
+    First,
+    /// The other one, which says nothing before it has recognised the peer.
+    Second,
+}
+
+/// Where an end is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// First: the answer must come. Second: the knock must come.
+    Peer,
+    /// Second: the HELLO must come.
+    Hello,
+}
+
+/// What one step has brought.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// Nothing to do.
+    Waiting,
+    /// The knock fits: [`Opening::greet`] must follow.
+    Knocked,
+    /// The peer's HELLO fits. If we are the first, [`Opening::greet`] must follow. What it took between asking and its arrival.
+    Hello {
+        got: u64,
+        limit: u64,
+        took: Duration,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) struct Opening {
+    place: Place,
+    step: Step,
+    /// Attempt, cid and a zero: what every MAC begins with.
+    tag: Box<[u8]>,
+    salts: [[u8; SALT]; 2],
+    have: usize,
+    came: [u8; ANSWER],
+    since: Instant,
+}
+
+impl Opening {
+    /// The opening, and what must be sent at once.
+    pub(crate) fn new(now: Instant, how: &Beginning, keys: &Keys) -> (Self, Vec<u8>) {
+        let mut tag = how.attempt.to_be_bytes().to_vec();
+        tag.extend(how.cid.as_bytes());
+        tag.push(0);
+        let mut opening = Self {
+            place: how.place,
+            step: Step::Peer,
+            tag: tag.into(),
+            salts: [[0; SALT]; 2],
+            have: 0,
+            came: [0; ANSWER],
+            since: now,
+        };
+        let [first, second] = &mut opening.salts;
+        let mut knock = Vec::new();
+        match how.place {
+            Place::First => {
+                *first = how.salt;
+                let mac = keys.sign(&[&opening.tag, &how.salt]);
+                knock.extend(how.salt);
+                knock.extend(mac);
+            }
+            Place::Second => *second = how.salt,
+        }
+        (opening, knock)
+    }
+
+    pub(crate) const fn since(&self) -> Instant {
+        self.since
+    }
+
+    pub(crate) const fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Takes off `wire` what belongs to the beginning.
+    pub(crate) fn next(
+        &mut self,
+        now: Instant,
+        wire: &mut &[u8],
+        keys: &Keys,
+    ) -> Result<Opened, Fault> {
+        let needed = match (self.place, self.step) {
+            (Place::First, _) => ANSWER,
+            (Place::Second, Step::Peer) => KNOCK,
+            (Place::Second, Step::Hello) => HELLO_FRAME,
+        };
+        let missing = needed.saturating_sub(self.have).min(wire.len());
+        let room = self.came.get_mut(self.have..self.have + missing);
+        if let (Some(room), Some((bytes, rest))) = (room, wire.split_at_checked(missing)) {
+            room.copy_from_slice(bytes);
+            *wire = rest;
+            self.have += missing;
+        }
+        if self.have < needed {
+            return Ok(Opened::Waiting);
+        }
+        let (salt, after) = self.came.split_at(SALT);
+        match (self.place, self.step) {
+            (Place::Second, Step::Peer) => {
+                let Some((mac, _)) = after.split_first_chunk::<MAC>() else {
+                    return Err(Fault::Stranger);
+                };
+                if !keys.verify(&[&self.tag, salt], mac) {
+                    return Err(Fault::Stranger);
+                }
+                let [first, _] = &mut self.salts;
+                first.copy_from_slice(salt);
+                self.step = Step::Hello;
+                self.have = 0;
+                self.since = now;
+                Ok(Opened::Knocked)
+            }
+            (Place::First, _) => {
+                let mut hello = [0; HELLO_FRAME];
+                hello.copy_from_slice(after);
+                let [_, second] = &mut self.salts;
+                second.copy_from_slice(salt);
+                self.hello(now, &hello, keys)
+            }
+            (Place::Second, Step::Hello) => {
+                let mut hello = [0; HELLO_FRAME];
+                for (to, from) in hello.iter_mut().zip(&self.came) {
+                    *to = *from;
+                }
+                self.hello(now, &hello, keys)
+            }
+        }
+    }
+
+    /// The peer's HELLO, if its MAC is right.
+    fn hello(&self, now: Instant, frame: &[u8; HELLO_FRAME], keys: &Keys) -> Result<Opened, Fault> {
+        let (signed, mac) = frame.split_last_chunk::<MAC>().ok_or(Fault::Stranger)?;
+        let [first, second] = &self.salts;
+        if !keys.verify(&[&self.tag, first, second, signed], mac) {
+            return Err(Fault::Stranger);
+        }
+        match Cutter::new().next(&mut frame.as_slice()) {
+            Ok(Some(Frame::Hello { got, limit, .. })) => Ok(Opened::Hello {
+                got,
+                limit,
+                took: now.saturating_duration_since(self.since),
+            }),
+            Ok(_) => Err(Fault::Order),
+            Err(broken) => Err(Fault::Broken(broken)),
+        }
+    }
+
+    /// Our HELLO, after our salt if we are the second.
+    pub(crate) fn greet(&self, got: u64, limit: u64, keys: &Keys) -> Vec<u8> {
+        let mut hello = Vec::with_capacity(HELLO_FRAME);
+        Frame::Hello {
+            got,
+            limit,
+            mac: [0; MAC],
+        }
+        .write(&mut hello);
+        hello.truncate(HELLO_FRAME - MAC);
+        let [first, second] = &self.salts;
+        let mac = keys.sign(&[&self.tag, first, second, &hello]);
+        hello.extend(mac);
+        match self.place {
+            Place::First => hello,
+            Place::Second => [second.as_slice(), &hello].concat(),
+        }
+    }
+}
