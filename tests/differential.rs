@@ -63,6 +63,11 @@ fn neither_a_component_nor_a_servers_end_is_misled_by_what_it_is_told() {
     no_finding(Target::Parties);
 }
 
+#[test]
+fn any_cutting_of_what_a_peer_says_on_a_leg_gives_the_same_wire() {
+    no_finding(Target::Path);
+}
+
 /// The seeds are documents that some parser once read differently.
 #[test]
 fn the_documents_known_to_be_bad_are_among_the_seeds() {

@@ -23,6 +23,7 @@ const TARGETS: &[&str] = &[
     "ibb",
     "link",
     "parties",
+    "path",
 ];
 /// How long a run takes by default.
 const SECONDS: u64 = 60;

@@ -25,6 +25,7 @@ mod link;
 mod mutate;
 mod notation;
 mod parties;
+mod path;
 mod random;
 mod stanza;
 
@@ -54,6 +55,8 @@ pub enum Target {
     Link,
     /// A component with a server, and a server's end with a client, that say anything: the same holds.
     Parties,
+    /// A wire with a peer that says anything on a leg: any cutting gives the same, and nothing beyond the limits is held.
+    Path,
 }
 
 /// An input that breaks a property.
@@ -73,7 +76,7 @@ impl fmt::Display for Finding {
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Framer,
         Self::Stanza,
         Self::Differential,
@@ -81,6 +84,7 @@ impl Target {
         Self::Ibb,
         Self::Link,
         Self::Parties,
+        Self::Path,
     ];
 
     /// Its name on the command line, which is that of its corpus.
@@ -94,6 +98,7 @@ impl Target {
             Self::Ibb => "ibb",
             Self::Link => "link",
             Self::Parties => "parties",
+            Self::Path => "path",
         }
     }
 
@@ -146,7 +151,7 @@ impl Checker {
     #[must_use]
     pub fn start(target: Target) -> Self {
         let judges = match target {
-            Target::Base64 | Target::Ibb | Target::Link | Target::Parties => None,
+            Target::Base64 | Target::Ibb | Target::Link | Target::Parties | Target::Path => None,
             Target::Framer | Target::Stanza | Target::Differential => Some(Judges::start()),
         };
         Self { target, judges }
@@ -167,6 +172,7 @@ impl Checker {
             (Target::Ibb, _) => ibb::check(input),
             (Target::Link, _) => link::check(input),
             (Target::Parties, _) => parties::check(input),
+            (Target::Path, _) => path::check(input),
             (_, _) => base64::check(input),
         };
         checked.map_err(|what| Finding {
