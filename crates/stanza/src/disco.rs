@@ -1,10 +1,14 @@
-//! Service discovery: what an entity is and supports (XEP-0030 2.5.0 §3).
+//! Service discovery: what an entity is and supports (XEP-0030 2.5.0 §3), and what belongs to it (§4).
 
+use crate::address::Address;
 use crate::element::Element;
 use crate::payload_error::{PayloadError, required};
 
 /// The namespace and disco feature.
 pub const NS: &str = crate::ns::DISCO_INFO;
+
+/// The namespace of [`Items`].
+pub const NS_ITEMS: &str = crate::ns::DISCO_ITEMS;
 
 /// `<query/>` in a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,10 +109,80 @@ impl Info {
     }
 }
 
+/// `<query/>` of disco#items: a request if it has no items, and an answer either way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Items {
+    /// The node in question.
+    pub node: Option<String>,
+    /// What belongs to the entity.
+    pub items: Vec<Item>,
+}
+
+/// `<item/>`: an entity, or a part of one, that belongs to the entity in question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Its address.
+    pub jid: Address,
+    /// The part of it.
+    pub node: Option<String>,
+    /// A human-readable name.
+    pub name: Option<String>,
+}
+
+impl Items {
+    /// Reads `<query/>`. Children of other kinds are ignored.
+    ///
+    /// # Errors
+    ///
+    /// Another element, and items whose address is missing or none.
+    pub fn read(element: &Element) -> Result<Self, PayloadError> {
+        PayloadError::unless(element, "query", NS_ITEMS)?;
+        let items = element
+            .elements()
+            .filter(|child| child.is("item", NS_ITEMS));
+        Ok(Self {
+            node: element.attr("node").map(str::to_owned),
+            items: items.map(Item::read).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The element.
+    pub fn to_element(&self) -> Element {
+        let query = with(Element::new("query", NS_ITEMS), "node", self.node.as_ref());
+        self.items
+            .iter()
+            .fold(query, |query, item| query.with_child(item.to_element()))
+    }
+}
+
+impl Item {
+    fn read(element: &Element) -> Result<Self, PayloadError> {
+        let jid = Address::new(required(element, "item", "jid")?);
+        Ok(Self {
+            jid: jid.map_err(|_| PayloadError::Attribute {
+                element: "item",
+                attribute: "jid",
+            })?,
+            node: element.attr("node").map(str::to_owned),
+            name: element.attr("name").map(str::to_owned),
+        })
+    }
+
+    fn to_element(&self) -> Element {
+        let item = Element::new("item", NS_ITEMS).with_attr("jid", self.jid.as_str());
+        let item = with(item, "node", self.node.as_ref());
+        with(item, "name", self.name.as_ref())
+    }
+}
+
 fn query(node: Option<&str>) -> Element {
-    let element = Element::new("query", NS);
-    match node {
-        Some(node) => element.with_attr("node", node),
+    with(Element::new("query", NS), "node", node)
+}
+
+/// With the attribute, if it has a value.
+fn with(element: Element, name: &str, value: Option<impl Into<String>>) -> Element {
+    match value {
+        Some(value) => element.with_attr(name, value),
         None => element,
     }
 }

@@ -63,6 +63,7 @@ mod payload;
 mod payload_error;
 mod read;
 pub mod receipts;
+pub mod s5b;
 mod stanza;
 #[cfg(test)]
 mod strategy;

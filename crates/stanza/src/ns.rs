@@ -18,6 +18,10 @@ pub const XTLS_VERIFY: &str = "urn:xmpp:tmp:xtls#verify";
 pub const XTLS_FINISH: &str = "urn:xmpp:tmp:xtls#finish";
 /// Service discovery (XEP-0030).
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
+/// The items of an entity (XEP-0030).
+pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+/// SOCKS5 bytestreams (XEP-0065).
+pub const BYTESTREAMS: &str = "http://jabber.org/protocol/bytestreams";
 /// Ping (XEP-0199).
 pub const PING: &str = "urn:xmpp:ping";
 /// Stream limits (XEP-0478).

@@ -46,6 +46,14 @@ pub enum PayloadError {
         /// The name of the element.
         element: &'static str,
     },
+    /// An element has more children of a kind than are read.
+    #[error("<{element}/> has more than {most} children of a kind (our limit)")]
+    TooMany {
+        /// The name of the element.
+        element: &'static str,
+        /// How many are read.
+        most: usize,
+    },
     /// An element appears twice that may appear only once.
     #[error("<{element}/> appears twice")]
     Twice {

@@ -1,6 +1,6 @@
 //! Tests of the smaller payloads.
 
-use xtls_stanza::disco::{Identity, Info, Query};
+use xtls_stanza::disco::{Identity, Info, Items, Query};
 use xtls_stanza::hints::{self, Hint};
 use xtls_stanza::limits::Limits;
 use xtls_stanza::receipts::Receipt;
@@ -200,4 +200,39 @@ fn errors_say_what_is_wrong() {
         .to_string(),
         "<open/> lacks the attribute sid"
     );
+}
+
+#[test]
+fn items_whose_address_is_missing_or_none_are_refused() {
+    let items = |child: &str| {
+        Items::read(&element(&format!(
+            "<query xmlns='http://jabber.org/protocol/disco#items'>{child}</query>"
+        )))
+    };
+    assert_eq!(
+        items("<item name='n'/>"),
+        Err(PayloadError::Missing {
+            element: "item",
+            attribute: "jid"
+        })
+    );
+    assert_eq!(
+        items("<item jid='@'/>"),
+        Err(PayloadError::Attribute {
+            element: "item",
+            attribute: "jid"
+        })
+    );
+    assert_eq!(items("<item xmlns='u'/>"), Ok(Items::default()));
+    let info = element("<query xmlns='http://jabber.org/protocol/disco#info'/>");
+    assert_eq!(Items::read(&info), Err(PayloadError::Unknown));
+}
+
+#[test]
+fn items_come_back() {
+    let document = "<query xmlns='http://jabber.org/protocol/disco#items' node='n'>\
+                    <item jid='proxy.a.example'/><item jid='a.example' node='&lt;x&gt;' name='y'/></query>";
+    let items = Items::read(&element(document)).unwrap();
+    assert_eq!(items.items.len(), 2);
+    assert_eq!(written(&items.to_element()), document);
 }
