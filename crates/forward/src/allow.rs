@@ -1,8 +1,10 @@
 //! What a peer may reach from here: nothing, unless it is allowed.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+
+use xtls_reach::is_public;
 
 use crate::spec::{Bind, Malformed, host_and_port};
 use crate::wire::Place;
@@ -177,54 +179,6 @@ fn plain(name: &str) -> String {
 /// The address that a text is. Other spellings of addresses (`127.1`, `0x7f000001`) are names here: what they resolve to is judged.
 fn address(host: &str) -> Option<IpAddr> {
     Some(host.parse::<IpAddr>().ok()?.to_canonical())
-}
-
-/// Whether an address is one of the Internet: neither of this machine, nor of the networks around it, nor of a special kind.
-#[must_use]
-pub fn is_public(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    let shared = a == 100 && (64..128).contains(&b);
-    let protocols = a == 192 && b == 0 && c == 0;
-    let benchmarks = a == 198 && (18..20).contains(&b);
-    let this_network = a == 0;
-    let future = a >= 240;
-    !(address.is_loopback()
-        || address.is_private()
-        || address.is_link_local()
-        || address.is_multicast()
-        || address.is_documentation()
-        || shared
-        || protocols
-        || benchmarks
-        || this_network
-        || future)
-}
-
-/// Global unicast is 2000::/3. Of it, what stands for an address of IPv4 is judged as that one, as its gateway may lead there.
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [a, b, c, d, e, f, g, h] = address.segments();
-    let v4 = |high: u16, low: u16| {
-        let [one, two] = high.to_be_bytes();
-        let [three, four] = low.to_be_bytes();
-        is_public_v4(Ipv4Addr::new(one, two, three, four))
-    };
-    match (a, b) {
-        // 6to4.
-        (0x2002, high) => v4(high, c),
-        // Teredo, documentation, and other special purposes of 2001::/23.
-        (0x2001, 0x0000..=0x01ff | 0x0db8) => false,
-        (0x3fff, 0..=0x0fff) => false,
-        // NAT64.
-        (0x0064, 0xff9b) if (c, d, e, f) == (0, 0, 0, 0) => v4(g, h),
-        _ => a & 0xe000 == 0x2000,
-    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ mod socks;
 mod spec;
 mod wire;
 
-pub use allow::{Allow, Allowed, Judgement, NotAllowed, is_public};
+pub use allow::{Allow, Allowed, Judgement, NotAllowed};
 pub use channel::{Channel, Event, Request};
 pub use socks::{Next, NotSocks, Socks, answer};
 pub use spec::{Bind, Malformed, On, Spec};
