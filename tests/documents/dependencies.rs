@@ -10,9 +10,9 @@ use crate::signatures::Source;
 const PAGE: &str = "docs/DEPENDENCIES.md";
 
 /// The crates that applications depend on.
-const CRATES: [&str; 13] = [
-    "client", "files", "forward", "framer", "ibb", "keys", "link", "path", "pipe", "session",
-    "stanza", "tls", "tunnel",
+const CRATES: [&str; 15] = [
+    "client", "files", "forward", "framer", "ibb", "keys", "link", "path", "pipe", "reach", "s5b",
+    "session", "stanza", "tls", "tunnel",
 ];
 
 #[test]

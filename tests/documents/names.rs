@@ -182,7 +182,7 @@ fn every_file_of_a_crate_is_on_the_map() {
     let map = read("docs/ARCHITECTURE.md");
     for name in [
         "framer", "stanza", "ibb", "tls", "session", "tunnel", "link", "keys", "pipe", "files",
-        "forward", "client", "cli",
+        "forward", "s5b", "reach", "client", "cli",
     ] {
         let folder = root().join("crates").join(name).join("src");
         for entry in fs::read_dir(folder).expect("a folder") {
