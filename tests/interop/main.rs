@@ -18,6 +18,7 @@
 mod cell;
 mod ours;
 mod peer;
+mod relays;
 
 use std::io::ErrorKind;
 

@@ -12,6 +12,10 @@ Each line of standard input is a JSON object {"do": …}, each line of standard 
     wrap SIZE           the same in iqs made by hand, whose base64 is broken into lines (slixmpp only)
     close SIZE          sends SIZE bytes and closes the stream
     drain               reads until the other end has closed
+    relay-accept        waits for a SOCKS5 bytestream that the other end offers (slixmpp only, and so on)
+    relay-offer TO      offers one, through a relay of the own server
+    relay-send SIZE     sends SIZE bytes through it and closes it
+    relay-drain         reads from it until the other end has closed
 
 Answers name the SHA-256 of what was sent and of what was read. The first answer, "online", comes without a question.
 """
@@ -82,6 +86,18 @@ async def obey(peer, order, noise):
         return {"is": "closed", "sent": digest(data)}
     if what == "drain":
         read = await peer.inbox.take()
+        return {"is": "drained", "size": len(read), "read": digest(read)}
+    if what == "relay-accept":
+        await peer.relay_accept()
+        return {"is": "open"}
+    if what == "relay-offer":
+        await peer.relay_offer(order["to"])
+        return {"is": "open"}
+    if what == "relay-send":
+        await peer.relay_send(data)
+        return {"is": "sent", "sent": digest(data)}
+    if what == "relay-drain":
+        read = await peer.relay_drain()
         return {"is": "drained", "size": len(read), "read": digest(read)}
     raise ValueError(f"no order {what}")
 

@@ -18,11 +18,17 @@ class Peer:
         if max_block:
             # Its own limit is 8192.
             client["xep_0047"].max_block_size = max_block
+        client.register_plugin("xep_0065", {"auto_accept": True})
         client.add_event_handler("ibb_stream_start", self.on_start)
         client.add_event_handler("ibb_stream_data", self.on_data)
         client.add_event_handler("ibb_stream_end", self.on_end)
         self.new_inbox = inbox
         self.streams = asyncio.Queue()
+        # It tells only one stream from others: there is one at a time.
+        self.relayed, self.relayed_inbox = asyncio.Queue(), inbox()
+        client.add_event_handler("socks5_stream", self.relayed.put_nowait)
+        client.add_event_handler("socks5_data", self.relayed_inbox.add)
+        client.add_event_handler("socks5_closed", lambda _: self.relayed_inbox.end())
 
     async def connect(self, host, port):
         online = asyncio.get_running_loop().create_future()
@@ -70,6 +76,21 @@ class Peer:
             element.text = "\n" + "\r\n".join(textwrap.wrap(text, 76)) + "\n"
             iq = self.client.make_iq_set(element, ito=stream.peer_jid)
             await iq.send()
+
+    async def relay_accept(self):
+        self.relay = await self.relayed.get()
+
+    async def relay_offer(self, to):
+        self.relay = await self.client["xep_0065"].handshake(slixmpp.JID(to))
+        if not self.relay:
+            raise ConnectionError("no stream")
+
+    async def relay_send(self, data):
+        await self.relay.write(data)
+        self.relay.transport.close()
+
+    async def relay_drain(self):
+        return await self.relayed_inbox.take()
 
     async def close(self, data):
         await self.send(data)

@@ -10,6 +10,7 @@ interfaces = { "127.0.0.1" }
 c2s_ports = { @STARTTLS_PORT@ }
 c2s_direct_tls_ports = { @TLS_PORT@ }
 component_ports = { @COMPONENT_PORT@ }
+proxy65_ports = { @RELAY_PORT@ }
 c2s_require_encryption = true
 -- Of hundreds of connections at once the kernel would drop those beyond 128, and their clients' kernels try again after seconds.
 network_settings = { tcp_backlog = 1024 }
@@ -35,3 +36,5 @@ VirtualHost "@DOMAIN@"
 
 Component "@COMPONENT@"
 	component_secret = "@SECRET@"
+
+@RELAY@

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::server::{ACCOUNTS, COMPONENT, DOMAIN, Kind, Ports, new_password};
+use crate::server::{ACCOUNTS, COMPONENT, DOMAIN, Kind, Ports, RELAY, new_password};
 use crate::{packaged, packages};
 
 /// The file that marks that the accounts exist.
@@ -76,6 +76,8 @@ fn config(folder: &Path, ports: Ports) -> Result<String> {
         .replace("@STARTTLS_PORT@", &ports.starttls.to_string())
         .replace("@TLS_PORT@", &ports.tls.to_string())
         .replace("@COMPONENT_PORT@", &ports.component.to_string())
+        .replace("@RELAY_PORT@", &ports.relay.to_string())
+        .replace("@RELAY@", RELAY)
         .replace("@DOMAIN@", DOMAIN)
         .replace("@COMPONENT@", COMPONENT)
         .replace("@SECRET@", &secret))

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use xshell::cmd;
 
-use crate::server::{ACCOUNTS, COMPONENT, DOMAIN, Kind, Ports, new_password};
+use crate::server::{ACCOUNTS, COMPONENT, DOMAIN, Kind, Ports, RELAY, new_password};
 use crate::workspace::Workspace;
 use crate::{backports, packaged, packages};
 
@@ -66,6 +66,10 @@ fn config(folder: &Path, ports: Ports, kind: Kind) -> Result<String> {
             bail!("{kind:?} has its own configuration")
         }
     };
+    let relay = match kind.has_relay() {
+        true => format!("Component \"{RELAY}\" \"proxy65\"\n\tproxy65_address = \"127.0.0.1\""),
+        false => String::new(),
+    };
     let secret = new_password(folder, COMPONENT)?;
     let folder = folder
         .to_str()
@@ -75,6 +79,8 @@ fn config(folder: &Path, ports: Ports, kind: Kind) -> Result<String> {
         .replace("@STARTTLS_PORT@", &ports.starttls.to_string())
         .replace("@TLS_PORT@", &ports.tls.to_string())
         .replace("@COMPONENT_PORT@", &ports.component.to_string())
+        .replace("@RELAY_PORT@", &ports.relay.to_string())
+        .replace("@RELAY@", &relay)
         .replace("@DOMAIN@", DOMAIN)
         .replace("@COMPONENT@", COMPONENT)
         .replace("@SECRET@", &secret)

@@ -21,6 +21,8 @@ pub(crate) const COMPONENT: &str = "component.localhost";
 pub(crate) const ACCOUNTS: [&str; 3] = ["romeo", "juliet", "mercutio"];
 /// The socket by which tests turn a server off and on.
 const SWITCH: &str = "switch";
+/// The SOCKS5 relay (XEP-0065) of the servers that have one.
+pub(crate) const RELAY: &str = "proxy.localhost";
 /// How often to try other ports if the chosen ones were taken in the meantime.
 pub(crate) const ATTEMPTS: u32 = 3;
 
@@ -72,6 +74,14 @@ impl Kind {
         }
     }
 
+    /// Whether there is a relay, which tests want there.
+    pub(crate) fn has_relay(self) -> bool {
+        match self {
+            Self::Free | Self::Stock | Self::Ejabberd => true,
+            Self::Quiet | Self::Sasl2 | Self::PackagedProsody | Self::PackagedEjabberd => false,
+        }
+    }
+
     fn program(self) -> &'static str {
         match self.is_ejabberd() {
             true => "ejabberd",
@@ -109,6 +119,7 @@ pub(crate) struct Ports {
     pub(crate) starttls: u16,
     pub(crate) tls: u16,
     pub(crate) component: u16,
+    pub(crate) relay: u16,
 }
 
 /// `cargo xtask prosody` and `ejabberd`: runs the server until it is interrupted, or for as long as `then` runs.
@@ -318,6 +329,9 @@ fn wait_for_accounts(kind: Kind, ports: Ports, folder: &Path, running: &mut Runn
     for &port in expected {
         running.wait_for(port)?;
     }
+    if kind.has_relay() {
+        running.wait_for(ports.relay)?;
+    }
     if kind.is_ejabberd() {
         let accounts = folder.join(ejabberd::REGISTERED);
         running.wait_until("makes no accounts", || accounts.exists().then_some(()))?;
@@ -329,11 +343,12 @@ impl Ports {
     /// Ports that are currently free.
     pub(crate) fn choose() -> Result<Self> {
         let any = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let (starttls, tls, component) = (any()?, any()?, any()?);
+        let (starttls, tls, component, relay) = (any()?, any()?, any()?, any()?);
         Ok(Self {
             starttls: starttls.local_addr()?.port(),
             tls: tls.local_addr()?.port(),
             component: component.local_addr()?.port(),
+            relay: relay.local_addr()?.port(),
         })
     }
 }
