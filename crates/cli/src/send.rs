@@ -124,6 +124,15 @@ pub(crate) struct Stopped {
     pub(crate) lost: bool,
 }
 
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            lost: false,
+        }
+    }
+}
+
 /// Sends over one tunnel, until both ends know what became of it.
 pub(crate) async fn over(
     secure: Secure,

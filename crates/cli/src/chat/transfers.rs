@@ -25,7 +25,7 @@ use crate::failure::{Code, Failure};
 use crate::progress::{Place, Row, amount, size};
 use crate::receive::{self, Rules, Taken};
 use crate::say::{Say, shown};
-use crate::send::{self, Report, Sum, missing, summary};
+use crate::send::{self, Report, Stopped, Sum, missing, summary};
 use crate::suggest::Suggest;
 
 /// The transfers of a conversation: one there and one back at a time.
@@ -194,12 +194,16 @@ struct Sending {
 impl Sending {
     async fn run(self, row: Row) {
         let mut name = called(&[PathBuf::from(&self.typed)]);
-        if let Err(failure) = self.attempt(row, &mut name).await {
+        if let Err(Stopped { failure, lost }) = self.attempt(row, &mut name).await {
+            if lost {
+                // If it is the conversation that ends, that is about to be told, and this with it.
+                tokio::time::sleep(MOMENT).await;
+            }
             failed("out", &self.peer, Some(&name), &failure, self.say);
         }
     }
 
-    async fn attempt(&self, row: Row, name: &mut String) -> Result<(), Failure> {
+    async fn attempt(&self, row: Row, name: &mut String) -> Result<(), Stopped> {
         let typed = self.typed.clone();
         let files = tokio::task::spawn_blocking(move || paths(&typed, Path::exists))
             .await
@@ -210,20 +214,21 @@ impl Sending {
         let opened = self.client.open_for(&self.peer, service()).await;
         // Of bytes there may be many, except where a transport has one tunnel for two addresses.
         if let Err(OpenError::Already(_)) = &opened {
-            return Err(Failure::usage(ALONE));
+            return Err(Failure::usage(ALONE).into());
         }
-        let mut tunnel = opened?;
+        let mut tunnel = opened.map_err(Failure::from)?;
         let say = self.say.of(tunnel.id());
         say.data("opening", &[("peer", self.peer.as_str().into())]);
         self.expect_peer(&mut tunnel).await?;
         let secure = Secure::of(tunnel, self.say, self.suggest.clone());
         let report = Report::new(say, self.peer.bare(), Some(name.clone()), Place::Row(row));
         let sent = send::over(secure, sources, report).await;
-        let (outcome, sum) = sent.map_err(|stopped| match stopped.lost {
-            true => stopped
-                .failure
-                .hint("what has arrived is kept: send it again, and it goes on from there"),
-            false => stopped.failure,
+        let (outcome, sum) = sent.map_err(|mut stopped| {
+            if stopped.lost {
+                let hint = "what has arrived is kept: send it again, and it goes on from there";
+                stopped.failure = stopped.failure.hint(hint);
+            }
+            stopped
         })?;
         let fields = summary(&outcome, self.peer.as_str(), &sum);
         let what = how_much(&outcome, &sum);
@@ -232,7 +237,7 @@ impl Sending {
             _ => format!("{name}: {what}, delivered"),
         };
         say.event("sent", &fields, text);
-        missing(&outcome, self.peer.as_str())
+        Ok(missing(&outcome, self.peer.as_str())?)
     }
 
     /// Waits until the tunnel is established with the key of the conversation.
@@ -408,6 +413,9 @@ const ALONE: &str =
 
 /// How long somebody who is refused may take to make an offer.
 const REFUSING: Duration = Duration::from_secs(10);
+
+/// Between the end of a transfer and that of its conversation, at most.
+const MOMENT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;
