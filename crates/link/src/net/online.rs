@@ -107,7 +107,6 @@ impl Online {
         ready!(timer.as_mut().poll(cx));
         let stream = &mut self.connection.stream;
         stream.handle_timeout(Instant::now().into_std())?;
-        stream.shrink();
         if let Poll::Ready(Err(why)) = self.poll_write(cx) {
             return Poll::Ready(Err(why));
         }

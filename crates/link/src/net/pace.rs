@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::writer::{BULK, LARGE_BATCH};
-
 /// The pace of what leaves in large batches.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
@@ -72,6 +70,12 @@ impl Pace {
         }
     }
 }
+
+/// From so many bytes on, what leaves at once is a part of something large.
+const BULK: usize = 4_096;
+
+/// From so many bytes on, filling up costs nothing, however slow the server is.
+const LARGE_BATCH: usize = 8_192;
 
 /// What is measured at a time, and what has to leave meanwhile: 32 kB a second.
 const STRETCH: Duration = Duration::from_secs(2);

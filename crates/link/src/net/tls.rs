@@ -1,5 +1,6 @@
 //! TLS toward your own server.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -66,20 +67,13 @@ impl Tls {
         certificates: &Path,
         key: &Path,
     ) -> Result<Self, ConnectError> {
-        let wrong = |path: &Path, why: &dyn std::fmt::Display| {
-            ConnectError::OwnCertificate(format!("{}: {why}", path.display()).into())
-        };
-        let pem = std::fs::read(certificates).map_err(|why| wrong(certificates, &why))?;
-        let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-        let chain = chain.map_err(|why| wrong(certificates, &why))?;
-        if chain.is_empty() {
-            return Err(wrong(certificates, &"there is no PEM certificate in it"));
-        }
+        let chain = read_certificates(certificates).map_err(ConnectError::OwnCertificate)?;
+        let wrong = |why: &dyn fmt::Display| ConnectError::OwnCertificate(about(key, why));
         let pem = std::fs::read(key).map(Zeroizing::new);
-        let pem = pem.map_err(|why| wrong(key, &why))?;
-        let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|why| wrong(key, &why))?;
+        let pem = pem.map_err(|why| wrong(&why))?;
+        let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|why| wrong(&why))?;
         let certified = CertifiedKey::from_der(chain, private, self.plain.crypto_provider());
-        let certified = certified.map_err(|why| wrong(key, &why))?;
+        let certified = certified.map_err(|why| wrong(&why))?;
         let presented = Arc::new(SingleCertAndKey::from(certified));
         for config in [&mut self.plain, &mut self.direct] {
             Arc::make_mut(config).client_auth_cert_resolver =
@@ -182,20 +176,11 @@ fn authorities(
     let mut stores = Vec::new();
     let mut trusted = Vec::new();
     if let Some(path) = ca_file {
-        let wrong = |why: &dyn std::fmt::Display| {
-            ConnectError::Roots(format!("{}: {why}", path.display()).into())
-        };
+        trusted = read_certificates(path).map_err(ConnectError::Roots)?;
         let mut roots = RootCertStore::empty();
-        let pem = std::fs::read(path).map_err(|error| wrong(&error))?;
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let certificate = certificate.map_err(|error| wrong(&error))?;
-            roots
-                .add(certificate.clone())
-                .map_err(|error| wrong(&error))?;
-            trusted.push(certificate);
-        }
-        if trusted.is_empty() {
-            return Err(wrong(&"there is no PEM certificate in it"));
+        for certificate in &trusted {
+            let added = roots.add(certificate.clone());
+            added.map_err(|why| ConnectError::Roots(about(path, &why)))?;
         }
         stores.push(Arc::new(roots));
     }
@@ -213,6 +198,21 @@ fn authorities(
     };
     let webpki = stores.into_iter().map(verifier).collect::<Result<_, _>>()?;
     Ok(Evidence::Authorities { webpki, trusted })
+}
+
+/// The certificates in a file of PEM: at least one.
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Cause> {
+    let pem = std::fs::read(path).map_err(|why| about(path, &why))?;
+    let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(|why| about(path, &why))?;
+    if certificates.is_empty() {
+        return Err(about(path, &"there is no PEM certificate in it"));
+    }
+    Ok(certificates)
+}
+
+fn about(path: &Path, why: &dyn fmt::Display) -> Cause {
+    format!("{}: {why}", path.display()).into()
 }
 
 /// The system's roots: a hundred kilobytes, and milliseconds to read. All links that are there share them; without any, the next one

@@ -1,11 +1,11 @@
 //! What leaves at once, and in records of which size.
 //!
-//! Prosody reads 4,096 bytes of a client at a time (`network_default_read_size`). When a read ends within a TLS record, it takes the
-//! connection out of its loop until its timers run: a millisecond, or much longer while other connections are busy. The rest is then
-//! out of step for as long as more is there, at every read: a tenth of the speed. So records to it hold [`SMALL`] bytes, of
-//! which whole numbers make a read, and as long as much is sent, all that leaves is filled up to a multiple of that, a
-//! request for an acknowledgement in front of a chunk as well. White space between stanzas means nothing (RFC 6120 §4.6.1). Other servers read whole records, and
-//! small ones cost them a third of their speed.
+//! Prosody reads 4,096 bytes of a client at a time (`network_default_read_size`). When a read ends within a TLS record, it
+//! takes the connection out of its loop until its timers run: a millisecond, or much longer while other connections are busy.
+//! The rest is then out of step for as long as more is there, at every read: a tenth of the speed. So records to it hold
+//! [`SMALL`] bytes, of which whole numbers make a read, and as long as much is sent, all that leaves is filled up to a
+//! multiple of that, a request for an acknowledgement in front of a chunk as well. White space between stanzas means nothing
+//! (RFC 6120 §4.6.1). Other servers read whole records, and small ones cost them a third of their speed.
 
 use std::io::{self, Write as _};
 use std::pin::Pin;
@@ -55,8 +55,7 @@ impl Writer {
         if self.records != Records::Filled {
             return 0;
         }
-        let fills = self.pace.fills(now, len);
-        match fills {
+        match self.pace.fills(now, len) {
             true => len.next_multiple_of(SMALL) - len,
             false => 0,
         }
@@ -123,12 +122,6 @@ const SMALL: usize = 1_024;
 
 /// Plaintext bytes in a large record: all that TLS allows.
 const LARGE: usize = 16_384;
-
-/// From so many bytes on, what leaves at once is a part of something large.
-pub(super) const BULK: usize = 4_096;
-
-/// From so many bytes on, filling up costs nothing, however slow the server is.
-pub(super) const LARGE_BATCH: usize = 8_192;
 
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "any moment will do")]
