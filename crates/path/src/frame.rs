@@ -175,12 +175,12 @@ pub struct Cutter {
 #[derive(Debug, Clone)]
 enum State {
     /// Before the end of a header.
-    Header(Short),
+    Header(Short<SHORT>),
     /// In the payload of a short frame, or the offset of a DATA frame.
     Payload {
         kind: u8,
         length: usize,
-        payload: Short,
+        payload: Short<SHORT>,
     },
     /// In the bytes of a DATA frame: the offset of the next, and how many are to come.
     Data { offset: u64, left: usize },
@@ -298,7 +298,7 @@ fn check(kind: u8, length: usize) -> Result<(), Broken> {
 }
 
 /// The meaning of a payload, whose length is that of its kind.
-fn read(kind: u8, payload: &Short) -> Result<Frame<'static>, Broken> {
+fn read(kind: u8, payload: &Short<SHORT>) -> Result<Frame<'static>, Broken> {
     let number = u64::from_be_bytes(payload.first());
     match kind {
         HELLO => {
@@ -329,23 +329,23 @@ fn read(kind: u8, payload: &Short) -> Result<Frame<'static>, Broken> {
 
 /// The first bytes of something short.
 #[derive(Debug, Clone, Copy)]
-struct Short {
-    bytes: [u8; SHORT],
+pub(crate) struct Short<const LEN: usize> {
+    bytes: [u8; LEN],
     have: usize,
 }
 
-impl Default for Short {
+impl<const LEN: usize> Default for Short<LEN> {
     fn default() -> Self {
         Self {
-            bytes: [0; SHORT],
+            bytes: [0; LEN],
             have: 0,
         }
     }
 }
 
-impl Short {
+impl<const LEN: usize> Short<LEN> {
     /// Takes from `wire` what is missing up to `needed`; whether there is that much now.
-    fn fill(&mut self, wire: &mut &[u8], needed: usize) -> bool {
+    pub(crate) fn fill(&mut self, wire: &mut &[u8], needed: usize) -> bool {
         let missing = needed.saturating_sub(self.have).min(wire.len());
         let place = self.bytes.get_mut(self.have..self.have + missing);
         if let (Some(place), Some((bytes, rest))) = (place, wire.split_at_checked(missing)) {
@@ -356,13 +356,13 @@ impl Short {
         self.have >= needed
     }
 
-    fn first<const N: usize>(&self) -> [u8; N] {
+    pub(crate) fn first<const N: usize>(&self) -> [u8; N] {
         self.at::<0, N>()
     }
 
     /// `N` bytes from `AT` on.
-    fn at<const AT: usize, const N: usize>(&self) -> [u8; N] {
-        const { assert!(AT + N <= SHORT) };
+    pub(crate) fn at<const AT: usize, const N: usize>(&self) -> [u8; N] {
+        const { assert!(AT + N <= LEN) };
         let mut part = [0; N];
         for (to, from) in part.iter_mut().zip(self.bytes.iter().skip(AT)) {
             *to = *from;

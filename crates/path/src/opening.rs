@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::error::Fault;
-use crate::frame::{Cutter, Frame, HELLO_FRAME, MAC};
+use crate::frame::{Cutter, Frame, HELLO_FRAME, MAC, Short};
 use crate::keys::{Keys, SALT};
 
 /// A salt and its MAC: what the first end says.
@@ -66,8 +66,7 @@ pub(crate) struct Opening {
     /// Attempt, cid and a zero: what every MAC begins with.
     tag: Box<[u8]>,
     salts: [[u8; SALT]; 2],
-    have: usize,
-    came: [u8; ANSWER],
+    came: Short<ANSWER>,
     since: Instant,
 }
 
@@ -82,8 +81,7 @@ impl Opening {
             step: Step::Peer,
             tag: tag.into(),
             salts: [[0; SALT]; 2],
-            have: 0,
-            came: [0; ANSWER],
+            came: Short::default(),
             since: now,
         };
         let [first, second] = &mut opening.salts;
@@ -120,44 +118,30 @@ impl Opening {
             (Place::Second, Step::Peer) => KNOCK,
             (Place::Second, Step::Hello) => HELLO_FRAME,
         };
-        let missing = needed.saturating_sub(self.have).min(wire.len());
-        let room = self.came.get_mut(self.have..self.have + missing);
-        if let (Some(room), Some((bytes, rest))) = (room, wire.split_at_checked(missing)) {
-            room.copy_from_slice(bytes);
-            *wire = rest;
-            self.have += missing;
-        }
-        if self.have < needed {
+        if !self.came.fill(wire, needed) {
             return Ok(Opened::Waiting);
         }
-        let (salt, after) = self.came.split_at(SALT);
         match (self.place, self.step) {
             (Place::Second, Step::Peer) => {
-                let Some((mac, _)) = after.split_first_chunk::<MAC>() else {
-                    return Err(Fault::Stranger);
-                };
-                if !keys.verify(&[&self.tag, salt], mac) {
+                let salt = self.came.first::<SALT>();
+                if !keys.verify(&[&self.tag, &salt], &self.came.at::<SALT, MAC>()) {
                     return Err(Fault::Stranger);
                 }
                 let [first, _] = &mut self.salts;
-                first.copy_from_slice(salt);
+                *first = salt;
                 self.step = Step::Hello;
-                self.have = 0;
+                self.came = Short::default();
                 self.since = now;
                 Ok(Opened::Knocked)
             }
             (Place::First, _) => {
-                let mut hello = [0; HELLO_FRAME];
-                hello.copy_from_slice(after);
                 let [_, second] = &mut self.salts;
-                second.copy_from_slice(salt);
+                *second = self.came.first();
+                let hello = self.came.at::<SALT, HELLO_FRAME>();
                 self.hello(now, &hello, keys)
             }
             (Place::Second, Step::Hello) => {
-                let mut hello = [0; HELLO_FRAME];
-                for (to, from) in hello.iter_mut().zip(&self.came) {
-                    *to = *from;
-                }
+                let hello = self.came.first::<HELLO_FRAME>();
                 self.hello(now, &hello, keys)
             }
         }

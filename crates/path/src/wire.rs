@@ -390,7 +390,7 @@ impl Wire {
             }
             Heard::Choose => self.follow(now, id),
             Heard::Data(offset, bytes) => self.take(offset, bytes),
-            Heard::Gap(missing) => self.cut(now, Some(id), Cut::Gap { missing }),
+            Heard::Gap(missing) => self.cut(now, id, Cut::Gap { missing }),
             Heard::Ack(got, first) => {
                 self.confirm(got);
                 if first && self.carrying == Some(id) {
@@ -474,9 +474,9 @@ impl Wire {
         let carries = self.carrying == Some(id);
         let unconfirmed = self.unattested();
         match reason {
-            Bye::Gap => self.cut(now, Some(id), Cut::PeerMisses),
+            Bye::Gap => self.cut(now, id, Cut::PeerMisses),
             Bye::Finished if carries && unconfirmed > 0 => {
-                self.cut(now, Some(id), Cut::Unconfirmed { unconfirmed });
+                self.cut(now, id, Cut::Unconfirmed { unconfirmed });
             }
             Bye::Finished | Bye::Moved => {
                 let finished = carries && reason == Bye::Finished;
@@ -550,13 +550,13 @@ impl Wire {
     }
 
     /// No leg can heal it.
-    fn cut(&mut self, now: Instant, at: Option<LegId>, why: Cut) {
+    fn cut(&mut self, now: Instant, at: LegId, why: Cut) {
         let here = self.standing();
         self.course = Course::Over;
         self.carrying = None;
         self.events.push_back(Event::Cut { why });
         for leg in &mut self.legs {
-            if Some(leg.id()) == at {
+            if leg.id() == at {
                 leg.part(now, Bye::Gap, LegEnd::Bye(Bye::Gap), &here);
             } else {
                 leg.close(now, LegEnd::Fault(Fault::Over));
