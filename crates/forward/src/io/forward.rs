@@ -171,8 +171,8 @@ where
         error = keeper.keep(&mut connect) => Err(error),
         () = &mut until => Ok(()),
     };
-    if let (Ok(()), Some(mux)) = (&ended, keeper.mux.take()) {
-        // A peer that does not take the last frames sees a cut.
+    if let Some(mux) = keeper.mux.take() {
+        // The peer is not at fault, or is told so: it sees an end. One that does not take the last frames sees a cut.
         let _ = timeout(GOODBYE, mux.close()).await;
     }
     ended
@@ -183,7 +183,7 @@ struct Keeper<S> {
     retry: Retry,
     duties: Arc<Duties>,
     stands: watch::Sender<Option<Opener>>,
-    /// The one that stands.
+    /// The one that stands, or has ended for a reason that the peer is to see as an end.
     mux: Option<Mux<S>>,
     /// There was one.
     stood: bool,
@@ -202,7 +202,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Keeper<S> {
                 Ok(()) => ForwardError::Left,
                 Err(error) => error,
             };
-            let mux = self.mux.take();
             if self.stands.send_replace(None).is_some() {
                 (lost, wait) = (Instant::now(), self.retry.first);
             }
@@ -213,11 +212,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Keeper<S> {
                     | ForwardError::Left
                     | ForwardError::Silent
             );
-            if !passing && let Some(mux) = mux {
-                // The peer is not at fault, or is told so: it sees an end.
-                let _ = timeout(GOODBYE, mux.close()).await;
+            if !passing {
+                return error;
             }
-            if !passing || !self.stood || lost.elapsed() + wait > self.retry.give_up {
+            self.mux = None;
+            if !self.stood || lost.elapsed() + wait > self.retry.give_up {
                 return error;
             }
             self.duties.reports.tell(Report::Down {

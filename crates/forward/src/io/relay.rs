@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::How;
-use super::linger::{cut_on_drop, end_on_drop};
+use super::linger::end_on_drop;
 use super::mux::Stream;
 use super::talk::Talk;
 use crate::channel::{Channel, Event};
@@ -24,9 +24,8 @@ pub(super) struct Carried {
 }
 
 /// Carries a connection to its end. If that is not a good one, or this is dropped before, the socket is reset, so that nobody takes
-/// it for one.
+/// it for one: it is one that is [cut on drop](super::linger::cut_on_drop).
 pub(super) async fn relay(talk: Talk, socket: TcpStream) -> Carried {
-    cut_on_drop(&socket);
     // An answer is not held back in the hope of more; where that cannot be set it only takes longer.
     let _ = socket.set_nodelay(true);
     let mut relay = Relay::new(talk, socket);
