@@ -208,11 +208,7 @@ impl Disk {
 
     /// The folder that an entry is in, or is; `None`: somebody else is receiving it.
     fn folder_of(&mut self, entry: &Entry) -> io::Result<Option<Folder>> {
-        let above = match entry.kind {
-            Kind::Folder => Some(&*entry.path),
-            Kind::File => entry.path.rsplit_once('/').map(|(above, _)| above),
-        };
-        let Some(above) = above else {
+        let Some(above) = above(entry) else {
             return Ok(Some(self.root.clone()));
         };
         let mut names = above.split('/');
@@ -413,6 +409,14 @@ impl Disk {
 /// Whether two dates are the same, as file systems keep them: FAT counts pairs of seconds.
 fn is_near(one: Date, other: Date) -> bool {
     one.seconds.abs_diff(other.seconds) <= 2
+}
+
+/// The folder that an entry is in, or is.
+fn above(entry: &Entry) -> Option<&str> {
+    match entry.kind {
+        Kind::Folder => Some(&entry.path),
+        Kind::File => entry.path.rsplit_once('/').map(|(above, _)| above),
+    }
 }
 
 fn top(path: &str) -> &str {

@@ -5,7 +5,7 @@ use std::io;
 
 use super::folder::Folder;
 use super::way::Way;
-use super::{MAX_LOOKED_AT, is_near, last, part_name, top};
+use super::{MAX_LOOKED_AT, above, is_near, last, part_name, top};
 use crate::entry::{Date, Entry, Kind};
 use crate::name::alternative;
 
@@ -59,17 +59,13 @@ fn whole(root: &Folder, peer: &str, top: &str, entries: &[&Entry]) -> io::Result
 fn has_all(folder: &Folder, top: &str, entries: &[&Entry]) -> io::Result<bool> {
     let mut way = Way::default();
     for entry in entries {
-        let mut above = entry.path.rsplit_once('/').map_or("", |(above, _)| above);
-        if entry.kind == Kind::Folder {
-            above = &entry.path;
-        }
-        let names = above.split('/').skip(1);
+        let names = above(entry).unwrap_or_default().split('/').skip(1);
         let step = |from: &Folder, name: &str| from.open_below(name);
-        let Ok(above) = way.descend(top, folder.clone(), names, step) else {
+        let Ok(place) = way.descend(top, folder.clone(), names, step) else {
             return Ok(false);
         };
         let is_there = entry.kind == Kind::Folder
-            || above.look(last(&entry.path))?.is_some_and(|found| {
+            || place.look(last(&entry.path))?.is_some_and(|found| {
                 found.file && found.size == entry.size && is_near(found.date, entry.date)
             });
         if !is_there {

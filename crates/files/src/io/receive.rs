@@ -79,7 +79,10 @@ where
             decision = poll_some(&mut deciding) => {
                 deciding = None;
                 match decision {
-                    Decision::Accept => run.machine.accept()?,
+                    Decision::Accept => {
+                        run.compare();
+                        run.machine.accept()?;
+                    }
                     Decision::Refuse(told) => run.refuse(told)?,
                 }
             }
@@ -222,9 +225,6 @@ impl Run {
 
     fn take_events(&mut self, events: &mut impl FnMut(Receiving<'_>)) -> Result<(), ReceiveError> {
         while let Some(event) = self.machine.poll_event() {
-            if matches!(event, ReceiverEvent::Offered) {
-                self.compare();
-            }
             match event {
                 ReceiverEvent::Offered if self.machine.totals().bytes > self.free => {
                     let entries = self.machine.entries();
