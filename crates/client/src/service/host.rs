@@ -68,7 +68,7 @@ pub struct Host {
     grace: Duration,
     reports: Reports,
     desks: Vec<Desk>,
-    task: Option<Task>,
+    task: Task,
     /// Calls that are being answered, or wait for a place.
     calls: JoinSet<Outcome>,
     callers: BTreeMap<Id, Peer>,
@@ -77,10 +77,20 @@ pub struct Host {
 
 /// Where the calls of one service come in.
 #[derive(Debug)]
-struct Desk {
+pub(super) struct Desk {
     offer: Arc<Offer>,
     places: Arc<Places>,
     tunnels: mpsc::Receiver<Port>,
+}
+
+impl Desk {
+    pub(super) fn new(offer: Offer, tunnels: mpsc::Receiver<Port>) -> Self {
+        Self {
+            places: Arc::new(offer.places()),
+            offer: Arc::new(offer),
+            tunnels,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -101,30 +111,20 @@ impl Host {
         pauses: Arc<Pauses>,
         grace: Duration,
         reports: Option<mpsc::Sender<Report>>,
+        desks: Vec<Desk>,
+        task: Task,
     ) -> Self {
         Self {
             client,
             pauses,
             grace,
             reports: Reports(reports),
-            desks: Vec::new(),
-            task: None,
+            desks,
+            task,
             calls: JoinSet::new(),
             callers: BTreeMap::new(),
             stopping: CancellationToken::new(),
         }
-    }
-
-    pub(super) fn add(&mut self, offer: Offer, tunnels: mpsc::Receiver<Port>) {
-        self.desks.push(Desk {
-            places: Arc::new(offer.places()),
-            offer: Arc::new(offer),
-            tunnels,
-        });
-    }
-
-    pub(super) fn follow(&mut self, task: Task) {
-        self.task = Some(task);
     }
 
     /// Answers calls until `stop` is ready, or the link is lost for good.
@@ -138,12 +138,11 @@ impl Host {
     /// # Errors
     /// How the link was lost. Calls that fail are no errors here, but are [reported](super::Services::reports).
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), LinkError> {
-        let mut task = self.task.take().ok_or(LinkError::Closed)?;
         tokio::pin!(stop);
         let ended = loop {
             tokio::select! {
                 () = &mut stop => break None,
-                ended = &mut task => break Some(ended),
+                ended = &mut self.task => break Some(ended),
                 (desk, tunnel) = poll_fn(|cx| poll_desks(&mut self.desks, cx)) => self.take(desk, tunnel),
                 Some(ended) = self.calls.join_next_with_id() => self.report(ended),
             }
@@ -166,7 +165,7 @@ impl Host {
             Some(ended) => ended,
             None => {
                 self.client.stop().await;
-                task.await
+                self.task.await
             }
         };
         ended.unwrap_or_else(|error| Err(LinkError::lost(format!("the client's task: {error}"))))

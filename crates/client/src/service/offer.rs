@@ -15,7 +15,7 @@ use xtls_tls::trust::Level;
 use xtls_tunnel::router::{Config, ServiceLimits};
 
 use super::call::Call;
-use super::host::{Host, Report};
+use super::host::{Desk, Host, Report};
 use crate::client::Client;
 use crate::incoming::Incoming;
 use crate::uplink::{LinkError, Uplink};
@@ -211,14 +211,21 @@ impl Services {
         let config = self.configure(config);
         let (client, incoming, mut driver) = Client::build(uplink, config, pins, seed);
         let pauses = incoming.pauses();
-        let mut host = Host::new(client.clone(), pauses, self.grace, self.reports);
-        for offer in self.offers.into_values() {
+        let desks = self.offers.into_values().filter_map(|offer| {
             // Each is served, and no one else has asked for it yet.
-            if let Ok(tunnels) = driver.listen(offer.service.clone()) {
-                host.add(offer, tunnels);
-            }
-        }
-        host.follow(tokio::spawn(driver.run()));
+            let tunnels = driver.listen(offer.service.clone()).ok()?;
+            Some(Desk::new(offer, tunnels))
+        });
+        let desks = desks.collect();
+        let task = tokio::spawn(driver.run());
+        let host = Host::new(
+            client.clone(),
+            pauses,
+            self.grace,
+            self.reports,
+            desks,
+            task,
+        );
         (client, incoming, host)
     }
 

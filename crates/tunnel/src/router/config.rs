@@ -199,7 +199,8 @@ impl Config {
     /// Whether this peer may open a tunnel to us for this service; one that has a tunnel with us
     /// (`standing`) has been let in already.
     pub(super) fn is_welcome(&self, peer: &Address, service: &Service, standing: bool) -> bool {
-        self.is_for(service, &peer.to_bare()) && (standing || self.welcome(peer) == Welcome::Yes)
+        self.is_for(service, &peer.to_bare())
+            && (standing || self.accept.welcome(peer) == Welcome::Yes)
     }
 
     /// Whether a tunnel of which nothing is known may carry bytes.
