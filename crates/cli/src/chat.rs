@@ -28,7 +28,7 @@ use crate::receive;
 use crate::say::Say;
 use crate::stop::Stop;
 use crate::suggest::Suggest;
-use crate::terminal;
+use crate::terminal::{self, Prompt};
 use callers::Callers;
 use commands::Command;
 use conversation::{Current, Sent, Step, Who, name_missing, prefix, say_turned_away, step};
@@ -75,6 +75,8 @@ struct Chat {
     input_ended: bool,
     page: Page,
     history: History,
+    /// What the terminal was told last.
+    prompted: Option<Prompt>,
     /// The current conversation, which may not be established yet.
     current: Option<Current>,
     /// Tunnels that its peer opens beside it.
@@ -115,6 +117,7 @@ impl Chat {
             history,
             input,
             input_ended: false,
+            prompted: None,
             current: None,
             callers: Callers::default(),
             states: args.chat_states,
@@ -205,7 +208,7 @@ impl Chat {
             },
             Due::GiveUp => {
                 self.forsake();
-                self.ending.after_one(false);
+                self.ending.after_one(false, false);
             }
         }
     }
@@ -219,7 +222,7 @@ impl Chat {
     }
 
     /// Shows the user where typed lines go.
-    fn prompt(&self) {
+    fn prompt(&mut self) {
         let Some(terminal) = self.person.terminal().filter(|_| self.input.is_screen()) else {
             return;
         };
@@ -228,7 +231,10 @@ impl Chat {
             Some(current) => current.prompt(self.number, self.input_ended),
         };
         prompt.transfers = self.transfers.rows();
-        terminal.prompt(prompt);
+        // Each prompt interrupts whoever types.
+        if self.prompted.replace(prompt.clone()).as_ref() != Some(&prompt) {
+            terminal.prompt(prompt);
+        }
     }
 
     /// A user may type at any time. Other input is read only when it can be sent.
@@ -479,10 +485,8 @@ impl Chat {
             self.begin(next);
             return;
         }
-        self.ending.after_one(closed.why == Why::Superseded);
-        if self.stop.is_asked() || (self.input_ended && self.input.is_screen()) {
-            self.ending.end();
-        }
+        let begun = closed.why == Why::Superseded;
+        self.ending.after_one(begun, leaving);
     }
 
     /// The connection to the server is lost: names the undelivered lines, and returns the reason to exit with.

@@ -21,6 +21,8 @@ pub(crate) struct Undelivered {
 struct Line {
     number: u64,
     text: String,
+    /// Its beginning, safe to show on one line.
+    shown: String,
     /// Nothing of the text is left out.
     whole: bool,
     /// It was sent a second time.
@@ -54,14 +56,17 @@ impl Undelivered {
             self.more += 1;
         }
         let whole = self.whole.saturating_add(text.len()) <= WHOLE;
+        let beginning = beginning(text);
+        let shown = say::shown(&beginning);
         let text = match whole {
             true => text.to_owned(),
-            false => beginning(text),
+            false => beginning,
         };
         self.whole += if whole { text.len() } else { 0 };
         self.lines.push_back(Line {
             number: self.sent,
             text,
+            shown,
             whole,
             again: false,
         });
@@ -146,9 +151,7 @@ impl Undelivered {
 
     /// The remembered lines, oldest first, each made safe to show on one line.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
-        self.lines
-            .iter()
-            .map(|line| say::shown(&beginning(&line.text)))
+        self.lines.iter().map(|line| line.shown.clone())
     }
 }
 

@@ -35,9 +35,10 @@ impl Ending {
         self.over = true;
     }
 
-    /// A conversation has ended for good. `begun`: another one with the same peer has taken its place before it had begun.
-    pub(super) fn after_one(&mut self, begun: bool) {
-        self.over |= !self.listens || (self.once && !begun);
+    /// A conversation has ended for good. `begun`: another one with the same peer has taken its place before it had begun;
+    /// `leaving`: somebody wants it to be the last.
+    pub(super) fn after_one(&mut self, begun: bool, leaving: bool) {
+        self.over |= leaving || !self.listens || (self.once && !begun);
     }
 
     /// Handles a failed conversation: a listener continues, other modes end with the first failure.
