@@ -99,6 +99,46 @@ impl Ends {
         }
     }
 
+    /// Attends to each caller, all at the same time, until this program is asked to stop: then each is waited for. `once`: to one of
+    /// them, whose end is that of this.
+    pub(crate) async fn serve<F>(
+        &mut self,
+        once: bool,
+        stop: &Stop,
+        attend: impl Fn(Secure) -> F,
+    ) -> Result<(), Failure>
+    where
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        let mut running = JoinSet::new();
+        let mut open = true;
+        loop {
+            tokio::select! {
+                secure = self.next_caller(), if open => {
+                    let secure = secure?;
+                    if once {
+                        open = false;
+                        self.pause(true);
+                    }
+                    running.spawn(attend(secure));
+                }
+                Some(ended) = running.join_next() => {
+                    let outcome = ended.unwrap_or_else(|error| Err(Failure::failed(error.to_string())));
+                    if !open {
+                        return outcome;
+                    }
+                    if let Err(failure) = outcome {
+                        self.say.failure(&failure);
+                    }
+                }
+                () = stop.asked() => {
+                    while running.join_next().await.is_some() {}
+                    return Err(Failure::interrupted());
+                }
+            }
+        }
+    }
+
     /// Whether new callers are asked to call later.
     pub(crate) fn pause(&self, paused: bool) {
         self.link.incoming.pause(paused);
@@ -184,13 +224,8 @@ async fn secure(
                 return Err(Failure::new(Code::Peer, what));
             }
             Seen::Established => {
-                let (peer, say) = (attended.peer().clone(), attended.say());
-                return Ok(Secure {
-                    tunnel: attended.into_tunnel(),
-                    peer,
-                    say,
-                    suggest,
-                });
+                let say = attended.say();
+                return Ok(Secure::of(attended.into_tunnel(), say, suggest));
             }
             Seen::Ready => {
                 let peer = attended.peer();

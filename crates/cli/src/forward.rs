@@ -293,39 +293,15 @@ async fn serve(args: &Args, ends: &mut Ends, stop: &Stop) -> Result<(), Failure>
         ("allow_bind", listed(&args.allow_bind)),
     ];
     ends.say.event("serving", &fields, told::allowed(args));
-    let mut running = JoinSet::new();
-    let mut open = true;
-    loop {
-        tokio::select! {
-            secure = ends.next_caller(), if open => {
-                let secure = secure?;
-                if args.talk.calls.once {
-                    open = false;
-                    ends.pause(true);
-                }
-                let serve = Serve {
-                    allow: args.allow.clone(),
-                    allow_bind: args.allow_bind.clone(),
-                    ..Serve::default()
-                };
-                running.spawn(attend(serve, secure, stop.clone()));
-            }
-            Some(ended) = running.join_next() => {
-                let outcome = ended.unwrap_or_else(|error| Err(Failure::failed(error.to_string())));
-                if !open {
-                    return outcome;
-                }
-                if let Err(failure) = outcome {
-                    ends.say.failure(&failure);
-                }
-            }
-            () = stop.asked() => {
-                // Each takes its leave.
-                while running.join_next().await.is_some() {}
-                return Err(Failure::interrupted());
-            }
-        }
-    }
+    let attend = |secure| {
+        let serve = Serve {
+            allow: args.allow.clone(),
+            allow_bind: args.allow_bind.clone(),
+            ..Serve::default()
+        };
+        attend(serve, secure, stop.clone())
+    };
+    ends.serve(args.talk.calls.once, stop, attend).await
 }
 
 /// Serves one caller until it leaves, or this program is asked to.

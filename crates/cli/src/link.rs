@@ -107,7 +107,7 @@ fn first_key(home: &Home, account: &Address) -> Result<(Identity, Pins), HomeErr
 }
 
 /// Requires the key in a URI to be pinned, so that first use cannot substitute another key.
-fn pinned(peer: &Peer, store: Option<&Store>, suggest: &Suggest) -> Result<(), Failure> {
+pub(crate) fn pinned(peer: &Peer, store: Option<&Store>, suggest: &Suggest) -> Result<(), Failure> {
     let Some(key) = peer.key() else {
         return Ok(());
     };

@@ -80,34 +80,8 @@ async fn once(args: &Args, ends: &mut Ends, stop: &Stop) -> Result<(), Failure> 
 
 /// A tunnel for each run of the listener's own command.
 async fn serve(args: &Args, ends: &mut Ends, stop: &Stop) -> Result<(), Failure> {
-    let mut running = JoinSet::new();
-    let mut open = true;
-    loop {
-        tokio::select! {
-            secure = ends.next_caller(), if open => {
-                let secure = secure?;
-                if args.talk.calls.once {
-                    open = false;
-                    ends.pause(true);
-                }
-                running.spawn(attach(args.command.clone(), secure, stop.clone()));
-            }
-            Some(ended) = running.join_next() => {
-                let outcome = ended.unwrap_or_else(|error| Err(Failure::failed(error.to_string())));
-                if !open {
-                    return outcome;
-                }
-                if let Err(failure) = outcome {
-                    ends.say.failure(&failure);
-                }
-            }
-            () = stop.asked() => {
-                // Each ends its command.
-                while running.join_next().await.is_some() {}
-                return Err(Failure::interrupted());
-            }
-        }
-    }
+    let attend = |secure| attach(args.command.clone(), secure, stop.clone());
+    ends.serve(args.talk.calls.once, stop, attend).await
 }
 
 /// Runs the command for one peer, who can neither choose nor change it. If the tunnel is cut, the command is asked to end before its

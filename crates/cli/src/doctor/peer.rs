@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use xtls_client::Pins;
-use xtls_client::tls::trust::{Judgement, Level, Store};
+use xtls_client::tls::trust::{Level, Store};
 use xtls_stanza::disco::Query;
 use xtls_stanza::{Address, Condition, Payload, xtls};
 
 use super::desk::{Desk, Unanswered};
 use super::report::Report;
 use crate::failure::{Code, Failure};
-use crate::link::exact;
+use crate::link::{exact, pinned};
 use crate::peer::Peer;
 use crate::suggest::{Suggest, THEIR_FINGERPRINT};
 
@@ -89,25 +89,15 @@ fn key(
     suggest: &Suggest,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let Some(pins) = pins else {
+    let store = pins.map(Pins::store);
+    // As every call does.
+    if let Err(failure) = pinned(peer, store.as_deref(), suggest) {
+        return report.wrong("key", failure);
+    }
+    let Some(store) = store else {
         return first_contact(peer, suggest, report);
     };
-    let store = pins.store();
     let bare = peer.bare();
-    let failed = |what: String, hint: String| Failure::new(Code::Identity, what).hint(hint);
-    if let Some(key) = peer.key()
-        && !matches!(store.judge(bare, &key), Judgement::Pinned(_))
-    {
-        let pin = suggest.line(&["trust", "pin"], &[bare, &key.hex()]);
-        let hint = format!(
-            "if you got the URI from them over another channel, pin it:{}",
-            Suggest::block(&[pin])
-        );
-        return report.wrong(
-            "key",
-            failed(format!("the key in the URI is not pinned for {bare}"), hint),
-        );
-    }
     if !store.doubts(bare).is_empty() {
         let show = suggest.line(&["trust", "show"], &[bare]);
         let hint = format!(
@@ -115,7 +105,8 @@ fn key(
             Suggest::block(&[show])
         );
         let what = format!("a key presented as {bare}'s has failed a comparison");
-        return report.wrong("key", failed(what, hint));
+        let failure = Failure::new(Code::Identity, what).hint(hint);
+        return report.wrong("key", failure);
     }
     known(peer, &store, suggest, report)
 }
