@@ -228,16 +228,8 @@ async fn files_and_folders_go_both_ways_while_people_type() {
 #[tokio::test(flavor = "multi_thread")]
 async fn progress_stays_above_the_line_being_typed_and_a_cut_keeps_what_has_come() {
     let mut pair = Pair::new("cut").await;
-    // Nothing that can be compressed.
-    let mut octets = vec![0_u8; 20_000_000];
-    let mut number = 1_u32;
-    for octet in &mut octets {
-        number ^= number << 13;
-        number ^= number >> 17;
-        number ^= number << 5;
-        *octet = number.to_le_bytes()[0];
-    }
-    let path = pair.file("big", &octets);
+    let path = pair.romeo.file("big");
+    crate::files::file(&path, 20_000_000, 1);
     pair.offers(&path);
     pair.hers.shows("Put big, 20.00 MB").await;
     pair.hers.enters("y");

@@ -395,7 +395,11 @@ mod tests {
 
     #[test]
     fn no_layer_is_named_above_the_one_that_names_it() {
-        for (at, layer) in LAYERS.iter().take(16).enumerate() {
+        for (at, layer) in LAYERS
+            .iter()
+            .take_while(|layer| layer.name != "xtls-tests")
+            .enumerate()
+        {
             for other in layer.ours {
                 let place = LAYERS
                     .iter()
