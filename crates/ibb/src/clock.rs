@@ -20,16 +20,24 @@ pub struct Clock {
     paused_for: Duration,
     paused_at: Option<Instant>,
     latest: Option<Instant>,
+    latest_outer: Option<Instant>,
 }
 
 impl Clock {
     /// The time on this clock at the caller's `now`.
     pub fn read(&mut self, now: Instant) -> Instant {
+        self.latest_outer = self.latest_outer.max(Some(now));
         let outer = self.paused_at.map_or(now, |at| at.min(now));
         let inner = outer.checked_sub(self.paused_for).unwrap_or(outer);
         let inner = self.latest.map_or(inner, |latest| latest.max(inner));
         self.latest = Some(inner);
         inner
+    }
+
+    /// The caller's time when it was read last, which goes on during a pause.
+    #[must_use]
+    pub fn latest_outer(&self) -> Option<Instant> {
+        self.latest_outer
     }
 
     /// The caller's time at which this clock will show `inner`; `None` while it stands still.
@@ -83,6 +91,7 @@ mod tests {
         clock.pause(start + second * 2);
         assert_eq!(clock.read(start + second * 9), start + second);
         assert!(clock.paused());
+        assert_eq!(clock.latest_outer(), Some(start + second * 9));
         assert_eq!(clock.outer(start + second * 2), None);
         clock.resume(start + second * 10);
         clock.resume(start + second * 11);

@@ -71,6 +71,11 @@ pub enum Event {
         /// The stream.
         id: StreamId,
     },
+    /// Everything that was written is acknowledged: only after [`StreamMut::tell_acknowledged`](crate::StreamMut::tell_acknowledged).
+    Acknowledged {
+        /// The stream.
+        id: StreamId,
+    },
     /// The peer has closed, and you may still write: only with the config's `half_close`. What has
     /// come can be read; nothing more comes.
     PeerClosed {

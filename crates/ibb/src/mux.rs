@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Instant;
 
 use xtls_stanza::busy::Busy;
-use xtls_stanza::ibb::{self, Data, Open, Sid};
+use xtls_stanza::ibb::{self, Carrier, Data, Open, Sid};
 use xtls_stanza::{
     Address, Condition, Content, Envelope, MessageKind, Payload, PayloadError, StanzaError,
 };
@@ -201,6 +201,12 @@ impl Mux {
         self.table.known(id).map(Stream::sid)
     }
 
+    /// Which stanzas carry it.
+    #[must_use]
+    pub fn carrier(&self, id: StreamId) -> Option<Carrier> {
+        self.table.known(id).map(Stream::carrier)
+    }
+
     /// The peer's address.
     #[must_use]
     pub fn peer(&self, id: StreamId) -> Option<&Address> {
@@ -282,6 +288,7 @@ impl Mux {
             Event::TurnedAway { .. } => self.turned_away_queued = false,
             Event::Incoming { .. }
             | Event::Opened { .. }
+            | Event::Acknowledged { .. }
             | Event::PeerClosed { .. }
             | Event::Closed { .. } => {}
         }

@@ -43,6 +43,15 @@ pub(crate) struct Stream {
     writable_queued: bool,
     /// There was no room; `Writable` is due when there is.
     starved: bool,
+    acknowledged: Telling,
+}
+
+/// Whether the owner wants to know when everything that it wrote is acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Telling {
+    Unasked,
+    Due,
+    Told,
 }
 
 impl Stream {
@@ -72,6 +81,7 @@ impl Stream {
             readable_queued: false,
             writable_queued: false,
             starved: false,
+            acknowledged: Telling::Unasked,
         }
     }
 
@@ -153,6 +163,10 @@ impl Stream {
         &self.sid
     }
 
+    pub(crate) fn carrier(&self) -> Carrier {
+        self.carrier
+    }
+
     pub(crate) fn block(&self) -> u16 {
         self.block
     }
@@ -205,6 +219,9 @@ impl Stream {
     pub(crate) fn write(&mut self, now: Instant, bytes: Bytes) -> Result<usize, WriteError> {
         if self.phase.is_writable() {
             self.moved(now);
+            if self.acknowledged == Telling::Told {
+                self.acknowledged = Telling::Due;
+            }
             return Ok(self.sender.write(bytes));
         }
         Err(if self.phase.is_pending() {
@@ -212,6 +229,11 @@ impl Stream {
         } else {
             WriteError::Closed
         })
+    }
+
+    /// From now on the owner is told whenever everything that it wrote is acknowledged.
+    pub(crate) fn tell_acknowledged(&mut self) {
+        self.acknowledged = Telling::Due;
     }
 
     /// Nothing waits to be sent. An ended stream has nothing either.
@@ -613,6 +635,10 @@ impl Stream {
 
     /// Takes the steps that have become possible. Called after every change.
     pub(crate) fn advance(&mut self, now: Instant, outbox: &mut Outbox) {
+        if self.acknowledged == Telling::Due && self.sender.is_idle() {
+            self.acknowledged = Telling::Told;
+            outbox.event(Event::Acknowledged { id: self.id });
+        }
         match self.phase {
             Phase::Flushing { reading } if self.sender.is_idle() => {
                 self.send_close(now, reading, outbox);

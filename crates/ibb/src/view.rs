@@ -131,6 +131,13 @@ impl<'a> StreamMut<'a> {
         });
     }
 
+    /// From now on [`Event::Acknowledged`](crate::Event::Acknowledged) tells whenever everything that was written is acknowledged.
+    pub fn tell_acknowledged(&mut self) {
+        self.mux.change(self.now, self.id, |stream, _, _| {
+            stream.tell_acknowledged();
+        });
+    }
+
     /// The peer was heard from where no one can speak in its name: chunks that wait for their answers wait
     /// [`Config::ack_timeout`](crate::Config::ack_timeout) from now. A reader may be slow for as long as it lives.
     pub fn alive(&mut self) {

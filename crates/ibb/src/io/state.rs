@@ -220,7 +220,7 @@ impl State {
                     }
                 }
                 // Seen below; the peer has been sent its answer.
-                Event::Writable { .. } | Event::TurnedAway { .. } => {}
+                Event::Writable { .. } | Event::Acknowledged { .. } | Event::TurnedAway { .. } => {}
                 Event::Closed { id, close } => {
                     self.incoming.retain(|(waiting, ..)| *waiting != id);
                     if let Some(slot) = self.slots.get_mut(&id) {

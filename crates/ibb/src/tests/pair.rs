@@ -124,6 +124,7 @@ impl End {
                 | Event::Opened { id, .. }
                 | Event::Readable { id }
                 | Event::Writable { id }
+                | Event::Acknowledged { id }
                 | Event::PeerClosed { id }
                 | Event::Closed { id, .. } => id,
                 Event::TurnedAway { .. } => panic!("{event:?}"),
@@ -136,7 +137,10 @@ impl End {
                 }
                 Event::Opened { .. } => assert!(self.opened.insert(id)),
                 Event::Readable { .. } => drop(self.readable.insert(id)),
-                Event::TurnedAway { .. } | Event::Writable { .. } | Event::PeerClosed { .. } => {}
+                Event::TurnedAway { .. }
+                | Event::Writable { .. }
+                | Event::Acknowledged { .. }
+                | Event::PeerClosed { .. } => {}
                 Event::Closed { close, .. } => {
                     self.closed.insert(id, close);
                     self.readable.remove(&id);

@@ -108,6 +108,32 @@ fn a_write_takes_the_window_and_one_chunk_and_says_when_there_is_room_again() {
 }
 
 #[test]
+fn who_asks_is_told_once_whenever_everything_is_acknowledged() {
+    let (mut hand, id) = Hand::with_stream(Config::default());
+    let write = |hand: &mut Hand| {
+        let written = hand.mux.stream(hand.now, id).write(pattern(10).into());
+        assert_eq!(written, Ok(10));
+        hand.answers()
+    };
+    let result = || xtls_stanza::Content::Result(None);
+    let chunks = write(&mut hand);
+    hand.answer(&chunks[0], result());
+    assert!(hand.events().is_empty(), "nobody has asked");
+
+    hand.mux.stream(hand.now, id).tell_acknowledged();
+    let told = |hand: &mut Hand| {
+        let events = hand.events();
+        matches!(events[..], [crate::Event::Acknowledged { id: of }] if of == id)
+    };
+    assert!(told(&mut hand), "it is so now");
+    let chunks = write(&mut hand);
+    assert!(hand.events().is_empty(), "it is under way");
+    hand.answer(&chunks[0], result());
+    assert!(told(&mut hand));
+    assert!(hand.events().is_empty());
+}
+
+#[test]
 fn streams_send_in_turn() {
     let window = Window::Fixed {
         bytes: 64,

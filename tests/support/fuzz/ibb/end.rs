@@ -243,6 +243,7 @@ impl End {
                 Event::Opened { id, .. }
                 | Event::Readable { id }
                 | Event::Writable { id }
+                | Event::Acknowledged { id }
                 | Event::PeerClosed { id }
                 | Event::Closed { id, .. }
                     if self
@@ -256,6 +257,7 @@ impl End {
                 Event::Opened { .. }
                 | Event::Readable { .. }
                 | Event::Writable { .. }
+                | Event::Acknowledged { .. }
                 | Event::PeerClosed { .. }
                 | Event::TurnedAway { .. } => {}
                 _ => return Err("an event of a new kind".into()),
