@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -145,6 +146,15 @@ impl Link {
     #[must_use]
     pub fn stanza_limit(&self) -> Option<usize> {
         self.stanza_limit
+    }
+
+    /// Where the server was reached. `None` while there is no connection, and where your own dialler has made it.
+    #[must_use]
+    pub fn server_address(&self) -> Option<SocketAddr> {
+        match &self.state {
+            State::Online(online) => online.address(),
+            State::Away(_) | State::Ended(_) => None,
+        }
     }
 
     /// What the server has granted. `None` while there is no connection.

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -38,6 +39,11 @@ impl Online {
 
     pub(super) fn session(&self) -> &Session {
         self.connection.stream.session()
+    }
+
+    /// Where the server was reached, unless somebody else has dialled.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.connection.tls.get_ref().0.address()
     }
 
     pub(super) fn has_room(&self) -> bool {
