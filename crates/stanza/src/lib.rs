@@ -59,6 +59,7 @@ mod name;
 #[cfg(feature = "stringprep")]
 pub mod normalise;
 pub mod ns;
+pub mod path;
 mod payload;
 mod payload_error;
 mod read;

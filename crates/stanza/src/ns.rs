@@ -16,6 +16,8 @@ pub const XTLS_LIMIT: &str = "urn:xmpp:tmp:xtls#limit";
 pub const XTLS_VERIFY: &str = "urn:xmpp:tmp:xtls#verify";
 /// How one end finishes sending, an extension to the letter.
 pub const XTLS_FINISH: &str = "urn:xmpp:tmp:xtls#finish";
+/// Paths beside the server, an extension to the letter.
+pub const XTLS_PATH: &str = "urn:xmpp:tmp:xtls#path";
 /// Service discovery (XEP-0030).
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 /// The items of an entity (XEP-0030).
