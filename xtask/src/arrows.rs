@@ -48,6 +48,7 @@ const LAYERS: &[Layer] = &[
             "xtls-forward",
             "xtls-framer",
             "xtls-pipe",
+            "xtls-s5b",
             "xtls-stanza",
         ],
         theirs: Theirs::Any,
@@ -58,6 +59,8 @@ const LAYERS: &[Layer] = &[
             "xtls-ibb",
             "xtls-keys",
             "xtls-link",
+            "xtls-reach",
+            "xtls-s5b",
             "xtls-session",
             "xtls-stanza",
             "xtls-tls",
@@ -107,7 +110,13 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "xtls-tunnel",
-        ours: &["xtls-ibb", "xtls-session", "xtls-stanza", "xtls-tls"],
+        ours: &[
+            "xtls-ibb",
+            "xtls-s5b",
+            "xtls-session",
+            "xtls-stanza",
+            "xtls-tls",
+        ],
         theirs: Theirs::Only(&["bytes", "rand_chacha", "thiserror", "tracing", "zeroize"]),
     },
     Layer {

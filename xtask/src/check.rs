@@ -60,6 +60,10 @@ const ALONE: &[(&str, &[&str])] = &[
         "xtls-client",
         &["--no-default-features", "--features", "ring,xmpp"],
     ),
+    (
+        "xtls-client",
+        &["--no-default-features", "--features", "aws-lc-rs,paths"],
+    ),
     ("xtls-client", &["--features", "stream"]),
     ("xtls-client", &["--features", "tower"]),
     ("xtls-client", &["--features", "hyper"]),
