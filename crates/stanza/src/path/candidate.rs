@@ -13,7 +13,7 @@ use crate::s5b;
 /// Longest [`Cid`] in bytes.
 const MAX_CID: usize = 16;
 
-/// `<candidate/>`: one place where the sender of [`Hints`] can be met.
+/// `<candidate/>`: one place where the sender of [`Hints`](super::Hints) can be met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// Its name in this attempt.
