@@ -7,7 +7,7 @@ use rustls::time_provider::DefaultTimeProvider;
 use rustls::{
     ClientConfig, NamedGroup, ServerConfig,
     client::{ResolvesClientCert, Resumption},
-    crypto::CryptoProvider,
+    crypto::{CryptoProvider, cipher::Tls13AeadAlgorithm},
     server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
     sign::CertifiedKey,
     time_provider::TimeProvider,
@@ -22,6 +22,7 @@ use crate::{
     post_handshake::Checks,
     record::{MAX_RECORD, MIN_RECORD},
     role::Role,
+    seal,
     verifier::Verifier,
 };
 
@@ -204,6 +205,11 @@ impl Config {
         config.cert_compressors = Vec::new();
         config.cert_decompressors = Vec::new();
         Ok((config, checks))
+    }
+
+    /// What seals records beside a connection.
+    pub(crate) fn sealing(&self) -> Option<&'static dyn Tls13AeadAlgorithm> {
+        seal::algorithm(&self.crypto)
     }
 
     fn crypto(&self) -> Result<Arc<CryptoProvider>, ConfigError> {

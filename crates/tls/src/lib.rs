@@ -71,12 +71,14 @@ pub mod io;
 mod io_buffers;
 mod jid;
 mod last_alert;
+mod path_keys;
 mod pem;
 mod post_handshake;
 mod provider;
 mod record;
 mod role;
 mod san;
+mod seal;
 #[cfg(feature = "seeded")]
 pub mod seeded;
 mod tls;
@@ -92,6 +94,7 @@ pub use expectations::Expectations;
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use identity::{Identity, IdentityError};
 pub use jid::JidError;
+pub use path_keys::PathKeys;
 pub use post_handshake::Checks;
 pub use provider::Provider;
 #[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
@@ -100,6 +103,7 @@ pub use record::{MAX_RECORD, MIN_RECORD, RECORD_OVERHEAD};
 pub use role::Role;
 pub use rustls;
 pub use san::CertificateFault;
+pub use seal::{Open, OpenError, SEAL_KEY, Seal, SealError};
 pub use tls::Tls;
 #[cfg(feature = "tokio")]
 pub use tokio;

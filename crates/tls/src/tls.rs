@@ -9,7 +9,8 @@ use std::{
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use rustls::{
-    ClientConnection, Connection, Error, IoState, ServerConnection, pki_types::ServerName,
+    ClientConnection, Connection, Error, IoState, ServerConnection,
+    crypto::cipher::Tls13AeadAlgorithm, pki_types::ServerName,
 };
 use zeroize::Zeroizing;
 
@@ -21,6 +22,7 @@ use crate::{
     idle::Idle,
     io_buffers::{Queue, Waiting},
     last_alert,
+    path_keys::{self, PathKeys},
     post_handshake::Checks,
     record::{ALERT, MAX_RECORD, PROTECTED, RECORD_OVERHEAD, last_record},
     role::Role,
@@ -54,6 +56,8 @@ pub struct Tls {
     /// Gone once the peer was turned away.
     connection: Option<Connection>,
     checks: Checks,
+    /// What the path keys are for; gone with them.
+    sealing: Option<&'static dyn Tls13AeadAlgorithm>,
     max_record: usize,
     max_pending: usize,
     /// Plaintext whose record is still open for more.
@@ -95,6 +99,7 @@ impl Tls {
         let mut tls = Self {
             connection: Some(connection),
             checks,
+            sealing: config.sealing(),
             max_record: MAX_RECORD,
             max_pending: config.max_pending,
             unsealed: Vec::new(),
@@ -464,12 +469,23 @@ impl Tls {
     /// # Errors
     /// [`ExportError`] before the handshake is finished and after a failure.
     pub fn verification(&self, method: verify::Method) -> Result<verify::Context, ExportError> {
+        self.context(verify::LABEL, method.name().as_bytes())
+    }
+
+    /// The keys of what the two ends say beside this connection, and of the paths that it moves to. They are given once, so that
+    /// no key [seals](crate::Seal) two records with one number.
+    ///
+    /// `None` before the handshake is finished, after a failure, if no ALPN name binds the connection, and if the provider of
+    /// cryptography has no AES-256-GCM.
+    pub fn path_keys(&mut self) -> Option<PathKeys> {
+        self.alpn()?;
+        let context = self.context(path_keys::LABEL, b"").ok()?;
+        Some(PathKeys::new(self.sealing.take()?, &context))
+    }
+
+    fn context(&self, label: &str, about: &[u8]) -> Result<verify::Context, ExportError> {
         let mut secret = Zeroizing::new([0; 32]);
-        self.export(
-            verify::LABEL,
-            method.name().as_bytes(),
-            secret.as_mut_slice(),
-        )?;
+        self.export(label, about, secret.as_mut_slice())?;
         let (peer_jid, own_jid, own_key) = self.checks.verifier().ends();
         let peer = self.peer.as_ref().ok_or(ExportError)?;
         let (own, peer) = ((own_jid, &own_key), (peer_jid, &peer.fingerprint));

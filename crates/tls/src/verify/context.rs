@@ -44,8 +44,16 @@ impl Context {
         Self { role, ends, secret }
     }
 
-    pub(super) fn role(&self) -> Role {
+    pub(crate) fn role(&self) -> Role {
         self.role
+    }
+
+    pub(crate) fn ends(&self) -> &[u8] {
+        &self.ends
+    }
+
+    pub(crate) fn secret(&self) -> &Zeroizing<[u8; 32]> {
+        &self.secret
     }
 
     /// SHA-256 over `label`, the connection's secret, its ends and `rest`. Labels have no common beginnings.
@@ -60,7 +68,7 @@ impl Context {
     }
 
     /// HKDF (RFC 5869) from the connection's secret.
-    pub(super) fn derive(&self, salt: &[u8], label: &str, out: &mut [u8]) {
+    pub(crate) fn derive(&self, salt: &[u8], label: &str, out: &mut [u8]) {
         self.derive_from(&*self.secret, salt, label, out);
     }
 

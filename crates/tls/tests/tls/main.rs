@@ -26,6 +26,8 @@ mod raw;
 mod reasons;
 mod refusal;
 mod rekey;
+#[cfg(feature = "aws-lc-rs")]
+mod seal;
 mod secrets;
 mod stream;
 mod support;
