@@ -19,10 +19,6 @@ mod peers;
 mod phase;
 mod progress;
 mod purpose;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "tunnels do not leave their server yet")
-)]
 mod relays;
 mod running;
 mod sessions;

@@ -1,5 +1,10 @@
 //! The relays of our own server: which there are, and which of our bytestreams they have joined (XEP-0065 §4 and §6.3).
 
+#![cfg_attr(
+    not(test),
+    expect(dead_code, reason = "tunnels do not leave their server yet")
+)]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
