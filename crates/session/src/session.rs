@@ -23,7 +23,7 @@ use xtls_stanza::verify::{Reason, Step};
 use xtls_stanza::{PayloadError, Stanza, finish};
 use xtls_tls::trust::TrustError;
 use xtls_tls::{
-    Fingerprint, MAX_RECORD, RECORD_OVERHEAD, Role, Standing, Tls, TlsError, WriteError,
+    Fingerprint, MAX_RECORD, PathKeys, RECORD_OVERHEAD, Role, Standing, Tls, TlsError, WriteError,
 };
 use zeroize::Zeroizing;
 
@@ -77,6 +77,8 @@ pub struct Session {
     keepalive: Keepalive,
     key_use: KeyUse,
     traffic: Traffic,
+    wire_sent: u64,
+    wire_received: u64,
     timers: Timers,
     /// The time that was passed in last.
     now: Instant,
@@ -131,6 +133,8 @@ impl Session {
             keepalive: Keepalive::default(),
             key_use: KeyUse::default(),
             traffic: Traffic::default(),
+            wire_sent: 0,
+            wire_received: 0,
             timers: Timers::default(),
             now,
             events: VecDeque::new(),
@@ -181,6 +185,7 @@ impl Session {
             return;
         }
         self.now = now;
+        self.wire_received = self.wire_received.saturating_add(wire.len() as u64);
         let plain = self.inside.buffer();
         let before = plain.len();
         self.tls.handle_wire(wire, plain);
@@ -225,6 +230,8 @@ impl Session {
             return None;
         }
         let wire = self.tls.poll_wire(max);
+        let sent = wire.as_ref().map_or(0, Bytes::len);
+        self.wire_sent = self.wire_sent.saturating_add(sent as u64);
         // At half of the queue, so that the application is not woken for every byte.
         let half = self.tls.wire_pending() <= self.config.queue / 2;
         if self.writer == Writer::Waiting && half && wire.is_some() {
@@ -1428,6 +1435,25 @@ impl Session {
         self.tls
             .export(label, context, out)
             .map_err(|_| SendError::NotOpen)
+    }
+
+    /// The keys for what is said beside the transport, and for others that are to take its place: once, after both ends have
+    /// accepted each other and before the end, if both have named exactly this context.
+    pub fn path_keys(&mut self) -> Option<PathKeys> {
+        let established = self.phase == Phase::Established && self.is_bound();
+        established.then(|| self.tls.path_keys()).flatten()
+    }
+
+    /// Bytes that [`poll_wire`](Self::poll_wire) has given so far.
+    #[must_use]
+    pub fn wire_sent(&self) -> u64 {
+        self.wire_sent
+    }
+
+    /// Bytes that [`handle_wire`](Self::handle_wire) has taken so far.
+    #[must_use]
+    pub fn wire_received(&self) -> u64 {
+        self.wire_received
     }
 
     /// What was read and written so far.

@@ -20,6 +20,7 @@ mod io;
 mod judging;
 mod limits;
 mod living;
+mod paths;
 mod recording;
 mod refusing;
 mod support;
