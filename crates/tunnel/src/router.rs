@@ -22,6 +22,7 @@ mod purpose;
 mod relays;
 mod running;
 mod sessions;
+mod signals;
 mod transfer;
 mod transports;
 mod tunnel;
