@@ -25,7 +25,11 @@ struct Pair {
 
 impl Pair {
     fn on_leg_zero() -> Self {
-        let wire = |role| Wire::new(Instant::now(), Keys::new(&[7; 32], b"both ends", role));
+        let wire = |role| {
+            let mut wire = Wire::new(Instant::now(), role);
+            wire.bind(Keys::new(&[7; 32], b"both ends", role));
+            wire
+        };
         Self {
             client: (wire(Role::Client), LegId::ZERO),
             server: (wire(Role::Server), LegId::ZERO),

@@ -147,7 +147,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "xtls-path",
-        ours: &[],
+        ours: &["xtls-stanza"],
         theirs: Theirs::Only(&["bytes", "hkdf", "hmac", "sha2", "thiserror", "zeroize"]),
     },
     Layer {

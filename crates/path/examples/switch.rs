@@ -27,7 +27,8 @@ async fn end(
     length: usize,
 ) -> io::Result<String> {
     // In production, a secret of the TLS exporter, and random salts.
-    let mut wire = Wire::new(Instant::now(), Keys::new(&[7; 32], b"both ends", role));
+    let mut wire = Wire::new(Instant::now(), role);
+    wire.bind(Keys::new(&[7; 32], b"both ends", role));
     let (place, salt) = match role {
         Role::Client => (Place::First, [1; 32]),
         Role::Server => (Place::Second, [2; 32]),

@@ -18,10 +18,11 @@ pub(crate) struct Credit {
 }
 
 impl Credit {
-    pub(crate) const fn new(now: Instant) -> Self {
+    /// `got` has been read already.
+    pub(crate) const fn new(now: Instant, got: u64) -> Self {
         Self {
             window: FIRST_WINDOW,
-            since: (0, now),
+            since: (got, now),
             trip: None,
         }
     }
@@ -58,7 +59,7 @@ mod tests {
     #[test]
     fn credit_doubles_only_when_it_went_within_four_round_trips_and_only_to_the_limit() {
         let start = Instant::now();
-        let mut credit = Credit::new(start);
+        let mut credit = Credit::new(start, 0);
         credit.read(start, FIRST_WINDOW);
         assert_eq!(credit.limit(0), FIRST_WINDOW, "nothing was measured");
         credit.measured(Duration::from_millis(10));

@@ -77,6 +77,9 @@ pub enum Cut {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
+    /// The wire has no keys: nobody could tell the peer from a stranger.
+    #[error("the tunnel has no keys yet by which its ends could recognise each other")]
+    Unbound,
     /// Only the client chooses.
     #[error("only the TLS client chooses a leg")]
     NotClient,

@@ -16,6 +16,24 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// So much has been read already.
+    pub(crate) fn new(got: u64) -> Self {
+        Self {
+            got,
+            ..Self::default()
+        }
+    }
+
+    /// Bytes are read as they come: they pass, if nothing is before them.
+    pub(crate) fn pass(&mut self, bytes: Bytes) -> Option<Bytes> {
+        if self.len > 0 {
+            self.push(&bytes);
+            return self.read(bytes.len());
+        }
+        self.got += bytes.len() as u64;
+        Some(bytes)
+    }
+
     /// Copies `bytes` behind what is there. It is the only copy on the way in.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.len += bytes.len();

@@ -14,7 +14,9 @@ const BLOCK: usize = 4_096;
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     pieces: VecDeque<Bytes>,
-    /// The end of what is kept, while it consists of small pieces.
+    /// The end of what is kept, if it is one small piece: copied only if another one follows before it is sent.
+    tail: Bytes,
+    /// The end of what is kept, if it is several small pieces. Not both.
     small: BytesMut,
     /// The offset of the first byte that is kept.
     start: u64,
@@ -32,22 +34,45 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
+    /// Everything below `start` is confirmed already.
+    pub(crate) fn new(start: u64) -> Self {
+        Self {
+            start,
+            confirmed: start,
+            next: start,
+            sent: start,
+            end: start,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn push(&mut self, bytes: Bytes) {
         self.end += bytes.len() as u64;
         if bytes.len() >= SMALL {
             self.seal();
             self.pieces.push_back(bytes);
+        } else if self.tail.is_empty() && self.small.is_empty() {
+            self.tail = bytes;
         } else if !bytes.is_empty() {
-            if self.small.capacity() - self.small.len() < bytes.len() {
-                self.seal();
-                self.small = BytesMut::with_capacity(BLOCK);
-            }
-            self.small.extend_from_slice(&bytes);
+            let first = std::mem::take(&mut self.tail);
+            self.gather(&first);
+            self.gather(&bytes);
         }
+    }
+
+    fn gather(&mut self, bytes: &[u8]) {
+        if self.small.capacity() - self.small.len() < bytes.len() {
+            self.seal();
+            self.small = BytesMut::with_capacity(BLOCK);
+        }
+        self.small.extend_from_slice(bytes);
     }
 
     /// Makes the small pieces one that can be shared.
     fn seal(&mut self) {
+        if !self.tail.is_empty() {
+            self.pieces.push_back(std::mem::take(&mut self.tail));
+        }
         if !self.small.is_empty() {
             self.pieces.push_back(self.small.split().freeze());
         }
@@ -176,6 +201,7 @@ impl Kept {
         if self.start == self.end {
             // An idle wire holds no buffer.
             self.pieces = VecDeque::new();
+            self.tail = Bytes::new();
             self.small = BytesMut::new();
             self.cursor = (0, 0);
         }

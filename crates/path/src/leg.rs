@@ -333,6 +333,11 @@ impl Leg {
         self.until = Some(now + STEP);
     }
 
+    /// Whether the peer takes the byte at this offset.
+    pub(crate) const fn takes(&self, offset: u64) -> bool {
+        offset < self.peer.1
+    }
+
     /// How it has ended, if nothing is left to be sent.
     pub(crate) fn ended(&self) -> Option<LegEnd> {
         match self.phase {

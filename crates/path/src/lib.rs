@@ -17,6 +17,8 @@ mod keys;
 mod leg;
 mod life;
 mod opening;
+mod pace;
+mod route;
 mod wire;
 
 pub use bytes;
@@ -25,8 +27,10 @@ pub use error::{Cut, Fault, LegEnd, Refused};
 pub use event::{Event, LegId};
 pub use frame::{Broken, Bye, Cutter, Frame, MAX_DATA, VERSION};
 pub use keys::{Keys, Role};
-pub use opening::{Beginning, Place};
+pub use opening::{Beginning, KNOCK, Place};
+pub use route::{Dial, GiveUp, Kind, Pipe, Refusal, Route, RouteEvent, Settings, Stay, Wish};
 pub use wire::Wire;
+pub use xtls_stanza;
 
 /// The examples of the README are compiled, and run, as those of the documentation are.
 #[cfg(doctest)]

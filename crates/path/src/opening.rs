@@ -6,8 +6,8 @@ use crate::error::Fault;
 use crate::frame::{Cutter, Frame, HELLO_FRAME, MAC, Short};
 use crate::keys::{Keys, SALT};
 
-/// A salt and its MAC: what the first end says.
-const KNOCK: usize = SALT + MAC;
+/// Bytes of a knock: a salt and its MAC, which is what the first end says.
+pub const KNOCK: usize = SALT + MAC;
 /// A salt and a HELLO: what the second end answers.
 const ANSWER: usize = SALT + HELLO_FRAME;
 
@@ -59,6 +59,20 @@ pub(crate) enum Opened {
     },
 }
 
+/// Attempt, cid and a zero byte.
+fn tag(attempt: u64, cid: &str) -> Box<[u8]> {
+    [&attempt.to_be_bytes(), cid.as_bytes(), &[0]]
+        .concat()
+        .into()
+}
+
+/// Whether this is the peer's knock for a pipe of this name. Says nothing about whether it was made before.
+pub(crate) fn is_knock(knock: &[u8; KNOCK], attempt: u64, cid: &str, keys: &Keys) -> bool {
+    knock
+        .split_last_chunk::<MAC>()
+        .is_some_and(|(salt, mac)| keys.verify(&[&tag(attempt, cid), salt], mac))
+}
+
 #[derive(Debug)]
 pub(crate) struct Opening {
     place: Place,
@@ -73,13 +87,10 @@ pub(crate) struct Opening {
 impl Opening {
     /// The opening, and what must be sent at once.
     pub(crate) fn new(now: Instant, how: &Beginning, keys: &Keys) -> (Self, Vec<u8>) {
-        let mut tag = how.attempt.to_be_bytes().to_vec();
-        tag.extend(how.cid.as_bytes());
-        tag.push(0);
         let mut opening = Self {
             place: how.place,
             step: Step::Peer,
-            tag: tag.into(),
+            tag: tag(how.attempt, &how.cid),
             salts: [[0; SALT]; 2],
             came: Short::default(),
             since: now,

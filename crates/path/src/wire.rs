@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use crate::credit::Credit;
 use crate::error::{Cut, Fault, LegEnd, Refused};
@@ -14,7 +14,8 @@ use crate::held::Held;
 use crate::kept::Kept;
 use crate::keys::{Keys, Role};
 use crate::leg::{Heard, Leg, Standing};
-use crate::opening::Beginning;
+use crate::opening::{Beginning, KNOCK, is_knock};
+use crate::pace::Pace;
 
 /// What is kept for the peer at most: what it may be sent beyond what it has taken, and the window of leg 0.
 const MAX_KEPT: u64 = 5_242_880;
@@ -47,16 +48,18 @@ enum Course {
 
 /// One end of a tunnel's byte stream, over one leg after another. No I/O: bytes and the time go in, bytes and events come out.
 ///
-/// It begins on leg 0, whose bytes travel bare. [`begin`](Self::begin) starts another leg on any pipe; when it stands the client may
-/// [`choose`](Self::choose) it. From the change on, what the peer has not confirmed goes over the new one.
+/// It begins on leg 0, whose bytes travel bare. Once it has [keys](Self::bind), [`begin`](Self::begin) starts another leg on any
+/// pipe; when it stands the client may [`choose`](Self::choose) it. From the change on, what the peer has not confirmed goes over the new one.
 ///
 /// What was written is kept until the peer has confirmed it, so bytes are not lost with a leg. Who tampers with a leg can end the
 /// tunnel; that bytes are not altered is for what travels inside to prove, as TLS does.
 pub struct Wire {
-    keys: Keys,
+    role: Role,
+    keys: Option<Keys>,
     kept: Kept,
     held: Held,
     credit: Credit,
+    pace: Pace,
     zero: Option<Zero>,
     legs: Vec<Leg>,
     /// What the peer itself has confirmed, and not whoever acknowledges on leg 0.
@@ -76,7 +79,8 @@ pub struct Wire {
 impl fmt::Debug for Wire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wire")
-            .field("role", &self.keys.role())
+            .field("role", &self.role)
+            .field("bound", &self.keys.is_some())
             .field("carrying", &self.carrying)
             .field("confirmed", &self.kept.confirmed())
             .field("kept", &self.kept.len())
@@ -91,19 +95,27 @@ impl fmt::Debug for Wire {
 impl Wire {
     /// A wire that is carried by leg 0.
     #[must_use]
-    pub fn new(now: Instant, keys: Keys) -> Self {
+    pub fn new(now: Instant, role: Role) -> Self {
+        Self::after(now, role, 0, 0)
+    }
+
+    /// The same, after leg 0 has carried so many bytes in each direction: all of them count as read and confirmed.
+    #[must_use]
+    pub fn after(now: Instant, role: Role, sent: u64, received: u64) -> Self {
         Self {
-            keys,
-            kept: Kept::default(),
-            held: Held::default(),
-            credit: Credit::new(now),
+            role,
+            keys: None,
+            kept: Kept::new(sent),
+            held: Held::new(received),
+            credit: Credit::new(now, received),
+            pace: Pace::default(),
             zero: Some(Zero {
-                received: 0,
-                acknowledged: 0,
+                received,
+                acknowledged: sent,
                 until: None,
             }),
             legs: Vec::new(),
-            attested: 0,
+            attested: sent,
             carrying: Some(LegId::ZERO),
             chosen: None,
             attempt: 0,
@@ -112,6 +124,30 @@ impl Wire {
             course: Course::Open,
             events: VecDeque::new(),
         }
+    }
+
+    /// The keys by which both ends recognise each other on other legs than the first.
+    pub fn bind(&mut self, keys: Keys) {
+        debug_assert_eq!(keys.role(), self.role);
+        self.keys = Some(keys);
+    }
+
+    /// Whether it has keys.
+    pub(crate) const fn is_bound(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    /// Whether this is the peer's knock for a pipe of this name.
+    pub(crate) fn recognises(&self, attempt: u64, cid: &str, knock: &[u8; KNOCK]) -> bool {
+        self.keys
+            .as_ref()
+            .is_some_and(|keys| is_knock(knock, attempt, cid, keys))
+    }
+
+    /// Which end this is.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.role
     }
 
     // The owner's bytes.
@@ -157,11 +193,34 @@ impl Wire {
     /// Bytes of the peer, at most `max`. What is read is confirmed to it.
     pub fn read(&mut self, now: Instant, max: usize) -> Option<Bytes> {
         let bytes = self.held.read(max)?;
+        self.was_read(now);
+        Some(bytes)
+    }
+
+    /// Bytes came on leg 0 and are read at once: what is new of them, without a copy if there is nothing
+    /// [unread](Self::unread); otherwise the first of what is.
+    pub fn read_zero(&mut self, now: Instant, mut bytes: Bytes) -> Option<Bytes> {
+        let zero = self.zero.as_mut()?;
+        let twice = self.held.arrived().saturating_sub(zero.received);
+        zero.received += bytes.len() as u64;
+        if self.course == Course::Over {
+            return None;
+        }
+        let twice = usize::try_from(twice).map_or(bytes.len(), |twice| twice.min(bytes.len()));
+        bytes.advance(twice);
+        if bytes.is_empty() {
+            return None;
+        }
+        let read = self.held.pass(bytes)?;
+        self.was_read(now);
+        Some(read)
+    }
+
+    fn was_read(&mut self, now: Instant) {
         self.credit.read(now, self.held.got());
         for leg in &mut self.legs {
             leg.read(now);
         }
-        Some(bytes)
     }
 
     /// The owner writes no more, and has read all that it wants. When the peer has confirmed everything, the leg is left with a
@@ -201,11 +260,12 @@ impl Wire {
     ///
     /// # Errors
     ///
-    /// The tunnel has ended, the attempt is older than another one, or there are too many legs.
+    /// There are no keys yet, the tunnel has ended, the attempt is older than another one, or there are too many legs.
     pub fn begin(&mut self, now: Instant, how: Beginning) -> Result<LegId, Refused> {
         if self.course == Course::Over {
             return Err(Refused::Over);
         }
+        let keys = self.keys.as_ref().ok_or(Refused::Unbound)?;
         if how.attempt < self.attempt {
             return Err(Refused::Stale);
         }
@@ -220,7 +280,7 @@ impl Wire {
         self.next_id = self.next_id.checked_add(1).ok_or(Refused::TooMany)?;
         // An idle end is to be small.
         self.legs.reserve_exact(1);
-        self.legs.push(Leg::new(now, id, how, &self.keys));
+        self.legs.push(Leg::new(now, id, how, keys));
         Ok(id)
     }
 
@@ -230,7 +290,7 @@ impl Wire {
     ///
     /// This end is the server, the leg does not stand, its attempt had its choice, or the tunnel has ended.
     pub fn choose(&mut self, now: Instant, leg: LegId) -> Result<(), Refused> {
-        if self.keys.role() == Role::Server {
+        if self.role == Role::Server {
             return Err(Refused::NotClient);
         }
         if self.course == Course::Over {
@@ -249,6 +309,7 @@ impl Wire {
         }
         chosen.choose(now, &here);
         self.chosen = Some(chosen.attempt());
+        self.pace.moved(self.carrying.is_some());
         self.carrying = Some(leg);
         self.kept.rewind();
         Ok(())
@@ -273,10 +334,11 @@ impl Wire {
         let mut rest = bytes;
         loop {
             let here = self.standing();
-            let Some(found) = self.legs.iter_mut().find(|found| found.id() == leg) else {
+            let found = self.legs.iter_mut().find(|found| found.id() == leg);
+            let (Some(found), Some(keys)) = (found, &self.keys) else {
                 break;
             };
-            match found.next(now, &mut rest, &self.keys, &here) {
+            match found.next(now, &mut rest, keys, &here) {
                 Ok(Some(heard)) => self.heard(now, leg, heard),
                 Ok(None) => break,
                 Err(fault) => {
@@ -299,6 +361,7 @@ impl Wire {
         if let Some(zero) = &mut self.zero {
             zero.acknowledged = zero.acknowledged.saturating_add(bytes).min(sent);
             self.kept.confirm(zero.acknowledged);
+            self.measure(now);
             self.try_finish(now);
         }
     }
@@ -342,6 +405,9 @@ impl Wire {
     /// The next bytes for a leg, at most `room`.
     pub fn poll_leg(&mut self, now: Instant, leg: LegId, room: usize) -> Option<Bytes> {
         let carries = self.carrying == Some(leg);
+        if carries {
+            self.measure(now);
+        }
         if leg == LegId::ZERO {
             return if carries { self.kept.take(room) } else { None };
         }
@@ -363,6 +429,22 @@ impl Wire {
             let ended = self.legs.remove(at);
             self.ended(leg, ended.end_of_pipe());
         }
+    }
+
+    fn measure(&mut self, now: Instant) {
+        let next = self.kept.next();
+        let taken = match self.carrying {
+            None => false,
+            Some(LegId::ZERO) => true,
+            Some(id) => self.leg(id).is_some_and(|leg| leg.takes(next)),
+        };
+        self.pace
+            .note(now, taken && self.kept.unsent() > 0, self.kept.confirmed());
+    }
+
+    /// Whether the leg that carries has turned out to be far slower than the one before it. Says so once.
+    pub(crate) fn take_slower(&mut self) -> bool {
+        self.pace.take_verdict()
     }
 
     fn leg(&mut self, id: LegId) -> Option<&mut Leg> {
@@ -393,6 +475,7 @@ impl Wire {
             Heard::Gap(missing) => self.cut(now, id, Cut::Gap { missing }),
             Heard::Ack(got, first) => {
                 self.confirm(got);
+                self.measure(now);
                 if first && self.carrying == Some(id) {
                     self.arrive(now, id);
                 }
@@ -412,11 +495,12 @@ impl Wire {
     fn knocked(&mut self, now: Instant, id: LegId) {
         let here = self.standing();
         let latest = self.attempt;
-        let Some(leg) = self.legs.iter_mut().find(|leg| leg.id() == id) else {
+        let leg = self.legs.iter_mut().find(|leg| leg.id() == id);
+        let (Some(leg), Some(keys)) = (leg, &self.keys) else {
             return;
         };
         if leg.attempt() == latest && self.knocked.insert(leg.cid().into()) {
-            leg.greet(&self.keys, &here);
+            leg.greet(keys, &here);
         } else {
             self.fail(now, id, Fault::Stranger);
         }
@@ -434,6 +518,7 @@ impl Wire {
         }
         leg.run();
         self.chosen = Some(leg.attempt());
+        self.pace.moved(self.carrying.is_some());
         self.carrying = Some(id);
         self.kept.rewind();
         for other in &mut self.legs {

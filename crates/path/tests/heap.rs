@@ -26,7 +26,10 @@ impl Pair {
     fn new() -> Self {
         let now = Instant::now();
         let ends = [Role::Client, Role::Server];
-        let mut ends = ends.map(|role| Wire::new(now, Keys::new(&[7; 32], b"ends", role)));
+        let mut ends = ends.map(|role| Wire::new(now, role));
+        for wire in &mut ends {
+            wire.bind(Keys::new(&[7; 32], b"ends", wire.role()));
+        }
         let places = [Place::First, Place::Second];
         let legs = [0, 1].map(|end: usize| {
             let how = Beginning {

@@ -162,7 +162,8 @@ fn wire(now: Instant, role: Role) -> (Wire, LegId) {
         salt,
         relayed: true,
     };
-    let mut wire = Wire::new(now, Keys::new(&[7; 32], b"both ends", role));
+    let mut wire = Wire::new(now, role);
+    wire.bind(Keys::new(&[7; 32], b"both ends", role));
     let leg = wire.begin(now, how).expect("a fresh wire");
     (wire, leg)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use xtls_path::{Beginning, Event, Fault, Keys, LegEnd, LegId, Place, Refused, Role, Wire};
 
-use crate::world::{CLIENT, SERVER, World, keys};
+use crate::world::{CLIENT, SERVER, World, bound, keys};
 
 fn how(place: Place, attempt: u64, cid: &str) -> Beginning {
     let salt = match place {
@@ -22,16 +22,25 @@ fn how(place: Place, attempt: u64, cid: &str) -> Beginning {
 
 /// A wire with a leg that waits for a knock.
 fn waiting(world: &World, attempt: u64, cid: &str) -> (Wire, LegId) {
-    let mut wire = Wire::new(world.now, keys(Role::Server));
+    let mut wire = bound(world.now, keys(Role::Server), Role::Server);
     let leg = wire
         .begin(world.now, how(Place::Second, attempt, cid))
         .unwrap();
     (wire, leg)
 }
 
+fn of_the_client() -> (Keys, Role) {
+    (keys(Role::Client), Role::Client)
+}
+
 /// What the client says first on a leg.
-fn knock(world: &World, keys: Keys, attempt: u64, cid: &str) -> (Wire, LegId, Vec<u8>) {
-    let mut wire = Wire::new(world.now, keys);
+fn knock(
+    world: &World,
+    (keys, role): (Keys, Role),
+    attempt: u64,
+    cid: &str,
+) -> (Wire, LegId, Vec<u8>) {
+    let mut wire = bound(world.now, keys, role);
     let leg = wire
         .begin(world.now, how(Place::First, attempt, cid))
         .unwrap();
@@ -80,12 +89,12 @@ fn a_knock_for_another_tunnel_name_or_attempt_is_a_strangers() {
     let other_secret = Keys::new(&[8; 32], b"romeo juliet", Role::Client);
     let other_ends = Keys::new(&[7; 32], b"romeo rosaline", Role::Client);
     for (keys, attempt, cid) in [
-        (other_secret, 1, "d1"),
-        (other_ends, 1, "d1"),
-        (keys(Role::Server), 1, "d1"),
-        (keys(Role::Client), 2, "d1"),
-        (keys(Role::Client), 1, "d2"),
-        (keys(Role::Client), 1, "d"),
+        ((other_secret, Role::Client), 1, "d1"),
+        ((other_ends, Role::Client), 1, "d1"),
+        ((keys(Role::Server), Role::Server), 1, "d1"),
+        (of_the_client(), 2, "d1"),
+        (of_the_client(), 1, "d2"),
+        (of_the_client(), 1, "d"),
     ] {
         let (_, _, said) = knock(&world, keys, attempt, cid);
         let (mut wire, leg) = waiting(&world, 1, "d1");
@@ -96,7 +105,7 @@ fn a_knock_for_another_tunnel_name_or_attempt_is_a_strangers() {
 #[test]
 fn a_knock_is_answered_once_and_not_after_a_later_attempt() {
     let world = World::new();
-    let (_, _, said) = knock(&world, keys(Role::Client), 1, "d1");
+    let (_, _, said) = knock(&world, of_the_client(), 1, "d1");
     let (mut wire, leg) = waiting(&world, 1, "d1");
     let second = wire.begin(world.now, how(Place::Second, 1, "d1")).unwrap();
     wire.handle_leg(world.now, leg, &said);
@@ -114,7 +123,7 @@ fn a_knock_is_answered_once_and_not_after_a_later_attempt() {
 fn a_hello_with_any_byte_changed_is_a_strangers() {
     let world = World::new();
     for at in 0..69 {
-        let (mut first, near, said) = knock(&world, keys(Role::Client), 1, "d1");
+        let (mut first, near, said) = knock(&world, of_the_client(), 1, "d1");
         let (mut second, far) = waiting(&world, 1, "d1");
         second.handle_leg(world.now, far, &said);
         let mut answer = second.poll_leg(world.now, far, 1_000).unwrap().to_vec();
@@ -125,7 +134,7 @@ fn a_hello_with_any_byte_changed_is_a_strangers() {
             hello[at] ^= 0x40;
             is_refused(&world, &mut second, far, &hello);
         }
-        let (mut first, near, _) = knock(&world, keys(Role::Client), 1, "d1");
+        let (mut first, near, _) = knock(&world, of_the_client(), 1, "d1");
         answer[at] ^= 1;
         is_refused(&world, &mut first, near, &answer);
     }

@@ -10,9 +10,16 @@
     reason = "a test that cannot go on says so by failing, any moment will do, and bytes are cut out of numbers"
 )]
 
+mod allowed;
 mod beginning;
+mod city;
+mod liars;
+mod lone;
+mod moves;
 mod peer;
+mod refusals;
 mod relay;
 mod switches;
 mod time;
 mod world;
+mod zero;

@@ -42,7 +42,7 @@ fn byte(end: usize, offset: u64) -> u8 {
 }
 
 /// Part of a stream.
-fn part(end: usize, from: u64, length: usize) -> Vec<u8> {
+pub(crate) fn part(end: usize, from: u64, length: usize) -> Vec<u8> {
     (from..from + length as u64)
         .map(|at| byte(end, at))
         .collect()
@@ -82,6 +82,13 @@ pub(crate) fn keys(role: Role) -> Keys {
     Keys::new(&[7; 32], b"romeo juliet", role)
 }
 
+/// A wire on leg 0 that may move.
+pub(crate) fn bound(now: Instant, keys: Keys, role: Role) -> Wire {
+    let mut wire = Wire::new(now, role);
+    wire.bind(keys);
+    wire
+}
+
 impl World {
     pub(crate) fn new() -> Self {
         let now = Instant::now();
@@ -90,7 +97,7 @@ impl World {
             ..Pipe::default()
         };
         Self {
-            ends: [Role::Client, Role::Server].map(|role| Wire::new(now, keys(role))),
+            ends: [Role::Client, Role::Server].map(|role| bound(now, keys(role), role)),
             now,
             pipes: BTreeMap::from([(0, zero)]),
             events: Default::default(),
