@@ -829,6 +829,8 @@ impl Route {
         self.link = true;
         self.settings.own = own;
         self.failures = 0;
+        // What failed may have gone with the server.
+        self.hosts = Hosts::default();
         if self.wire.carrying().is_none() {
             self.alone = Some(now + ALONE);
             self.begin(Why::Lost);

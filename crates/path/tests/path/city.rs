@@ -2,19 +2,17 @@
 
 mod things;
 
+use self::things::{Line, Log, Thing};
+pub(crate) use self::things::{MS, S, Temper, home, relay, settings};
+use crate::world::{CLIENT, Draw, SERVER, bound, keys, part};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
-
 use xtls_path::bytes::Bytes;
 use xtls_path::xtls_stanza::path::{Because, Signal, Takes};
 use xtls_path::xtls_stanza::s5b::{Host, Streamhost};
 use xtls_path::xtls_stanza::{Address, s5b};
 use xtls_path::{Dial, KNOCK, Kind, LegId, Pipe, Refusal, Role, Route, RouteEvent, Settings, Wish};
-
-use self::things::{Line, Log, Thing};
-pub(crate) use self::things::{MS, S, Temper, home, relay, settings};
-use crate::world::{CLIENT, Draw, SERVER, bound, keys, part};
 
 pub(crate) struct City {
     pub(crate) ends: [Route; 2],
@@ -156,7 +154,8 @@ impl City {
                 while let Some(event) = self.ends[end].poll_event() {
                     if event == RouteEvent::CloseZero {
                         self.zero = false;
-                        self.after(self.zero_last[1 - end], Thing::Ended(usize::MAX, 1 - end));
+                        let least = self.zero_last[1 - end];
+                        self.after(least, Thing::Ended(usize::MAX, 1 - end));
                     }
                     self.log.events[end].push((self.now - self.begun, event));
                     more = true;
@@ -238,7 +237,8 @@ impl City {
             Wish::Unexpect => self.expecting[end] = false,
             Wish::OpenStream { pipe, sid } => {
                 assert!(self.open[end].insert(pipe), "a pipe is named twice");
-                self.after(self.signal_last[1 - end], Thing::Open(end, pipe, sid));
+                let least = self.signal_last[1 - end];
+                self.after(least, Thing::Open(end, pipe, sid));
             }
             Wish::ExpectStream { pipe, sid } => {
                 assert!(self.open[end].insert(pipe), "a pipe is named twice");
