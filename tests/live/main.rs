@@ -24,6 +24,7 @@ mod guide;
 mod interrupt;
 mod kills;
 mod login;
+mod paths;
 mod pipe;
 mod readme;
 mod record;

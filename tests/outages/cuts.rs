@@ -1,22 +1,18 @@
 //! Connections to the server that are cut at random moments, again and again, under a tunnel of bytes.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use tokio::task::JoinHandle;
 use tokio::time::sleep;
-use xtls_client::Tunnel;
 use xtls_client::xmpp::Retry;
 use xtls_tests::live::person::Person;
 use xtls_tests::live::server::Server;
-use xtls_tests::live::soon;
 use xtls_tests::live::way::Way;
 
 use crate::many;
 use crate::party::{Party, Who};
-use crate::pattern::{Lots, Sum, read, seed, write};
+use crate::pattern::{Lots, seed};
+use crate::transfer::Transfer;
 
 /// Both directions at once, over connections of which now one is cut, now the other, and now both: also while they log in.
 ///
@@ -83,38 +79,6 @@ async fn nothing_is_lost(server: &Server) {
     }
     here.stop().await;
     there.stop().await;
-}
-
-/// The pattern in both directions of one tunnel.
-struct Transfer {
-    enough: Arc<AtomicBool>,
-    directions: [[JoinHandle<Result<Sum, Sum>>; 2]; 2],
-}
-
-impl Transfer {
-    fn start(ends: [Tunnel; 2], seed: u64) -> Self {
-        let enough = Arc::new(AtomicBool::new(false));
-        let [(from_there, to_there), (from_here, to_here)] = ends.map(tokio::io::split);
-        let direction = |to, from, seed| {
-            let enough = Arc::clone(&enough);
-            let writing = write(to, seed, move || enough.load(Ordering::Relaxed));
-            [tokio::spawn(writing), tokio::spawn(read(from, seed))]
-        };
-        let directions = [
-            direction(to_there, from_here, seed),
-            direction(to_here, from_there, !seed),
-        ];
-        Self { enough, directions }
-    }
-
-    /// Ends it, and says what was written and read in each direction.
-    async fn end(self) -> [[Result<Sum, Sum>; 2]; 2] {
-        self.enough.store(true, Ordering::Relaxed);
-        let [[a, b], [c, d]] = self.directions;
-        let all = async { tokio::try_join!(a, b, c, d) };
-        let (a, b, c, d) = soon("the ends of a tunnel", all).await.unwrap();
-        [[a, b], [c, d]]
-    }
 }
 
 /// Prosody 0.12 forgets a session if the connection was cut in the middle of a stanza: what comes on the next one is read as if

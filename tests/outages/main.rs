@@ -13,9 +13,11 @@
 
 mod cuts;
 mod kills;
+mod moves;
 mod party;
 mod pattern;
 mod times;
+mod transfer;
 mod tunnels;
 
 /// How many of something: few in an ordinary run, many where `cargo xtask outages` asks for them.

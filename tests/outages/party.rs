@@ -60,6 +60,16 @@ fn pipe() -> Service {
 impl Party {
     /// A client of theirs that takes and opens any number of tunnels to the other.
     pub(crate) async fn start(who: Who, person: &Person, options: Options) -> Self {
+        Self::start_with(who, person, options, |config| config).await
+    }
+
+    /// As [`start`](Self::start), with something else in the configuration.
+    pub(crate) async fn start_with(
+        who: Who,
+        person: &Person,
+        options: Options,
+        with: impl FnOnce(Config) -> Config,
+    ) -> Self {
         let domain = person.server().domain();
         let (own, peer) = (who.address(domain), who.other().address(domain));
         let link = soon("the login", xmpp::connect(options)).await;
@@ -77,7 +87,7 @@ impl Party {
         let config = Limit::ALL
             .into_iter()
             .fold(config, |config, limit| config.limit(limit, ANY));
-        let (client, incoming, task) = Client::start(link.unwrap(), config, pins).unwrap();
+        let (client, incoming, task) = Client::start(link.unwrap(), with(config), pins).unwrap();
         Self {
             client,
             incoming,

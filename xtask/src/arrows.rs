@@ -112,6 +112,7 @@ const LAYERS: &[Layer] = &[
         name: "xtls-tunnel",
         ours: &[
             "xtls-ibb",
+            "xtls-path",
             "xtls-s5b",
             "xtls-session",
             "xtls-stanza",

@@ -10,7 +10,7 @@ use crate::server::{Kind, Server};
 use crate::workspace::Workspace;
 
 /// Modules of the test `outages`.
-const PARTS: [&str; 3] = ["cuts", "kills", "tunnels"];
+const PARTS: [&str; 4] = ["cuts", "kills", "moves", "tunnels"];
 
 /// The parts that are named, or all.
 pub(crate) fn parse(args: &[OsString]) -> Result<Vec<&'static str>> {

@@ -77,8 +77,8 @@ impl Kind {
     /// Whether there is a relay, which tests want there.
     pub(crate) fn has_relay(self) -> bool {
         match self {
-            Self::Free | Self::Stock | Self::Ejabberd => true,
-            Self::Quiet | Self::Sasl2 | Self::PackagedProsody | Self::PackagedEjabberd => false,
+            Self::Free | Self::Quiet | Self::Stock | Self::Ejabberd => true,
+            Self::Sasl2 | Self::PackagedProsody | Self::PackagedEjabberd => false,
         }
     }
 
@@ -124,7 +124,7 @@ pub(crate) struct Ports {
 
 /// `cargo xtask prosody` and `ejabberd`: runs the server until it is interrupted, or for as long as `then` runs.
 pub(crate) fn run(workspace: &Workspace, kind: Kind, then: &[OsString]) -> Result<ExitCode> {
-    let server = Server::start(workspace, kind)?;
+    let server = Server::start(workspace, kind)?.with_switch()?;
     let Some((program, args)) = then.split_first() else {
         eprintln!("{}", server.usage(kind));
         let status = server.running().wait()?;

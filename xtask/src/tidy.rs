@@ -16,7 +16,7 @@ use crate::workspace::{Workspace, packages, text};
 const MAX_FILE: usize = 500;
 /// Files that may be longer, because they are one type whose fields no other file touches, and how long.
 const LONG: &[(&str, usize)] = &[
-    ("crates/client/src/driver.rs", 560),
+    ("crates/client/src/driver.rs", 580),
     ("crates/ibb/src/mux.rs", 710),
     ("crates/ibb/src/stream.rs", 930),
     ("crates/link/src/net/link.rs", 570),
@@ -24,8 +24,9 @@ const LONG: &[(&str, usize)] = &[
     ("crates/path/src/wire.rs", 700),
     ("crates/session/src/session.rs", 1_530),
     ("crates/tls/src/tls.rs", 640),
-    ("crates/tunnel/src/router.rs", 1_970),
-    ("crates/tunnel/src/router/carrier.rs", 540),
+    ("crates/tunnel/src/router.rs", 2_330),
+    ("crates/tunnel/src/router/carrier.rs", 590),
+    ("crates/tunnel/src/router/tunnels.rs", 530),
 ];
 /// Lines the README may have.
 const MAX_README: usize = 150;

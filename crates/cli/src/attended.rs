@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::say::Say;
 use crate::suggest::Suggest;
 use crate::verify;
-use crate::words;
+use crate::{paths, words};
 
 /// The events of a tunnel that a verb sees.
 #[derive(Debug)]
@@ -427,6 +427,11 @@ impl Attended {
             &fields,
             format_args!("secure with {address}\n{first}\n{second}\n{standing}"),
         );
+        tokio::spawn(paths::report(
+            self.tunnel.paths(),
+            address.clone(),
+            self.say,
+        ));
         self.standing = format!("{standing}\n{first}\n{second}");
         self.certainty = Some(certainty);
         if !peer.bound {

@@ -44,7 +44,7 @@ impl Shape {
 pub(crate) const SCHEMA: u32 = 1;
 
 /// One line each, on standard error.
-pub(crate) const EVENTS: [Shape; 77] = [
+pub(crate) const EVENTS: [Shape; 80] = [
     Shape {
         name: "connecting",
         always: &["address"],
@@ -118,6 +118,21 @@ pub(crate) const EVENTS: [Shape; 77] = [
     Shape {
         name: "established",
         always: &["peer", "fingerprint", "standing", "bound"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "path",
+        always: &["peer", "path"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "path_lost",
+        always: &["peer"],
+        sometimes: &[],
+    },
+    Shape {
+        name: "path_stayed",
+        always: &["peer", "why"],
         sometimes: &[],
     },
     Shape {

@@ -1,25 +1,31 @@
 //! From options to a running client.
 
 use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::task::JoinHandle;
-use xtls_client::router::Config;
-use xtls_client::router::{Closed, TurnedAway};
-use xtls_client::session::{Service, Violation};
+use xtls_client::router::{Closed, Config, PathConfig, TurnedAway};
+use xtls_client::session::{Mode, Service, Violation};
 use xtls_client::tls::trust::{Judgement, Policy, Store};
 use xtls_client::tls::{Fingerprint, Identity};
 use xtls_client::xmpp::{self, Options, Security};
 use xtls_client::{
     Accept, Client, Home, HomeError, Incoming, LinkError, LinkState, LinkStates, Pins,
+    SocketOptions, Sockets,
 };
 use xtls_stanza::Address;
 use xtls_stanza::ibb::{BlockSize, Carrier};
+use xtls_stanza::path::Takes;
+use xtls_stanza::s5b::Host;
 use zeroize::Zeroizing;
 
 use crate::account;
-use crate::args::{Acceptable, ConversationArgs, ListenArgs, Server, Transport, TunnelArgs};
+use crate::args::{
+    Acceptable, ConversationArgs, ListenArgs, PathArgs, Server, Transport, TunnelArgs,
+};
 use crate::ask::Person;
 use crate::failure::{Code, Failure, chain};
 use crate::login;
@@ -85,12 +91,17 @@ pub(crate) async fn connect(
     let policy = policy(&talk.tunnel);
     let mut config = config(identity, &pins, &talk.calls, &talk.tunnel, policy)?;
     let mut services = services.into_iter();
+    let mut mode = Mode::Stanzas;
     if let Some(own) = services.next() {
+        mode = own.mode();
         config = config.service(own);
     }
-    let config = config.also_serve(services);
+    let sockets = bind(&talk.tunnel.path)?;
+    let config = config
+        .also_serve(services)
+        .paths(paths(&talk.tunnel.path, mode, &sockets));
     let uplink = Recorded::new(uplink, recorder.clone());
-    let (client, incoming, task) = Client::start(uplink, config, pins)?;
+    let (client, incoming, task) = Client::start_with(uplink, config, pins, sockets)?;
     let own = client.own().clone();
     Ok(Link {
         client,
@@ -185,7 +196,7 @@ async fn report_outages(mut states: LinkStates, say: Say) {
             LinkState::Bound(address) => {
                 away = false;
                 let fields = [("address", Value::from(address.as_str()))];
-                let text = "the connection to the server is back, but the server has forgotten the old one: what was open is cut";
+                let text = "the connection to the server is back, but the server has forgotten the old one. Tunnels go on if the other end is there too";
                 say.warn("bound_anew", &fields, text);
             }
             _ => {}
@@ -333,6 +344,39 @@ fn policy(tunnel: &TunnelArgs) -> Policy {
         None if std::io::stderr().is_terminal() => Policy::Ask,
         None => Policy::Pinned,
     }
+}
+
+/// The sockets beside the server.
+fn bind(path: &PathArgs) -> Result<Sockets, Failure> {
+    let options = SocketOptions::default()
+        .listen(path.path_listen.iter().copied())
+        .private(path.path_private);
+    Sockets::bind(options).map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// Where tunnels may move. Those of bytes move by themselves where nobody new learns an address by it.
+fn paths(path: &PathArgs, mode: Mode, sockets: &Sockets) -> PathConfig {
+    let policy = path.path.map_or_else(
+        || match mode {
+            Mode::Bytes => Takes::Own,
+            Mode::Stanzas => Takes::InBand,
+        },
+        Into::into,
+    );
+    let advertised = match path.path_advertise.is_empty() {
+        false => path.path_advertise.clone(),
+        true => sockets
+            .listening()
+            .filter(|address| !address.ip().is_unspecified())
+            .filter_map(of_address)
+            .collect(),
+    };
+    PathConfig::new(policy).advertise(advertised)
+}
+
+fn of_address(address: SocketAddr) -> Option<(Host, NonZeroU16)> {
+    let host = Host::new(&address.ip().to_string())?;
+    Some((host, NonZeroU16::new(address.port())?))
 }
 
 /// How to log in.

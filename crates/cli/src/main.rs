@@ -22,6 +22,7 @@ mod login;
 mod manual;
 mod mend;
 mod output;
+mod paths;
 mod peer;
 mod pipe;
 mod progress;

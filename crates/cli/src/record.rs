@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{BufWriter, Write as _};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::mpsc;
 use std::task::{Context, Poll, ready};
@@ -260,6 +261,10 @@ impl<U: Uplink> Uplink for Recorded<U> {
 
     fn stanza_limit(&self) -> Option<usize> {
         self.inner.stanza_limit()
+    }
+
+    fn server_address(&self) -> Option<SocketAddr> {
+        self.inner.server_address()
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<LinkEvent, LinkError>> {

@@ -13,6 +13,7 @@ use crate::error::ListenError;
 use crate::handle::Tunnel;
 use crate::incoming::{Incoming, Listener};
 use crate::link_state::LinkStates;
+use crate::sockets::Sockets;
 use crate::uplink::{LinkError, Uplink};
 
 /// The task that [`Client::start`] starts. Its result says how the link ended.
@@ -42,6 +43,23 @@ impl Client {
         Ok(Self::seeded(uplink, config, pins, seed))
     }
 
+    /// Like [`start`](Self::start), with sockets that were made before: peers may connect to them, as far as
+    /// [`Config::paths`] allows.
+    ///
+    /// # Errors
+    /// The operating system supplies no random bytes.
+    pub fn start_with<U: Uplink + 'static>(
+        uplink: U,
+        config: Config,
+        pins: Pins,
+        sockets: Sockets,
+    ) -> Result<(Self, Incoming, Task), LinkError> {
+        let mut seed = [0_u8; 32];
+        crate::random(&mut seed)?;
+        let (client, incoming, driver) = Self::build(uplink, config, pins, sockets, seed);
+        Ok((client, incoming, tokio::spawn(driver.run())))
+    }
+
     /// Like [`start`](Self::start), with the seed of ids and sids given: for tests that repeat. In production, use random
     /// seeds.
     pub fn seeded<U: Uplink + 'static>(
@@ -50,7 +68,8 @@ impl Client {
         pins: Pins,
         seed: [u8; 32],
     ) -> (Self, Incoming, Task) {
-        let (client, incoming, driver) = Self::build(uplink, config, pins, seed);
+        let (client, incoming, driver) =
+            Self::build(uplink, config, pins, Sockets::default(), seed);
         (client, incoming, tokio::spawn(driver.run()))
     }
 
@@ -59,10 +78,11 @@ impl Client {
         uplink: U,
         config: Config,
         pins: Pins,
+        sockets: Sockets,
         seed: [u8; 32],
     ) -> (Self, Incoming, Driver<U>) {
         let own = uplink.bound().clone();
-        let (driver, ends) = Driver::new(uplink, config, pins, seed);
+        let (driver, ends) = Driver::new(uplink, config, pins, sockets, seed);
         let Ends {
             commands,
             incoming,

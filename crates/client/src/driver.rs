@@ -10,6 +10,7 @@ mod trust;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
@@ -26,6 +27,7 @@ use xtls_tunnel::router::{
 use crate::command::{Answer, Command, Port, Signal};
 use crate::error::ListenError;
 use crate::link_state::{LinkState, LinkStates};
+use crate::sockets::Sockets;
 use crate::uplink::{LinkError, LinkEvent, Uplink};
 use crate::{events, link_state, progress};
 use conduit::Conduit;
@@ -49,6 +51,8 @@ pub(crate) struct Driver<U> {
     reception: Reception,
     turned_away: mpsc::Sender<TurnedAway>,
     link_state: watch::Sender<LinkState>,
+    /// Connections beside the server.
+    sockets: Sockets,
     /// Opens that wait for a tunnel to the same peer to end.
     parked: Parked,
     /// The service of opens that name none.
@@ -69,7 +73,14 @@ pub(crate) struct Ends {
 
 impl<U: Uplink> Driver<U> {
     /// A driver, and the application's ends of its channels.
-    pub(crate) fn new(uplink: U, config: Config, pins: Pins, seed: [u8; 32]) -> (Self, Ends) {
+    pub(crate) fn new(
+        uplink: U,
+        config: Config,
+        pins: Pins,
+        mut sockets: Sockets,
+        seed: [u8; 32],
+    ) -> (Self, Ends) {
+        sockets.set_server(uplink.server_address());
         let served: Vec<_> = config.services().cloned().collect();
         let service = served.first().cloned().unwrap_or_else(Service::stanzas);
         let (reception, incoming, pauses) = Reception::new(served, config.incoming_limit());
@@ -90,6 +101,7 @@ impl<U: Uplink> Driver<U> {
             reception,
             turned_away: away_end,
             link_state,
+            sockets,
             parked: Parked::default(),
             service,
             life: Life::Running,
@@ -123,6 +135,8 @@ impl<U: Uplink> Driver<U> {
             conduit.moved(&mut self.router);
         }
         self.give_out();
+        self.sockets.follow(&mut self.router);
+        self.sockets.finish().await;
         ended?;
         self.link.close().await
     }
@@ -136,6 +150,7 @@ impl<U: Uplink> Driver<U> {
             self.take_requests();
             self.give_out();
             self.open_parked();
+            self.sockets.follow(&mut self.router);
             let idle = !self.link.has_more(&mut self.router) && self.conduits.is_empty();
             if idle && self.life != Life::Running {
                 return Ok(());
@@ -153,7 +168,9 @@ impl<U: Uplink> Driver<U> {
             };
             tokio::select! {
                 biased;
-                moved = poll_fn(|cx| self.link.poll_turn(cx, &mut self.router)) => {
+                moved = poll_fn(|cx| {
+                    poll_turn(cx, &mut self.link, &mut self.sockets, &mut self.router)
+                }) => {
                     moved?;
                     self.trust.time_has_passed();
                     while let Some(event) = self.link.pop_arrived() {
@@ -323,11 +340,12 @@ impl<U: Uplink> Driver<U> {
                 self.router.resume(now());
             }
             LinkEvent::Rebound(address) => {
-                // A new binding is a new end: no tunnel survives it, whatever the resource is called.
+                // Of the tunnels only those that may move go on.
                 debug!("bound anew");
                 self.link.discard_unsent();
                 self.router.rebind(now(), address);
                 self.router.set_server_limit(self.link.stanza_limit());
+                self.sockets.set_server(self.link.server_address());
             }
             // Of a later version.
             _ => {}
@@ -458,7 +476,8 @@ impl<U: Uplink> Driver<U> {
                     self.with_conduit(id, Conduit::retry);
                     continue;
                 }
-                TunnelEvent::Readable => continue,
+                // The handle is told another way.
+                TunnelEvent::Readable | TunnelEvent::Path(_) => continue,
                 TunnelEvent::Ready => self.with_conduit(id, Conduit::opened),
                 TunnelEvent::Established(peer) => {
                     self.trust.met(peer);
@@ -530,8 +549,22 @@ impl<U: Uplink> Driver<U> {
     }
 }
 
+/// Moves what can move between the router, the link and the sockets. Ready when anything has.
+fn poll_turn<U: Uplink>(
+    cx: &mut Context<'_>,
+    link: &mut Link<U>,
+    sockets: &mut Sockets,
+    router: &mut Router,
+) -> Poll<Result<(), LinkError>> {
+    let moved = sockets.poll_turn(cx, router);
+    match link.poll_turn(cx, router) {
+        Poll::Pending => moved.map(Ok),
+        sent @ Poll::Ready(_) => sent,
+    }
+}
+
 /// The executor's time, so that paused clocks in tests hold here too.
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 

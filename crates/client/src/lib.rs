@@ -87,15 +87,13 @@ pub mod http;
 mod incoming;
 mod link_state;
 #[cfg(feature = "paths")]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "tunnels do not leave their server yet")
-)]
 mod net;
+mod paths;
 mod progress;
 pub mod relay;
 mod sender;
 pub mod service;
+mod sockets;
 pub mod uplink;
 
 /// The layers beneath, as this crate was built with them.
@@ -123,8 +121,12 @@ pub use error::{JudgeError, ListenError};
 pub use handle::Tunnel;
 pub use incoming::{Arrival, Incoming, Listener};
 pub use link_state::{LinkState, LinkStates};
+pub use paths::Paths;
 pub use relay::Relay;
 pub use sender::Sender;
+pub use sockets::Sockets;
+#[cfg(feature = "paths")]
+pub use sockets::{BindError, SocketOptions};
 pub use uplink::{Cause, LinkError, LinkEvent, Outage, Uplink};
 pub use xtls_keys::{Exposed, Home, HomeError, LockError, Pins, PinsError, unix_now};
 pub use xtls_tunnel::{Accept, Config, Router, router, transport};

@@ -21,13 +21,14 @@ use xtls_reach::Reach;
 use xtls_stanza::s5b::Host;
 
 pub(crate) use dial::{Dial, DialError};
+pub use inbound::BindError;
 use inbound::Inbound;
-pub(crate) use inbound::{BindError, InboundId, KNOCK};
+pub(crate) use inbound::{InboundId, KNOCK};
 pub(crate) use pipe::NoRoom;
 use pipe::{Buffer, Happened, Pipe};
 
 /// How the owner knows a pipe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PipeKey(pub(crate) u64);
 
 /// What the owner of the machine has allowed.
@@ -65,6 +66,7 @@ pub(crate) enum NetEvent {
 }
 
 /// Every socket of the paths of one client.
+#[derive(Default)]
 pub(crate) struct Net {
     private: bool,
     near: Vec<Reach>,
@@ -181,6 +183,7 @@ impl Net {
     }
 
     /// Whether no pipe stands, begins or leaves.
+    #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
         self.held() == 0 && self.refused.is_empty()
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::sync::watch;
 use xtls_session::{Peer, Service};
-use xtls_tunnel::router::{Closed, Gone, TunnelEvent};
+use xtls_tunnel::router::{Closed, Gone, PathEvent, TunnelEvent};
 
 use crate::error::read_error;
 
@@ -13,6 +13,7 @@ struct State {
     /// Known from the start where we opened, and from the handshake otherwise.
     service: Option<Service>,
     peer: Option<Peer>,
+    path: Option<PathEvent>,
     closed: Option<Box<Closed>>,
 }
 
@@ -36,6 +37,8 @@ impl ProgressSender {
                 state.service = Some(peer.service.clone());
                 state.peer = Some(peer.clone());
             });
+        } else if let TunnelEvent::Path(event) = what {
+            self.0.send_modify(|state| state.path = Some(*event));
         } else if let TunnelEvent::Closed(closed) = what {
             self.0
                 .send_modify(|state| state.closed = Some(Box::new(closed.clone())));
@@ -55,6 +58,21 @@ impl Progress {
     /// Until the peer is known, or the end.
     pub(crate) async fn established(&self) -> io::Result<Peer> {
         self.until(|state| state.peer.clone()).await
+    }
+
+    /// The latest that has become of its path.
+    pub(crate) fn path(&self) -> Option<PathEvent> {
+        self.0.borrow().path
+    }
+
+    /// Until something else has become of its path; `None` at its end.
+    pub(crate) async fn path_changed(&mut self, last: Option<PathEvent>) -> Option<PathEvent> {
+        let state = self
+            .0
+            .wait_for(|state| state.path != last || state.closed.is_some())
+            .await
+            .ok()?;
+        state.path.filter(|path| Some(*path) != last)
     }
 
     /// Until the service is known, or the end.

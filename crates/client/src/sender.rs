@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::command::{Answer, Command};
 use crate::error::JudgeError;
+use crate::paths::Paths;
 use crate::progress::Progress;
 
 /// The writing side of a [`Tunnel`](crate::Tunnel), for another task.
@@ -79,6 +80,12 @@ impl Sender {
     #[must_use]
     pub fn proven(&self) -> Option<Peer> {
         self.progress.peer()
+    }
+
+    /// What becomes of its path, if it [may move](xtls_tunnel::Config::paths).
+    #[must_use]
+    pub fn paths(&self) -> Paths {
+        Paths::new(self.progress.clone())
     }
 
     /// Waits for the end of the tunnel, also after the [`Tunnel`](crate::Tunnel) was dropped. Cancel-safe.

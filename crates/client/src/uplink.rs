@@ -1,6 +1,7 @@
 //! The connection to your server as the client sees it: stanzas in, stanzas out.
 
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 
 use xtls_stanza::{Address, Envelope};
@@ -40,6 +41,11 @@ pub trait Uplink: Send {
     ///
     /// A link that wraps another one passes this on. The default is `None`: no limit is known.
     fn stanza_limit(&self) -> Option<usize> {
+        None
+    }
+
+    /// Where the server was reached, if that is known: its relays may be where it is. The default is `None`.
+    fn server_address(&self) -> Option<SocketAddr> {
         None
     }
 
@@ -142,6 +148,10 @@ impl Uplink for xtls_link::Link {
 
     fn stanza_limit(&self) -> Option<usize> {
         self.stanza_limit()
+    }
+
+    fn server_address(&self) -> Option<SocketAddr> {
+        self.server_address()
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<LinkEvent, LinkError>> {

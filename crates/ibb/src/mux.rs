@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Instant;
 
 use xtls_stanza::busy::Busy;
-use xtls_stanza::ibb::{self, Carrier, Data, Open, Sid};
+use xtls_stanza::ibb::{self, Data, Open, Sid};
 use xtls_stanza::{
     Address, Condition, Content, Envelope, MessageKind, Payload, PayloadError, StanzaError,
 };
@@ -201,10 +201,10 @@ impl Mux {
         self.table.known(id).map(Stream::sid)
     }
 
-    /// Which stanzas carry it.
+    /// Bytes of ours that the peer has acknowledged; `None` in messages, where nothing is.
     #[must_use]
-    pub fn carrier(&self, id: StreamId) -> Option<Carrier> {
-        self.table.known(id).map(Stream::carrier)
+    pub fn acknowledged(&self, id: StreamId) -> Option<u64> {
+        self.table.known(id)?.acknowledged()
     }
 
     /// The peer's address.

@@ -472,6 +472,11 @@ impl Sender {
         }
     }
 
+    /// Bytes that the peer has acknowledged.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.stats.bytes_acknowledged
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             window: self.control.window(),

@@ -163,8 +163,10 @@ impl Stream {
         &self.sid
     }
 
-    pub(crate) fn carrier(&self) -> Carrier {
-        self.carrier
+    /// Bytes that the peer has acknowledged, where anything is.
+    pub(crate) fn acknowledged(&self) -> Option<u64> {
+        let counted = self.carrier == Carrier::Iq;
+        counted.then(|| self.sender.acknowledged())
     }
 
     pub(crate) fn block(&self) -> u16 {

@@ -10,7 +10,10 @@ pub mod router;
 pub mod transport;
 
 /// The layers beneath, as this crate was built with them.
-pub use {bytes, xtls_ibb as ibb, xtls_session as session, xtls_stanza as stanza, xtls_tls as tls};
+pub use {
+    bytes, xtls_ibb as ibb, xtls_path as path, xtls_s5b as s5b, xtls_session as session,
+    xtls_stanza as stanza, xtls_tls as tls,
+};
 
 pub use router::{Accept, Config, Router};
 pub use transport::Transport;

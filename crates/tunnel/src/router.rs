@@ -5,6 +5,7 @@
 //! executor ends here.
 
 mod answers;
+mod beneath;
 mod carrier;
 mod census;
 mod closes;
@@ -15,12 +16,18 @@ mod conversation;
 mod crowd;
 mod event;
 mod fresh;
+mod moving;
+mod path_config;
+mod path_requests;
+mod paths;
 mod peers;
 mod phase;
+mod pipes;
 mod progress;
 mod purpose;
 mod relays;
 mod running;
+mod schedule;
 mod sessions;
 mod signals;
 mod transfer;
@@ -40,12 +47,14 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use tracing::{debug, trace, warn};
 use xtls_ibb::{Clock, MAX_ID, Outgoing};
+use xtls_path::{KNOCK, Keys, Pipe, Route, RouteEvent};
 use xtls_session::{
     By, Close, Event as Inner, Glare, Introduction, Mode, Peer, Service, Session, Verdict,
     Why as SessionWhy, glare,
 };
 use xtls_stanza::busy::{Busy, Limit};
 use xtls_stanza::ibb::Sid;
+use xtls_stanza::path::{self, Because};
 use xtls_stanza::{
     Address, Condition, Content, Envelope, ErrorType, Kind, Payload, PresenceKind, Stanza,
     StanzaError, xtls,
@@ -59,8 +68,11 @@ pub use crowd::{TURNED_AWAY, TurnedAway};
 pub use event::{
     Closed, Event, Gone, JudgeError, OpenError, OtherKey, SendError, TunnelEvent, TunnelId, Why,
 };
+pub use path_config::{PathConfig, PathEvent};
+pub use pipes::{PipeId, SocketWish, Whom};
 pub use view::{Stats, TunnelMut, TunnelRef};
 
+use beneath::Moment;
 use carrier::Carrier;
 use census::{Census, busy};
 use closes::Closes;
@@ -69,15 +81,18 @@ use config::Welcome;
 use contacts::Contacts;
 use conversation::{Carries, Conversation, Room, Standing};
 use crowd::Crowd;
+use moving::Moving;
+use paths::{Paths, Step};
 use progress::Intent;
 use purpose::Purpose;
 use running::Hello;
 use sessions::Sessions;
+use signals::Signals;
 use transports::{Event as Stream, Leg, Transports};
 use tunnel::Tunnel;
 use tunnels::Tunnels;
 
-use crate::transport::{MAX_FLIGHT, StreamEnd, Transport};
+use crate::transport::{Cause, MAX_FLIGHT, StreamEnd, Transport};
 
 /// When a router next wants [`Router::handle_timeout`], and what for.
 pub use xtls_ibb::Deadline;
@@ -97,6 +112,7 @@ pub struct Router {
     /// None of them is for somebody with whom nothing is established.
     no_newcomers: bool,
     closes: Closes,
+    paths: Paths,
     out: Outgoing,
     events: VecDeque<Event>,
     random: ChaCha20Rng,
@@ -132,6 +148,7 @@ impl Router {
             incoming_room: usize::MAX,
             no_newcomers: false,
             closes: Closes::default(),
+            paths: Paths::new(seed),
             out: Outgoing::new(answers::ANSWERS),
             events: VecDeque::new(),
             random,
@@ -196,7 +213,8 @@ impl Router {
         let now = self.clock.read(now);
         loop {
             // The streams first: their windows bound what they have, and a `<close/>` follows what it closes.
-            let envelope = self.transports.poll_transmit(now);
+            let envelope = self.paths.poll_transmit();
+            let envelope = envelope.or_else(|| self.transports.poll_transmit(now));
             if let Some(envelope) = envelope.or_else(|| self.out.pop()) {
                 // In messages, what is sent is as good as acknowledged.
                 if let Some(to) = envelope.to.as_ref().filter(|_| self.closes.are_emptying()) {
@@ -234,25 +252,70 @@ impl Router {
     }
 
     /// The link is interrupted: everything waits, and every clock stands still.
+    ///
+    /// But for paths beside the server: tunnels that have moved there go on.
     pub fn pause(&mut self, now: Instant) {
         self.clock.pause(now);
+        let at = self.moment(now);
+        self.tunnels
+            .each_moving(|moving| moving.interrupted(at.outer));
     }
 
     /// The link is back and nothing was lost.
     pub fn resume(&mut self, now: Instant) {
         self.clock.resume(now);
         let now = self.clock.read(now);
+        self.linked(now);
         self.pump(now);
+    }
+
+    /// There is a link again: those that look for a path go on.
+    fn linked(&mut self, now: Instant) {
+        let (at, own) = (self.moment(now), self.transports.own());
+        let moving = self
+            .tunnels
+            .each_moving(|moving| moving.linked(at.outer, own));
+        self.tunnels.mark_all(moving);
     }
 
     /// The connection to one's own server is gone for good: so is every tunnel. What had come before can still be taken
     /// with [`poll_event`](Self::poll_event).
     pub fn lost(&mut self, now: Instant) {
+        self.unlink(now);
+        let now = self.clock.read(now);
+        for id in self.tunnels.each_moving(|_| ()) {
+            self.fall(now, id, StreamEnd::LinkLost);
+        }
+        self.pump(now);
+    }
+
+    /// The server has bound another address, or this one anew. The streams of the old binding are gone. Tunnels that may
+    /// [move](Config::paths) go on, and all others are cut.
+    pub fn rebind(&mut self, now: Instant, own: Address) {
+        let last = answers::farewells(&self.tunnels, &self.transports, &own, &mut self.random);
+        self.unlink(now);
+        self.transports = Transports::new(own, &self.config, &mut self.random);
+        // The names of the old streams begin anew.
+        self.tunnels.detach_all();
+        for farewell in last {
+            self.out.ask(farewell);
+        }
+        self.paths.rebind();
+        let now = self.clock.read(now);
+        self.linked(now);
+        self.pump(now);
+    }
+
+    /// Every stream is gone with the link.
+    fn unlink(&mut self, now: Instant) {
         self.clock.resume(now);
         let now = self.clock.read(now);
+        let at = self.moment(now);
         for tunnel in self.tunnels.iter_mut() {
-            tunnel.carrier_mut().swallow(now, &mut self.transports);
+            tunnel.carrier_mut().swallow(at, &mut self.transports);
         }
+        self.tunnels
+            .each_moving(|moving| moving.route_mut().link_lost(at.outer));
         self.transports.lost(now);
         self.pump(now);
         for stream in self.tunnels.streams() {
@@ -263,18 +326,6 @@ impl Router {
         self.out.clear();
     }
 
-    /// The server has bound another address, or this one anew: every tunnel of the old binding is cut.
-    pub fn rebind(&mut self, now: Instant, own: Address) {
-        let last = answers::farewells(&self.tunnels, &self.transports, &own, &mut self.random);
-        self.lost(now);
-        self.transports = Transports::new(own, &self.config, &mut self.random);
-        // The names of the old streams begin anew.
-        self.tunnels.detach_all();
-        for farewell in last {
-            self.out.ask(farewell);
-        }
-    }
-
     // Time.
 
     /// The next moment at which something runs out.
@@ -282,9 +333,13 @@ impl Router {
     pub fn poll_timeout(&self) -> Option<Deadline> {
         let both = [self.tunnels.next_deadline(), self.transports.poll_timeout()];
         let due = both.into_iter().flatten();
-        let Deadline { at, why } = due.min_by_key(|deadline| deadline.at)?;
-        let at = self.clock.outer(at)?;
-        Some(Deadline { at, why })
+        let due = due.min_by_key(|deadline| deadline.at);
+        let due = due.and_then(|Deadline { at, why }| {
+            let at = self.clock.outer(at)?;
+            Some(Deadline { at, why })
+        });
+        let due = [due, self.paths.poll_timeout()].into_iter().flatten();
+        due.min_by_key(|deadline| deadline.at)
     }
 
     /// Tells the time when a deadline has passed.
@@ -296,6 +351,8 @@ impl Router {
             self.expire(now, id);
             self.tunnels.mark(id);
         }
+        let at = self.moment(now);
+        self.paths.handle_timeout(at, &mut self.tunnels);
         self.pump(now);
     }
 
@@ -516,6 +573,12 @@ impl Router {
 
     // The pump.
 
+    /// This moment, which a call has begun with, on both clocks.
+    fn moment(&self, now: Instant) -> Moment {
+        let outer = self.clock.latest_outer().unwrap_or(now);
+        Moment { now, outer }
+    }
+
     fn mark_and_pump(&mut self, now: Instant, id: TunnelId) {
         self.tunnels.mark(id);
         self.pump(now);
@@ -537,22 +600,35 @@ impl Router {
 
     /// Moves what can move in one tunnel.
     fn carry(&mut self, now: Instant, id: TunnelId) {
+        let at = self.moment(now);
         let Some(tunnel) = self.tunnels.get_mut(id) else {
             return;
         };
-        if tunnel.session().is_none() {
+        tunnel
+            .carrier_mut()
+            .beneath_mut()
+            .pull(at, &mut self.transports);
+        if tunnel.session().is_some() {
+            self.carry_session(at, id);
+        } else {
             self.carry_on_closing(now, id);
-            return;
         }
-        let more = tunnel.carrier_mut().exchange(now, &mut self.transports);
-        self.settle(now, id);
-        self.collect(now, id);
+        self.follow_paths(at, id);
+    }
+
+    fn carry_session(&mut self, at: Moment, id: TunnelId) {
+        let Some(tunnel) = self.tunnels.get_mut(id) else {
+            return;
+        };
+        let more = tunnel.carrier_mut().exchange(at, &mut self.transports);
+        self.settle(at.now, id);
+        self.collect(at.now, id);
         let Some(tunnel) = self.tunnels.get_mut(id) else {
             return;
         };
         // What was received may have been answered without an event for the owner; and having found no whole stanza, the
         // session may want more than it did.
-        if tunnel.carrier_mut().send_wire(now, &mut self.transports)
+        if tunnel.carrier_mut().send_wire(at, &mut self.transports)
             || more && tunnel.carrier().wants_wire()
         {
             self.tunnels.mark(id);
@@ -584,8 +660,10 @@ impl Router {
     fn on_stream(&mut self, now: Instant, event: Stream) {
         match event {
             Stream::Incoming { leg, from, hello } => self.on_open(now, leg, from, hello),
+            Stream::IncomingLeg { leg, from } => self.on_open_of_leg(now, leg, &from),
             Stream::Opened { leg, flight } => self.on_opened(now, leg, flight),
             Stream::Ready(leg) => self.tunnels.mark_all(self.tunnels.of_stream(leg)),
+            Stream::Flushed(leg) => self.acknowledge(now, leg),
             // A tunnel closes each direction inside of TLS.
             Stream::PeerClosed(leg) => self.transports.close(now, leg),
             Stream::Closed { leg, end } => self.on_stream_closed(now, leg, end),
@@ -663,9 +741,16 @@ impl Router {
 
     /// Our open has been accepted: the stream stands, TLS begins.
     fn on_opened(&mut self, now: Instant, stream: Leg, flight: Option<Bytes>) {
+        let at = self.moment(now);
         let Some(id) = self.tunnels.of_stream(stream) else {
             return;
         };
+        if let Some(moving) = self.tunnels.moving_mut(id)
+            && moving.stream_opened(at.outer, stream)
+        {
+            self.tunnels.mark(id);
+            return;
+        }
         let sid = self.transports.name(stream).map(ToOwned::to_owned);
         let Some(tunnel) = self.tunnels.get_mut(id) else {
             return;
@@ -1110,6 +1195,7 @@ impl Router {
         debug!("crossing opens: the peer's stands");
         let taken = self.tunnels.change_both(ours, theirs, |tunnel, rest| {
             tunnel.take_over(now, rest);
+            self.paths.swap([ours, theirs]);
         });
         if taken.is_some() {
             self.census.rename(theirs, ours);
@@ -1145,8 +1231,13 @@ impl Router {
         };
         match session {
             Ok(session) => {
+                let at = self.moment(now);
                 if let Some(tunnel) = self.tunnels.get_mut(id) {
-                    tunnel.carrier_mut().run(session, hello);
+                    let carrier = tunnel.carrier_mut();
+                    carrier.run(session, hello);
+                    if self.config.paths.is_some() {
+                        carrier.keep(at, &mut self.transports);
+                    }
                 }
                 if role == Role::Server {
                     self.count(id);
@@ -1311,6 +1402,8 @@ impl Router {
     fn on_established(&mut self, now: Instant, id: TunnelId, peer: Peer) {
         self.tunnels.establish(id, &peer);
         self.census.finish(id);
+        let at = self.moment(now);
+        self.settle_paths(at, id, &peer);
         let (key, bytes) = (peer.key.fingerprint, peer.service.mode() == Mode::Bytes);
         let Some(tunnel) = self.tunnels.get(id) else {
             return;
@@ -1467,6 +1560,7 @@ impl Router {
         let promoted = self.tunnels.change_both(old, new, |tunnel, rest| {
             let peer = tunnel.move_to(now, new, rest);
             self.closes.swap(rest.carrier().peer(), [old, new]);
+            self.paths.swap([old, new]);
             peer
         });
         if let Some(Some(peer)) = promoted {
@@ -1476,8 +1570,13 @@ impl Router {
 
     /// Bytes that the stream beneath a tunnel has moved.
     fn moved(&self, id: TunnelId) -> u64 {
-        let stream = self.tunnels.stream_of(id);
-        stream.map_or(0, |stream| self.transports.moved(stream))
+        let Some(carrier) = self.tunnels.get(id).map(Tunnel::carrier) else {
+            return 0;
+        };
+        match carrier.stream() {
+            Some(stream) => self.transports.moved(stream),
+            None => carrier.session().map_or(0, Session::wire_received),
+        }
     }
 
     /// The rest of a replaced tunnel takes long. It may, while it moves, and while the owner lets it wait.
@@ -1611,6 +1710,10 @@ impl Router {
             Ending::PeerGone(absent) if beginning => {
                 self.withdraw(now, id, By::Transport, Why::Unreachable(absent));
             }
+            // What servers say counts where they carry it.
+            Ending::PeerGone(_) if carrier.beneath().moving().is_some() => {
+                self.break_stream(now, id)
+            }
             Ending::PeerGone(_) | Ending::RestMissing if running => self.cut(now, id),
             Ending::PeerGone(_) => self.cut_stream(now, id),
             Ending::RestMissing => {}
@@ -1645,46 +1748,94 @@ impl Router {
         self.finish_tunnel(now, id, closed);
     }
 
-    /// Takes the stream from under a session.
+    /// Takes everything from under a session.
     fn cut(&mut self, now: Instant, id: TunnelId) {
+        let at = self.moment(now);
         let Some(tunnel) = self.tunnels.get_mut(id) else {
             return;
         };
-        if let Some(stream) = tunnel.carrier_mut().cut(now, &mut self.transports) {
-            self.tunnels.detach(stream);
+        let stream = tunnel.carrier().stream();
+        if tunnel.carrier_mut().cut(at, &mut self.transports) {
+            if let Some(stream) = stream {
+                self.tunnels.detach(stream);
+            }
             self.collect(now, id);
             self.tunnels.mark(id);
         }
     }
 
-    /// Cuts the stream of what is closing.
+    /// Cuts what is beneath a tunnel that is closing.
     fn cut_stream(&mut self, now: Instant, id: TunnelId) {
-        if let Some(stream) = self.tunnels.stream_of(id) {
+        let Some(tunnel) = self.tunnels.get(id) else {
+            return;
+        };
+        let beneath = tunnel.carrier().beneath();
+        match beneath.stream().filter(|_| beneath.is_on_stream()) {
+            Some(stream) => self.transports.abort(now, stream),
+            None => self.fall(now, id, StreamEnd::Aborted),
+        }
+        self.tunnels.mark(id);
+    }
+
+    /// The stream that a tunnel began on is of no use any more; if it carries, another path is looked for.
+    fn break_stream(&mut self, now: Instant, id: TunnelId) {
+        let at = self.moment(now);
+        let Some(tunnel) = self.tunnels.get_mut(id) else {
+            return;
+        };
+        let carrier = tunnel.carrier_mut();
+        if carrier.beneath().is_on_stream()
+            && let Some(stream) = carrier.stream()
+        {
+            carrier.swallow(at, &mut self.transports);
             self.transports.abort(now, stream);
-            self.tunnels.mark(id);
+            self.on_stream_closed(now, stream, StreamEnd::Aborted);
+        }
+    }
+
+    /// Nothing is beneath a tunnel any more, and nothing will be.
+    fn fall(&mut self, now: Instant, id: TunnelId, why: StreamEnd) {
+        let at = self.moment(now);
+        if let Some(tunnel) = self.tunnels.get_mut(id) {
+            let fallen = tunnel.carrier_mut().on_gone(at, why);
+            self.on_fallen(now, id, fallen);
+        }
+    }
+
+    fn on_fallen(&mut self, now: Instant, id: TunnelId, fallen: Fallen) {
+        match fallen {
+            Fallen::SessionEnds => self.tunnels.mark(id),
+            Fallen::OpenFailed(_) | Fallen::Nothing => {}
+            Fallen::Ended(closed) => self.finish_tunnel(now, id, closed),
         }
     }
 
     /// The stream beneath a tunnel has gone, in order or not.
     fn on_stream_closed(&mut self, now: Instant, stream: Leg, why: StreamEnd) {
+        let at = self.moment(now);
         let Some(id) = self.tunnels.detach(stream) else {
             return;
         };
         let Some(tunnel) = self.tunnels.get_mut(id) else {
             return;
         };
-        match tunnel.carrier_mut().on_stream_closed(now, why) {
+        if let Some(moving) = tunnel.carrier_mut().beneath_mut().moving_mut()
+            && moving.stream_ended(at.outer, stream)
+        {
+            self.tunnels.mark(id);
+            return;
+        }
+        match tunnel.carrier_mut().on_stream_closed(at, why) {
             Fallen::OpenFailed(why) => self.open_failed(now, id, stream, why),
-            Fallen::SessionEnds => {
-                self.tunnels.mark(id);
-            }
-            Fallen::Nothing => {}
-            Fallen::Ended(closed) => self.finish_tunnel(now, id, closed),
+            // It may go on elsewhere.
+            Fallen::Nothing => self.tunnels.mark(id),
+            fallen @ (Fallen::SessionEnds | Fallen::Ended(_)) => self.on_fallen(now, id, fallen),
         }
     }
 
     /// The session of a tunnel has ended.
     fn on_session_closed(&mut self, now: Instant, id: TunnelId, close: Close) {
+        let at = self.moment(now);
         if self.again_without_early(now, id, &close) {
             return;
         }
@@ -1717,7 +1868,7 @@ impl Router {
         let (limit, alone) = (self.config.close, tunnel.standing().is_doomed());
         let carrier = tunnel.carrier_mut();
         let settled =
-            carrier.on_session_closed(now, &mut self.transports, limit, close, left, alone);
+            carrier.on_session_closed(at, &mut self.transports, limit, close, left, alone);
         match settled {
             Settled::Nothing => {}
             Settled::Emptying => {
@@ -1734,6 +1885,7 @@ impl Router {
 
     /// Moves on a tunnel that has no session any more, or none yet.
     fn carry_on_closing(&mut self, now: Instant, id: TunnelId) {
+        let at = self.moment(now);
         let Some(tunnel) = self.tunnels.get_mut(id) else {
             return;
         };
@@ -1743,7 +1895,7 @@ impl Router {
         }
         let limit = self.config.close;
         let carrier = tunnel.carrier_mut();
-        match carrier.drain(now, &mut self.transports, limit) {
+        match carrier.drain(at, &mut self.transports, limit) {
             Emptied::Nothing => {}
             Emptied::SendClose => {
                 self.closes.acknowledged(carrier.peer(), id);
@@ -1766,7 +1918,7 @@ impl Router {
         let request = fresh::id(&mut self.random);
         self.out.ask(Envelope {
             from: None,
-            to: Some(carrier.peer().clone()),
+            to: Some(carrier.reached_at().clone()),
             id: request.clone(),
             content: Content::Set(Payload::Xtls(xtls::Control::Close { sid })),
         });
@@ -1783,7 +1935,7 @@ impl Router {
             return false;
         };
         let carrier = tunnel.carrier();
-        if carrier.peer() != from {
+        if carrier.reached_at() != from {
             return false;
         }
         self.closes.answered(tunnel_id);
@@ -1796,6 +1948,7 @@ impl Router {
 
     /// The peer's xtls `<close/>`: true when it names a tunnel of this pair.
     fn on_close_request(&mut self, now: Instant, from: &Address, sid: Option<&Sid>) -> bool {
+        let at = self.moment(now);
         let found = self.tunnels.named(&self.transports, from, sid);
         let Some((id, tunnel)) = found.and_then(|id| Some((id, self.tunnels.get_mut(id)?))) else {
             return false;
@@ -1810,7 +1963,7 @@ impl Router {
             PeerClose::ReadToTheEnd => {
                 // Where nothing can follow, it is the end.
                 if let Some(stream) = carrier.stream() {
-                    carrier.swallow(now, &mut self.transports);
+                    carrier.swallow(at, &mut self.transports);
                     self.transports.peer_closed(stream);
                 }
             }
@@ -1852,8 +2005,9 @@ impl Router {
 
     /// The stream's own close; its end ends the tunnel.
     fn close_stream(&mut self, now: Instant, id: TunnelId) {
+        let at = self.moment(now);
         if let Some(tunnel) = self.tunnels.get_mut(id) {
-            tunnel.carrier_mut().close_stream(now, &mut self.transports);
+            tunnel.carrier_mut().close_stream(at, &mut self.transports);
             self.tunnels.mark(id);
         }
     }
@@ -1871,9 +2025,18 @@ impl Router {
 
     fn finish_tunnel(&mut self, now: Instant, id: TunnelId, mut closed: Box<Closed>) {
         let orderly = closed.clean && matches!(closed.why, Why::Session(SessionWhy::Finished));
-        let Some(tunnel) = self.tunnels.remove(id) else {
+        let Some(mut tunnel) = self.tunnels.remove(id) else {
             return;
         };
+        let at = self.moment(now);
+        if let Some(moving) = tunnel.carrier_mut().beneath_mut().moving_mut() {
+            let steps = self.paths.end(at, id, moving, &mut self.transports);
+            self.take_steps(at, id, steps);
+            // The one that it began on may still be there.
+            if let Some(stream) = tunnel.carrier_mut().beneath_mut().take_stream() {
+                self.transports.abort(now, stream);
+            }
+        }
         let peer = tunnel.carrier().peer();
         self.census.end(id);
         self.closes.end(peer, id);
@@ -1893,11 +2056,199 @@ impl Router {
         self.after(now, id, &tunnel, orderly);
     }
 
+    // Paths beside the stream that a tunnel began on.
+
+    /// The peer has acknowledged everything on a stream.
+    fn acknowledge(&mut self, now: Instant, stream: Leg) {
+        let at = self.moment(now);
+        let id = self.tunnels.of_stream(stream);
+        if let Some(tunnel) = id.and_then(|id| self.tunnels.get_mut(id)) {
+            let beneath = tunnel.carrier_mut().beneath_mut();
+            beneath.acknowledge(at, &self.transports);
+        }
+    }
+
+    /// Both ends have accepted each other: they can move from now on, if the peer knows of paths as we do.
+    fn settle_paths(&mut self, at: Moment, id: TunnelId, peer: &Peer) {
+        let Some(tunnel) = self.tunnels.get_mut(id) else {
+            return;
+        };
+        let carrier = tunnel.carrier_mut();
+        let config = self.config.paths.as_ref().filter(|_| peer.bound);
+        let sid = carrier
+            .stream()
+            .and_then(|stream| self.transports.sid(stream));
+        let made = config.zip(sid).and_then(|(config, sid)| {
+            let keys = carrier.session_mut()?.path_keys()?;
+            Some((config, sid.clone(), keys, self.paths.seed()))
+        });
+        carrier.beneath_mut().settle(|mut wire| {
+            let (config, sid, keys, seed) = made?;
+            wire.bind(Keys::new(
+                &keys.secret,
+                &keys.ends,
+                carrier::end_of(keys.role),
+            ));
+            let settings = config.settings(self.transports.own(), peer);
+            let mut route = Route::new(at.outer, wire, settings, seed);
+            if config.seeks() {
+                route.seek(at.outer);
+            }
+            let signals = Signals::new(sid.clone(), keys.seal, keys.open);
+            Some(Moving::new(route, signals, sid, peer.address.clone()))
+        });
+    }
+
+    /// Does what the route of a tunnel wants.
+    fn follow_paths(&mut self, at: Moment, id: TunnelId) {
+        if let Some(moving) = self.tunnels.moving_mut(id)
+            && moving.is_to_be_followed()
+        {
+            let steps = self.paths.follow(at, id, moving, &mut self.transports);
+            self.take_steps(at, id, steps);
+        }
+    }
+
+    fn take_steps(&mut self, at: Moment, id: TunnelId, steps: Vec<Step>) {
+        for step in steps {
+            match step {
+                Step::Attach(stream) => self.tunnels.attach(stream, id),
+                Step::Detach(stream) => drop(self.tunnels.detach(stream)),
+                Step::Event(event) => self.on_route(at, id, event),
+            }
+        }
+    }
+
+    /// What a route says, turned into what a tunnel says.
+    fn on_route(&mut self, at: Moment, id: TunnelId, event: RouteEvent) {
+        // The session may read or write again, or nothing more.
+        self.tunnels.mark(id);
+        match event {
+            RouteEvent::Moved { to } => self.emit(id, TunnelEvent::Path(PathEvent::Moved(to))),
+            RouteEvent::Stayed { why } => self.emit(id, TunnelEvent::Path(PathEvent::Stayed(why))),
+            // Everything was confirmed before: there is nothing to be carried any more.
+            RouteEvent::Lost if self.is_leaving(id) => self.fall(at.now, id, StreamEnd::Done),
+            RouteEvent::Lost => self.emit(id, TunnelEvent::Path(PathEvent::Lost)),
+            RouteEvent::PeerAllows(takes) => {
+                self.emit(id, TunnelEvent::Path(PathEvent::PeerAllows(takes)));
+            }
+            RouteEvent::CloseZero => {
+                if let Some(tunnel) = self.tunnels.get_mut(id)
+                    && let Some(stream) = tunnel.carrier_mut().beneath_mut().take_stream()
+                {
+                    self.tunnels.detach(stream);
+                    self.transports.abort(at.now, stream);
+                }
+            }
+            RouteEvent::Finished => self.fall(at.now, id, StreamEnd::Done),
+            RouteEvent::GivenUp { why } => {
+                self.fall(at.now, id, StreamEnd::Failed(Cause::new(why)))
+            }
+            RouteEvent::Cut { why } => self.fall(at.now, id, StreamEnd::Failed(Cause::new(why))),
+            // Of a later version.
+            _ => {}
+        }
+    }
+
+    fn is_leaving(&mut self, id: TunnelId) -> bool {
+        let moving = self.tunnels.moving_mut(id);
+        moving.is_some_and(|moving| moving.is_leaving())
+    }
+
+    /// A call on the route of the tunnel with this pipe.
+    fn on_pipe(
+        &mut self,
+        now: Instant,
+        socket: PipeId,
+        call: impl FnOnce(&mut Route, Instant, Pipe),
+    ) {
+        let now = self.clock.read(now);
+        let at = self.moment(now);
+        if self.paths.on_route(at, &mut self.tunnels, socket, call) {
+            self.pump(now);
+        }
+    }
+
+    /// A peer opens a stream for a tunnel that there is already: if that one expects it.
+    fn on_open_of_leg(&mut self, now: Instant, stream: Leg, from: &Address) {
+        let at = self.moment(now);
+        let (tunnels, transports) = (&mut self.tunnels, &mut self.transports);
+        if !path_requests::meet(at, tunnels, transports, stream, from) {
+            self.decline(now, stream, Condition::NotAcceptable, ErrorType::Cancel);
+        }
+    }
+
+    /// What the owner is to do with its sockets.
+    pub fn poll_wish(&mut self) -> Option<SocketWish> {
+        self.paths.poll_wish()
+    }
+
+    /// A socket is connected, and its relay has agreed.
+    pub fn connected(&mut self, now: Instant, socket: PipeId) {
+        self.on_pipe(now, socket, Route::connected);
+    }
+
+    /// A socket can't be connected.
+    pub fn connect_failed(&mut self, now: Instant, socket: PipeId, why: Because) {
+        self.on_pipe(now, socket, |route, outer, pipe| {
+            route.failed(outer, pipe, why)
+        });
+    }
+
+    /// These bytes have come on a socket. Read it always: how much comes is bounded by what the peer was allowed.
+    pub fn handle_socket(&mut self, now: Instant, socket: PipeId, bytes: &[u8]) {
+        self.on_pipe(now, socket, |route, outer, pipe| {
+            route.handle_pipe(outer, pipe, bytes)
+        });
+    }
+
+    /// A socket has ended, in order or not.
+    pub fn socket_ended(&mut self, now: Instant, socket: PipeId) {
+        self.on_pipe(now, socket, Route::pipe_ended);
+        self.paths.remove_socket(socket);
+    }
+
+    /// The next socket for which there may be bytes: [ask](Self::poll_socket) until there are none, or it has no room.
+    pub fn poll_ready_socket(&mut self) -> Option<PipeId> {
+        self.paths.next_ready()
+    }
+
+    /// The next bytes for a socket, at most `room`.
+    pub fn poll_socket(&mut self, now: Instant, socket: PipeId, room: usize) -> Option<Bytes> {
+        let now = self.clock.read(now);
+        let at = self.moment(now);
+        let (id, pipe) = self.paths.of_socket(socket)?;
+        let moving = self.tunnels.moving_mut(id)?;
+        let before = moving.route().wire().room();
+        let bytes = moving.route_mut().poll_pipe(at.outer, pipe, room);
+        // There is room for what the session has.
+        if before < ROOM && moving.route().wire().room() >= ROOM {
+            self.mark_and_pump(now, id);
+        }
+        bytes
+    }
+
+    /// Somebody has connected to the owner's listener, and these are the first bytes: the socket's name, if a tunnel expects
+    /// this peer. Nobody else is to be sent a byte.
+    pub fn knock(&mut self, now: Instant, knock: &[u8; KNOCK]) -> Option<PipeId> {
+        let now = self.clock.read(now);
+        let at = self.moment(now);
+        let socket = self.paths.knock(at, &mut self.tunnels, knock);
+        self.pump(now);
+        socket
+    }
+
     // What an XMPP client answers besides its streams.
 
     /// Answers a stanza that belongs to no stream. Every request gets exactly one answer.
     fn answer(&mut self, now: Instant, envelope: Envelope) {
         match &envelope.content {
+            Content::Set(Payload::Other(element)) if element.is("path", path::NS) => {
+                let (at, may) = (self.moment(now), self.config.paths.is_some());
+                let answer =
+                    path_requests::on_signal(at, &mut self.tunnels, may, &envelope, element);
+                self.out.answer(answer);
+            }
             Content::Get(payload) | Content::Set(payload) => {
                 let closes = answers::close_request(&envelope);
                 let closed =
@@ -1908,7 +2259,11 @@ impl Router {
             }
             Content::Result(_) | Content::Error(_) => {
                 let from = envelope.from.as_ref();
-                if !from.is_some_and(|from| self.on_closed_answer(now, from, &envelope.id)) {
+                if !from.is_some_and(|from| self.on_closed_answer(now, from, &envelope.id))
+                    && !self
+                        .paths
+                        .on_answer(self.moment(now), &mut self.tunnels, &envelope)
+                {
                     debug!("an answer that nobody waits for");
                 }
             }
@@ -1928,6 +2283,7 @@ impl Router {
     fn acquainted(&self, from: Option<&Address>) -> bool {
         let Some(from) = from else { return true };
         self.tunnels.knows(from)
+            || self.tunnels.moves_with(from)
             || from.same_bare(self.own())
             || from.as_str() == self.own().domain()
             || self.config.welcome(from) != Welcome::No
@@ -1954,6 +2310,9 @@ fn has_good_pin(store: &Store, peer: &Address) -> bool {
 
 /// How long a byte tunnel lives while its peer neither takes what was sent nor shows that it lives.
 const SLOW_BYTES: Duration = Duration::from_secs(600);
+
+/// Once so many bytes have left for a socket, the session is asked for more.
+const ROOM: usize = 65_536;
 
 /// Longer than any tunnel.
 const FOREVER: Duration = Duration::from_secs(1 << 30);

@@ -82,6 +82,14 @@ pub enum Event {
         /// cannot be read; the answer that it gets if the peer may know of us.
         hello: Result<Option<Bytes>, StanzaError>,
     },
+    /// The peer asks for a stream that is to be a path of a tunnel which there is already. The router
+    /// [answers](Transport::answer) at once. Only In-Band Bytestreams have these.
+    IncomingLeg {
+        /// The stream.
+        key: StreamKey,
+        /// The full address of the peer, as the servers say.
+        from: Address,
+    },
     /// The peer has accepted our open.
     Opened {
         /// The stream.
@@ -91,6 +99,8 @@ pub enum Event {
     },
     /// There are bytes to read, or there is room again after there was none.
     Ready(StreamKey),
+    /// Everything that was written is acknowledged; only of streams that are to [tell](Transport::tell_flushed).
+    Flushed(StreamKey),
     /// The peer writes no more, and this direction may go on. What has come can still be read.
     PeerClosed(StreamKey),
     /// A limit of the transport turned an open away, and the peer was told.
@@ -210,6 +220,16 @@ pub trait Transport: Any + fmt::Debug + Send {
 
     /// Whether the peer has acknowledged everything that was written. True for a stream that has ended.
     fn is_flushed(&self, stream: StreamKey) -> bool;
+
+    /// Bytes of ours on this stream that the peer has acknowledged, where the transport knows: a tunnel on it can move to
+    /// another path then, and goes on if the stream breaks. Default: it doesn't know.
+    fn acknowledged(&self, _stream: StreamKey) -> Option<u64> {
+        None
+    }
+
+    /// From now on [`Event::Flushed`] says whenever everything that was written is acknowledged. Called only where
+    /// [`acknowledged`](Self::acknowledged) is known. Default: nothing.
+    fn tell_flushed(&mut self, _now: Instant, _stream: StreamKey) {}
 
     /// The counters of a stream. Default none.
     fn stats(&self, _stream: StreamKey) -> Option<Stats> {

@@ -7,6 +7,7 @@ use xtls_client::tls::trust::Policy;
 use xtls_stanza::Bare;
 use xtls_stanza::busy::Limit;
 
+use super::path::PathArgs;
 use crate::complete;
 use crate::peer::Peer;
 
@@ -45,6 +46,8 @@ pub(crate) struct TunnelArgs {
     /// Record plaintext too. Anyone with the file can read everything.
     #[arg(long, requires = "record")]
     pub(crate) record_plaintext: bool,
+    #[command(flatten)]
+    pub(crate) path: PathArgs,
 }
 
 /// Whose calls are taken, and how many.

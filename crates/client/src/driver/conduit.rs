@@ -285,6 +285,7 @@ impl Conduit {
             | TunnelEvent::Verify(_)
             | TunnelEvent::NotVerified(_)
             | TunnelEvent::Writable
+            | TunnelEvent::Path(_)
             | TunnelEvent::NotPinned(_)
             | TunnelEvent::Established(_)
             | _ => {}

@@ -1,6 +1,7 @@
 //! The driver's link to the server: what the router sends goes out, and what arrives goes to the router.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use xtls_stanza::{Content, Envelope, Payload, xtls};
@@ -29,6 +30,10 @@ impl<U: Uplink> Link<U> {
 
     pub(super) fn stanza_limit(&self) -> Option<usize> {
         self.uplink.stanza_limit()
+    }
+
+    pub(super) fn server_address(&self) -> Option<SocketAddr> {
+        self.uplink.server_address()
     }
 
     /// The stanza that waits for room belongs to a binding that is gone.

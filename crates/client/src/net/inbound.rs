@@ -20,12 +20,15 @@ pub(crate) struct InboundId(u64);
 /// An address can't be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("can't listen on {address}: {why}")]
-pub(crate) struct BindError {
-    pub(crate) address: SocketAddr,
-    pub(crate) why: io::Error,
+pub struct BindError {
+    /// Where.
+    pub address: SocketAddr,
+    /// Why not.
+    pub why: io::Error,
 }
 
 /// The listeners, and connections that have not been claimed.
+#[derive(Default)]
 pub(super) struct Inbound {
     listeners: Vec<TcpListener>,
     expecting: bool,

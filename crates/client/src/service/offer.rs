@@ -18,6 +18,7 @@ use super::call::Call;
 use super::host::{Desk, Host, Report};
 use crate::client::Client;
 use crate::incoming::Incoming;
+use crate::sockets::Sockets;
 use crate::uplink::{LinkError, Uplink};
 
 /// Why a service has failed: whatever error the function that answers calls has.
@@ -209,7 +210,8 @@ impl Services {
         seed: [u8; 32],
     ) -> (Client, Incoming, Host) {
         let config = self.configure(config);
-        let (client, incoming, mut driver) = Client::build(uplink, config, pins, seed);
+        let (client, incoming, mut driver) =
+            Client::build(uplink, config, pins, Sockets::default(), seed);
         let pauses = incoming.pauses();
         let desks = self.offers.into_values().filter_map(|offer| {
             // Each is served, and no one else has asked for it yet.

@@ -11,8 +11,10 @@ use xtls_stanza::Address;
 use xtls_stanza::ibb::Sid;
 use xtls_tls::{Fingerprint, Role};
 
+use super::beneath::{Beneath, Moment};
 use super::closing::{Closing, Crossing, Emptied, Expired, Fallen, PeerClose, Settled, Step, Then};
 use super::event::{Closed, Why};
+use super::moving::Moving;
 use super::phase::Phase;
 use super::progress::{Intent, Progress};
 use super::running::{Hello, Running};
@@ -27,8 +29,7 @@ pub(super) struct Carrier {
     role: Role,
     /// What travels inside. A responder knows it when the ClientHello has come, and takes whatever it serves before.
     service: Option<Service>,
-    /// The stream beneath, until it has ended.
-    stream: Option<Leg>,
+    beneath: Beneath,
     phase: Phase,
     progress: Progress,
     /// The key that the peer has proven to hold, let in or not.
@@ -69,7 +70,7 @@ impl Carrier {
             peer,
             role,
             service,
-            stream: Some(stream),
+            beneath: Beneath::new(stream),
             phase,
             progress: Progress::Handshaking,
             proven: None,
@@ -79,6 +80,12 @@ impl Carrier {
 
     pub(super) fn peer(&self) -> &Address {
         &self.peer
+    }
+
+    /// Where stanzas for the peer go now: it may have been bound anew.
+    pub(super) fn reached_at(&self) -> &Address {
+        let moving = self.beneath.moving();
+        moving.map_or(&self.peer, Moving::peer)
     }
 
     /// Whether we have opened it.
@@ -94,8 +101,17 @@ impl Carrier {
         self.service.as_ref().map(Service::mode)
     }
 
+    /// The stream that it began on, until that has ended.
     pub(super) fn stream(&self) -> Option<Leg> {
-        self.stream
+        self.beneath.stream()
+    }
+
+    pub(super) fn beneath(&self) -> &Beneath {
+        &self.beneath
+    }
+
+    pub(super) fn beneath_mut(&mut self) -> &mut Beneath {
+        &mut self.beneath
     }
 
     /// The peer's key, once the session is established.
@@ -176,7 +192,7 @@ impl Carrier {
     /// The stream and the ClientHello that wait for the owner's answer.
     pub(super) fn take_asked(&mut self) -> Option<(Leg, Option<Bytes>)> {
         let hello = self.phase.hello_mut()?;
-        Some((self.stream?, hello.take()))
+        Some((self.beneath.stream()?, hello.take()))
     }
 
     /// Our open has lost against the peer's, which is awaited until then.
@@ -187,13 +203,13 @@ impl Carrier {
     /// Opens once more, on another stream; gives the one before.
     pub(super) fn open_again(&mut self, stream: Leg, early: Option<Box<Session>>) -> Option<Leg> {
         self.phase = Phase::Opening { early };
-        self.stream.replace(stream)
+        self.beneath.replace(stream)
     }
 
     /// Takes the peer's stream in place of our own; gives ours.
     pub(super) fn yield_to(&mut self, stream: Leg) -> Option<Leg> {
         self.role = Role::Server;
-        self.stream.replace(stream)
+        self.beneath.replace(stream)
     }
 
     /// What the peer has opened it for is known.
@@ -204,6 +220,15 @@ impl Carrier {
     /// A session begins.
     pub(super) fn run(&mut self, session: Box<Session>, hello: Hello) {
         self.phase = Phase::Running(Running::new(session, hello));
+    }
+
+    /// What the peer has not acknowledged is kept from now on, so that it can go elsewhere.
+    pub(super) fn keep(&mut self, at: Moment, transports: &mut Transports) {
+        if let Some(session) = self.session() {
+            let travelled = [session.wire_sent(), session.wire_received()];
+            self.beneath
+                .keep(at, transports, end_of(self.role), travelled);
+        }
     }
 
     /// No session can begin: the end of the stream, which is on its way, is the carrier's.
@@ -232,34 +257,35 @@ impl Carrier {
         self.intent != Intent::Close && running.is_some_and(|running| running.may_try_again(close))
     }
 
-    /// Moves bytes from the stream into the session, as far as that wants them, and then the other way. Says whether the
-    /// stream may have more.
-    pub(super) fn exchange(&mut self, now: Instant, transports: &mut Transports) -> bool {
+    /// Moves bytes from beneath into the session, as far as that wants them, and then the other way. Says whether there may be
+    /// more.
+    pub(super) fn exchange(&mut self, at: Moment, transports: &mut Transports) -> bool {
         let bound = self.is_bound();
-        let Some((stream, session)) = self.both() else {
+        let Some((beneath, session)) = self.both() else {
             return false;
         };
-        let more = transfer::receive(now, transports, stream, session, bound);
-        transfer::send(now, transports, stream, session);
+        beneath.acknowledge(at, transports);
+        let more = transfer::receive(at, transports, beneath, session, bound);
+        transfer::send(at, transports, beneath, session);
         more
     }
 
-    /// Moves what the session has for the wire into the stream, as far as there is room. Says whether anything moved.
-    pub(super) fn send_wire(&mut self, now: Instant, transports: &mut Transports) -> bool {
+    /// Moves what the session has for the wire out, as far as there is room. Says whether anything moved.
+    pub(super) fn send_wire(&mut self, at: Moment, transports: &mut Transports) -> bool {
         let both = self.both();
-        both.is_some_and(|(stream, session)| transfer::send(now, transports, stream, session))
+        both.is_some_and(|(beneath, session)| transfer::send(at, transports, beneath, session))
     }
 
-    /// Moves all that the stream has into the session, wanted or not: the stream is about to end.
-    pub(super) fn swallow(&mut self, now: Instant, transports: &mut Transports) {
-        if let Some((stream, session)) = self.both() {
-            transfer::receive_all(now, transports, stream, session);
+    /// Moves all that has come into the session, wanted or not: the stream is about to end.
+    pub(super) fn swallow(&mut self, at: Moment, transports: &mut Transports) {
+        if let Some((beneath, session)) = self.both() {
+            transfer::receive_all(at, transports, beneath, session);
         }
     }
 
-    fn both(&mut self) -> Option<(Leg, &mut Session)> {
+    fn both(&mut self) -> Option<(&mut Beneath, &mut Session)> {
         let running = self.phase.running_mut()?;
-        Some((self.stream?, running.session_mut()))
+        Some((&mut self.beneath, running.session_mut()))
     }
 
     /// Whether the session has room for more of what the stream has.
@@ -312,23 +338,26 @@ impl Carrier {
         }
     }
 
-    /// Takes the stream from under the session, which has read all of it. What came before is still handed out.
-    pub(super) fn cut(&mut self, now: Instant, transports: &mut Transports) -> Option<Leg> {
-        self.swallow(now, transports);
+    /// Takes everything from under the session, which has read all of it; what came before is still handed out. Says whether
+    /// there was anything.
+    pub(super) fn cut(&mut self, at: Moment, transports: &mut Transports) -> bool {
+        self.swallow(at, transports);
         let Phase::Running(running) = &mut self.phase else {
-            return None;
+            return false;
         };
-        let stream = self.stream.take()?;
-        transports.abort(now, stream);
-        running.on_stream_end(now, StreamEnd::Aborted);
-        Some(stream)
+        let there = self.beneath.is_there();
+        if there {
+            self.beneath.abort(at, transports);
+            running.on_stream_end(at.now, StreamEnd::Aborted);
+        }
+        there
     }
 
     /// The session has ended so. `left`: the peer may have gone on where we have received nothing, so its close_notify was
     /// not its last word. `alone`: its conversation has gone on elsewhere.
     pub(super) fn on_session_closed(
         &mut self,
-        now: Instant,
+        at: Moment,
         transports: &mut Transports,
         limit: Duration,
         close: Close,
@@ -348,23 +377,26 @@ impl Carrier {
         let close_received = running.has_received_close();
         let carried = orderly.then(|| running.session_mut().carried());
         let closed = running.closed(&self.peer, close, left);
-        let Some(stream) = self.stream else {
+        if !self.beneath.is_there() {
             return Settled::Ended(Box::new(closed));
-        };
+        }
         let (step, settled) = if orderly && (bound || !alone) {
             let then = match closed.by {
                 By::Us if !close_received => Then::SendClose,
                 By::Us | By::Peer | By::Transport => Then::AwaitClose,
             };
-            let until = (intent == Intent::Close).then(|| now + limit);
+            let until = (intent == Intent::Close).then(|| at.now + limit);
             (Step::Emptying { then, until }, Settled::Emptying)
         } else {
             // No xtls `<close/>`: orderly and abortive ends stay distinguishable. What was said is flushed first. And the
             // letter's names no tunnel, while a successor stands already.
             if orderly || told {
-                transports.close(now, stream);
+                self.beneath.close(at, transports);
             } else {
-                transports.abort(now, stream);
+                self.beneath.abort_stream(at, transports);
+            }
+            if !self.beneath.is_there() {
+                return Settled::Ended(Box::new(closed));
             }
             (Step::StreamClosing, Settled::StreamClosing)
         };
@@ -372,9 +404,23 @@ impl Carrier {
         settled
     }
 
-    /// The stream beneath has ended, in order or not.
-    pub(super) fn on_stream_closed(&mut self, now: Instant, why: StreamEnd) -> Fallen {
-        self.stream = None;
+    /// The stream that it began on has ended, in order or not.
+    pub(super) fn on_stream_closed(&mut self, at: Moment, why: StreamEnd) -> Fallen {
+        let there = self.beneath.is_on_stream();
+        let goes_on = self.beneath.stream_ended(at);
+        // What is closed on the stream is not carried elsewhere, but for what was said before.
+        let closing = self.phase.closing();
+        let needed =
+            closing.is_none_or(|closing| !there || closing.awaits_acknowledgements().is_some());
+        if goes_on && needed {
+            return Fallen::Nothing;
+        }
+        self.on_gone(at, why)
+    }
+
+    /// Nothing is beneath any more, and nothing will be.
+    pub(super) fn on_gone(&mut self, at: Moment, why: StreamEnd) -> Fallen {
+        self.beneath.give_up();
         match &mut self.phase {
             Phase::Opening { .. } => Fallen::OpenFailed(why),
             Phase::Asking { .. } => {
@@ -384,7 +430,7 @@ impl Carrier {
             }
             Phase::Yielding { .. } => Fallen::Nothing,
             Phase::Running(running) => {
-                running.on_stream_end(now, why);
+                running.on_stream_end(at.now, why);
                 Fallen::SessionEnds
             }
             Phase::Closing(closing) => Fallen::Ended(closing.on_stream_end(why)),
@@ -395,24 +441,25 @@ impl Carrier {
     /// discarded: TLS has said that nothing follows.
     pub(super) fn drain(
         &mut self,
-        now: Instant,
+        at: Moment,
         transports: &mut Transports,
         limit: Duration,
     ) -> Emptied {
-        let Some(stream) = self.stream else {
+        if !self.beneath.is_there() {
             return Emptied::Nothing;
-        };
-        while transports.read(now, stream, usize::MAX).is_some() {}
+        }
+        self.beneath.acknowledge(at, transports);
+        while self.beneath.read(at, transports, usize::MAX).is_some() {}
         let Some(closing) = self.phase.closing_mut() else {
             return Emptied::Nothing;
         };
         let Some(then) = closing.awaits_acknowledgements() else {
             return Emptied::Nothing;
         };
-        if !transports.is_empty(stream) {
+        if !self.beneath.is_flushed(transports) {
             return Emptied::Nothing;
         }
-        closing.on_acknowledged(then, now + limit);
+        closing.on_acknowledged(then, at.now + limit);
         match then {
             Then::SendClose => Emptied::SendClose,
             Then::AwaitClose => Emptied::AwaitClose,
@@ -420,18 +467,24 @@ impl Carrier {
     }
 
     /// The sid that names it in a `<close/>`. The letter has none and knows one tunnel for each pair of addresses.
-    pub(super) fn sid<'a>(&self, transports: &'a Transports) -> Option<&'a Sid> {
-        let stream = self.stream.filter(|_| self.is_bound())?;
-        transports.sid(stream)
+    pub(super) fn sid<'a>(&'a self, transports: &'a Transports) -> Option<&'a Sid> {
+        self.own_sid(transports).filter(|_| self.is_bound())
+    }
+
+    fn own_sid<'a>(&'a self, transports: &'a Transports) -> Option<&'a Sid> {
+        match self.beneath.moving() {
+            Some(moving) => Some(moving.sid()),
+            None => transports.sid(self.beneath.stream()?),
+        }
     }
 
     /// Whether the peer's `<close/>` with this sid means it.
     pub(super) fn is_named(&self, transports: &Transports, sid: Option<&Sid>) -> bool {
         // The original flow has no sid.
-        let own = self.stream.and_then(|stream| transports.sid(stream));
+        let own = self.own_sid(transports);
         // The letter, whose `<close/>` names no stream, has no tunnels of bytes.
         let letter = sid.is_none() && self.mode() != Some(Mode::Bytes);
-        !self.phase.is_beginning() && self.stream.is_some() && (letter || sid == own)
+        !self.phase.is_beginning() && self.beneath.is_there() && (letter || sid == own)
     }
 
     /// The peer's xtls `<close/>` has come.
@@ -444,7 +497,8 @@ impl Carrier {
         let until = now + limit;
         let (ours, unknown) = (self.is_ours(), self.key().is_none());
         let last = self
-            .stream
+            .beneath
+            .stream()
             .is_some_and(|stream| !transports.signals_close(stream));
         match &mut self.phase {
             Phase::Running(running) => {
@@ -471,17 +525,15 @@ impl Carrier {
     }
 
     /// The stream's own close, after our `<close/>` or the peer's; its end ends the tunnel.
-    pub(super) fn close_stream(&mut self, now: Instant, transports: &mut Transports) {
-        if self.phase.closing_mut().is_some_and(Closing::close_stream)
-            && let Some(stream) = self.stream
-        {
-            transports.close(now, stream);
+    pub(super) fn close_stream(&mut self, at: Moment, transports: &mut Transports) {
+        if self.phase.closing_mut().is_some_and(Closing::close_stream) {
+            self.beneath.close(at, transports);
         }
     }
 
     /// Takes away the stream of one that has not begun.
     pub(super) fn take_stream(&mut self) -> Option<Leg> {
-        self.stream.take()
+        self.beneath.take_stream()
     }
 
     /// When something runs out here, without the deadlines of the stream.
@@ -497,7 +549,7 @@ impl Carrier {
                 running.expire(now);
                 let deaf = running.session().holds_back();
                 // While we are not reading, silence proves nothing.
-                if let Some(stream) = self.stream.filter(|_| deaf && bound) {
+                if let Some(stream) = self.beneath.stream().filter(|_| deaf && bound) {
                     transports.alive(now, stream);
                 }
                 Expired::Nothing
@@ -506,6 +558,14 @@ impl Carrier {
             Phase::Closing(closing) => closing.expire(),
             Phase::Opening { .. } | Phase::Asking { .. } => Expired::Nothing,
         }
+    }
+}
+
+/// The same end of TLS, as paths call it.
+pub(super) fn end_of(role: Role) -> xtls_path::Role {
+    match role {
+        Role::Client => xtls_path::Role::Client,
+        Role::Server => xtls_path::Role::Server,
     }
 }
 

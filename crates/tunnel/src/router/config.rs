@@ -11,6 +11,7 @@ use xtls_stanza::ibb::{BlockSize, Carrier};
 use xtls_stanza::{Address, Bare};
 use xtls_tls::trust::{Policy, Store};
 
+use super::path_config::PathConfig;
 use crate::transport::Transport;
 
 /// Who may open a tunnel to us. Everybody else is answered as by a client that has never heard of XTLS.
@@ -99,6 +100,7 @@ pub struct Config {
     pub(super) early: bool,
     pub(super) original: bool,
     pub(super) transports: Vec<Binder>,
+    pub(super) paths: Option<PathConfig>,
 }
 
 /// Makes a transport from our address and a seed.
@@ -146,6 +148,7 @@ impl Config {
             early: true,
             original: false,
             transports: Vec::new(),
+            paths: None,
         }
     }
 
@@ -365,6 +368,14 @@ impl Config {
     ) -> Self {
         let boxed = move |own: &Address, seed| -> Box<dyn Transport> { Box::new(bind(own, seed)) };
         self.transports.push(Binder(Arc::new(boxed)));
+        self
+    }
+
+    /// Whether tunnels may move to paths beside the server, and go on when a stream breaks or another address is bound.
+    /// Default: they may not.
+    #[must_use]
+    pub fn paths(mut self, paths: PathConfig) -> Self {
+        self.paths = Some(paths);
         self
     }
 

@@ -6,6 +6,7 @@ use xtls_stanza::busy::Busy;
 use xtls_stanza::{Address, Stanza, StanzaError};
 use xtls_tls::Fingerprint;
 
+use super::path_config::PathEvent;
 use super::weight;
 use crate::transport::{self, StreamEnd};
 
@@ -70,6 +71,8 @@ pub enum TunnelEvent {
     Verify(Verify),
     /// The attempt to verify was not made, or its result not stored; why. Said by the client.
     NotVerified(String),
+    /// What has become of its path, of those that may [move](super::Config::paths).
+    Path(PathEvent),
     /// There is room again after `Full`.
     Writable,
     /// Bytes can be read ([`TunnelMut::read`](super::TunnelMut::read)). Told when bytes come, not for what is left of them: read

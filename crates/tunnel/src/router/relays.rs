@@ -1,10 +1,5 @@
 //! The relays of our own server: which there are, and which of our bytestreams they have joined (XEP-0065 §4 and §6.3).
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "tunnels do not leave their server yet")
-)]
-
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -240,4 +235,5 @@ const ACTIVATION: Duration = Duration::from_secs(10);
 const LIMITED: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "any moment will do")]
 mod tests;

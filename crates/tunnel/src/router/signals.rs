@@ -3,11 +3,6 @@
 //! The two ends tell each other beside the tunnel where it could go. Servers carry that, so it is sealed; what they may do with it is
 //! to withhold, repeat, reorder and cut, and none of that makes a signal count twice, or another one in its place.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "tunnels do not leave their server yet")
-)]
-
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -114,6 +109,11 @@ impl Signals {
         let before = self.unanswered.len();
         self.unanswered.retain(|unanswered| unanswered.n != n);
         self.unanswered.len() < before
+    }
+
+    /// Whether the answer to this one is to come.
+    pub(super) fn awaits(&self, n: u64) -> bool {
+        self.unanswered.iter().any(|one| one.n == n)
     }
 
     /// What is unanswered goes to the peer again, over another binding: the same numbers, the same bytes.

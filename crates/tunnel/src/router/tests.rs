@@ -14,6 +14,7 @@ mod early;
 mod endings;
 mod judging;
 mod limits;
+mod moving;
 mod opens;
 mod original;
 mod patience;
@@ -22,6 +23,7 @@ mod pressure;
 mod relabelled;
 mod renewing;
 mod replacing;
+mod sea;
 mod side_by_side;
 mod streams;
 mod taking;
@@ -134,6 +136,7 @@ pub(super) struct World {
     pub(super) filter: Option<Filter>,
     /// What the server makes of a stanza of an end.
     pub(super) alter: Option<Alter>,
+    pub(in crate::router::tests) sea: sea::Sea,
     seeds: u8,
 }
 
@@ -162,6 +165,7 @@ impl World {
             log: Vec::new(),
             filter: None,
             alter: None,
+            sea: sea::Sea::default(),
             seeds: 9,
         }
     }
@@ -360,7 +364,7 @@ impl World {
     /// Until nothing moves.
     pub(super) fn settle(&mut self) {
         for _ in 0..1_000_000 {
-            let moved = self.deliver(A);
+            let moved = self.deliver(A) | self.sail();
             if !self.deliver(B) && !moved {
                 return;
             }
@@ -434,6 +438,7 @@ impl Router {
     /// Entries in all tables: 0 when nothing is left of any tunnel.
     pub(super) fn leftovers(&self) -> usize {
         let tunnels = self.tunnels.leftovers() + self.census.len() + self.closes.len();
+        let tunnels = tunnels + self.paths.leftovers();
         tunnels + self.out.len() + self.events.len()
     }
 }

@@ -1,64 +1,65 @@
-//! Moving bytes between a session and the stream beneath it.
-
-use std::time::Instant;
+//! Moving bytes between a session and what is beneath it.
 
 use xtls_session::Session;
 
-use super::transports::{Leg, Transports};
+use super::beneath::{Beneath, Moment};
+use super::transports::Transports;
 
-/// Moves bytes from the stream into the session, as far as that wants them. Says whether the stream may have more. A peer
-/// that is `bound` shows that it lives by what it sends inside.
+/// Moves bytes into the session, as far as that wants them. Says whether there may be more. A peer that is `bound` shows that
+/// it lives by what it sends inside.
 pub(super) fn receive(
-    now: Instant,
+    at: Moment,
     transports: &mut Transports,
-    stream: Leg,
+    beneath: &mut Beneath,
     session: &mut Session,
     bound: bool,
 ) -> bool {
     while session.wants_wire() {
-        let Some(wire) = transports.read(now, stream, PIECE) else {
+        let Some(wire) = beneath.read(at, transports, PIECE) else {
             return false;
         };
-        session.handle_wire(now, &wire);
-        if bound && session.heard() == Some(now) {
-            transports.alive(now, stream);
+        session.handle_wire(at.now, &wire);
+        if let Some(stream) = beneath.stream().filter(|_| bound)
+            && session.heard() == Some(at.now)
+        {
+            transports.alive(at.now, stream);
         }
     }
     true
 }
 
-/// Moves all that the stream has into the session, wanted or not.
+/// Moves all that there is into the session, wanted or not.
 pub(super) fn receive_all(
-    now: Instant,
+    at: Moment,
     transports: &mut Transports,
-    stream: Leg,
+    beneath: &mut Beneath,
     session: &mut Session,
 ) {
-    while let Some(wire) = transports.read(now, stream, usize::MAX) {
-        session.handle_wire(now, &wire);
+    while let Some(wire) = beneath.read(at, transports, usize::MAX) {
+        session.handle_wire(at.now, &wire);
     }
 }
 
-/// Moves what the session has for the wire into the stream, as far as there is room. Says whether anything moved.
+/// Moves what the session has for the wire out, as far as there is room. Says whether anything moved.
 pub(super) fn send(
-    now: Instant,
+    at: Moment,
     transports: &mut Transports,
-    stream: Leg,
+    beneath: &mut Beneath,
     session: &mut Session,
 ) -> bool {
     let mut moved = false;
     loop {
-        let room = transports.room(stream);
+        let room = beneath.room(transports);
         if room == 0 {
             return moved;
         }
         let Some(wire) = session.poll_wire(room) else {
             return moved;
         };
-        transports.write(now, stream, wire);
+        beneath.write(at, transports, wire);
         moved = true;
     }
 }
 
-/// How much of a stream moves into a session at once, in bytes.
+/// How much moves into a session at once, in bytes.
 const PIECE: usize = 16 * 1024;

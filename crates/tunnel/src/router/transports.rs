@@ -36,12 +36,19 @@ pub(super) enum Event {
         from: Address,
         hello: Result<Option<Bytes>, StanzaError>,
     },
+    /// It is to be a path of a tunnel which there is already.
+    IncomingLeg {
+        leg: Leg,
+        from: Address,
+    },
     Opened {
         leg: Leg,
         flight: Option<Bytes>,
     },
     /// Something can be read or written.
     Ready(Leg),
+    /// Everything that was written is acknowledged.
+    Flushed(Leg),
     PeerClosed(Leg),
     Closed {
         leg: Leg,
@@ -168,6 +175,18 @@ impl Transports {
         Ok(leg)
     }
 
+    /// Asks the peer for a further In-Band Bytestream under a tunnel.
+    pub(super) fn open_leg(
+        &mut self,
+        now: Instant,
+        peer: &Address,
+        sid: Sid,
+    ) -> Result<Leg, OpenError> {
+        let key = self.bytestreams.open_leg(now, peer, sid)?;
+        let via = TransportId(0);
+        Ok(Leg { via, key })
+    }
+
     pub(super) fn accept(
         &mut self,
         now: Instant,
@@ -233,6 +252,16 @@ impl Transports {
     /// Whether all that was written has been acknowledged.
     pub(super) fn is_empty(&self, leg: Leg) -> bool {
         self.at(leg.via).is_flushed(leg.key)
+    }
+
+    /// Bytes of ours that the peer has acknowledged, where that is known.
+    pub(super) fn acknowledged(&self, leg: Leg) -> Option<u64> {
+        self.at(leg.via).acknowledged(leg.key)
+    }
+
+    /// [`Event::Flushed`] is wanted of this stream.
+    pub(super) fn tell_flushed(&mut self, now: Instant, leg: Leg) {
+        self.at_mut(leg.via).tell_flushed(now, leg.key);
     }
 
     /// Bytes that have come, and bytes of ours that were acknowledged, where they are counted.
@@ -309,7 +338,9 @@ impl Transports {
                 }
             }
             Event::Incoming { .. }
+            | Event::IncomingLeg { .. }
             | Event::Ready(_)
+            | Event::Flushed(_)
             | Event::PeerClosed(_)
             | Event::TurnedAway { .. } => {}
         }
@@ -359,11 +390,16 @@ impl Event {
                 from,
                 hello,
             },
+            Of::IncomingLeg { key, from } => Self::IncomingLeg {
+                leg: leg(key),
+                from,
+            },
             Of::Opened { key, flight } => Self::Opened {
                 leg: leg(key),
                 flight,
             },
             Of::Ready(key) => Self::Ready(leg(key)),
+            Of::Flushed(key) => Self::Flushed(leg(key)),
             Of::PeerClosed(key) => Self::PeerClosed(leg(key)),
             Of::TurnedAway { from, busy } => Self::TurnedAway { from, busy },
             Of::Closed { key, end } => Self::Closed { leg: leg(key), end },

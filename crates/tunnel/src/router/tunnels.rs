@@ -12,8 +12,10 @@ use xtls_tls::Fingerprint;
 use super::carrier::Carrier;
 use super::conversation::{Conversation, Standing};
 use super::event::TunnelId;
+use super::moving::Moving;
 use super::peers::{Load, Peers};
 use super::running::Running;
+use super::schedule::Schedule;
 use super::transports::{Leg, Transports};
 use super::tunnel::Tunnel;
 
@@ -26,8 +28,7 @@ pub(super) struct Tunnels {
     streams: BTreeMap<Leg, TunnelId>,
     /// Those in which something may move.
     dirty: BTreeSet<TunnelId>,
-    deadlines: BTreeSet<(Instant, TunnelId)>,
-    scheduled: BTreeMap<TunnelId, Instant>,
+    schedule: Schedule,
     /// Those that are not established yet.
     young: BTreeSet<TunnelId>,
     /// Those whose peer has proven to hold a key.
@@ -66,9 +67,7 @@ impl Tunnels {
             self.streams.remove(&stream);
         }
         self.peers.remove(carrier.peer(), id);
-        if let Some(at) = self.scheduled.remove(&id) {
-            self.deadlines.remove(&(at, id));
-        }
+        self.schedule.set(id, None);
         self.dirty.remove(&id);
         self.young.remove(&id);
         if let Some(key) = carrier.proven()
@@ -93,8 +92,11 @@ impl Tunnels {
         let changed = self.all.get_mut(&one).map(|first| {
             let changed = change(first, &mut second);
             for (tunnel, id) in [(&**first, one), (&*second, other)] {
-                let stream = tunnel.carrier().stream();
-                self.streams.extend(stream.map(|stream| (stream, id)));
+                let beneath = tunnel.carrier().beneath();
+                let further = beneath.moving().into_iter().flat_map(Moving::streams);
+                let streams = beneath.stream().into_iter();
+                let streams = streams.chain(further.map(|(_, stream)| stream));
+                self.streams.extend(streams.map(|stream| (stream, id)));
             }
             changed
         });
@@ -156,6 +158,52 @@ impl Tunnels {
         yielding.map(|(id, _)| *id).collect()
     }
 
+    // Paths.
+
+    /// The paths of one that may move.
+    pub(super) fn moving_mut(&mut self, id: TunnelId) -> Option<&mut Moving> {
+        self.get_mut(id)?.carrier_mut().beneath_mut().moving_mut()
+    }
+
+    /// Calls the paths of each that may move, and gives their names.
+    pub(super) fn each_moving(&mut self, mut call: impl FnMut(&mut Moving)) -> Vec<TunnelId> {
+        let mut moving = Vec::new();
+        for (id, tunnel) in &mut self.all {
+            if let Some(paths) = tunnel.carrier_mut().beneath_mut().moving_mut() {
+                call(paths);
+                moving.push(*id);
+            }
+        }
+        moving
+    }
+
+    /// Whether one with this account, at whichever address, may move.
+    pub(super) fn moves_with(&self, peer: &Address) -> bool {
+        let moves = |id: &TunnelId| Some(self.get(*id)?.carrier().beneath().moving().is_some());
+        let ids = self.peers.of_account(peer.bare());
+        ids.iter().any(|id| moves(id) == Some(true))
+    }
+
+    /// The one with this account, at whichever address, that signals name so.
+    pub(super) fn moving_with(&self, peer: &Address, sid: &Sid) -> Option<TunnelId> {
+        let named = |id: &TunnelId| {
+            let tunnel = self.get(*id)?;
+            Some(tunnel.carrier().beneath().moving()?.sid() == sid)
+        };
+        let mut ids = self.peers.of_account(peer.bare()).into_iter();
+        ids.find(|id| named(id) == Some(true))
+    }
+
+    /// The one with this account that expects a stream of this name.
+    pub(super) fn expecting(&self, peer: &Address, sid: &Sid) -> Option<TunnelId> {
+        let expects = |id: &TunnelId| {
+            let tunnel = self.get(*id)?;
+            Some(tunnel.carrier().beneath().moving()?.expects(sid))
+        };
+        let mut ids = self.peers.of_account(peer.bare()).into_iter();
+        ids.find(|id| expects(id) == Some(true))
+    }
+
     // Streams.
 
     /// The stream beneath a tunnel, until it has ended.
@@ -210,21 +258,12 @@ impl Tunnels {
             .get(id)
             .and_then(Tunnel::deadline)
             .map(|deadline| deadline.0);
-        if self.scheduled.get(&id).copied() == at {
-            return;
-        }
-        if let Some(old) = self.scheduled.remove(&id) {
-            self.deadlines.remove(&(old, id));
-        }
-        if let Some(at) = at {
-            self.scheduled.insert(id, at);
-            self.deadlines.insert((at, id));
-        }
+        self.schedule.set(id, at);
     }
 
     /// The next moment at which something runs out in one.
     pub(super) fn next_deadline(&self) -> Option<Deadline> {
-        let &(at, id) = self.deadlines.first()?;
+        let (at, id) = self.schedule.first()?;
         let known = self.get(id).and_then(Tunnel::deadline);
         let why = known.map_or("tunnel", |deadline| deadline.1);
         Some(Deadline { at, why })
@@ -232,10 +271,7 @@ impl Tunnels {
 
     /// The next one in which something has run out, once.
     pub(super) fn next_due(&mut self, now: Instant) -> Option<TunnelId> {
-        let &(_, id) = self.deadlines.first().filter(|(at, _)| *at <= now)?;
-        self.deadlines.pop_first();
-        self.scheduled.remove(&id);
-        Some(id)
+        self.schedule.next_due(now)
     }
 
     // Those of one peer.
@@ -281,10 +317,12 @@ impl Tunnels {
         let mut ids: Vec<_> = self.peers.all(from).collect();
         let doomed = |id: &TunnelId| Some(self.get(*id)?.standing().is_doomed());
         ids.sort_by_key(|id| doomed(id) != Some(true));
-        ids.into_iter().find(|id| {
+        let named = ids.into_iter().find(|id| {
             let tunnel = self.get(*id);
             tunnel.is_some_and(|tunnel| tunnel.carrier().is_named(transports, sid))
-        })
+        });
+        // Its address may be another one by now.
+        named.or_else(|| self.moving_with(from, sid?))
     }
 
     /// Our open to this address that a peer's open may cross: one of stanzas, or any where the transport has one stream for
@@ -399,7 +437,7 @@ impl Tunnels {
             let carrier = tunnel.carrier();
             let session = carrier.session();
             session.is_some_and(|session| !session.is_untrusted())
-                && carrier.stream().is_some()
+                && carrier.beneath().is_there()
                 && carrier.key().is_some()
                 && tunnel.standing().is_known()
         })
@@ -481,7 +519,6 @@ impl Tunnels {
     /// Entries in all tables: 0 when nothing is left of any tunnel.
     pub(super) fn leftovers(&self) -> usize {
         let named = self.all.len() + self.peers.len() + self.streams.len();
-        let timed = self.deadlines.len() + self.scheduled.len();
-        named + timed + self.dirty.len() + self.young.len() + self.holders.len()
+        named + self.schedule.len() + self.dirty.len() + self.young.len() + self.holders.len()
     }
 }

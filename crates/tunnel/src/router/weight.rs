@@ -19,6 +19,7 @@ pub(super) fn of(what: &TunnelEvent) -> usize {
         | TunnelEvent::Writable
         | TunnelEvent::Readable
         | TunnelEvent::Verify(_)
+        | TunnelEvent::Path(_)
         | TunnelEvent::PeerFinished => 0,
     };
     long.saturating_add(LIGHT)

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use xtls_ibb::{Event as Ibb, Mux, OpenOptions, StreamId};
 use xtls_stanza::ibb::Carrier;
 use xtls_stanza::{
-    Address, Condition, Content, Envelope, ErrorType, Payload, StanzaError, ibb, xtls,
+    Address, Condition, Content, Envelope, ErrorType, Payload, StanzaError, ibb, path, xtls,
 };
 
 use super::{Answer, Deadline, Event, Gone, Open, OpenError, Sid, Stats, StreamKey, Transport};
@@ -27,6 +27,22 @@ impl Bytestreams {
         // Who may open is the router's to say.
         mux.allow(xtls_ibb::Allow::Anyone);
         Self { mux, carrier }
+    }
+
+    /// Asks the peer for a stream that is to be a path of a tunnel which there is already.
+    pub(crate) fn open_leg(
+        &mut self,
+        now: Instant,
+        peer: &Address,
+        sid: Sid,
+    ) -> Result<StreamKey, OpenError> {
+        let leg = || vec![path::Leg.to_element()];
+        let options = OpenOptions::default()
+            .carrier(Carrier::Iq)
+            .extension(path::Leg.to_element())
+            .extensions_later(leg())
+            .sid(sid);
+        Ok(key(self.mux.open(now, peer, options)?))
     }
 }
 
@@ -90,6 +106,14 @@ impl Transport for Bytestreams {
         self.mux.is_flushed(id(stream)) && self.stats(stream).is_none_or(acknowledged)
     }
 
+    fn acknowledged(&self, stream: StreamKey) -> Option<u64> {
+        self.mux.acknowledged(id(stream))
+    }
+
+    fn tell_flushed(&mut self, now: Instant, stream: StreamKey) {
+        self.mux.stream(now, id(stream)).tell_acknowledged();
+    }
+
     fn stats(&self, stream: StreamKey) -> Option<Stats> {
         self.mux.stats(id(stream))
     }
@@ -135,6 +159,9 @@ impl Transport for Bytestreams {
     fn poll_event(&mut self) -> Option<Event> {
         loop {
             return Some(match self.mux.poll_event()? {
+                Ibb::Incoming { id, from, open } if path::Leg::is_in_open(&open) => {
+                    Event::IncomingLeg { key: key(id), from }
+                }
                 Ibb::Incoming { id, from, open } => Event::Incoming {
                     key: key(id),
                     from,
@@ -148,6 +175,7 @@ impl Transport for Bytestreams {
                     },
                 },
                 Ibb::Readable { id } | Ibb::Writable { id } => Event::Ready(key(id)),
+                Ibb::Acknowledged { id } => Event::Flushed(key(id)),
                 Ibb::PeerClosed { id } => Event::PeerClosed(key(id)),
                 Ibb::Closed { id, close } => Event::Closed {
                     key: key(id),

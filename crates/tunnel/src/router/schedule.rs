@@ -1,0 +1,47 @@
+//! When something runs out in a tunnel: each has one moment at most.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use super::event::TunnelId;
+
+/// The next moment of each tunnel that has one.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    deadlines: BTreeSet<(Instant, TunnelId)>,
+    scheduled: BTreeMap<TunnelId, Instant>,
+}
+
+impl Schedule {
+    /// It runs out then in this tunnel, or never.
+    pub(super) fn set(&mut self, id: TunnelId, at: Option<Instant>) {
+        if self.scheduled.get(&id).copied() == at {
+            return;
+        }
+        if let Some(old) = self.scheduled.remove(&id) {
+            self.deadlines.remove(&(old, id));
+        }
+        if let Some(at) = at {
+            self.scheduled.insert(id, at);
+            self.deadlines.insert((at, id));
+        }
+    }
+
+    /// The first of them, and where.
+    pub(super) fn first(&self) -> Option<(Instant, TunnelId)> {
+        self.deadlines.first().copied()
+    }
+
+    /// The next one that has passed, once.
+    pub(super) fn next_due(&mut self, now: Instant) -> Option<TunnelId> {
+        let (_, id) = self.first().filter(|(at, _)| *at <= now)?;
+        self.deadlines.pop_first();
+        self.scheduled.remove(&id);
+        Some(id)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.deadlines.len() + self.scheduled.len()
+    }
+}
