@@ -39,14 +39,24 @@ impl Server {
 
     /// A link with the options that the program itself uses.
     pub(crate) async fn login(&self, account: &str, resource: &str) -> Link {
+        let options = self.options(account, resource);
+        xmpp::connect(options).await.expect("a login")
+    }
+
+    /// The same without XEP-0198.
+    pub(crate) async fn login_unmanaged(&self, account: &str, resource: &str) -> Link {
+        let options = self.options(account, resource).stream_management(false);
+        xmpp::connect(options).await.expect("a login")
+    }
+
+    fn options(&self, account: &str, resource: &str) -> Options {
         let password =
             std::fs::read_to_string(self.password_file(account)).expect("a password file");
         let address = normalise(&format!("{account}@{}", self.fact("domain"))).expect("an address");
         let password = Zeroizing::new(password.trim().to_owned());
-        let options = Options::new(&address, password)
+        Options::new(&address, password)
             .resource(resource)
             .server("127.0.0.1", self.port())
-            .ca_file(PathBuf::from(self.fact("ca_file")));
-        xmpp::connect(options).await.expect("a login")
+            .ca_file(PathBuf::from(self.fact("ca_file")))
     }
 }

@@ -26,8 +26,17 @@ pub(crate) struct Raw {
 impl Raw {
     /// Two links; the far one answers every chunk with an empty result.
     pub(crate) async fn start(server: &Server) -> Self {
-        let mut far = server.login("juliet", "raw").await;
-        let link = server.login("romeo", "raw").await;
+        let far = server.login("juliet", "raw").await;
+        Self::between(server.login("romeo", "raw").await, far)
+    }
+
+    /// The same without XEP-0198.
+    pub(crate) async fn start_unmanaged(server: &Server) -> Self {
+        let far = server.login_unmanaged("juliet", "unmanaged").await;
+        Self::between(server.login_unmanaged("romeo", "unmanaged").await, far)
+    }
+
+    fn between(link: Link, mut far: Link) -> Self {
         let to = far.bound().clone();
         tokio::spawn(async move {
             while let Ok(inbound) = far.next().await {

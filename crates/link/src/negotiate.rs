@@ -279,6 +279,7 @@ impl Negotiation {
 
     fn learn(&mut self, features: Features, session: &mut Session) {
         self.features = features;
+        self.features.sm &= session.is_managed();
         session.limit_stanzas(self.features.stanza_limit);
         match self.features.software.as_deref() {
             Some(PROSODY) => session.learn(Software::Prosody),

@@ -51,7 +51,7 @@ impl Inline {
         Self {
             resume,
             bind: bind.is_some(),
-            enable: enable && session.manage().would_enable(),
+            enable: enable && session.is_managed() && session.manage().would_enable(),
         }
     }
 

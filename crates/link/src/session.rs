@@ -21,6 +21,7 @@ pub struct Session {
     credentials: Credentials,
     resource: Option<String>,
     bind2: bool,
+    managed: bool,
     memory: Memory,
     manage: Manage,
     /// They outlive a connection as what else was sent does.
@@ -74,6 +75,7 @@ impl Session {
             account: bare,
             resource: account.resource().map(ToOwned::to_owned),
             bind2: false,
+            managed: true,
             memory: Memory::default(),
             manage: Manage::default(),
             requests: Requests::default(),
@@ -99,6 +101,14 @@ impl Session {
     #[must_use]
     pub fn bind2(mut self, allow: bool) -> Self {
         self.bind2 = allow;
+        self
+    }
+
+    /// Has the server acknowledge what it takes, and resume the session after a loss (XEP-0198), where it can. Without it a loss
+    /// leads to a new binding, and nobody says what became of the stanzas that were on their way. Default: yes.
+    #[must_use]
+    pub fn stream_management(mut self, wanted: bool) -> Self {
+        self.managed = wanted;
         self
     }
 
@@ -175,6 +185,11 @@ impl Session {
     /// Whether the server may choose the resource within the log-in.
     pub(crate) fn takes_any_resource(&self) -> bool {
         self.bind2 && self.resource.is_none()
+    }
+
+    /// Whether XEP-0198 is made use of.
+    pub(crate) fn is_managed(&self) -> bool {
+        self.managed
     }
 
     pub(crate) fn credentials(&self) -> (&Credentials, &Memory) {

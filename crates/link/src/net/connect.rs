@@ -248,6 +248,7 @@ fn session(account: &Address, options: &Options) -> Result<Session, ConnectError
     let session = session
         .allow_plain(options.allow_plain)
         .bind2(options.bind2)
+        .stream_management(options.stream_management)
         .certificate(options.certificate.is_some());
     let Some(resource) = &options.resource else {
         return Ok(session);

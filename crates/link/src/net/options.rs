@@ -28,6 +28,7 @@ pub struct Options {
     /// Files of it and of its key.
     pub(super) certificate: Option<(PathBuf, PathBuf)>,
     pub(super) bind2: bool,
+    pub(super) stream_management: bool,
     pub(super) allow_plain: bool,
     pub(super) fill: bool,
     pub(super) presence: Option<i8>,
@@ -51,6 +52,7 @@ impl Options {
             pin: None,
             certificate: None,
             bind2: false,
+            stream_management: true,
             allow_plain: false,
             fill: true,
             presence: Some(-1),
@@ -72,6 +74,14 @@ impl Options {
     #[must_use]
     pub fn bind2(mut self, allow: bool) -> Self {
         self.bind2 = allow;
+        self
+    }
+
+    /// Has the server acknowledge what it takes, and resume the session after a loss, as
+    /// [`Session::stream_management`](crate::Session::stream_management) says. Default: yes.
+    #[must_use]
+    pub fn stream_management(mut self, wanted: bool) -> Self {
+        self.stream_management = wanted;
         self
     }
 
@@ -184,6 +194,7 @@ impl fmt::Debug for Options {
             .field("pin", &self.pin)
             .field("certificate", &self.certificate)
             .field("bind2", &self.bind2)
+            .field("stream_management", &self.stream_management)
             .field("allow_plain", &self.allow_plain)
             .field("fill", &self.fill)
             .field("presence", &self.presence)

@@ -26,6 +26,24 @@ fn resume_goes_before_bind() {
 }
 
 #[test]
+fn who_wants_no_stream_management_asks_for_none_and_answers_none() {
+    in_every_cutting(|server| {
+        let (now, cutting) = (server.now, server.cutting);
+        let mut server = Peer::of(session().stream_management(false), now, cutting);
+        server.log_in(BIND_AND_SM);
+        server.bind(RESOURCE);
+        server.send("<presence/>");
+        server.say(R);
+        server.wait(s(1));
+        assert_eq!(server.said(), "<presence/>");
+        let mut server = server.again();
+        server.log_in(BIND_AND_SM);
+        server.bind(RESOURCE);
+        assert_eq!(server.said(), "", "nor after a loss");
+    });
+}
+
+#[test]
 fn a_session_is_not_resumed_where_the_server_knows_none() {
     in_every_cutting(|server| {
         let mut server = server.open_with_sm();

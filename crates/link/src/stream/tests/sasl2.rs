@@ -313,6 +313,19 @@ fn what_is_not_done_within_the_log_in_is_done_behind_it() {
     });
 }
 
+#[test]
+fn no_session_is_asked_for_within_the_log_in_where_its_owner_wants_none() {
+    in_every_cutting(|server| {
+        let (now, cutting) = (server.now, server.cutting);
+        let mut server = Peer::of(session().stream_management(false), now, cutting);
+        let said = server.ask(&all());
+        assert_eq!(
+            asked(&said),
+            "<bind xmlns='urn:xmpp:bind:0'><tag>xtls</tag></bind>"
+        );
+    });
+}
+
 // XEP-0386 §3.2: the server deletes the messages that it has kept for the account.
 #[test]
 fn no_binding_is_asked_for_within_the_log_in_unless_its_owner_allows_it() {
