@@ -78,9 +78,9 @@ impl Limit {
         }
     }
 
-    /// What is counted: one, several, and what makes it this limit.
-    fn words(self) -> [&'static str; 3] {
-        match self {
+    /// What is counted: one, several, and what makes it this limit. `None`: it is met without the count, too.
+    fn words(self) -> Option<[&'static str; 3]> {
+        Some(match self {
             Self::OpensPerMinute => ["open", "opens", " a minute from one address"],
             Self::OpensPerMinuteKnown => ["open", "opens", " a minute from an address it knows"],
             Self::OpensPerMinuteInAll => ["open", "opens", " a minute from everybody together"],
@@ -102,18 +102,15 @@ impl Limit {
                 "unfinished handshakes",
                 " at a time from one address",
             ],
-            Self::Incoming => [
-                "new tunnel",
-                "new tunnels",
-                " that its application has not taken",
-            ],
+            // The application may be busy with one tunnel, and take no other meanwhile.
+            Self::Incoming => return None,
             Self::Tunnels => ["tunnel", "tunnels", " of this service at a time"],
             Self::TunnelsPerPeer => [
                 "tunnel",
                 "tunnels",
                 " of this service at a time from one address",
             ],
-        }
+        })
     }
 }
 
@@ -194,9 +191,14 @@ impl Busy {
 impl fmt::Display for Busy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { limit, most, wait } = self;
-        let [one, several, which] = limit.words();
-        let what = if *most == 1 { one } else { several };
-        write!(f, "accepts {most} {what}{which}, try again in {wait} s")
+        match limit.words() {
+            Some([one, several, which]) => {
+                let what = if *most == 1 { one } else { several };
+                write!(f, "accepts {most} {what}{which}")?;
+            }
+            None => f.write_str("takes no new tunnels at the moment")?,
+        }
+        write!(f, ", try again in {wait} s")
     }
 }
 
@@ -291,11 +293,22 @@ mod tests {
     #[test]
     fn one_is_not_many() {
         let busy = Busy {
-            limit: Limit::Incoming,
+            limit: Limit::Pending,
             most: 1,
             wait: 10,
         };
-        let said = "accepts 1 new tunnel that its application has not taken, try again in 10 s";
+        let said = "accepts 1 unanswered open at a time, try again in 10 s";
+        assert_eq!(busy.to_string(), said);
+    }
+
+    #[test]
+    fn an_end_that_is_busy_does_not_say_how_many_it_would_take() {
+        let busy = Busy {
+            limit: Limit::Incoming,
+            most: 32,
+            wait: 10,
+        };
+        let said = "takes no new tunnels at the moment, try again in 10 s";
         assert_eq!(busy.to_string(), said);
     }
 }
