@@ -159,7 +159,7 @@ pub enum Why {
     #[error(transparent)]
     Session(xtls_session::Why),
     /// The session ended because the stream beneath it did.
-    #[error("{session} ({stream})")]
+    #[error("{}", cut(session, stream))]
     Cut {
         /// What the session makes of it.
         session: xtls_session::Why,
@@ -242,6 +242,23 @@ impl Why {
     }
 }
 
+/// How a session and its stream ended, where neither explains the other.
+fn cut(session: &xtls_session::Why, stream: &StreamEnd) -> String {
+    use xtls_session::Why::{Finished, Truncated, Unfinished};
+    match (session, stream) {
+        // A stream that was closed in order was not cut: somebody closed it too early.
+        (Truncated, StreamEnd::Done) => {
+            "the stream was closed before the peer had closed the tunnel: the end of the conversation may be missing".to_owned()
+        }
+        (Unfinished, StreamEnd::Done) => {
+            "the stream was closed before both sides had closed the tunnel: all was read, and the peer may not have received the end"
+                .to_owned()
+        }
+        (Finished, stream) => format!("the tunnel was closed in order, and its stream was not: {stream}"),
+        (session, stream) => format!("{session} ({stream})"),
+    }
+}
+
 /// The condition, and the peer's words as such: cleaned, quoted and not many of them.
 fn answered(error: &StanzaError) -> String {
     let condition = error.condition.name();
@@ -311,4 +328,33 @@ pub enum SendError {
     /// The session does not take it.
     #[error(transparent)]
     Session(#[from] xtls_session::SendError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_end_reads_as_in_order_and_cut_at_once() {
+        use xtls_session::Why::{Finished, Truncated, Unfinished};
+        for session in [Truncated, Unfinished] {
+            let stream = StreamEnd::Done;
+            let text = Why::Cut { session, stream }.to_string();
+            assert!(text.starts_with("the stream was closed before "), "{text}");
+            assert!(
+                !text.contains("cut") && !text.contains("in order"),
+                "{text}"
+            );
+        }
+        let cut = |session, stream| Why::Cut { session, stream }.to_string();
+        assert_eq!(
+            cut(Truncated, StreamEnd::LinkLost),
+            "the stream was cut before the peer closed it: the end of the conversation may be missing (the connection to the \
+             server is gone)"
+        );
+        assert_eq!(
+            cut(Finished, StreamEnd::Unfinished { bytes: 7 }),
+            "the tunnel was closed in order, and its stream was not: closed with 7 bytes unacknowledged"
+        );
+    }
 }
