@@ -11,6 +11,7 @@ use tokio::io::{
 pub(crate) mod destination;
 mod job;
 pub(crate) mod receive;
+mod reports;
 pub(crate) mod send;
 
 use crate::fault::Fault;

@@ -135,6 +135,16 @@ impl Told {
     }
 }
 
+/// An offer that was turned down, and why.
+#[cfg(feature = "tokio")]
+pub(crate) fn turned_down(told: &Told) -> String {
+    match (told.reason, told.text.as_str()) {
+        (Reason::Declined, "") => "the offer was declined".to_owned(),
+        (Reason::Declined, text) => format!("the offer was declined: {text}"),
+        _ => format!("the offer was refused: {told}"),
+    }
+}
+
 impl From<Reason> for Told {
     fn from(reason: Reason) -> Self {
         Self::new(reason, "")
@@ -176,6 +186,22 @@ mod tests {
         assert_eq!(
             Told::new(Reason::Disk, "ä".repeat(MAX_TEXT)).text,
             "ä".repeat(MAX_TEXT / 2)
+        );
+    }
+
+    #[cfg(feature = "tokio")]
+    #[test]
+    fn an_offer_that_somebody_did_not_want_was_declined_and_no_more_than_that() {
+        let told = Told::from(Reason::Declined);
+        assert_eq!(turned_down(&told), "the offer was declined");
+        let told = Told::new(Reason::Declined, "nobody is there to be asked");
+        assert_eq!(
+            turned_down(&told),
+            "the offer was declined: nobody is there to be asked"
+        );
+        assert_eq!(
+            turned_down(&Told::from(Reason::NoSpace)),
+            "the offer was refused: there is not enough free space"
         );
     }
 

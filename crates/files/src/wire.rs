@@ -337,10 +337,12 @@ impl TryAdvance for Bytes {
     }
 }
 
-/// Cuts frames out of a stream, wherever that was cut.
+/// Cuts frames out of a stream, wherever that was cut. Of a long one of data it gives what has come: a disk need not wait for the rest.
 #[derive(Default)]
 pub(crate) struct Decoder {
     bytes: BytesMut,
+    /// Octets of such a frame that have not been given.
+    data: usize,
 }
 
 impl Decoder {
@@ -350,6 +352,9 @@ impl Decoder {
 
     /// The next frame. Those of types that may be skipped are.
     pub(crate) fn next(&mut self) -> Result<Option<Frame>, Fault> {
+        if self.data > 0 {
+            return Ok(self.part());
+        }
         loop {
             let Some((head, rest)) = self.bytes.split_first_chunk::<HEAD>() else {
                 return Ok(None);
@@ -366,7 +371,12 @@ impl Decoder {
                 });
             }
             if rest.len() < length {
-                return Ok(None);
+                if code != DATA || rest.len() < PART {
+                    return Ok(None);
+                }
+                self.bytes.advance(HEAD);
+                self.data = length;
+                return Ok(self.part());
             }
             let mut frame = self.bytes.split_to(HEAD + length).freeze();
             frame.advance(HEAD);
@@ -374,6 +384,16 @@ impl Decoder {
                 return Frame::read(code, frame).map(Some);
             }
         }
+    }
+
+    /// What has come of a frame of data, if it is its end or enough.
+    fn part(&mut self) -> Option<Frame> {
+        let now = self.data.min(self.bytes.len());
+        if now < self.data.min(PART) {
+            return None;
+        }
+        self.data -= now;
+        Some(Frame::Data(self.bytes.split_to(now).freeze()))
     }
 }
 
@@ -437,6 +457,9 @@ const EMPTY: Frame = Frame::Data(Bytes::new());
 const HEAD: usize = 4;
 /// Octets of an entry before its names.
 const ENTRY: usize = 22;
+
+/// Octets of data that are given before the rest of their frame has come, at least.
+const PART: usize = 4_096;
 
 /// Octets of a payload.
 pub(crate) const MAX_PAYLOAD: usize = 65_536;

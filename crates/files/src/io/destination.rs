@@ -8,7 +8,7 @@ use crate::disk::probe::Probe;
 use crate::disk::settle::Existing;
 use crate::entry::{Entry, Totals};
 use crate::name::NameFault;
-use crate::reason::Told;
+use crate::reason::{Reason, Told, turned_down};
 use crate::turn::{OutOfTurn, Outcome};
 
 /// Where files go, and from whom.
@@ -72,6 +72,18 @@ pub struct Offer {
     pub free: u64,
     /// Bytes of it that are there already, if it matters: if there is not enough room for all of it.
     pub there: u64,
+}
+
+impl Offer {
+    /// Why it is refused without asking anybody.
+    pub(super) fn refusal(&self) -> Option<Told> {
+        let needed = self.totals.bytes.saturating_sub(self.there);
+        if needed <= self.free {
+            return None;
+        }
+        let text = format!("{needed} bytes are needed, {} are free", self.free);
+        Some(Told::new(Reason::NoSpace, text))
+    }
 }
 
 /// What was decided about an offer.
@@ -150,7 +162,7 @@ pub struct Received {
 #[non_exhaustive]
 pub enum ReceiveError {
     /// It was decided so, or there was no room for it.
-    #[error("the offer was refused: {0}")]
+    #[error("{}", turned_down(.0))]
     Refused(Told),
     /// The stream ended.
     #[error(transparent)]

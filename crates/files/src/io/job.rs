@@ -113,3 +113,14 @@ fn carry_out(disk: &mut Disk, work: Work, outcomes: &mut Vec<Outcomes>) -> Resul
     }
     Ok(())
 }
+
+/// Bytes that a block holds in memory, with what holds it: there may be many that are small.
+pub(super) fn weight(block: &Block) -> usize {
+    COST + match block {
+        Block::Raw(bytes) | Block::Packed { bytes, .. } => bytes.len(),
+        Block::Hole(_) => 0,
+    }
+}
+
+/// What any block weighs besides its bytes.
+const COST: usize = 128;

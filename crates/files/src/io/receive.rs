@@ -9,13 +9,14 @@ use std::pin::Pin;
 use bytes::Buf as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::Instant;
 
 use super::destination::{
     Decision, Destination, MAX_LISTED, Offer, ReceiveError, Received, Receiving,
 };
-use super::job::{Job, Outcomes, Work};
+use super::job::{Job, Outcomes, Work, weight};
+use super::reports::Reports;
 use super::{Ended, Moved, Progress, Wire};
-use crate::content::Block;
 use crate::disk::{Disk, End, Look, Stop, is_full};
 use crate::entry::{Date, Entry, Kind};
 use crate::name::Rules;
@@ -46,7 +47,7 @@ where
         run.take_events(&mut events)?;
         if let Some(decide) = decide.take_if(|_| run.offered) {
             let offer = run.offer();
-            match refusal(&offer) {
+            match offer.refusal() {
                 Some(told) => run.refuse(told)?,
                 None => deciding = Some(Box::pin(decide(offer))),
             }
@@ -72,6 +73,7 @@ where
                 Err(error) => break run.lost(Some(error)),
             },
             done = run.job.done() => run.take_results(done?, &mut events)?,
+            () = run.reports.wait() => run.report(true)?,
             Some(settled) = run.settling.join_next(), if !run.settling.is_empty() => {
                 let (index, settled) = settled.map_err(|_| ReceiveError::Writing)?;
                 run.take_settled(index, settled, &mut events)?;
@@ -101,16 +103,6 @@ async fn poll_some<D: Future>(deciding: &mut Option<Pin<Box<D>>>) -> D::Output {
     }
 }
 
-/// Why an offer is refused without asking anybody.
-fn refusal(offer: &Offer) -> Option<Told> {
-    let needed = offer.totals.bytes.saturating_sub(offer.there);
-    if needed <= offer.free {
-        return None;
-    }
-    let text = format!("{needed} bytes are needed, {} are free", offer.free);
-    Some(Told::new(Reason::NoSpace, text))
-}
-
 /// What is known of a transfer.
 struct Run {
     folder: PathBuf,
@@ -127,6 +119,7 @@ struct Run {
     queued: usize,
     settling: JoinSet<(u32, io::Result<Result<String, Told>>)>,
     progress: Progress,
+    reports: Reports,
     folders: Vec<String>,
     end: Option<Result<Received, ReceiveError>>,
 }
@@ -156,6 +149,7 @@ impl Run {
             queued: 0,
             settling: JoinSet::new(),
             progress: Progress::default(),
+            reports: Reports::default(),
             folders: Vec::new(),
             end: None,
         })
@@ -309,6 +303,8 @@ impl Run {
             if self.end.is_some() {
                 return Ok(());
             }
+            // What is told of a file stands before its end.
+            self.report(!matches!(result, Outcomes::Stored(..)))?;
             match result {
                 Outcomes::Measured(bytes) => {
                     self.there = Some(bytes);
@@ -320,7 +316,8 @@ impl Run {
                     if !self.machine.gets(index) {
                         continue;
                     }
-                    self.machine.stored(index, offset)?;
+                    self.reports.store(index, offset);
+                    self.report(false)?;
                     if let Some(entry) = self.machine.entry(index) {
                         events(Receiving::Stored {
                             entry,
@@ -345,6 +342,16 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Tells the sender what is on the disk: if it is time for it, or `now`.
+    fn report(&mut self, now: bool) -> Result<(), OutOfTurn> {
+        match self.reports.next(Instant::now(), now) {
+            Some((index, offset)) if self.end.is_none() && self.machine.gets(index) => {
+                self.machine.stored(index, offset)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn looked(
@@ -480,17 +487,6 @@ impl Run {
         while self.settling.join_next().await.is_some() {}
     }
 }
-
-/// Bytes that a block holds in memory, with what holds it: there may be many that are small.
-fn weight(block: &Block) -> usize {
-    COST + match block {
-        Block::Raw(bytes) | Block::Packed { bytes, .. } => bytes.len(),
-        Block::Hole(_) => 0,
-    }
-}
-
-/// What any block weighs besides its bytes.
-const COST: usize = 128;
 
 /// Bytes that wait for the disk, beyond which nothing more is read.
 const AHEAD: usize = 524_288;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{Ended, Moved, Progress, Wire};
 use crate::entry::{Entry, Totals};
 use crate::pace::{LEAST, Pace};
-use crate::reason::{Reason, Told};
+use crate::reason::{Reason, Told, turned_down};
 use crate::sender::{NotOffered, Sender, SenderEvent};
 use crate::source::Sources;
 use crate::source::reader::{Reader, Step};
@@ -76,7 +76,7 @@ pub enum Sending<'a> {
 #[non_exhaustive]
 pub enum SendError {
     /// The receiver said no.
-    #[error("the offer was refused: {0}")]
+    #[error("{}", turned_down(.0))]
     Refused(Told),
     /// The stream ended.
     #[error(transparent)]

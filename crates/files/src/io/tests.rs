@@ -19,6 +19,7 @@ use crate::turn::Outcome;
 
 mod kept;
 mod killed;
+mod told;
 
 /// Content that does not get smaller, the same for the same seed.
 pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {

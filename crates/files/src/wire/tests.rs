@@ -118,6 +118,33 @@ fn a_path_that_fits_no_frame_is_not_encoded() {
     );
 }
 
+#[test]
+fn data_is_given_as_it_comes_and_nothing_of_another_frame_with_it() {
+    let wire = [raw(DATA, &[7; 10_000]), raw(HOLE, &9_u64.to_be_bytes())].concat();
+    let mut decoder = Decoder::default();
+    decoder.push(&wire[..HEAD + PART - 1]);
+    assert_eq!(decoder.next(), Ok(None), "too little to be worth it");
+    decoder.push(&wire[HEAD + PART - 1..HEAD + PART]);
+    let part = Frame::Data(vec![7; PART].into());
+    assert_eq!(decoder.next(), Ok(Some(part)));
+    decoder.push(&wire[HEAD + PART..HEAD + 9_999]);
+    let part = Frame::Data(vec![7; 9_999 - PART].into());
+    assert_eq!(decoder.next(), Ok(Some(part)));
+    decoder.push(&wire[HEAD + 9_999..]);
+    let last = Frame::Data(vec![7].into());
+    assert_eq!(decoder.next(), Ok(Some(last)));
+    assert_eq!(decoder.next(), Ok(Some(Frame::Hole(9))));
+    assert_eq!(decoder.next(), Ok(None));
+}
+
+#[test]
+fn no_other_frame_is_given_before_all_of_it_has_come() {
+    let mut decoder = Decoder::default();
+    let packed = raw(PACKED, &[1; 50_000]);
+    decoder.push(&packed[..packed.len() - 1]);
+    assert_eq!(decoder.next(), Ok(None));
+}
+
 fn told() -> impl Strategy<Value = Told> {
     (any::<u8>(), "[a-zä ]{0,40}").prop_map(|(code, text)| Told::new(Reason::from_code(code), text))
 }
@@ -212,6 +239,45 @@ proptest! {
         }
         prop_assert_eq!(got, frames);
         prop_assert!(decoder.bytes.is_empty());
+    }
+
+    #[test]
+    fn long_data_comes_back_in_every_cutting(
+        lengths in prop::collection::vec(1..30_000_usize, 1..5),
+        cuts in prop::collection::vec(1..9_000_usize, 1..20),
+    ) {
+        let mut wire = BytesMut::new();
+        let mut content = Vec::new();
+        for (number, length) in lengths.iter().enumerate() {
+            let bytes = vec![u8::try_from(number).unwrap(); *length];
+            content.extend_from_slice(&bytes);
+            Frame::Data(bytes.into()).write(&mut wire);
+        }
+        Frame::Bye.write(&mut wire);
+        let mut decoder = Decoder::default();
+        let mut got = Vec::new();
+        let mut byes = 0;
+        let mut rest = &wire[..];
+        for cut in cuts.iter().cycle() {
+            let (piece, after) = rest.split_at((*cut).min(rest.len()));
+            decoder.push(piece);
+            while let Some(frame) = decoder.next().unwrap() {
+                if let Frame::Data(bytes) = frame {
+                    got.extend_from_slice(&bytes);
+                } else {
+                    prop_assert_eq!(frame, Frame::Bye);
+                    byes += 1;
+                }
+            }
+            // What could be written to a disk does not wait here.
+            prop_assert!(decoder.bytes.len() < HEAD + PART);
+            rest = after;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        prop_assert_eq!(got, content);
+        prop_assert_eq!(byes, 1);
     }
 
     #[test]
