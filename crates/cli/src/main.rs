@@ -48,7 +48,10 @@ mod words;
 
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use args::{Accounts, Cli, Output, Verb};
 use failure::Failure;
@@ -127,16 +130,37 @@ fn block_on<F: Future<Output = Result<(), Failure>>>(
 /// Enables our own crates only: at `trace`, dependencies log whole stanzas.
 fn log(output: &Output) {
     let level = match output.verbose {
-        0 => "off",
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
+        0 => return,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
     };
-    let filter =
-        format!("off,xtls={level},xtls_client={level},xtls_ibb={level},xtls_session={level}");
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(EnvFilter::new(filter))
-        .without_time()
+    let lines = fmt::layer().with_writer(std::io::stderr).without_time();
+    tracing_subscriber::registry()
+        .with(ours(level))
+        .with(lines)
         .init();
+}
+
+/// The names of our crates all begin with this.
+fn ours(level: LevelFilter) -> Targets {
+    Targets::new().with_target("xtls", level)
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn nothing_but_our_own_crates_is_logged() {
+        let ours = ours(LevelFilter::TRACE);
+        for target in ["rustls::conn", "tokio", "hickory_net", "reedline", "x"] {
+            assert!(!ours.would_enable(target, &Level::ERROR), "{target}");
+        }
+        for target in ["xtls", "xtls::login", "xtls_client::driver", "xtls_ibb"] {
+            assert!(ours.would_enable(target, &Level::TRACE), "{target}");
+        }
+    }
 }
