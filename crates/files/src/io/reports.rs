@@ -45,8 +45,8 @@ impl Reports {
     }
 }
 
-/// Bytes on the disk that are worth a report.
-const STEP: u64 = 65_536;
+/// Bytes on the disk that are worth a report: half of what a sender has on its way at least.
+const STEP: u64 = 98_304;
 
 /// How long anything may be on the disk of which the sender does not know.
 const EVERY: Duration = Duration::from_millis(250);

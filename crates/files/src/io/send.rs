@@ -14,7 +14,7 @@ use crate::pace::{LEAST, Pace};
 use crate::reason::{Reason, Told, turned_down};
 use crate::sender::{NotOffered, Sender, SenderEvent};
 use crate::source::Sources;
-use crate::source::reader::{Reader, Step};
+use crate::source::reader::{BLOCK, Reader, Step};
 use crate::turn::{OutOfTurn, Outcome, ROOM};
 
 /// What happens while files are sent. `total` counts the bytes of all files that are on the receiver's disk, those that were there
@@ -328,7 +328,7 @@ impl Job {
             reader.want(index, offset, prefix);
         }
         let budget = machine.room().min(BUDGET);
-        if budget < PIECE || reader.is_idle() {
+        if budget < u64::try_from(BLOCK).unwrap_or(u64::MAX) || reader.is_idle() {
             return;
         }
         let packed = machine.may_pack();
@@ -355,6 +355,3 @@ impl Job {
 
 /// Bytes that are read in one go.
 const BUDGET: u64 = 131_072;
-
-/// Bytes for which there must be room before a file is read on: those of one block.
-const PIECE: u64 = 65_536;

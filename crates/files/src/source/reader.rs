@@ -9,7 +9,7 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
 use super::{Sources, date};
-use crate::content::{Block, Hash, Hasher, PIECE, Packer};
+use crate::content::{Block, Hash, Hasher, Packer};
 use crate::reason::{Reason, Told};
 
 /// What a receiver has asked for, and how far that has been read.
@@ -53,7 +53,7 @@ impl Reader {
             queue: VecDeque::new(),
             current: None,
             packer: Packer::default(),
-            buffer: vec![0; PIECE],
+            buffer: vec![0; BLOCK],
         }
     }
 
@@ -79,7 +79,7 @@ impl Reader {
     pub(crate) fn run(&mut self, budget: u64, packed: bool) -> Vec<(u32, Step)> {
         let mut steps = Vec::new();
         let mut read = 0;
-        let piece = u64::try_from(PIECE).unwrap_or(u64::MAX);
+        let piece = u64::try_from(BLOCK).unwrap_or(u64::MAX);
         while read + piece <= budget && steps.len() < MAX_STEPS {
             let Some(reading) = &mut self.current else {
                 let Some(want) = self.queue.pop_front() else {
@@ -251,6 +251,10 @@ fn push(steps: &mut Vec<(u32, Step)>, index: u32, block: Block) {
 fn unreadable(error: std::io::Error) -> Told {
     Told::new(Reason::Unreadable, error.to_string())
 }
+
+/// Bytes that are read at once. With the frame and the TLS records around them they are one chunk of 65 535 bytes, and not one and a bit:
+/// servers pay for stanzas.
+pub(crate) const BLOCK: usize = 64_512;
 
 /// Bytes of one hole, so that progress can be seen.
 const MAX_HOLE: u64 = 16_777_216;

@@ -135,3 +135,11 @@ fn a_hole_is_not_read_and_hashes_as_its_zeros() {
     assert_eq!((at, end), (40_000_000, Some(hasher.hash())));
     assert!(holes > 39_800_000, "{holes}");
 }
+
+/// With the head of its frame and TLS 1.3 around it (22 bytes for each 16 KiB, RFC 8446 §5.2) in the largest chunk of XEP-0047.
+#[test]
+fn a_block_is_one_chunk_of_a_bytestream_and_nothing_is_left_over() {
+    let plain = reader::BLOCK + 4;
+    let records = plain.div_ceil(16_384) + 1;
+    assert!(plain + records * 22 <= 65_535);
+}
