@@ -30,7 +30,7 @@ pub(crate) enum Options {
     Link { check: bool },
     /// Many bulk streams at once through real servers; `check` fails below the bars.
     Citizens { check: bool },
-    /// Pipes and forwards through real servers, beside the bare tunnel; `check` fails below the bars.
+    /// Pipes, files and forwards through real servers, beside the bare tunnel; `check` fails below the bars.
     Verbs { check: bool },
     /// The program by itself, and a file by it through a real server, beside magic-wormhole and nc; `check` fails below the bars.
     Files { check: bool },

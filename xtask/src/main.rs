@@ -45,7 +45,7 @@ cargo xtask bench tls [--check]              the TLS adapter compared with rustl
 cargo xtask bench session [--check]          the whole stack in memory against tokio-rustls; memory of idle sessions; first use by 10 000 peers
 cargo xtask bench link [--check]             the link to a server beside a client written by hand
 cargo xtask bench citizens [--check]         many bulk streams at once through real servers: whether each gets its share, and no link is ended
-cargo xtask bench verbs [--check]            pipes and forwards through real servers, beside the bare tunnel
+cargo xtask bench verbs [--check]            pipes, files and forwards through real servers, beside the bare tunnel
 cargo xtask bench files [--check]            size, start and memory of the program, and a file by it beside magic-wormhole and nc
 cargo xtask bench ibb [--check]              bytestreams through a real server, against bare iqs and slixmpp
 cargo xtask tidy                             layer arrows and house rules
