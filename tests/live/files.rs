@@ -104,7 +104,7 @@ async fn nothing_is_taken_without_an_answer_and_nothing_is_sent_that_is_not_ther
     let sent = sender(&romeo, &juliet, "files-no", &[&out.join("report.pdf")])
         .end()
         .await;
-    sent.expect(4).saying("refused");
+    sent.expect(4).saying("the offer was declined");
     receiver.end().await.expect(4);
     assert_eq!(fs::read_dir(&inbox).unwrap().count(), 0);
 

@@ -87,3 +87,28 @@ async fn an_idle_listener_ends_at_once() {
     listener.interrupt().await;
     listener.end().await.expect(130).silent();
 }
+
+/// A listener that is stopped stands for one whose network is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_a_dead_peer_is_told_so_once_and_can_end_at_once() {
+    let (romeo, juliet) = Person::pair(&Server::free());
+    let [mut initiator, listener] = established(&romeo, &juliet, "chat", "interrupt-4").await;
+    listener.signal("STOP").await;
+    initiator.interrupt().await;
+    initiator.event("closing").await;
+    // Longer than nothing is said of an end that takes its time.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let started = Instant::now();
+    initiator.interrupt().await;
+    let ended = initiator.end().await;
+    ended.expect(130).silent();
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
+    let closing = |line: &&String| line.contains("\"closing\"");
+    assert_eq!(ended.heard.iter().filter(closing).count(), 1);
+    listener.signal("KILL").await;
+    listener.end().await;
+}

@@ -85,9 +85,16 @@ async fn nothing_is_taken_without_a_yes_that_was_typed_after_the_question() {
     // One at a time.
     pair.offers(&path);
     pair.shows_him("is still on its way").await;
+    // What is neither a yes nor a no is asked again.
+    pair.hers.enters("yes please");
+    pair.hers.shows("Type yes or no.").await;
+    assert_eq!(pair.taken(), 0);
     pair.hers.presses("Enter");
     pair.shows_him("report.pdf was not delivered").await;
-    pair.shows_him("declined").await;
+    pair.shows_him("the offer was declined").await;
+    pair.hers
+        .shows("you declined the offer of romeo@localhost")
+        .await;
     assert_eq!(pair.taken(), 0);
     // The line that she had begun is there again, and the chat goes on.
     pair.hers.shows("verified> y").await;

@@ -64,6 +64,23 @@ impl Person {
         self.terminal.as_ref()?.ask(question).await
     }
 
+    /// Asks a question that is answered with yes or no, Enter being no, and again if the answer is neither. `None` if there was none.
+    async fn yes(&self, question: Question) -> Option<bool> {
+        let mut about = question.about.clone();
+        for _ in 0..TRIES {
+            let asked = Question {
+                about,
+                ..question.clone()
+            };
+            let typed = self.ask(asked).await?;
+            if let Some(yes) = yes_or_no(&typed) {
+                return Some(yes);
+            }
+            about = "Type yes or no.\n".to_owned();
+        }
+        Some(false)
+    }
+
     /// Asks what to do with the key of a first contact. `None` if there was no answer.
     pub(crate) async fn verdict(&self, introduction: &Introduction) -> Option<Answer> {
         let peer = introduction.peer.bare();
@@ -98,8 +115,8 @@ impl Person {
         let bare = peer.bare();
         match method {
             Method::Words => {
-                let typed = self
-                    .ask(Question {
+                let yes = self
+                    .yes(Question {
                         about: format!(
                             "\n{bare} asks you to compare four words, to find out whether anyone is\n\
                              intercepting you. Talk to them over another channel now: a call, or in person.\n"
@@ -109,7 +126,6 @@ impl Person {
                         ..Question::default()
                     })
                     .await?;
-                let yes = matches!(typed.trim().to_lowercase().as_str(), "y" | "yes");
                 yes.then_some(Compare::Words)
             }
             Method::Code => {
@@ -223,32 +239,28 @@ impl Person {
 
     /// Asks whether to keep a password in a file. `None` if there was no answer.
     pub(crate) async fn keep_password(&self, account: &Address, path: &Path) -> Option<bool> {
-        let typed = self
-            .ask(Question {
-                about: format!(
-                    "\nThe login works. The password of {account} can be kept in\n\n      {}\n\n\
+        self.yes(Question {
+            about: format!(
+                "\nThe login works. The password of {account} can be kept in\n\n      {}\n\n\
                      which only you can read, so that you are not asked for it again.\n",
-                    path.display()
-                ),
-                prompt: "Keep it there? [y/N] ".to_owned(),
-                ..Question::default()
-            })
-            .await?;
-        Some(matches!(typed.trim().to_lowercase().as_str(), "y" | "yes"))
+                path.display()
+            ),
+            prompt: "Keep it there? [y/N] ".to_owned(),
+            ..Question::default()
+        })
+        .await
     }
 
     /// Asks whether to take the files that a peer offers. `None` if there was no answer.
     pub(crate) async fn takes(&self, peer: &Address, what: &str, folder: &Path) -> Option<bool> {
         let bare = peer.bare();
         let folder = place(folder);
-        let typed = self
-            .ask(Question {
-                prompt: format!("Put {what} from {bare} into {folder}? [y/N] "),
-                withdrawn: format!("(The offer of {bare} is gone: nothing was taken.)"),
-                ..Question::default()
-            })
-            .await?;
-        Some(matches!(typed.trim().to_lowercase().as_str(), "y" | "yes"))
+        self.yes(Question {
+            prompt: format!("Put {what} from {bare} into {folder}? [y/N] "),
+            withdrawn: format!("(The offer of {bare} is gone: nothing was taken.)"),
+            ..Question::default()
+        })
+        .await
     }
 
     /// Asks whether to wait for another try. `None` if there was no answer.
@@ -283,6 +295,15 @@ pub(crate) fn asked_for(shown: ShortWords) -> usize {
         .iter()
         .fold(0, |mixed, number| mixed ^ usize::from(*number));
     mixed % numbers.len()
+}
+
+/// What an answer to a question of yes or no says; `None`: neither.
+fn yes_or_no(typed: &str) -> Option<bool> {
+    match typed.trim().to_lowercase().as_str() {
+        "y" | "yes" => Some(true),
+        "" | "n" | "no" => Some(false),
+        _ => None,
+    }
 }
 
 /// Interprets the answer at a first contact; the error says why it decides nothing.
@@ -331,6 +352,19 @@ const GROUP: usize = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_that_is_neither_yes_nor_no_is_not_taken_for_a_no() {
+        for unclear in ["yes please", "yess", "no thanks", "ok", "q", "j"] {
+            assert_eq!(yes_or_no(unclear), None, "{unclear}");
+        }
+        for no in ["", "  ", "n", "No", "NO\n"] {
+            assert_eq!(yes_or_no(no), Some(false), "{no}");
+        }
+        for yes in ["y", " Y ", "yes", "YES\n"] {
+            assert_eq!(yes_or_no(yes), Some(true), "{yes}");
+        }
+    }
 
     #[test]
     fn only_the_first_group_or_the_whole_fingerprint_accepts_a_key() {

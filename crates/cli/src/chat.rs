@@ -449,8 +449,7 @@ impl Chat {
                 self.ending.end();
             }
             Some(current) => {
-                let text = "closing the conversation (press Ctrl-C again to end at once)";
-                self.say.event("closing", &[], text);
+                self.stop.closing("closing the conversation");
                 current.close().await;
             }
         }

@@ -1,9 +1,11 @@
 //! `xtls receive`: files and folders that peers send.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::task::JoinSet;
 use xtls_files::{
     Decision, Destination, Ended, Kind, Offer, Reason, ReceiveError, Received, Receiving, SERVICE,
     Told,
@@ -108,6 +110,7 @@ async fn transfer(args: &Args, secure: Secure, person: Person) -> Result<(), Fai
 }
 
 /// What is taken, and where it goes.
+#[derive(Clone)]
 pub(crate) struct Rules {
     pub(crate) dir: PathBuf,
     pub(crate) hidden: bool,
@@ -132,25 +135,30 @@ pub(crate) async fn over(secure: Secure, person: Person, rules: &Rules) -> Resul
     let destination = Destination::new(&rules.dir, peer.bare())
         .hidden(rules.hidden)
         .existing(rules.existing);
-    let report = std::sync::Mutex::new(Report::new(say, rules.place.clone()));
-    let decide = async |offer: Offer| {
-        let decision = decide(rules, &offer, &peer, &person, say).await;
-        if decision == Decision::Accept {
-            if matches!(rules.place, Place::Bar) {
-                terminal::leave();
+    let (asked, rules) = (peer.clone(), rules.clone());
+    // In a task, as a sender does.
+    let mut receiving = JoinSet::new();
+    receiving.spawn(async move {
+        let report = Mutex::new(Report::new(say, rules.place.clone()));
+        let decide = async |offer: Offer| {
+            let decision = decide(&rules, &offer, &asked, &person, say).await;
+            if decision == Decision::Accept {
+                if matches!(rules.place, Place::Bar) {
+                    terminal::leave();
+                }
+                lock(&report).begin(&offer);
             }
-            lock(&report).begin(&offer);
-        }
-        decision
+            decision
+        };
+        let events = |event: Receiving<'_>| lock(&report).on(event);
+        let received = xtls_files::receive(secure.tunnel, destination, decide, events).await;
+        let report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (received, report.end())
+    });
+    let Some(received) = receiving.join_next().await else {
+        return Err(Failure::failed("nothing was received"));
     };
-    let received = xtls_files::receive(secure.tunnel, destination, decide, |event| {
-        lock(&report).on(event)
-    })
-    .await;
-    let (sum, tops) = report
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-        .end();
+    let (received, (sum, tops)) = received.map_err(|error| Failure::failed(error.to_string()))?;
     match received {
         Ok(received) => {
             // The other end closes once it knows.
@@ -182,10 +190,8 @@ pub(crate) async fn over(secure: Secure, person: Person, rules: &Rules) -> Resul
     }
 }
 
-fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Says what is offered, and asks whether to take it.
@@ -397,6 +403,11 @@ pub(crate) fn remarks(taken: &Taken, peer: &str, say: Say) {
     }
 }
 
+/// What somebody is told who has declined an offer.
+pub(crate) fn declined(peer: &str) -> String {
+    format!("you declined the offer of {peer}")
+}
+
 fn failure(error: &ReceiveError, peer: &str) -> Failure {
     let code = match error {
         ReceiveError::Refused(_) => Code::Peer,
@@ -408,6 +419,12 @@ fn failure(error: &ReceiveError, peer: &str) -> Failure {
         | ReceiveError::Writing
         | _ => Code::Failed,
     };
+    if let ReceiveError::Refused(told) = error
+        && told.reason == Reason::Declined
+        && told.text.is_empty()
+    {
+        return Failure::new(code, declined(peer));
+    }
     let failure = Failure::new(code, format!("{peer}: {}", chain(error)));
     match error {
         ReceiveError::Ended(Ended::Lost(_)) => {

@@ -443,11 +443,7 @@ impl Stanzas {
         self.outcome = Err(Failure::interrupted());
         self.input_ended = true;
         if !self.tunnels.is_empty() {
-            self.say.event(
-                "closing",
-                &[],
-                "closing (press Ctrl-C again to end at once)",
-            );
+            self.stop.closing("closing");
         }
         for end in self.tunnels.values() {
             end.sender.close().await;

@@ -17,6 +17,8 @@ use crate::terminal;
 pub(crate) struct Stop {
     asked: Arc<watch::Sender<bool>>,
     hurry: Arc<AtomicBool>,
+    /// The user knows what is waited for.
+    told: Arc<AtomicBool>,
     say: Say,
 }
 
@@ -29,6 +31,7 @@ impl Stop {
         let stop = Self {
             asked: Arc::new(watch::channel(false).0),
             hurry: Arc::default(),
+            told: Arc::default(),
             say,
         };
         let [interrupt, terminate, hang_up, quit] = [
@@ -42,7 +45,23 @@ impl Stop {
         stop.follow(terminate?, Self::terminate);
         stop.follow(hang_up?, Self::terminate);
         stop.follow(quit?, Self::now);
+        tokio::spawn(stop.clone().explain());
         Ok(stop)
+    }
+
+    /// Says what is waited for, unless the end comes at once.
+    async fn explain(self) {
+        self.asked().await;
+        tokio::time::sleep(MOMENT).await;
+        self.closing("closing in order, and still waiting for the other end");
+    }
+
+    /// Says that the end may take a while, and how to have it now. Once is enough.
+    pub(crate) fn closing(&self, what: &str) {
+        if !self.told.swap(true, Ordering::AcqRel) {
+            let text = format_args!("{what} (press Ctrl-C again to end at once)");
+            self.say.event("closing", &[], text);
+        }
     }
 
     fn follow(&self, mut signal: Signal, act: fn(&Self)) {
@@ -113,6 +132,9 @@ impl Stop {
 
 /// The longest time from SIGTERM to the end.
 const ORDERLY: Duration = Duration::from_millis(1_800);
+
+/// How long an end may take of which nothing is said.
+const MOMENT: Duration = Duration::from_millis(300);
 
 /// How long to wait for standard error to take the last line.
 const SAYING: Duration = Duration::from_millis(100);

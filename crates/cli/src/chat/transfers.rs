@@ -194,7 +194,7 @@ struct Sending {
 impl Sending {
     async fn run(self, row: Row) {
         let mut name = called(&[PathBuf::from(&self.typed)]);
-        if let Err(Stopped { failure, lost }) = self.attempt(row, &mut name).await {
+        if let Err(Stopped { failure, lost, .. }) = self.attempt(row, &mut name).await {
             if lost {
                 // If it is the conversation that ends, that is about to be told, and this with it.
                 tokio::time::sleep(MOMENT).await;
@@ -352,8 +352,7 @@ fn failed(direction: &str, peer: &Address, name: Option<&str>, failure: &Failure
         None => why,
     };
     // What this person has declined is no surprise.
-    let declined = Reason::Declined.to_string();
-    if name.is_none() && failure.what.ends_with(&declined) {
+    if failure.what == receive::declined(peer.as_str()) {
         say.event("transfer_failed", &fields, text);
     } else {
         say.warn("transfer_failed", &fields, text);
