@@ -144,6 +144,43 @@ async fn a_kill_at_any_moment_leaves_the_whole_file_or_none() {
     );
 }
 
+/// Waits until so much of what comes into a folder is on the disk, and says how much it is.
+async fn part_of(inbox: &Path, least: u64) -> u64 {
+    loop {
+        let entries = fs::read_dir(inbox).unwrap().filter_map(Result::ok);
+        let lengths = entries.filter_map(|entry| Some(entry.metadata().ok()?.len()));
+        let length = lengths.max().unwrap_or_default();
+        if length >= least {
+            return length;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_wait_after_an_interruption_is_short_again_once_more_has_arrived() {
+    let (romeo, juliet) = Person::pair(&Server::free());
+    let (out, inbox) = (folder(&romeo, "out"), folder(&juliet, "in"));
+    let from = out.join("report.pdf");
+    let content = file(&from, 6_000_000, 1);
+    let start = async || receiver(&romeo, &juliet, "waits", &inbox, &["--yes"]).await;
+    let mut receiver = start().await;
+    let mut sender = sender(&romeo, &juliet, "waits", &[&from]);
+    let mut there = 0;
+    for _ in 0..2 {
+        // More than what may be on its way: the sender knows of some of it.
+        there = part_of(&inbox, there + 2 * MOST).await;
+        receiver.signal("TERM").await;
+        receiver.end().await.expect(130);
+        let waits = sender.event("waiting_for_peer").await;
+        assert_eq!(waits["retry"], 2, "{waits}");
+        receiver = start().await;
+    }
+    sender.end().await.expect(0);
+    receiver.end().await.expect(0);
+    assert!(fs::read(inbox.join("report.pdf")).unwrap() == content);
+}
+
 /// The most memory that a process has had so far, in KiB, until it ends.
 fn watch(process: &Running) -> JoinHandle<u64> {
     let path = format!("/proc/{}/status", process.id());

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::task::JoinSet;
 use xtls_files::{
     Ended, Kind, Outcome, Reason, SERVICE, SendError, Sending, Sources, Told, Totals,
 };
@@ -44,14 +45,17 @@ async fn transfer(args: &Args, talk: &ConversationArgs, ends: &mut Ends) -> Resu
     // Whether the peer has been there: then it is worth waiting for.
     let mut met = false;
     loop {
-        let failure = match attempt(args, ends, &mut met).await {
+        let (failure, stored) = match attempt(args, ends, &mut met).await {
             Err(_) if ends.link.task.is_finished() => return Err(ends.lost().await),
             Ok(()) => return Ok(()),
             Err(Attempt::Final(failure)) => return Err(failure),
-            Err(Attempt::Again(failure)) => failure,
+            Err(Attempt::Again { failure, stored }) => (failure, stored),
         };
         if !(met || args.wait) {
             return Err(failure);
+        }
+        if stored {
+            waits = Waits::new();
         }
         let Some(wait) = waits.next(met) else {
             return Err(failure);
@@ -73,9 +77,6 @@ async fn transfer(args: &Args, talk: &ConversationArgs, ends: &mut Ends) -> Resu
             // The connection to the server is back: there is no better moment.
             Some(_) = states.changed(), if met => {}
         }
-        if std::mem::take(&mut waits.progressed) {
-            waits = Waits::new();
-        }
     }
 }
 
@@ -83,14 +84,17 @@ async fn transfer(args: &Args, talk: &ConversationArgs, ends: &mut Ends) -> Resu
 enum Attempt {
     /// It will fail again.
     Final(Failure),
-    /// It may not.
-    Again(Failure),
+    /// It may not. `stored`: this attempt has brought something to the peer's disk.
+    Again { failure: Failure, stored: bool },
 }
 
 impl From<Failure> for Attempt {
     fn from(failure: Failure) -> Self {
         match failure.code {
-            Code::Peer | Code::Timeout | Code::Corrupt => Self::Again(failure),
+            Code::Peer | Code::Timeout | Code::Corrupt => Self::Again {
+                failure,
+                stored: false,
+            },
             Code::Failed | Code::Usage | Code::Server | Code::Identity | Code::Interrupted => {
                 Self::Final(failure)
             }
@@ -110,9 +114,12 @@ async fn attempt(args: &Args, ends: &Ends, met: &mut bool) -> Result<(), Attempt
     let report = Report::new(say, peer.as_str(), None, Place::Bar);
     match over(secure, sources, report).await {
         Ok((outcome, sum)) => told(&outcome, peer.as_str(), &sum, say).map_err(Attempt::Final),
-        Err(Stopped { failure, lost }) => Err(match lost {
-            true if failure.code != Code::Identity => Attempt::Again(failure),
-            _ => Attempt::Final(failure),
+        Err(stopped) => Err(match stopped.lost {
+            true if stopped.failure.code != Code::Identity => Attempt::Again {
+                failure: stopped.failure,
+                stored: stopped.stored,
+            },
+            _ => Attempt::Final(stopped.failure),
         }),
     }
 }
@@ -122,6 +129,8 @@ pub(crate) struct Stopped {
     pub(crate) failure: Failure,
     /// The tunnel was: over another one it can go on.
     pub(crate) lost: bool,
+    /// Something had come to the peer's disk before.
+    stored: bool,
 }
 
 impl From<Failure> for Stopped {
@@ -129,6 +138,7 @@ impl From<Failure> for Stopped {
         Self {
             failure,
             lost: false,
+            stored: false,
         }
     }
 }
@@ -142,16 +152,23 @@ pub(crate) async fn over(
     let (sender, say, suggest) = (secure.sender(), secure.say, secure.suggest().clone());
     let peer = secure.peer.clone();
     let throttle = report.throttle.clone();
-    let sent = xtls_files::send(secure.tunnel, sources, |event| report.on(event));
+    // In a task, and so on the threads of what it talks to: to wake this one, which waits, takes the system.
+    let mut sending = JoinSet::new();
+    sending.spawn(async move {
+        let sent = xtls_files::send(secure.tunnel, sources, |event| report.on(event)).await;
+        (sent, report)
+    });
     let watching = async {
         throttle.watch(&sender).await;
         pending::<Infallible>().await
     };
-    let sent = tokio::select! {
-        sent = sent => sent,
+    let (sent, report) = tokio::select! {
+        Some(sent) = sending.join_next() => {
+            sent.map_err(|error| Failure::failed(error.to_string()))?
+        }
         never = watching => match never {},
     };
-    let sum = report.end();
+    let (sum, stored) = report.end();
     match sent {
         Ok(outcome) => {
             sender.close().await;
@@ -167,7 +184,11 @@ pub(crate) async fn over(
                 sender.abort().await;
             }
             let failure = why.unwrap_or_else(|| failure(&error, peer.as_str()));
-            Err(Stopped { failure, lost })
+            Err(Stopped {
+                failure,
+                lost,
+                stored,
+            })
         }
     }
 }
@@ -214,6 +235,8 @@ pub(crate) struct Report {
     progress: Option<Progress>,
     throttle: Throttle,
     files: u32,
+    /// Whether anything has come to the peer's disk.
+    stored: bool,
 }
 
 impl Report {
@@ -227,6 +250,7 @@ impl Report {
             progress: None,
             throttle: Throttle::default(),
             files: 0,
+            stored: false,
         }
     }
 
@@ -279,8 +303,12 @@ impl Report {
                 }
                 self.update(&entry.path, total);
             }
-            Sending::Stored { entry, total, .. } => self.update(&entry.path, total),
+            Sending::Stored { entry, total, .. } => {
+                self.stored = true;
+                self.update(&entry.path, total);
+            }
             Sending::Done { entry, total } => {
+                self.stored = true;
                 self.files += u32::from(entry.kind == Kind::File);
                 self.say
                     .data("stored", &[("path", Value::from(&*entry.path))]);
@@ -301,13 +329,15 @@ impl Report {
         }
     }
 
-    fn end(self) -> Sum {
+    /// What was moved, and whether anything has come to the peer's disk.
+    fn end(self) -> (Sum, bool) {
         let (bytes, time) = self.progress.map_or((0, Duration::ZERO), Progress::end);
-        Sum {
+        let sum = Sum {
             files: self.files,
             bytes,
             time,
-        }
+        };
+        (sum, self.stored)
     }
 }
 
@@ -396,13 +426,11 @@ fn failure(error: &SendError, peer: &str) -> Failure {
     Failure::new(code, format!("{peer}: {}", chain(error)))
 }
 
-/// How long to wait between attempts: longer and longer, and not for ever.
+/// How long to wait between attempts that bring nothing: longer and longer, and not for ever.
 #[derive(Debug)]
 struct Waits {
     attempts: u32,
     waited: Duration,
-    /// Something has arrived since.
-    progressed: bool,
 }
 
 impl Waits {
@@ -410,7 +438,6 @@ impl Waits {
         Self {
             attempts: 0,
             waited: Duration::ZERO,
-            progressed: false,
         }
     }
 
