@@ -20,6 +20,7 @@ mod citizens;
 mod hand;
 mod link;
 mod ours;
+mod paths;
 mod raw;
 mod slix;
 mod verbs;
@@ -59,6 +60,9 @@ async fn main() -> ExitCode {
     }
     if std::env::args().any(|arg| arg == "citizens") {
         return citizens::run(check).await;
+    }
+    if std::env::args().any(|arg| arg == "paths") {
+        return paths::run(check).await;
     }
     if std::env::args().any(|arg| arg == "verbs") {
         return verbs::run(check).await;

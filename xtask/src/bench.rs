@@ -32,6 +32,9 @@ pub(crate) enum Options {
     Citizens { check: bool },
     /// Pipes, files and forwards through real servers, beside the bare tunnel; `check` fails below the bars.
     Verbs { check: bool },
+    /// Tunnels beside real servers: through their relays beside bare sockets, and straight beside tokio-rustls; `check` fails below the
+    /// bars.
+    Paths { check: bool },
     /// The program by itself, and a file by it through a real server, beside magic-wormhole and nc; `check` fails below the bars.
     Files { check: bool },
     /// The whole stack in memory, and what sessions hold; `check` fails below the bars.
@@ -53,6 +56,8 @@ impl Options {
             [layer, flag] if layer == "citizens" && flag == "--check" => {
                 Ok(Self::Citizens { check })
             }
+            [layer] if layer == "paths" => Ok(Self::Paths { check }),
+            [layer, flag] if layer == "paths" && flag == "--check" => Ok(Self::Paths { check }),
             [layer] if layer == "verbs" => Ok(Self::Verbs { check }),
             [layer, flag] if layer == "verbs" && flag == "--check" => Ok(Self::Verbs { check }),
             [layer] if layer == "files" => Ok(Self::Files { check }),
@@ -64,7 +69,7 @@ impl Options {
                 Ok(Self::Groups(vec![filter.clone()]))
             }
             _ => bail!(
-                "cargo xtask bench takes --check, or tls, ibb, link, citizens, verbs, files or session with or without --check, or a FILTER"
+                "cargo xtask bench takes --check, or tls, ibb, link, citizens, verbs, paths, files or session with or without --check, or a FILTER"
             ),
         }
     }
@@ -87,6 +92,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         Options::Link { check } => link(workspace, *check),
         Options::Citizens { check } => through_both(workspace, "citizens", *check),
         Options::Files { check } => files(workspace, *check),
+        Options::Paths { check } => through_both(workspace, "paths", *check),
         Options::Verbs { check } => through_both(workspace, "verbs", *check),
     }
 }
@@ -258,6 +264,7 @@ mod tests {
         assert_eq!(parse(&["link"]).unwrap(), Options::Link { check: false });
         let checked = Options::Verbs { check: true };
         assert_eq!(parse(&["verbs", "--check"]).unwrap(), checked);
+        assert_eq!(parse(&["paths"]).unwrap(), Options::Paths { check: false });
         let checked = Options::Citizens { check: true };
         assert_eq!(parse(&["citizens", "--check"]).unwrap(), checked);
         assert_eq!(parse(&["files"]).unwrap(), Options::Files { check: false });

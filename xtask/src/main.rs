@@ -46,6 +46,7 @@ cargo xtask bench session [--check]          the whole stack in memory against t
 cargo xtask bench link [--check]             the link to a server beside a client written by hand
 cargo xtask bench citizens [--check]         many bulk streams at once through real servers: whether each gets its share, and no link is ended
 cargo xtask bench verbs [--check]            pipes, files and forwards through real servers, beside the bare tunnel
+cargo xtask bench paths [--check]            tunnels through real relays and straight, beside bare sockets and tokio-rustls
 cargo xtask bench files [--check]            size, start and memory of the program, and a file by it beside magic-wormhole and nc
 cargo xtask bench ibb [--check]              bytestreams through a real server, against bare iqs and slixmpp
 cargo xtask tidy                             layer arrows and house rules
