@@ -10,7 +10,7 @@ use crate::driver::now;
 
 /// There are none: the feature `paths` is off.
 #[derive(Debug, Default)]
-pub struct Sockets;
+pub struct Sockets {}
 
 impl Sockets {
     pub(crate) fn set_server(&mut self, _address: Option<SocketAddr>) {}
