@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::{Instant, sleep};
+use xtls_client::Config;
 use xtls_client::router::{PathConfig, PathEvent};
 use xtls_client::tunnel::path::Kind;
 use xtls_client::xmpp::Retry;
@@ -75,4 +77,49 @@ async fn a_tunnel_on_a_relay_goes_on_when_prosody_is_killed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tunnel_on_a_relay_goes_on_when_ejabberd_is_killed() {
     a_tunnel_goes_on(&Server::ejabberd()).await;
+}
+
+/// Prosody's relay keeps the last 904 of 5,000 bytes until one more comes.
+async fn no_burst_stalls(server: &Server) {
+    let (romeo, juliet) = Person::strangers(server);
+    let own = PathConfig::new(Takes::Own);
+    let paths = |config: Config| config.paths(own.clone());
+    let here = Party::start_with(Who::Romeo, &romeo, romeo.options("bursts"), paths).await;
+    let mut there = Party::start_with(Who::Juliet, &juliet, juliet.options("bursts"), paths).await;
+    let [mut asking, answering] = here.connect(&mut there).await;
+    let mut paths = asking.paths();
+    let relayed = async {
+        while paths.changed().await.expect("the tunnel goes on") != PathEvent::Moved(Kind::Relay) {}
+    };
+    soon("the relay", relayed).await;
+    let echo = tokio::spawn(async move {
+        let (mut from, mut to) = tokio::io::split(answering);
+        tokio::io::copy(&mut from, &mut to).await
+    });
+    let mut slowest = Duration::ZERO;
+    for burst in (1..=20_000).step_by(487).chain([904, 4_096, 5_000, 8_192]) {
+        let start = Instant::now();
+        asking.write_all(&vec![7; burst]).await.unwrap();
+        asking.flush().await.unwrap();
+        let mut answer = vec![0; burst];
+        let reading = asking.read_exact(&mut answer);
+        soon("the answer to a burst", reading).await.unwrap();
+        slowest = slowest.max(start.elapsed());
+    }
+    println!("the slowest answer took {slowest:?}");
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    asking.abort().await;
+    drop(echo.await);
+    here.stop().await;
+    there.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bursts_through_the_relay_of_prosody_are_answered() {
+    no_burst_stalls(&Server::quiet()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bursts_through_the_relay_of_ejabberd_are_answered() {
+    no_burst_stalls(&Server::ejabberd()).await;
 }
