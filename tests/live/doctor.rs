@@ -97,6 +97,27 @@ async fn a_healthy_server_passes_every_step() {
 }
 
 #[tokio::test]
+async fn a_relay_is_named_and_without_one_the_line_that_an_admin_needs() {
+    for server in [Server::free(), Server::ejabberd()] {
+        let romeo = Person::new(&server, "romeo");
+        let ended = romeo.online(&["doctor"]).run().await;
+        ended.expect(0);
+        let relays = check(&ended, "relays");
+        assert_eq!(relays["mark"], "ok", "{relays}");
+        let text = relays["text"].to_string();
+        assert!(text.contains("answers"), "{text}");
+    }
+    let romeo = Person::new(&Server::sasl2(), "romeo");
+    let ended = romeo.online(&["doctor"]).run().await;
+    ended.expect(0);
+    let relays = check(&ended, "relays");
+    assert_eq!(relays["mark"], "remark", "{relays}");
+    let hint = relays["hint"].as_str().unwrap();
+    let line = "\n        Component \"proxy.localhost\" \"proxy65\"";
+    assert!(hint.ends_with(line), "{hint}");
+}
+
+#[tokio::test]
 async fn a_server_that_throttles_is_named() {
     let romeo = Person::new(&Server::stock(), "romeo");
     let ended = romeo.online(&["doctor"]).run().await;

@@ -4,6 +4,7 @@ mod arrival;
 mod desk;
 mod peer;
 mod rate;
+mod relays;
 mod report;
 mod server;
 
@@ -70,6 +71,7 @@ async fn examine(
 ) -> Result<(), Failure> {
     let wanted = args.server.resource.as_deref().unwrap_or(link::LISTENER);
     let software = server::examine(own, wanted, desk, report).await?;
+    relays::examine(own, software.as_deref(), desk, report).await?;
     if let Some(peer) = &args.peer {
         let suggest = Suggest::new(&args.account);
         peer::examine(own, peer, pins, &suggest, desk, report).await?;

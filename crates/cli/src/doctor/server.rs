@@ -5,12 +5,11 @@ use std::time::Duration;
 use xtls_client::LinkError;
 use xtls_client::xmpp::Session;
 use xtls_stanza::disco::{Info, Query};
-use xtls_stanza::{Address, Element, Payload};
+use xtls_stanza::{Address, Payload};
 
 use super::desk::{Desk, Unanswered};
 use super::report::Report;
 use crate::failure::Failure;
-use crate::say::shown;
 
 /// Reports on what the server grants. Returns the name of its software, if it says.
 pub(super) async fn examine(
@@ -25,7 +24,6 @@ pub(super) async fn examine(
     resource(own, wanted, desk, report)?;
     resumption(desk, report)?;
     stanzas(desk, report)?;
-    relays(&domain, desk, report).await?;
     let identities = info.into_iter().flat_map(|info| info.identities);
     let mut servers = identities.filter(|identity| identity.category == "server");
     Ok(servers.find_map(|identity| identity.name))
@@ -75,35 +73,6 @@ fn stanzas(desk: &Desk, report: &Report) -> Result<(), Failure> {
         ),
     }
 }
-
-/// Relays for bytestreams outside of stanzas (XEP-0065).
-async fn relays(domain: &Address, desk: &mut Desk, report: &Report) -> Result<(), Failure> {
-    let query = Payload::Other(Element::new("query", ITEMS));
-    let answer = desk.ask(domain, query, PATIENCE).await?;
-    let mut found = Vec::new();
-    if let Ok(Some(Payload::Other(list))) = answer {
-        let items = list.elements().filter(|item| item.is("item", ITEMS));
-        let addresses = items.filter_map(|item| Address::new(item.attr("jid")?).ok());
-        for address in addresses.take(MAX_ITEMS) {
-            let info = info(&address, desk).await?;
-            let identities = info.into_iter().flat_map(|info| info.identities);
-            let mut relays = identities
-                .filter(|known| known.category == "proxy" && known.type_ == "bytestreams");
-            if relays.next().is_some() {
-                found.push(shown(address.as_str()));
-            }
-        }
-    }
-    if found.is_empty() {
-        return report.unknown("relays", "none (XEP-0065); xtls needs none");
-    }
-    report.fine("relays", format!("{}; xtls needs none", found.join(", ")))
-}
-
-const ITEMS: &str = "http://jabber.org/protocol/disco#items";
-
-/// Services of a server that are asked what they are.
-const MAX_ITEMS: usize = 16;
 
 /// How long a server's answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
