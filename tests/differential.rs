@@ -68,6 +68,16 @@ fn any_cutting_of_what_a_peer_says_on_a_leg_gives_the_same_wire() {
     no_finding(Target::Path);
 }
 
+#[test]
+fn what_a_signal_is_read_as_it_is_written_as() {
+    no_finding(Target::Signal);
+}
+
+#[test]
+fn any_cutting_of_what_is_said_over_socks_ends_the_same() {
+    no_finding(Target::S5b);
+}
+
 /// The seeds are documents that some parser once read differently.
 #[test]
 fn the_documents_known_to_be_bad_are_among_the_seeds() {

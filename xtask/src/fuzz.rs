@@ -24,6 +24,8 @@ const TARGETS: &[&str] = &[
     "link",
     "parties",
     "path",
+    "signal",
+    "s5b",
 ];
 /// How long a run takes by default.
 const SECONDS: u64 = 60;

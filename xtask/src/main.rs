@@ -50,7 +50,7 @@ cargo xtask bench paths [--check]            tunnels through real relays and str
 cargo xtask bench files [--check]            size, start and memory of the program, and a file by it beside magic-wormhole and nc
 cargo xtask bench ibb [--check]              bytestreams through a real server, against bare iqs and slixmpp
 cargo xtask tidy                             layer arrows and house rules
-cargo xtask fuzz TARGET [SECONDS] [--runs N] fuzz framer, stanza, differential, base64, ibb, link, parties or path for a minute; docs/FUZZING.md has the rest
+cargo xtask fuzz TARGET [SECONDS] [--runs N] fuzz framer, stanza, differential, base64, ibb, link, parties, path, signal or s5b for a minute; docs/FUZZING.md has the rest
 cargo xtask properties [SEED] [--rounds N] [--only PART]
                                              every property test, or those with PART in their names, with cases from another seed, ten
                                              times as many as usual

@@ -27,6 +27,8 @@ mod notation;
 mod parties;
 mod path;
 mod random;
+mod s5b;
+mod signal;
 mod stanza;
 
 use std::cell::RefCell;
@@ -57,6 +59,10 @@ pub enum Target {
     Parties,
     /// A wire with a peer that says anything on a leg: any cutting gives the same, and nothing beyond the limits is held.
     Path,
+    /// What a signal is read as, it is written as; and strings change no structure.
+    Signal,
+    /// Both sides of SOCKS5 with another side that says anything: any cutting gives the same, and the end is final.
+    S5b,
 }
 
 /// An input that breaks a property.
@@ -76,7 +82,7 @@ impl fmt::Display for Finding {
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Framer,
         Self::Stanza,
         Self::Differential,
@@ -85,6 +91,8 @@ impl Target {
         Self::Link,
         Self::Parties,
         Self::Path,
+        Self::Signal,
+        Self::S5b,
     ];
 
     /// Its name on the command line, which is that of its corpus.
@@ -99,6 +107,8 @@ impl Target {
             Self::Link => "link",
             Self::Parties => "parties",
             Self::Path => "path",
+            Self::Signal => "signal",
+            Self::S5b => "s5b",
         }
     }
 
@@ -151,7 +161,13 @@ impl Checker {
     #[must_use]
     pub fn start(target: Target) -> Self {
         let judges = match target {
-            Target::Base64 | Target::Ibb | Target::Link | Target::Parties | Target::Path => None,
+            Target::Base64
+            | Target::Ibb
+            | Target::Link
+            | Target::Parties
+            | Target::Path
+            | Target::Signal
+            | Target::S5b => None,
             Target::Framer | Target::Stanza | Target::Differential => Some(Judges::start()),
         };
         Self { target, judges }
@@ -173,6 +189,8 @@ impl Checker {
             (Target::Link, _) => link::check(input),
             (Target::Parties, _) => parties::check(input),
             (Target::Path, _) => path::check(input),
+            (Target::Signal, _) => signal::check(input),
+            (Target::S5b, _) => s5b::check(input),
             (_, _) => base64::check(input),
         };
         checked.map_err(|what| Finding {

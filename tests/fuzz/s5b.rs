@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| xtls_fuzz::Target::S5b.libfuzzer(input));
