@@ -12,6 +12,7 @@ fn file(kind: &str, module: &str) -> String {
     let folder = match kind {
         "router" => "crates/tunnel/src/router/tests",
         "session" => "crates/session/tests/session",
+        "signals" => "crates/tunnel/src/router/signals/tests",
         "sim" => "tests/sim",
         other => panic!("{THREATS}: nothing is called {other}"),
     };
@@ -42,6 +43,7 @@ fn every_attack_on_the_router_and_the_world_is_in_the_table() {
         ("router", "attacks"),
         ("router", "relabelled"),
         ("sim", "attacks"),
+        ("signals", "hostile"),
     ] {
         let source = read(&file(kind, module));
         for after in source.split("#[test]\nfn ").skip(1) {

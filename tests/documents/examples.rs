@@ -6,8 +6,9 @@ use xtls_client::router::TunnelEvent;
 use xtls_framer::{Limits, frames};
 use xtls_ibb::Payload;
 use xtls_session::{Binding, Service};
+use xtls_stanza::path::{self, Leg, SIGNAL_STEP, Signal};
 use xtls_stanza::xtls::Control;
-use xtls_stanza::{Content, Envelope, Stanza, finish};
+use xtls_stanza::{Content, Envelope, Stanza, finish, s5b};
 use xtls_tests::keys::address;
 use xtls_tests::pair::{Settings, Who, message};
 use xtls_tests::raw::Duel;
@@ -42,6 +43,7 @@ fn word(envelope: &Envelope) -> String {
 
 fn name(payload: &Payload) -> String {
     match payload {
+        Payload::Open(open) if Leg::is_in_open(open) => "leg".to_owned(),
         Payload::Open(open) => {
             let start = Control::in_open(open).expect("a readable start");
             assert!(matches!(start, Some(Control::Start { .. })));
@@ -59,7 +61,14 @@ fn name(payload: &Payload) -> String {
         Payload::DiscoQuery(_) | Payload::DiscoInfo(_) => "disco".to_owned(),
         Payload::Ping => "ping".to_owned(),
         Payload::Malformed { why, .. } => panic!("malformed: {why}"),
-        Payload::Other(element) => element.name.to_string(),
+        Payload::Other(element) => {
+            if element.ns == path::NS {
+                path::Sealed::read(element).expect("a sealed signal");
+            } else if element.ns == s5b::NS {
+                s5b::Query::read(element).expect("a query about a bytestream");
+            }
+            element.name.to_string()
+        }
     }
 }
 
@@ -80,9 +89,10 @@ fn every_xml_example_is_what_its_label_says() {
             fence.place
         );
         for (label, frame) in labels.into_iter().zip(stanzas) {
-            match label.strip_prefix("inner:") {
-                Some(kind) => inner(kind, &frame, &fence.place),
-                None => carrying(label, &frame, &fence.place),
+            match label.split_once(':') {
+                Some(("inner", kind)) => inner(kind, &frame, &fence.place),
+                Some(("signal", kind)) => signal(kind, &frame, &fence.place),
+                _ => carrying(label, &frame, &fence.place),
             }
             seen += 1;
         }
@@ -120,6 +130,16 @@ fn inner(kind: &str, frame: &Bytes, place: &str) {
     );
 }
 
+/// What is sealed: the page breaks its lines, and leaves out the spaces behind it.
+fn signal(kind: &str, frame: &Bytes, place: &str) {
+    let mut plain: Vec<u8> = frame.iter().copied().filter(|&b| b != b'\n').collect();
+    let name = format!("<{kind} ");
+    assert!(plain.starts_with(name.as_bytes()), "{place}");
+    plain.resize(plain.len().next_multiple_of(SIGNAL_STEP), b' ');
+    let read = Signal::read(&plain).unwrap_or_else(|error| panic!("{place}: {error}"));
+    assert_eq!(read.write(), plain, "{place}");
+}
+
 /// Only the peer sees what is sent inside about the end: a router against a TLS connection that receives it.
 #[test]
 fn a_finish_and_its_answer_are_what_a_router_sends_inside() {
@@ -152,7 +172,8 @@ fn a_finish_and_its_answer_are_what_a_router_sends_inside() {
 #[test]
 fn answers_fit_the_requests_before_them() {
     for fence in fences(PROTOCOL) {
-        if !fence.info.starts_with("xml") || fence.info.contains("inner:") {
+        let inside = fence.info.contains("inner:") || fence.info.contains("signal:");
+        if !fence.info.starts_with("xml") || inside {
             continue;
         }
         let envelopes: Vec<_> = stanzas(&fence)
