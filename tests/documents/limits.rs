@@ -122,13 +122,14 @@ fn shown(value: &str) -> Option<Value> {
     })
 }
 
-/// A value as the documents write it: `65 536 bytes`, `60 s`, `50 ms`, `4 096 to 1 000 000`.
+/// A value as the documents write it: `65 536 bytes`, `60 s`, `50 ms`, `4 096 to 1 000 000`, `5 s, 20 s`.
 fn written(cell: &str) -> Value {
     let mut value = Value {
         numbers: Vec::new(),
         time: false,
     };
-    for part in cell.split(" to ") {
+    let parts = cell.split(" to ").flat_map(|part| part.split(", "));
+    for part in parts.filter(|part| part.starts_with(|c: char| c.is_ascii_digit())) {
         let words: Vec<_> = part.split(' ').collect();
         let is_number = |word: &&&str| word.chars().all(|c| c.is_ascii_digit());
         let digits = words.iter().take_while(is_number).count();
@@ -145,30 +146,37 @@ fn written(cell: &str) -> Value {
     value
 }
 
-/// The constant of this name in a file of `crates/`.
+/// The constant of this name in a file of `crates/`: a number, a range, or a list.
 fn in_source(file: &str, constant: &str) -> Option<Value> {
     let source = read(&format!("crates/{file}"));
-    let declares = format!("const {constant}:");
-    let line = source.lines().find(|line| line.contains(&declares))?;
-    let (_, expression) = line.split_once(" = ")?;
-    let mut expression = expression.trim_end_matches(';');
-    let mut factor = None;
-    for (call, millis) in [
-        ("Duration::from_secs(", 1000),
-        ("Duration::from_millis(", 1),
-    ] {
-        if let Some((_, inside)) = expression.split_once(call) {
-            expression = inside.trim_end_matches(')');
-            factor = Some(millis);
+    let (_, rest) = source.split_once(&format!("const {constant}:"))?;
+    let (_, rest) = rest.split_once(" = ")?;
+    let (expression, _) = rest.split_once(";\n")?;
+    let list = expression
+        .strip_prefix('[')
+        .and_then(|list| list.strip_suffix(']'));
+    let mut value = Value {
+        numbers: Vec::new(),
+        time: false,
+    };
+    let items = list.unwrap_or(expression).split(',').map(str::trim);
+    for mut item in items.filter(|item| !item.is_empty()) {
+        let mut factor = 1;
+        for (call, millis) in [
+            ("Duration::from_secs(", 1000),
+            ("Duration::from_millis(", 1),
+        ] {
+            if let Some((_, inside)) = item.split_once(call) {
+                item = inside.trim_end_matches(')');
+                factor = millis;
+                value.time = true;
+            }
+        }
+        for end in item.split("..=") {
+            value.numbers.push(evaluated(end)? * factor);
         }
     }
-    let numbers = expression
-        .split("..=")
-        .map(|end| Some(evaluated(end)? * factor.unwrap_or(1)));
-    Some(Value {
-        numbers: numbers.collect::<Option<_>>()?,
-        time: factor.is_some(),
-    })
+    Some(value)
 }
 
 /// Sums, products and shifts of integers: everything that limits consist of.
