@@ -1,5 +1,5 @@
 //! Transports can be swapped. A session needs only bytes in order: the same scenarios over In-Band Bytestreams, over
-//! the start flow, over a plain pipe and over a TCP socket. And a router needs only a
+//! the start flow, over a plain pipe, over a TCP socket, and over legs of the wire that moves. And a router needs only a
 //! [`Transport`](xtls_client::transport::Transport): the same through whole routers (`routers.rs`), and also over one
 //! that was written outside (`beside.rs`).
 
@@ -13,6 +13,7 @@
 )]
 
 mod beside;
+mod legs;
 mod lines;
 mod routers;
 mod world;
@@ -20,6 +21,7 @@ mod world;
 use std::sync::Arc;
 use std::time::Instant;
 
+use legs::Legs;
 use lines::{Line, Pipe, Socket, bytestream, start_flow};
 use xtls_session::{Binding, By, Config, Event, Mode, Service, Session, Verdict, Why};
 use xtls_stanza::Stanza;
@@ -382,4 +384,6 @@ over! {
     original_flow: start_flow();
     pipe: Pipe::default();
     socket: Socket::new();
+    leg: Legs::one();
+    leg_after_leg: Legs::many();
 }
