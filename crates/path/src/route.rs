@@ -831,6 +831,9 @@ impl Route {
         self.failures = 0;
         // What failed may have gone with the server.
         self.hosts = Hosts::default();
+        if self.over {
+            return;
+        }
         if self.wire.carrying().is_none() {
             self.alone = Some(now + ALONE);
             self.begin(Why::Lost);
@@ -988,8 +991,11 @@ impl Route {
                     one.step = Step::Standing { pipe };
                 }
             }
-            Event::Moved { to } => self.moved(to),
             Event::Close { leg, end } => self.closed(leg, end),
+            // What ends after the tunnel has is no news.
+            Event::Moved { .. } | Event::Lost { .. } | Event::Finished | Event::Cut { .. }
+                if self.over => {}
+            Event::Moved { to } => self.moved(to),
             Event::Lost { .. } => self.lost(),
             Event::Finished => {
                 self.events.push_back(RouteEvent::Finished);

@@ -7,11 +7,15 @@
     reason = "a test that cannot go on says so by failing, and any moment will do"
 )]
 
+use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
 use xtls_path::bytes::Bytes;
-use xtls_path::{Beginning, Keys, LegId, Place, Role, Wire};
+use xtls_path::xtls_stanza::Address;
+use xtls_path::xtls_stanza::path::{Because, Takes};
+use xtls_path::xtls_stanza::s5b::Host;
+use xtls_path::{Beginning, KNOCK, Keys, Kind, LegId, Place, Role, Route, Settings, Wire, Wish};
 
 /// Bytes of one write, as large as a TLS record.
 const RECORD: usize = 16_384;
@@ -106,6 +110,99 @@ fn an_idle_end_holds_at_most_2_kib() {
     let each = held.bytes_current / 2 + i64::try_from(size_of::<Wire>()).unwrap();
     assert!(each <= 2_048, "{each} bytes");
     drop(pair);
+}
+
+/// The two ends of a tunnel that may meet at an address of the server's end.
+fn routes() -> [Route; 2] {
+    let now = Instant::now();
+    let names = [
+        "romeo@montague.example/orchard",
+        "juliet@capulet.example/balcony",
+    ];
+    let names = names.map(|name| Address::new(name).unwrap());
+    [Role::Client, Role::Server].map(|role| {
+        let mut wire = Wire::new(now, role);
+        wire.bind(Keys::new(&[7; 32], b"ends", role));
+        let (own, peer) = match role {
+            Role::Client => (0, 1),
+            Role::Server => (1, 0),
+        };
+        let advertise = vec![(Host::new("192.0.2.2").unwrap(), NonZeroU16::MIN)];
+        let settings = Settings {
+            policy: Takes::Any,
+            first_seen: false,
+            own: names[own].clone(),
+            peer: names[peer].clone(),
+            advertise,
+        };
+        Route::new(now, wire, settings, [1; 32])
+    })
+}
+
+/// Both move there.
+fn meet(routes: &mut [Route; 2]) {
+    let now = Instant::now();
+    let mut pipes = [None; 2];
+    routes[0].seek(now);
+    for route in routes.iter_mut() {
+        route.set_relays(now, Vec::new());
+    }
+    for _ in 0..20 {
+        for end in [0, 1] {
+            while let Some(signal) = routes[end].poll_signal() {
+                routes[1 - end].handle_signal(now, signal);
+            }
+            while let Some(wish) = routes[end].poll_wish() {
+                // The server's end is met; the client's is refused.
+                if let Wish::Dial { pipe, .. } = wish {
+                    if end == 0 {
+                        pipes[0] = Some(pipe);
+                        routes[0].connected(now, pipe);
+                    } else {
+                        routes[1].failed(now, pipe, Because::Refused);
+                    }
+                }
+            }
+            while let Some(pipe) = pipes[end]
+                && let Some(bytes) = routes[end].poll_pipe(now, pipe, 65_536)
+            {
+                match pipes[1 - end] {
+                    Some(other) => routes[1 - end].handle_pipe(now, other, &bytes),
+                    None => {
+                        let knock: [u8; KNOCK] = bytes[..].try_into().unwrap();
+                        pipes[1] = routes[1].knock(now, &knock);
+                    }
+                }
+            }
+            while routes[end].poll_event().is_some() {}
+        }
+    }
+    for route in routes {
+        assert_eq!(route.carrying(), Some(Kind::Direct));
+        route.handle_timeout(now + Duration::from_secs(2));
+        while route.poll_signal().is_some()
+            || route.poll_wish().is_some()
+            || route.poll_event().is_some()
+        {}
+    }
+}
+
+#[test]
+fn an_idle_end_on_a_leg_holds_at_most_2_kib_more_than_in_band() {
+    let mut kept = None;
+    let in_band = measure(|| kept = Some(routes()));
+    let on_a_leg = measure(|| {
+        let mut routes = routes();
+        meet(&mut routes);
+        kept = Some(routes);
+    });
+    // What was kept before is given back in the second measure.
+    let all = on_a_leg.bytes_current + in_band.bytes_current;
+    let more = (all - in_band.bytes_current) / 2;
+    assert!(more <= 2_048, "{more} bytes more");
+    let each = all / 2 + i64::try_from(size_of::<Route>()).unwrap();
+    assert!(each <= 4_096, "{each} bytes");
+    drop(kept);
 }
 
 #[test]

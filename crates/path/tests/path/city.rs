@@ -2,7 +2,7 @@
 
 mod things;
 
-use self::things::{Line, Log, Thing};
+use self::things::{Faults, Gate, Line, Log, Thing};
 pub(crate) use self::things::{MS, S, Temper, home, relay, settings};
 use crate::world::{CLIENT, Draw, SERVER, bound, keys, part};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,19 +25,15 @@ pub(crate) struct City {
     /// What each end's server announces.
     pub(crate) relays: [Vec<Streamhost>; 2],
     pub(crate) tempers: BTreeMap<String, Temper>,
+    /// That of the stream in the beginning.
+    gates: [Gate; 2],
     lines: Vec<Line>,
     /// Connections at relays by what they ask for.
     asked: BTreeMap<(String, String, String, String), usize>,
     awaited: [BTreeMap<String, Pipe>; 2],
     pub(crate) log: Log,
     pub(crate) expecting: [bool; 2],
-    /// Signals of this end do not arrive.
-    pub(crate) mute: [bool; 2],
-    /// Signals of this end are answered by errors.
-    pub(crate) refused: [bool; 2],
-    pub(crate) gone: bool,
-    /// Streams in-band do not come about.
-    pub(crate) no_streams: bool,
+    pub(crate) faults: Faults,
     pub(crate) zero: bool,
     zero_last: [Option<Instant>; 2],
     signal_last: [Option<Instant>; 2],
@@ -72,15 +68,13 @@ impl City {
             delay: 30,
             relays: Default::default(),
             tempers: BTreeMap::new(),
+            gates: Default::default(),
             lines: Vec::new(),
             asked: BTreeMap::new(),
             awaited: Default::default(),
             log: Log::default(),
             expecting: [false; 2],
-            mute: [false; 2],
-            refused: [false; 2],
-            gone: false,
-            no_streams: false,
+            faults: Faults::default(),
             zero: true,
             zero_last: [None; 2],
             signal_last: [None; 2],
@@ -167,11 +161,14 @@ impl City {
 
     fn carry(&mut self, end: usize) -> bool {
         let mut more = false;
-        while let Some(bytes) = self.ends[end]
-            .wire_mut()
-            .poll_leg(self.now, LegId::ZERO, 20_000)
-        {
+        loop {
+            let room = self.gates[end].room(self.now, self.faults.narrow[0]);
+            let wire = self.ends[end].wire_mut();
+            let Some(bytes) = wire.poll_leg(self.now, LegId::ZERO, room) else {
+                break;
+            };
             more = true;
+            self.gates[end].pass(bytes.len());
             if self.zero {
                 let least = self.zero_last[1 - end];
                 let at = self.after(least, Thing::Zero(1 - end, bytes));
@@ -179,17 +176,18 @@ impl City {
             }
         }
         for line in 0..self.lines.len() {
-            let Some(pipe) = self.lines[line].names[end] else {
-                continue;
-            };
-            while let Some(bytes) = self.ends[end].poll_pipe(self.now, pipe, 20_000) {
+            while let Some(pipe) = self.lines[line].names[end] {
+                let room = self.lines[line].gates[end].room(self.now, self.faults.narrow[1]);
+                let Some(bytes) = self.ends[end].poll_pipe(self.now, pipe, room) else {
+                    break;
+                };
                 more = true;
-                if self.lines[line].dead {
-                    continue;
+                self.lines[line].gates[end].pass(bytes.len());
+                if !self.lines[line].dead {
+                    let least = self.lines[line].last[1 - end];
+                    let at = self.after(least, Thing::Bytes(line, 1 - end, bytes));
+                    self.lines[line].last[1 - end] = Some(at);
                 }
-                let least = self.lines[line].last[1 - end];
-                let at = self.after(least, Thing::Bytes(line, 1 - end, bytes));
-                self.lines[line].last[1 - end] = Some(at);
             }
         }
         more
@@ -199,10 +197,10 @@ impl City {
         assert!(signal.write().len() <= 4_096);
         let copy = Signal::read(&signal.write()).unwrap();
         self.log.said[end].push(copy.clone());
-        if self.refused[end] {
-            let gone = self.gone;
+        if self.faults.refused[end] {
+            let gone = self.faults.gone;
             self.after(None, Thing::SignalFailed(end, gone));
-        } else if self.mute[end] {
+        } else if self.faults.mute[end] {
             self.at(self.now + 20 * S, Thing::SignalFailed(end, false));
         } else {
             let least = self.signal_last[1 - end];
@@ -280,7 +278,7 @@ impl City {
             Thing::Activated(end, pipe, result) => self.ends[end].activated(now, pipe, result),
             Thing::Open(end, pipe, sid) => {
                 let awaited = self.awaited[1 - end].remove(sid.as_str());
-                let awaited = awaited.filter(|_| !self.no_streams);
+                let awaited = awaited.filter(|_| !self.faults.no_streams);
                 match awaited {
                     Some(other) => self.connect(end, pipe, Some(other)),
                     None => drop(self.after(None, Thing::Failed(end, pipe, Because::Refused))),

@@ -12,8 +12,8 @@ fn no_failure_of_a_signal_harms_a_tunnel_that_has_a_leg() {
     for gone in [false, true] {
         let mut city = City::new(2, [Takes::Own; 2]);
         city.relays = [vec![relay(RELAY)], vec![]];
-        city.refused = [true, true];
-        city.gone = gone;
+        city.faults.refused = [true, true];
+        city.faults.gone = gone;
         city.seek(CLIENT);
         city.pass(30 * S);
         assert_eq!(city.kinds(), [Some(Kind::InBand); 2]);
@@ -35,7 +35,7 @@ fn a_server_that_withholds_all_signals_keeps_the_tunnel_in_band() {
     for mute in [[true, false], [false, true], [true, true]] {
         let mut city = City::new(3, [Takes::Own; 2]);
         city.relays = [vec![relay(RELAY)], vec![relay(RELAY)]];
-        city.mute = mute;
+        city.faults.mute = mute;
         city.seek(CLIENT);
         city.seek(SERVER);
         city.write(SERVER, 10_000);

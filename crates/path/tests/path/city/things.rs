@@ -42,6 +42,42 @@ pub(crate) fn settings(end: usize, policy: Takes) -> Settings {
     }
 }
 
+/// What goes wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    /// Signals of this end do not arrive.
+    pub(crate) mute: [bool; 2],
+    /// Signals of this end are answered by errors.
+    pub(crate) refused: [bool; 2],
+    /// These say that the tunnel is not known.
+    pub(crate) gone: bool,
+    /// Streams in-band do not come about.
+    pub(crate) no_streams: bool,
+    /// How much the first stream, and every other line, passes in each 100 ms, if it is not everything.
+    pub(crate) narrow: [Option<usize>; 2],
+}
+
+/// How much has passed in these 100 ms.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    since: Option<Instant>,
+    passed: usize,
+}
+
+impl Gate {
+    /// What may pass now.
+    pub(crate) fn room(&mut self, now: Instant, narrow: Option<usize>) -> usize {
+        if self.since.is_none_or(|since| since + 100 * MS <= now) {
+            (self.since, self.passed) = (Some(now), 0);
+        }
+        narrow.map_or(20_000, |most| most.saturating_sub(self.passed))
+    }
+
+    pub(crate) fn pass(&mut self, bytes: usize) {
+        self.passed += bytes;
+    }
+}
+
 /// A connection, or a stream, and what is under way on it.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
@@ -57,6 +93,7 @@ pub(crate) struct Line {
     pub(crate) dead: bool,
     /// The first bytes at a listener.
     pub(crate) first: Vec<u8>,
+    pub(crate) gates: [Gate; 2],
     /// When the last bytes to each end arrive.
     pub(crate) last: [Option<Instant>; 2],
 }
