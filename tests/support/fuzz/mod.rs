@@ -57,7 +57,8 @@ pub enum Target {
     Link,
     /// A component with a server, and a server's end with a client, that say anything: the same holds.
     Parties,
-    /// A wire with a peer that says anything on a leg: any cutting gives the same, and nothing beyond the limits is held.
+    /// A wire with a peer that says anything on a leg: any cutting gives the same, and nothing beyond the limits is held. A route
+    /// with a peer, a server and an owner who do anything: little is made, and nothing beyond the policy.
     Path,
     /// What a signal is read as, it is written as; and strings change no structure.
     Signal,

@@ -2,6 +2,8 @@
 //!
 //! Octets from [`DATA`] on stand, with the one that follows, for frames that could be right and for what the wire's owner does.
 
+mod route;
+
 use std::time::{Duration, Instant};
 
 use xtls_path::bytes::Bytes;
@@ -36,6 +38,7 @@ pub(super) fn check(input: &[u8]) -> Result<(), String> {
             "cut, the frames are {other:?}, and whole {frames:?}"
         ));
     }
+    route::check(input)?;
     let script = read(input);
     let stage = match Random::of(input).below(6) {
         0 => Stage::Opening,
