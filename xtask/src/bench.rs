@@ -1,5 +1,7 @@
 //! Speed: the benchmarks, and the ratios that must hold.
 
+mod build;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
@@ -37,6 +39,8 @@ pub(crate) enum Options {
     Paths { check: bool },
     /// The program by itself, and a file by it through a real server, beside magic-wormhole and nc; `check` fails below the bars.
     Files { check: bool },
+    /// What a clean build of the program costs, beside an older commit's; `check` fails above the bar.
+    Build { check: bool },
     /// The whole stack in memory, and what sessions hold; `check` fails below the bars.
     Session { check: bool },
 }
@@ -62,6 +66,8 @@ impl Options {
             [layer, flag] if layer == "verbs" && flag == "--check" => Ok(Self::Verbs { check }),
             [layer] if layer == "files" => Ok(Self::Files { check }),
             [layer, flag] if layer == "files" && flag == "--check" => Ok(Self::Files { check }),
+            [layer] if layer == "build" => Ok(Self::Build { check }),
+            [layer, flag] if layer == "build" && flag == "--check" => Ok(Self::Build { check }),
             [layer] if layer == "session" => Ok(Self::Session { check }),
             [layer, flag] if layer == "session" && flag == "--check" => Ok(Self::Session { check }),
             [] => Ok(Self::Groups(Vec::new())),
@@ -69,7 +75,7 @@ impl Options {
                 Ok(Self::Groups(vec![filter.clone()]))
             }
             _ => bail!(
-                "cargo xtask bench takes --check, or tls, ibb, link, citizens, verbs, paths, files or session with or without --check, or a FILTER"
+                "cargo xtask bench takes --check, or tls, ibb, link, citizens, verbs, paths, files, build or session with or without --check, or a FILTER"
             ),
         }
     }
@@ -93,6 +99,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         Options::Citizens { check } => through_both(workspace, "citizens", *check),
         Options::Files { check } => files(workspace, *check),
         Options::Paths { check } => through_both(workspace, "paths", *check),
+        Options::Build { check } => build::run(workspace, *check),
         Options::Verbs { check } => through_both(workspace, "verbs", *check),
     }
 }
@@ -268,6 +275,8 @@ mod tests {
         let checked = Options::Citizens { check: true };
         assert_eq!(parse(&["citizens", "--check"]).unwrap(), checked);
         assert_eq!(parse(&["files"]).unwrap(), Options::Files { check: false });
+        let checked = Options::Build { check: true };
+        assert_eq!(parse(&["build", "--check"]).unwrap(), checked);
     }
 
     #[test]

@@ -48,6 +48,7 @@ cargo xtask bench citizens [--check]         many bulk streams at once through r
 cargo xtask bench verbs [--check]            pipes, files and forwards through real servers, beside the bare tunnel
 cargo xtask bench paths [--check]            tunnels through real relays and straight, beside bare sockets and tokio-rustls
 cargo xtask bench files [--check]            size, start and memory of the program, and a file by it beside magic-wormhole and nc
+cargo xtask bench build [--check]            the CPU of a clean build of the program, beside the commit before the link of its own
 cargo xtask bench ibb [--check]              bytestreams through a real server, against bare iqs and slixmpp
 cargo xtask tidy                             layer arrows and house rules
 cargo xtask fuzz TARGET [SECONDS] [--runs N] fuzz framer, stanza, differential, base64, ibb, link, parties, path, signal or s5b for a minute; docs/FUZZING.md has the rest
