@@ -280,7 +280,11 @@ fn with_default(arg: Arg, chosen: &[Setting], settings: &Settings) -> Arg {
         true => arg.default_values(values.collect::<Vec<_>>()),
         false => arg.default_value(values.collect::<Vec<_>>().join(" ")),
     };
-    arg.hide_default_value(true)
+    // A switch shows none.
+    match arg.get_action().takes_values() {
+        true => arg.hide_default_value(true),
+        false => arg,
+    }
 }
 
 /// The name of an option in the file, and its line, if an error of clap is about a value that came from there.

@@ -235,3 +235,11 @@ fn every_verb_has_four_examples_that_parse() {
         }
     }
 }
+
+#[test]
+fn a_switch_can_be_a_default() {
+    let talk = parsed(&CALL, "[defaults.chat]\nno_early_hello = true").unwrap();
+    assert!(talk.tunnel.no_early_hello);
+    let talk = parsed(&CALL, "").unwrap();
+    assert!(!talk.tunnel.no_early_hello);
+}
