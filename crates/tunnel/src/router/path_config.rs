@@ -19,7 +19,7 @@ pub struct PathConfig {
 
 impl PathConfig {
     /// Where this end connects to, and where it may be met. Nobody new learns an address by [`Takes::InBand`] and
-    /// [`Takes::Own`].
+    /// [`Takes::Own`], unless the link to your server goes through a proxy: sockets are connected directly.
     #[must_use]
     pub fn new(policy: Takes) -> Self {
         Self {
