@@ -541,15 +541,14 @@ impl Route {
         signal
     }
 
-    /// A signal of ours was answered by an error, or not in 20 s. `gone`: the peer knows nothing of the tunnel. That ends the present
+    /// A signal of ours about this attempt was answered by an error, or not in 20 s. `gone`: the peer knows nothing of the tunnel. That ends the present
     /// attempt, and harms nothing that carries.
-    pub fn signal_failed(&mut self, now: Instant, gone: bool) {
+    pub fn signal_failed(&mut self, now: Instant, attempt: u64, gone: bool) {
         self.settle(now);
         if gone && !self.over && self.wire.carrying().is_none() {
             self.give_up(GiveUp::Gone);
         } else if self
-            .attempt
-            .as_ref()
+            .present(attempt)
             .is_some_and(|attempt| attempt.chosen().is_none())
         {
             self.fail(Stay::Unanswered);

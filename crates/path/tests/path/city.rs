@@ -198,10 +198,11 @@ impl City {
         let copy = Signal::read(&signal.write()).unwrap();
         self.log.said[end].push(copy.clone());
         if self.faults.refused[end] {
-            let gone = self.faults.gone;
-            self.after(None, Thing::SignalFailed(end, gone));
+            let failed = Thing::SignalFailed(end, signal.attempt(), self.faults.gone);
+            self.after(None, failed);
         } else if self.faults.mute[end] {
-            self.at(self.now + 20 * S, Thing::SignalFailed(end, false));
+            let late = Thing::SignalFailed(end, signal.attempt(), false);
+            self.at(self.now + 20 * S, late);
         } else {
             let least = self.signal_last[1 - end];
             let at = self.after(least, Thing::Signal(1 - end, copy));
@@ -263,7 +264,7 @@ impl City {
         let now = self.now;
         match thing {
             Thing::Signal(to, signal) => self.ends[to].handle_signal(now, signal),
-            Thing::SignalFailed(end, gone) => self.ends[end].signal_failed(now, gone),
+            Thing::SignalFailed(end, of, gone) => self.ends[end].signal_failed(now, of, gone),
             Thing::Relays(end) => {
                 let relays = self.relays[end].clone();
                 self.ends[end].set_relays(now, relays);

@@ -1,10 +1,10 @@
 //! Servers that refuse, withhold, or have no room: the tunnel stays what it is.
 
-use xtls_path::xtls_stanza::path::Takes;
-use xtls_path::{Kind, RouteEvent, Stay};
+use xtls_path::xtls_stanza::path::{Takes, Why};
+use xtls_path::{Kind, Role, RouteEvent, Stay};
 
 use crate::city::{City, S, Temper, relay};
-use crate::lone::RELAY;
+use crate::lone::{Lone, RELAY, hints, relayed};
 use crate::world::{CLIENT, SERVER};
 
 #[test]
@@ -28,6 +28,18 @@ fn no_failure_of_a_signal_harms_a_tunnel_that_has_a_leg() {
         city.all_arrived();
         city.at_rest();
     }
+}
+
+#[test]
+fn a_late_failure_of_an_earlier_attempt_ends_no_later_one() {
+    let mut lone = Lone::of(Role::Server, Takes::Own);
+    lone.route.seek(lone.now);
+    assert_eq!(lone.signals().len(), 1);
+    lone.says(hints(2, Why::Faster, vec![relayed(1, RELAY)]));
+    lone.route.signal_failed(lone.now, 1, false);
+    assert!(lone.route.is_attempting());
+    lone.route.signal_failed(lone.now, 2, false);
+    assert!(!lone.route.is_attempting());
 }
 
 #[test]

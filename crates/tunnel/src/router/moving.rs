@@ -94,7 +94,8 @@ impl Moving {
         let signal = self.route.poll_signal()?;
         let request = self.signals.send(outer, &signal);
         if request.is_none() {
-            self.route_mut().signal_failed(outer, false);
+            self.route_mut()
+                .signal_failed(outer, signal.attempt(), false);
         }
         request
     }
@@ -173,11 +174,11 @@ impl Moving {
 
     /// A signal of ours was answered.
     pub(super) fn on_answer(&mut self, outer: Instant, n: u64, error: Option<Condition>) {
-        if self.signals.answered(n)
+        if let Some(attempt) = self.signals.answered(n)
             && let Some(condition) = error
         {
             let gone = condition == Condition::ItemNotFound;
-            self.route_mut().signal_failed(outer, gone);
+            self.route_mut().signal_failed(outer, attempt, gone);
         }
     }
 
@@ -192,8 +193,8 @@ impl Moving {
     }
 
     pub(super) fn handle_timeout(&mut self, outer: Instant) {
-        if self.signals.handle_timeout(outer) {
-            self.route_mut().signal_failed(outer, false);
+        if let Some(attempt) = self.signals.handle_timeout(outer) {
+            self.route_mut().signal_failed(outer, attempt, false);
         }
         self.route_mut().handle_timeout(outer);
     }

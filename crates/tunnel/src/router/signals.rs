@@ -51,6 +51,8 @@ pub(super) struct Signals {
 /// A signal of ours whose answer is to come.
 struct Unanswered {
     n: u64,
+    /// What it is about.
+    attempt: u64,
     record: Bytes,
     deadline: Instant,
 }
@@ -96,6 +98,7 @@ impl Signals {
         self.next = n.saturating_add(1);
         let unanswered = Unanswered {
             n,
+            attempt: signal.attempt(),
             record,
             deadline: now + ANSWER,
         };
@@ -104,11 +107,10 @@ impl Signals {
         Some(request)
     }
 
-    /// The answer to one of ours has come, or an error. Whether it was awaited.
-    pub(super) fn answered(&mut self, n: u64) -> bool {
-        let before = self.unanswered.len();
-        self.unanswered.retain(|unanswered| unanswered.n != n);
-        self.unanswered.len() < before
+    /// The answer to one of ours has come, or an error: which attempt it was about, if it was awaited.
+    pub(super) fn answered(&mut self, n: u64) -> Option<u64> {
+        let at = self.unanswered.iter().position(|one| one.n == n)?;
+        Some(self.unanswered.remove(at)?.attempt)
     }
 
     /// Whether the answer to this one is to come.
@@ -130,11 +132,12 @@ impl Signals {
         self.unanswered.iter().map(|one| one.deadline).min()
     }
 
-    /// Forgets those whose answer has not come in time. Whether there is one.
-    pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
-        let before = self.unanswered.len();
+    /// Forgets those whose answer has not come in time: which attempt the last of them was about.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<u64> {
+        let late = self.unanswered.iter().filter(|one| one.deadline <= now);
+        let attempt = late.map(|one| one.attempt).max();
         self.unanswered.retain(|one| one.deadline > now);
-        self.unanswered.len() < before
+        attempt
     }
 
     fn request(&self, unanswered: &Unanswered) -> Request {

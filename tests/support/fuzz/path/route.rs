@@ -169,7 +169,9 @@ impl World {
                 self.route.handle_signal(now, failed);
             }
             (6, _) => self.route.handle_signal(now, Signal::Over { attempt }),
-            (7, _) => self.route.signal_failed(now, value % 8 == 0),
+            (7, _) => self
+                .route
+                .signal_failed(now, attempt, value.is_multiple_of(8)),
             (8, Some(pipe)) => self.route.connected(now, pipe),
             (9, Some(pipe)) => {
                 self.pipes.retain(|other| *other != pipe);
@@ -186,7 +188,7 @@ impl World {
             }
             (12, _) => assert_eq!(self.route.knock(now, &[value; KNOCK]), None, "a stranger's"),
             (13, _) => self.route.zero_ended(now),
-            (14, _) if value % 2 == 0 => self.route.link_lost(now),
+            (14, _) if value.is_multiple_of(2) => self.route.link_lost(now),
             (14, _) => self
                 .route
                 .link_bound(now, address("romeo@montague.example/grove")),

@@ -110,7 +110,7 @@ impl Line {
 #[derive(Debug)]
 pub(crate) enum Thing {
     Signal(usize, Signal),
-    SignalFailed(usize, bool),
+    SignalFailed(usize, u64, bool),
     Relays(usize),
     Dial(usize, Pipe, Dial, Host, NonZeroU16),
     Connected(usize, Pipe),
