@@ -30,7 +30,7 @@ pub(super) fn run(workspace: &Workspace, check: bool) -> Result<()> {
     fs::remove_dir_all(&folder)?;
     let ratio = now / before;
     let verdict = if ratio <= MOST { "met" } else { "MISSED" };
-    println!(
+    eprintln!(
         "clean build {now:.1} s of CPU, {BEFORE} {before:.1} s: {ratio:.3}, at most {MOST:.2}: {verdict}"
     );
     match ratio > MOST && check {
