@@ -360,8 +360,9 @@ async fn forwards_go_on_after_the_server_was_killed() {
     switch.kill().await;
     forward.event("interrupted").await;
     switch.start().await;
-    forward.event("tunnel_lost").await;
-    forward.event("tunnel_back").await;
+    // The tunnel outlives both links.
+    forward.event("path_lost").await;
+    forward.event("path").await;
     assert_eq!(get(connect(at).await, "/two").await, "/two");
 }
 

@@ -11,14 +11,27 @@ use crate::say::Say;
 /// Reports which path carries a tunnel, until it ends.
 pub(crate) async fn report(mut paths: Paths, peer: Address, say: Say) {
     let peer_field = ("peer", Value::from(peer.as_str()));
+    let mut lost = false;
     while let Some(event) = paths.changed().await {
         match event {
             PathEvent::Moved(kind) => {
                 let (name, text) = words(kind);
                 let fields = [peer_field.clone(), ("path", Value::from(name))];
-                say.event("path", &fields, format_args!("with {peer} {text}"));
+                match std::mem::take(&mut lost) {
+                    true => say.event(
+                        "path",
+                        &fields,
+                        format_args!("the tunnel with {peer} goes on {text}"),
+                    ),
+                    false => say.event(
+                        "path",
+                        &fields,
+                        format_args!("the tunnel with {peer} goes {text} now"),
+                    ),
+                }
             }
             PathEvent::Lost => {
+                lost = true;
                 let text = format_args!(
                     "what carried the tunnel with {peer} is gone; looking for another path. What was sent is not lost"
                 );
