@@ -61,11 +61,11 @@ pub(crate) async fn run(check: bool) -> ExitCode {
 async fn through(server: &Server, least: f64) -> bool {
     let mut relayed = Ends::start(server, "relayed", Takes::Own, Kind::Relay).await;
     let mut direct = Ends::start(server, "direct", Takes::Direct, Kind::Direct).await;
-    let mut bare = Bare::start(server).await;
     println!("{ROUNDS} rounds, MB/s of payload");
     let mut rates: [Vec<f64>; 4] = Default::default();
     for round in 0..=ROUNDS {
-        let sockets = bare.run().await;
+        // A link that nobody polls while others run would be cut.
+        let sockets = Bare::start(server, round).await.run().await;
         let relay = relayed.run().await;
         let rustls = over_tcp().await;
         let straight = direct.run().await;
@@ -226,12 +226,11 @@ struct Bare {
     link: Link,
     target: Address,
     relay: Relay,
-    count: u32,
 }
 
 impl Bare {
-    async fn start(server: &Server) -> Self {
-        let mut link = server.login("romeo", "bare").await;
+    async fn start(server: &Server, round: usize) -> Self {
+        let mut link = server.login("romeo", &format!("bare-{round}")).await;
         let target = format!("juliet@{}/bare", server.fact("domain"));
         let mut relays = Relays::new(Instant::now(), "relays", link.bound());
         let relay = loop {
@@ -249,13 +248,11 @@ impl Bare {
             link,
             target: Address::new(&target).expect("an address"),
             relay,
-            count: 0,
         }
     }
 
-    async fn run(&mut self) -> Duration {
-        self.count += 1;
-        let sid = Sid::new(&format!("bare-{}", self.count)).expect("a name");
+    async fn run(mut self) -> Duration {
+        let sid = Sid::new("bare").expect("a name");
         let destination = Destination::new(&sid, self.link.bound(), &self.target);
         let host = self.relay.streamhost().clone();
         let mut sockets = Vec::new();
@@ -270,7 +267,7 @@ impl Bare {
             sid,
             target: self.target.clone(),
         };
-        let id = format!("activate-{}", self.count);
+        let id = "activate".to_owned();
         self.link
             .send(Envelope {
                 from: None,
