@@ -6,13 +6,6 @@ use xtls_path::{Dial, Kind, Wish};
 use crate::city::{City, S, home, relay, settings};
 use crate::world::{CLIENT, SERVER};
 
-const POLICIES: [Takes; 5] = [
-    Takes::InBand,
-    Takes::Own,
-    Takes::Proxy,
-    Takes::Direct,
-    Takes::Any,
-];
 const RELAYS: [&str; 2] = ["proxy.montague.example", "proxy.capulet.example"];
 
 const fn is_direct(takes: Takes) -> bool {
@@ -49,8 +42,8 @@ fn lived(seed: u64, policies: [Takes; 2], first_seen: [bool; 2]) -> City {
 #[test]
 fn no_address_leaves_beyond_the_policy() {
     let mut seed = 0;
-    for client in POLICIES {
-        for server in POLICIES {
+    for client in Takes::ALL {
+        for server in Takes::ALL {
             for first_seen in [[false, false], [true, false], [false, true], [true, true]] {
                 seed += 1;
                 let policies = [client, server];
@@ -108,8 +101,8 @@ fn no_address_leaves_beyond_the_policy() {
 
 #[test]
 fn what_the_policies_of_both_ends_give() {
-    for client in POLICIES {
-        for server in POLICIES {
+    for client in Takes::ALL {
+        for server in Takes::ALL {
             let policies = [client, server];
             let both = [0, 1].map(|end| {
                 let mut settings = settings(end, policies[end]);

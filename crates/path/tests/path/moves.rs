@@ -417,15 +417,8 @@ fn what_has_been_said_to_the_end_ends_on_any_path() {
 
 /// Anything may happen to paths; bytes are written all the time.
 fn course(seed: u64) -> City {
-    let policies = [
-        Takes::InBand,
-        Takes::Own,
-        Takes::Proxy,
-        Takes::Direct,
-        Takes::Any,
-    ];
     let mut draw = crate::world::Draw::new(seed);
-    let mut both = [0, 1].map(|end| settings(end, policies[draw.below(5)]));
+    let mut both = [0, 1].map(|end| settings(end, Takes::ALL[draw.below(5)]));
     for (end, one) in both.iter_mut().enumerate() {
         if draw.one_in(2) {
             one.advertise = vec![home(end)];

@@ -257,7 +257,8 @@ pub enum Takes {
 }
 
 impl Takes {
-    const ALL: [Self; 5] = [
+    /// All of them.
+    pub const ALL: [Self; 5] = [
         Self::InBand,
         Self::Own,
         Self::Proxy,

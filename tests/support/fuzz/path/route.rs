@@ -22,13 +22,6 @@ const MAX_WISHES: usize = 80;
 /// Steps of the time per input.
 const MAX_TIMERS: usize = 2_000;
 
-const POLICIES: [Takes; 5] = [
-    Takes::InBand,
-    Takes::Own,
-    Takes::Proxy,
-    Takes::Direct,
-    Takes::Any,
-];
 const WHYS: [Why; 3] = [Why::Faster, Why::Slower, Why::Lost];
 const HOSTS: [&str; 3] = ["ours.example", "theirs.example", "192.0.2.9"];
 
@@ -110,7 +103,7 @@ impl World {
         let mut wire = Wire::new(now, role);
         wire.bind(Keys::new(&[7; 32], b"both ends", role));
         let settings = Settings {
-            policy: POLICIES[usize::from(second % 5)],
+            policy: Takes::ALL[usize::from(second % 5)],
             first_seen: first & 2 != 0,
             own: address("romeo@montague.example/orchard"),
             peer: address("juliet@capulet.example/balcony"),
@@ -150,7 +143,7 @@ impl World {
                 let hints = Hints {
                     attempt,
                     why: WHYS[usize::from(what / 16 % 3)],
-                    takes: POLICIES[usize::from(value % 5)],
+                    takes: Takes::ALL[usize::from(value % 5)],
                     candidates: (0..value % 16).map(|at| candidate(what, at)).collect(),
                 };
                 self.route.handle_signal(now, Signal::Hints(hints));

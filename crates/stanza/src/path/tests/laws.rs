@@ -42,13 +42,7 @@ fn a_candidate() -> impl Strategy<Value = Candidate> {
 fn a_signal() -> impl Strategy<Value = Signal> {
     let name = || "[a-z0-9]{1,16}".prop_map(|name| cid(&name));
     let why = proptest::sample::select(&[Why::Faster, Why::Slower, Why::Lost]);
-    let takes = proptest::sample::select(&[
-        Takes::InBand,
-        Takes::Own,
-        Takes::Proxy,
-        Takes::Direct,
-        Takes::Any,
-    ]);
+    let takes = proptest::sample::select(&Takes::ALL);
     let because = proptest::sample::select(&[
         Because::Refused,
         Because::Timeout,

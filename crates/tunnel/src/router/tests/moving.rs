@@ -10,14 +10,6 @@ use xtls_stanza::s5b::Host;
 use super::*;
 use crate::router::{PathConfig, PathEvent};
 
-const ALL: [Takes; 5] = [
-    Takes::InBand,
-    Takes::Own,
-    Takes::Proxy,
-    Takes::Direct,
-    Takes::Any,
-];
-
 fn paths(end: usize, policy: Takes) -> Config {
     in_bytes(end).paths(PathConfig::new(policy))
 }
@@ -327,8 +319,8 @@ fn a_signal_for_no_tunnel_says_no_more_than_that() {
 
 #[test]
 fn whatever_both_ends_allow_nothing_is_dialled_beyond_it() {
-    for a in ALL {
-        for b in ALL {
+    for a in Takes::ALL {
+        for b in Takes::ALL {
             let there = (
                 Host::new("192.0.2.7").unwrap(),
                 NonZeroU16::new(7_000).unwrap(),
