@@ -52,7 +52,8 @@ impl Beneath {
 
     /// Takes another stream before anything has travelled; gives the one before.
     pub(super) fn replace(&mut self, stream: Leg) -> Option<Leg> {
-        self.stream.replace(stream)
+        // What was counted and kept belongs to the one before.
+        std::mem::replace(self, Self::new(stream)).stream
     }
 
     /// Leaves the stream.

@@ -297,6 +297,28 @@ fn a_tunnel_whose_peer_knows_it_no_more_is_cut_at_once() {
 }
 
 #[test]
+fn a_tunnel_that_was_opened_twice_counts_the_second_stream_alone() {
+    let mut world = World::with(paths(A, Takes::Own), paths(B, Takes::Own));
+    world.alter = Some(Box::new(|_, mut envelope| {
+        if let Content::Result(Some(Payload::Xtls(_))) = &envelope.content {
+            envelope.content = Content::Result(None);
+        }
+        envelope
+    }));
+    let a = world.open(A);
+    world.settle();
+    assert!(world.established(A, a), "{:?}", world.ends[A].events);
+    let ids = [a, world.last_id(B)];
+    carry(&mut world, A, ids, &pattern(200_000));
+    carry(&mut world, B, ids, &pattern(3_000));
+    for end in [A, B] {
+        let moving = world.router(end).tunnels.moving_mut(ids[end]).unwrap();
+        assert_eq!(moving.route().wire().unconfirmed(), 0, "{end}");
+    }
+    close(&mut world, ids);
+}
+
+#[test]
 fn a_signal_for_no_tunnel_says_no_more_than_that() {
     let mut world = world([Takes::Own; 2]);
     world.establish(A);
