@@ -71,14 +71,10 @@ impl Closes {
     }
 
     /// Two tunnels with this peer have changed their names: what the one has waited for, the other waits for now.
-    pub(super) fn swap(&mut self, peer: &Address, [one, other]: [TunnelId; 2]) {
+    pub(super) fn swap(&mut self, peer: &Address, names: [TunnelId; 2]) {
+        let [one, other] = names;
         if let Some(ids) = self.emptying.get_mut(peer) {
-            let (had_one, had_other) = (ids.remove(&one), ids.remove(&other));
-            ids.extend(
-                [had_one.then_some(other), had_other.then_some(one)]
-                    .into_iter()
-                    .flatten(),
-            );
+            *ids = ids.iter().map(|id| id.swapped(names)).collect();
         }
         let requests = [self.request_of.remove(&one), self.request_of.remove(&other)];
         for (request, id) in requests.into_iter().zip([other, one]) {

@@ -20,6 +20,17 @@ impl TunnelId {
     pub fn number(self) -> u64 {
         self.0
     }
+
+    /// The name of the same tunnel once these two have exchanged theirs.
+    pub(super) fn swapped(self, [one, other]: [Self; 2]) -> Self {
+        if self == one {
+            other
+        } else if self == other {
+            one
+        } else {
+            self
+        }
+    }
 }
 
 impl std::fmt::Display for TunnelId {

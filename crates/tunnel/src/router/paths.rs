@@ -240,28 +240,17 @@ impl Paths {
     }
 
     /// Two tunnels have exchanged their names.
-    pub(super) fn swap(&mut self, [one, other]: [TunnelId; 2]) {
-        let swapped = |id: &mut TunnelId| {
-            if *id == one {
-                *id = other;
-            } else if *id == other {
-                *id = one;
-            }
-        };
-        self.requests
-            .values_mut()
-            .for_each(|(_, id, _)| swapped(id));
-        self.sockets.values_mut().for_each(|(id, _)| swapped(id));
-        self.activations
-            .values_mut()
-            .for_each(|(id, _)| swapped(id));
-        for ids in [&mut self.seekers, &mut self.expecting] {
-            let (had_one, had_other) = (ids.remove(&one), ids.remove(&other));
-            let had = [had_one.then_some(other), had_other.then_some(one)];
-            ids.extend(had.into_iter().flatten());
+    pub(super) fn swap(&mut self, names: [TunnelId; 2]) {
+        let requests = self.requests.values_mut().map(|(_, id, _)| id);
+        let sockets = self.sockets.values_mut().map(|(id, _)| id);
+        let activations = self.activations.values_mut().map(|(id, _)| id);
+        for id in requests.chain(sockets).chain(activations) {
+            *id = id.swapped(names);
         }
-        self.schedule.set(one, None);
-        self.schedule.set(other, None);
+        for ids in [&mut self.seekers, &mut self.expecting] {
+            *ids = ids.iter().map(|id| id.swapped(names)).collect();
+        }
+        self.schedule.swap(names);
     }
 
     // Sockets.
@@ -298,9 +287,9 @@ impl Paths {
             if let Some(moving) = tunnels.moving_mut(id)
                 && let Some(pipe) = moving.route_mut().knock(at.outer, knock)
             {
+                let socket = self.name(id, moving, pipe);
                 tunnels.mark(id);
-                let moving = tunnels.moving_mut(id)?;
-                return Some(self.name(id, moving, pipe));
+                return Some(socket);
             }
         }
         None
