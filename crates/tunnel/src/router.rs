@@ -2283,7 +2283,7 @@ impl Router {
     fn acquainted(&self, from: Option<&Address>) -> bool {
         let Some(from) = from else { return true };
         self.tunnels.knows(from)
-            || self.tunnels.moves_with(from)
+            || self.tunnels.moving_with(from).next().is_some()
             || from.same_bare(self.own())
             || from.as_str() == self.own().domain()
             || self.config.welcome(from) != Welcome::No

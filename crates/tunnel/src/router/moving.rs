@@ -39,6 +39,13 @@ pub(super) enum Carriage {
     Expected(Sid),
 }
 
+impl Carriage {
+    /// Whether the peer is to open a stream of this name.
+    fn is_expected(&self, sid: &Sid) -> bool {
+        matches!(self, Self::Expected(name) if name == sid)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Course {
     Open,
@@ -223,12 +230,8 @@ impl Moving {
 
     /// The peer has opened the stream that is expected under this name.
     pub(super) fn met(&mut self, sid: &Sid, stream: Leg) -> Option<Pipe> {
-        let expected =
-            |carriage: &Carriage| matches!(carriage, Carriage::Expected(name) if name == sid);
-        let (pipe, carriage) = self
-            .pipes
-            .iter_mut()
-            .find(|(_, carriage)| expected(carriage))?;
+        let mut pipes = self.pipes.iter_mut();
+        let (pipe, carriage) = pipes.find(|(_, carriage)| carriage.is_expected(sid))?;
         *carriage = Carriage::Stream(stream);
         Some(*pipe)
     }
@@ -236,7 +239,7 @@ impl Moving {
     /// Whether the peer is to open a stream of this name.
     pub(super) fn expects(&self, sid: &Sid) -> bool {
         let mut pipes = self.pipes.iter();
-        pipes.any(|(_, carriage)| matches!(carriage, Carriage::Expected(name) if name == sid))
+        pipes.any(|(_, carriage)| carriage.is_expected(sid))
     }
 
     /// Whether it is one of the pipes that has opened.

@@ -26,7 +26,7 @@ pub(super) fn on_signal(
     let Ok(sealed) = Sealed::read(element) else {
         return request.error(StanzaError::new(ErrorType::Modify, Condition::BadRequest));
     };
-    let found = tunnels.moving_with(from, &sealed.sid);
+    let found = tunnels.signalled(from, &sealed.sid);
     let Some((id, moving)) = found.and_then(|id| Some((id, tunnels.moving_mut(id)?))) else {
         return refuse(Condition::ItemNotFound);
     };

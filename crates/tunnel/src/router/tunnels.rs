@@ -177,31 +177,22 @@ impl Tunnels {
         moving
     }
 
-    /// Whether one with this account, at whichever address, may move.
-    pub(super) fn moves_with(&self, peer: &Address) -> bool {
-        let moves = |id: &TunnelId| Some(self.get(*id)?.carrier().beneath().moving().is_some());
-        let ids = self.peers.of_account(peer.bare());
-        ids.iter().any(|id| moves(id) == Some(true))
+    /// Those with this account, at whichever address, that may move.
+    pub(super) fn moving_with(&self, peer: &Address) -> impl Iterator<Item = (TunnelId, &Moving)> {
+        let ids = self.peers.of_account(peer.bare()).into_iter();
+        ids.filter_map(|id| Some((id, self.get(id)?.carrier().beneath().moving()?)))
     }
 
-    /// The one with this account, at whichever address, that signals name so.
-    pub(super) fn moving_with(&self, peer: &Address, sid: &Sid) -> Option<TunnelId> {
-        let named = |id: &TunnelId| {
-            let tunnel = self.get(*id)?;
-            Some(tunnel.carrier().beneath().moving()?.sid() == sid)
-        };
-        let mut ids = self.peers.of_account(peer.bare()).into_iter();
-        ids.find(|id| named(id) == Some(true))
+    /// The one with this account that signals name so.
+    pub(super) fn signalled(&self, peer: &Address, sid: &Sid) -> Option<TunnelId> {
+        let mut moving = self.moving_with(peer);
+        Some(moving.find(|(_, moving)| moving.sid() == sid)?.0)
     }
 
     /// The one with this account that expects a stream of this name.
     pub(super) fn expecting(&self, peer: &Address, sid: &Sid) -> Option<TunnelId> {
-        let expects = |id: &TunnelId| {
-            let tunnel = self.get(*id)?;
-            Some(tunnel.carrier().beneath().moving()?.expects(sid))
-        };
-        let mut ids = self.peers.of_account(peer.bare()).into_iter();
-        ids.find(|id| expects(id) == Some(true))
+        let mut moving = self.moving_with(peer);
+        Some(moving.find(|(_, moving)| moving.expects(sid))?.0)
     }
 
     // Streams.
@@ -322,7 +313,7 @@ impl Tunnels {
             tunnel.is_some_and(|tunnel| tunnel.carrier().is_named(transports, sid))
         });
         // Its address may be another one by now.
-        named.or_else(|| self.moving_with(from, sid?))
+        named.or_else(|| self.signalled(from, sid?))
     }
 
     /// Our open to this address that a peer's open may cross: one of stanzas, or any where the transport has one stream for
