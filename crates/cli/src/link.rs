@@ -1,8 +1,6 @@
 //! From options to a running client.
 
 use std::io::IsTerminal as _;
-use std::net::SocketAddr;
-use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -19,7 +17,6 @@ use xtls_client::{
 use xtls_stanza::Address;
 use xtls_stanza::ibb::{BlockSize, Carrier};
 use xtls_stanza::path::Takes;
-use xtls_stanza::s5b::Host;
 use zeroize::Zeroizing;
 
 use crate::account;
@@ -365,18 +362,9 @@ fn paths(path: &PathArgs, mode: Mode, sockets: &Sockets) -> PathConfig {
     );
     let advertised = match path.path_advertise.is_empty() {
         false => path.path_advertise.clone(),
-        true => sockets
-            .listening()
-            .filter(|address| !address.ip().is_unspecified())
-            .filter_map(of_address)
-            .collect(),
+        true => sockets.reachable().collect(),
     };
     PathConfig::new(policy).advertise(advertised)
-}
-
-fn of_address(address: SocketAddr) -> Option<(Host, NonZeroU16)> {
-    let host = Host::new(&address.ip().to_string())?;
-    Some((host, NonZeroU16::new(address.port())?))
 }
 
 /// How to log in.

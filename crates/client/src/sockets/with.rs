@@ -1,11 +1,13 @@
 //! The sockets of a client: connections beside its server, and where peers may connect to.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::task::{Context, Poll};
 
 use tracing::debug;
 use xtls_reach::Reach;
 use xtls_stanza::path::Because;
+use xtls_stanza::s5b::Host;
 use xtls_tunnel::router::{PipeId, Router, SocketWish, Whom};
 
 use crate::driver::now;
@@ -67,6 +69,18 @@ impl Sockets {
     /// Where it listens, with the ports that the system has chosen.
     pub fn listening(&self) -> impl Iterator<Item = SocketAddr> {
         self.net.listening()
+    }
+
+    /// The same as [`PathConfig::advertise`](xtls_tunnel::router::PathConfig::advertise) takes it, but for addresses that stand for
+    /// all of this machine's.
+    pub fn reachable(&self) -> impl Iterator<Item = (Host, NonZeroU16)> {
+        let named = self
+            .listening()
+            .filter(|address| !address.ip().is_unspecified());
+        named.filter_map(|address| {
+            let host = Host::new(&address.ip().to_string())?;
+            Some((host, NonZeroU16::new(address.port())?))
+        })
     }
 
     /// Our server was reached there: its relays may be as near.
