@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
-use xtls_client::router::{Config, PathConfig, PathEvent};
+use xtls_client::router::{Config, PathConfig};
 use xtls_client::session::{Binding, Mode, Service};
 use xtls_client::tls::rustls::time_provider::DefaultTimeProvider;
 use xtls_client::tls::trust::{Level, Method, Policy, Store};
@@ -136,12 +136,8 @@ impl Ends {
         let (opened, far) = tokio::join!(near.established(), taken);
         opened.expect("a known key");
         for end in [&near, &far] {
-            let mut paths = end.paths();
-            while let Some(event) = paths.changed().await {
-                if event == PathEvent::Moved(self.kind) {
-                    break;
-                }
-            }
+            let moved = end.paths().carried_by(self.kind).await;
+            moved.expect("the path that is measured");
         }
         carry(near, far).await
     }

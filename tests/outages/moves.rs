@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep};
-use xtls_client::Config;
-use xtls_client::router::{PathConfig, PathEvent};
+use xtls_client::router::PathConfig;
 use xtls_client::tunnel::path::Kind;
 use xtls_client::xmpp::Retry;
+use xtls_client::{Config, PathState};
 use xtls_stanza::path::Takes;
 use xtls_tests::live::person::Person;
 use xtls_tests::live::server::Server;
@@ -44,12 +44,15 @@ async fn a_tunnel_goes_on(server: &Server) {
     let mut paths = ends[0].paths();
     let transfer = Transfer::start(ends, seed);
     let mut moved = Vec::new();
+    let mut before = PathState::default();
     for _ in 0..rounds {
         let goes_on = async {
             loop {
-                match paths.changed().await.expect("the tunnel goes on") {
-                    PathEvent::Moved(kind) => return kind,
-                    event => println!("{event:?}"),
+                let state = paths.changed().await.expect("the tunnel goes on");
+                println!("{state:?}");
+                let was = std::mem::replace(&mut before, state).carrying;
+                if let Some(kind) = state.carrying.filter(|_| state.carrying != was) {
+                    return kind;
                 }
             }
         };
@@ -89,7 +92,8 @@ async fn no_burst_stalls(server: &Server) {
     let [mut asking, answering] = here.connect(&mut there).await;
     let mut paths = asking.paths();
     let relayed = async {
-        while paths.changed().await.expect("the tunnel goes on") != PathEvent::Moved(Kind::Relay) {}
+        let relayed = paths.carried_by(Kind::Relay).await;
+        relayed.expect("the tunnel goes on");
     };
     soon("the relay", relayed).await;
     let echo = tokio::spawn(async move {

@@ -1,9 +1,8 @@
 //! What is said of the path of a tunnel.
 
 use serde_json::Value;
-use xtls_client::Paths;
-use xtls_client::router::PathEvent;
 use xtls_client::tunnel::path::Kind;
+use xtls_client::{PathState, Paths};
 use xtls_stanza::Address;
 
 use crate::say::Say;
@@ -11,38 +10,32 @@ use crate::say::Say;
 /// Reports which path carries a tunnel, until it ends.
 pub(crate) async fn report(mut paths: Paths, peer: Address, say: Say) {
     let peer_field = ("peer", Value::from(peer.as_str()));
-    let mut lost = false;
-    while let Some(event) = paths.changed().await {
-        match event {
-            PathEvent::Moved(kind) => {
+    let mut before = PathState::default();
+    while let Some(state) = paths.changed().await {
+        match state.carrying {
+            same if same == before.carrying => {}
+            Some(kind) => {
                 let (name, text) = words(kind);
                 let fields = [peer_field.clone(), ("path", Value::from(name))];
-                match std::mem::take(&mut lost) {
-                    true => say.event(
-                        "path",
-                        &fields,
-                        format_args!("the tunnel with {peer} goes on {text}"),
-                    ),
-                    false => say.event(
-                        "path",
-                        &fields,
-                        format_args!("the tunnel with {peer} goes {text} now"),
-                    ),
-                }
+                let (goes, now) = match before.carrying {
+                    None => ("goes on", ""),
+                    Some(_) => ("goes", " now"),
+                };
+                let text = format_args!("the tunnel with {peer} {goes} {text}{now}");
+                say.event("path", &fields, text);
             }
-            PathEvent::Lost => {
-                lost = true;
+            None => {
                 let text = format_args!(
                     "what carried the tunnel with {peer} is gone; looking for another path. What was sent is not lost"
                 );
                 say.warn("path_lost", std::slice::from_ref(&peer_field), text);
             }
-            PathEvent::Stayed(why) => {
-                let fields = [peer_field.clone(), ("why", Value::from(why.to_string()))];
-                say.data("path_stayed", &fields);
-            }
-            PathEvent::PeerAllows(_) | _ => {}
         }
+        if let Some(why) = state.stayed.filter(|_| state.stayed != before.stayed) {
+            let fields = [peer_field.clone(), ("why", Value::from(why.to_string()))];
+            say.data("path_stayed", &fields);
+        }
+        before = state;
     }
 }
 

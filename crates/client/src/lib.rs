@@ -121,7 +121,7 @@ pub use error::{JudgeError, ListenError};
 pub use handle::Tunnel;
 pub use incoming::{Arrival, Incoming, Listener};
 pub use link_state::{LinkState, LinkStates};
-pub use paths::Paths;
+pub use paths::{PathState, Paths};
 pub use relay::Relay;
 pub use sender::Sender;
 pub use sockets::Sockets;

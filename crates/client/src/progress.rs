@@ -4,16 +4,17 @@ use std::io;
 
 use tokio::sync::watch;
 use xtls_session::{Peer, Service};
-use xtls_tunnel::router::{Closed, Gone, PathEvent, TunnelEvent};
+use xtls_tunnel::router::{Closed, Gone, TunnelEvent};
 
 use crate::error::read_error;
+use crate::paths::PathState;
 
 #[derive(Debug, Default)]
 struct State {
     /// Known from the start where we opened, and from the handshake otherwise.
     service: Option<Service>,
     peer: Option<Peer>,
-    path: Option<PathEvent>,
+    path: PathState,
     closed: Option<Box<Closed>>,
 }
 
@@ -38,7 +39,7 @@ impl ProgressSender {
                 state.peer = Some(peer.clone());
             });
         } else if let TunnelEvent::Path(event) = what {
-            self.0.send_modify(|state| state.path = Some(*event));
+            self.0.send_modify(|state| state.path.note(*event));
         } else if let TunnelEvent::Closed(closed) = what {
             self.0
                 .send_modify(|state| state.closed = Some(Box::new(closed.clone())));
@@ -60,19 +61,19 @@ impl Progress {
         self.until(|state| state.peer.clone()).await
     }
 
-    /// The latest that has become of its path.
-    pub(crate) fn path(&self) -> Option<PathEvent> {
+    /// Where it goes.
+    pub(crate) fn path(&self) -> PathState {
         self.0.borrow().path
     }
 
-    /// Until something else has become of its path; `None` at its end.
-    pub(crate) async fn path_changed(&mut self, last: Option<PathEvent>) -> Option<PathEvent> {
+    /// Until it goes elsewhere, or more is known of that; `None` at its end.
+    pub(crate) async fn path_changed(&mut self, told: PathState) -> Option<PathState> {
         let state = self
             .0
-            .wait_for(|state| state.path != last || state.closed.is_some())
+            .wait_for(|state| state.path != told || state.closed.is_some())
             .await
             .ok()?;
-        state.path.filter(|path| Some(*path) != last)
+        Some(state.path).filter(|path| *path != told)
     }
 
     /// Until the service is known, or the end.

@@ -82,7 +82,7 @@ impl Sender {
         self.progress.peer()
     }
 
-    /// What becomes of its path, if it [may move](xtls_tunnel::Config::paths).
+    /// Where it goes, if it [may move](xtls_tunnel::Config::paths).
     #[must_use]
     pub fn paths(&self) -> Paths {
         Paths::new(self.progress.clone())
