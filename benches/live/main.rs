@@ -17,6 +17,7 @@
 
 mod beside;
 mod citizens;
+mod clients;
 mod hand;
 mod link;
 mod ours;

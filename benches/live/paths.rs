@@ -3,8 +3,6 @@
 //! In each round two bare sockets through the server's relay, a tunnel through the same, tokio-rustls over TCP on this machine, and a
 //! tunnel straight from one end to the other take turns, with the same bytes from the far end to the near one.
 
-use std::collections::BTreeSet;
-use std::num::NonZeroU16;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,18 +13,17 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use xtls_client::router::{Config, PathConfig};
 use xtls_client::session::{Binding, Mode, Service};
-use xtls_client::tls::rustls::time_provider::DefaultTimeProvider;
+use xtls_client::tls::Role;
 use xtls_client::tls::trust::{Level, Method, Policy, Store};
-use xtls_client::tls::{self, Identity, Role};
 use xtls_client::tunnel::path::Kind;
 use xtls_client::tunnel::s5b::{Destination, Relay, Relays, RelaysEvent, dial};
 use xtls_client::xmpp::Link;
-use xtls_client::{Accept, Client, Incoming, LinkEvent, Pins, SocketOptions, Sockets};
+use xtls_client::{LinkEvent, SocketOptions, Sockets};
 use xtls_stanza::path::Takes;
-use xtls_stanza::s5b::{Host, Query, Sid};
+use xtls_stanza::s5b::{Query, Sid};
 use xtls_stanza::{Address, Content, Envelope, Payload};
-use zeroize::Zeroizing;
 
+use crate::clients::{Clients, config, key, through_each};
 use crate::link::Server;
 use crate::{median, rate, reaches};
 
@@ -38,23 +35,7 @@ const RELAYED: [(&str, f64); 2] = [("XTLS_PROSODY_QUIET", 0.90), ("XTLS_EJABBERD
 const DIRECT: f64 = 0.60;
 
 pub(crate) async fn run(check: bool) -> ExitCode {
-    let mut met = true;
-    let mut servers = 0;
-    for (variable, least) in RELAYED {
-        if let Some(server) = Server::named_in(variable) {
-            servers += 1;
-            met &= through(&server, least).await;
-        }
-    }
-    if servers == 0 {
-        eprintln!("please run `cargo xtask bench paths`");
-        return ExitCode::from(2);
-    }
-    if met || !check {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    through_each("paths", check, RELAYED, through).await
 }
 
 /// Whether the bars are met with this server.
@@ -106,39 +87,32 @@ async fn through(server: &Server, least: f64) -> bool {
     met
 }
 
-/// Two clients whose tunnels go one way.
+/// Clients whose tunnels go one way.
 struct Ends {
-    near: Client,
-    far: Client,
-    incoming: Incoming,
+    clients: Clients,
     kind: Kind,
 }
 
 impl Ends {
     async fn start(server: &Server, resource: &str, takes: Takes, kind: Kind) -> Self {
-        let (near, _) = start(server, "romeo", "juliet", resource, takes).await;
-        let (far, incoming) = start(server, "juliet", "romeo", resource, takes).await;
-        Self {
-            near,
-            far,
-            incoming,
-            kind,
-        }
+        let with = |config: Config| {
+            let here = "127.0.0.1:0".parse().expect("an address");
+            let options = SocketOptions::default().private(true).listen([here]);
+            let sockets = Sockets::bind(options).expect("a port");
+            let paths = PathConfig::new(takes).advertise(sockets.reachable());
+            (config.paths(paths), sockets)
+        };
+        let clients = Clients::start(server, resource, with).await;
+        Self { clients, kind }
     }
 
     async fn run(&mut self) -> Duration {
-        let near = self.near.open(self.far.own()).await.expect("an open");
-        let taken = async {
-            let far = self.incoming.next().await.expect("a caller");
-            far.established().await.expect("a known key");
-            far
-        };
-        let (opened, far) = tokio::join!(near.established(), taken);
-        opened.expect("a known key");
-        for end in [&near, &far] {
+        let ends = self.clients.tunnel().await;
+        for end in &ends {
             let moved = end.paths().carried_by(self.kind).await;
             moved.expect("the path that is measured");
         }
+        let [near, far] = ends;
         carry(near, far).await
     }
 }
@@ -171,50 +145,6 @@ where
     drop(near);
     writing.await.expect("no panic");
     took
-}
-
-/// As the program starts it.
-async fn start(
-    server: &Server,
-    own: &str,
-    peer: &str,
-    resource: &str,
-    takes: Takes,
-) -> (Client, Incoming) {
-    let link = server.login(own, resource).await;
-    let peer = format!("{peer}@{}", server.fact("domain"));
-    let identity = key(link.bound().bare());
-    let mut pins = Pins::memory();
-    let level = Level::Verified(Method::Fingerprint);
-    pins.change(|store, now| store.pin(&peer, key(&peer).fingerprint(), level, now))
-        .expect("a pin");
-    let tls = config(identity);
-    let peer = xtls_client::uplink::normalise(&peer).expect("an address");
-    let here = "127.0.0.1:0".parse().expect("an address");
-    let options = SocketOptions::default().private(true).listen([here]);
-    let sockets = Sockets::bind(options).expect("a port");
-    let listening = sockets.listening().filter_map(|address| {
-        let host = Host::new(&address.ip().to_string())?;
-        Some((host, NonZeroU16::new(address.port())?))
-    });
-    let paths = PathConfig::new(takes).advertise(listening);
-    let config = Config::new(tls, pins.store())
-        .policy(Policy::Pinned)
-        .service(Service::new("paths", Mode::Bytes))
-        .accept(Accept::Only(BTreeSet::from([peer.to_bare()])))
-        .paths(paths);
-    let (client, incoming, _) = Client::start_with(link, config, pins, sockets).expect("a client");
-    (client, incoming)
-}
-
-fn key(who: &str) -> Identity {
-    let seed = Zeroizing::new([u8::try_from(who.len()).expect("a short name"); 32]);
-    Identity::generate(who, &seed, 1_767_225_600).expect("an identity")
-}
-
-fn config(identity: Identity) -> tls::Config {
-    let time = Arc::new(DefaultTimeProvider);
-    tls::Config::new(Arc::new(identity), tls::default_provider(), time).expect("TLS")
 }
 
 /// Two sockets that a relay joins.

@@ -3,11 +3,9 @@
 //! In each round the bare tunnel, a pipe, a file, and a forward over one and over 16 connections take turns, with as many bytes from the
 //! far end to the near one; the file's are read from the disk, hashed, and written to it. Then a question and its answer, of one byte each, go over the bare tunnel and over a forward.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -15,18 +13,13 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use xtls_client::ibb;
 use xtls_client::router::Config;
-use xtls_client::session::{Mode, Service};
-use xtls_client::tls::rustls::time_provider::DefaultTimeProvider;
-use xtls_client::tls::trust::{Level, Method, Policy};
-use xtls_client::tls::{self, Identity};
-use xtls_client::{Accept, Client, Incoming, Pins, Tunnel};
+use xtls_client::{Sockets, ibb};
 use xtls_files::{Decision, Destination, Sources};
 use xtls_forward::{Options, Report, Rule, Serve, forward, serve};
 use xtls_stanza::ibb::BlockSize;
-use zeroize::Zeroizing;
 
+use crate::clients::{Clients, through_each};
 use crate::link::Server;
 use crate::{median, rate, reaches};
 
@@ -41,29 +34,9 @@ const FORWARD: f64 = 0.75;
 const LONGER: Duration = Duration::from_micros(1_500);
 
 pub(crate) async fn run(check: bool) -> ExitCode {
-    let mut met = true;
-    let mut servers = 0;
-    for variable in ["XTLS_PROSODY_QUIET", "XTLS_EJABBERD"] {
-        if let Some(server) = Server::named_in(variable) {
-            servers += 1;
-            // Through a server that is faster than a disk, a file is as fast as the disk is.
-            let least = if variable == "XTLS_EJABBERD" {
-                0.0
-            } else {
-                SEND
-            };
-            met &= through(&server, least).await;
-        }
-    }
-    if servers == 0 {
-        eprintln!("please run `cargo xtask bench verbs`");
-        return ExitCode::from(2);
-    }
-    if met || !check {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    // Through a server that is faster than a disk, a file is as fast as the disk is.
+    let bars = [("XTLS_PROSODY_QUIET", SEND), ("XTLS_EJABBERD", 0.0)];
+    through_each("verbs", check, bars, through).await
 }
 
 /// Whether the bars are met through this server, which is `send` for a file.
@@ -124,9 +97,7 @@ async fn through(server: &Server, send_bar: f64) -> bool {
 }
 
 struct Ends {
-    near: Client,
-    far: Client,
-    incoming: Incoming,
+    clients: Clients,
     /// With a file in it that nothing compresses.
     folder: TempDir,
 }
@@ -141,31 +112,21 @@ impl Ends {
             file.write_all(&piece).expect("room for it");
         }
         file.sync_all().expect("room for it");
-        let (near, _) = start(server, "romeo", "juliet").await;
-        let (far, incoming) = start(server, "juliet", "romeo").await;
+        // As the program has them.
+        let with = |config: Config| {
+            let ibb = ibb::Config::default()
+                .block_size(BlockSize::MAX)
+                .max_block(BlockSize::MAX);
+            (config.ibb(ibb), Sockets::default())
+        };
         Self {
-            near,
-            far,
-            incoming,
+            clients: Clients::start(server, "verbs", with).await,
             folder,
         }
     }
 
-    /// A new tunnel, at both ends.
-    async fn tunnel(&mut self) -> [Tunnel; 2] {
-        let near = self.near.open(self.far.own()).await.expect("an open");
-        let taken = async {
-            let far = self.incoming.next().await.expect("a caller");
-            far.established().await.expect("a known key");
-            far
-        };
-        let (opened, far) = tokio::join!(near.established(), taken);
-        opened.expect("a known key");
-        [near, far]
-    }
-
     async fn bare(&mut self) -> (Duration, Duration) {
-        let [near, far] = self.tunnel().await;
+        let [near, far] = self.clients.tunnel().await;
         let answering = tokio::spawn(answer(far, BYTES));
         let (took, mut near) = fetch(vec![near]).await;
         let asked = ask(&mut near).await;
@@ -175,7 +136,7 @@ impl Ends {
     }
 
     async fn pipe(&mut self) -> Duration {
-        let [near, far] = self.tunnel().await;
+        let [near, far] = self.clients.tunnel().await;
         let source = tokio::io::repeat(0x5a).take(BYTES as u64);
         let options = xtls_pipe::Options::default;
         let start = Instant::now();
@@ -189,7 +150,7 @@ impl Ends {
 
     /// From the offer until the sender knows that the file has its name.
     async fn send(&mut self) -> Duration {
-        let [near, far] = self.tunnel().await;
+        let [near, far] = self.clients.tunnel().await;
         let sources = Sources::collect([self.folder.path().join(FILE)]).expect("a file");
         let inbox = tempfile::tempdir_in(self.folder.path()).expect("a folder");
         let destination = Destination::new(inbox.path(), "juliet");
@@ -208,7 +169,7 @@ impl Ends {
     }
 
     async fn forward(&mut self, connections: usize) -> (Duration, Duration) {
-        let [near, far] = self.tunnel().await;
+        let [near, far] = self.clients.tunnel().await;
         let server = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let to = server.local_addr().expect("an address");
         let mut tasks = JoinSet::new();
@@ -262,34 +223,6 @@ impl Ends {
 
 /// The file that is sent.
 const FILE: &str = "file";
-
-/// As the program starts it.
-async fn start(server: &Server, own: &str, peer: &str) -> (Client, Incoming) {
-    let link = server.login(own, "verbs").await;
-    let peer = format!("{peer}@{}", server.fact("domain"));
-    let key = |who: &str| {
-        let seed = Zeroizing::new([u8::try_from(who.len()).expect("a short name"); 32]);
-        Identity::generate(who, &seed, 1_767_225_600).expect("an identity")
-    };
-    let identity = key(link.bound().bare());
-    let mut pins = Pins::memory();
-    let level = Level::Verified(Method::Fingerprint);
-    pins.change(|store, now| store.pin(&peer, key(&peer).fingerprint(), level, now))
-        .expect("a pin");
-    let time = Arc::new(DefaultTimeProvider);
-    let tls = tls::Config::new(Arc::new(identity), tls::default_provider(), time).expect("TLS");
-    let peer = xtls_client::uplink::normalise(&peer).expect("an address");
-    let ibb = ibb::Config::default()
-        .block_size(BlockSize::MAX)
-        .max_block(BlockSize::MAX);
-    let config = Config::new(tls, pins.store())
-        .policy(Policy::Pinned)
-        .service(Service::new("verbs", Mode::Bytes))
-        .accept(Accept::Only(BTreeSet::from([peer.to_bare()])))
-        .ibb(ibb);
-    let (client, incoming, _) = Client::start(link, config, pins).expect("a client");
-    (client, incoming)
-}
 
 /// Who says `b` gets his share of the bytes, and who says `q` gets it back.
 async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, share: usize) {
