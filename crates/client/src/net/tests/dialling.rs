@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use xtls_reach::Reach;
 use xtls_s5b::SocksError;
 
@@ -17,6 +18,14 @@ async fn failed(net: &mut Net) -> DialError {
         NetEvent::Failed { key: KEY, why } => why,
         other => panic!("{other:?}"),
     }
+}
+
+/// A relay to which the net connects.
+async fn dialled(net: &mut Net) -> TcpListener {
+    let (listener, address) = listener().await;
+    let how = Dial::Relay(destination());
+    net.dial(KEY, host("127.0.0.1"), port(address), how);
+    listener
 }
 
 /// The reach that was refused, and nobody has come.
@@ -86,9 +95,7 @@ async fn a_server_nearby_lets_relays_be_there_and_no_peer() {
 async fn when_our_server_is_elsewhere_its_relays_are_judged_anew() {
     let mut net = net();
     net.set_near(vec![Reach::Private]);
-    let (_listener, address) = listener().await;
-    let how = Dial::Relay(destination());
-    net.dial(KEY, host("127.0.0.1"), port(address), how);
+    let _listener = dialled(&mut net).await;
     let why = failed(&mut net).await;
     assert!(
         matches!(why, DialError::Address(Reach::Loopback)),
@@ -167,9 +174,7 @@ async fn odd_answers_of_relays_fail_the_dial() {
     ] {
         for piece in [1, answer.len()] {
             let mut net = net();
-            let (listener, address) = listener().await;
-            let how = Dial::Relay(destination());
-            net.dial(KEY, host("127.0.0.1"), port(address), how);
+            let listener = dialled(&mut net).await;
             let relay = async {
                 let (mut socket, _) = listener.accept().await.unwrap();
                 // What it says before it is asked is read when it was asked.
@@ -193,9 +198,7 @@ async fn odd_answers_of_relays_fail_the_dial() {
 async fn a_relay_that_hangs_up_fails_the_dial() {
     for answer in [&b""[..], b"\x05", b"\x05\x00", b"\x05\x00\x05\x00"] {
         let mut net = net();
-        let (listener, address) = listener().await;
-        let how = Dial::Relay(destination());
-        net.dial(KEY, host("127.0.0.1"), port(address), how);
+        let listener = dialled(&mut net).await;
         let relay = async {
             let (mut socket, _) = listener.accept().await.unwrap();
             socket.write_all(answer).await.unwrap();
@@ -211,9 +214,7 @@ async fn a_relay_that_hangs_up_fails_the_dial() {
 async fn a_relay_that_says_nothing_is_left_after_five_seconds() {
     let clock = Clock::stop();
     let mut net = net();
-    let (listener, address) = listener().await;
-    let how = Dial::Relay(destination());
-    net.dial(KEY, host("127.0.0.1"), port(address), how);
+    let listener = dialled(&mut net).await;
     let mut socket = beside(&mut net, async {
         let (mut socket, _) = listener.accept().await.unwrap();
         let mut greeting = [0; 3];
@@ -269,9 +270,7 @@ fn crowded() -> (SocketAddr, impl Sized) {
 #[tokio::test]
 async fn through_a_relay_the_stream_begins_behind_its_answer() {
     let mut net = net();
-    let (listener, address) = listener().await;
-    let how = Dial::Relay(destination());
-    net.dial(KEY, host("127.0.0.1"), port(address), how);
+    let listener = dialled(&mut net).await;
     let relay = async {
         let (mut socket, _) = listener.accept().await.unwrap();
         let asked = xtls_s5b::accept(&mut socket, |asked| *asked == destination()).await;
@@ -292,9 +291,7 @@ async fn through_a_relay_the_stream_begins_behind_its_answer() {
 #[tokio::test]
 async fn a_dial_that_is_closed_leaves_nothing() {
     let mut net = net();
-    let (_listener, address) = listener().await;
-    let how = Dial::Relay(destination());
-    net.dial(KEY, host("127.0.0.1"), port(address), how);
+    let _listener = dialled(&mut net).await;
     assert!(turn(&mut net).await.is_none());
     net.close(KEY);
     assert!(net.is_idle());
