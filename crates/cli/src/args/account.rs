@@ -60,7 +60,7 @@ fn bare(text: &str) -> Result<Address, String> {
     Peer::parse_bare(text).map(|account| account.address().clone())
 }
 
-fn host_port(text: &str) -> Result<(String, u16), String> {
+pub(super) fn host_port(text: &str) -> Result<(String, u16), String> {
     let (host, port) = text.rsplit_once(':').ok_or("expected HOST:PORT")?;
     let port = port
         .parse::<u16>()

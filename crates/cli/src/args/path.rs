@@ -7,6 +7,8 @@ use clap::{Args, ValueEnum};
 use xtls_stanza::path::Takes;
 use xtls_stanza::s5b::Host;
 
+use super::account::host_port;
+
 /// Paths beside the server.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Path")]
@@ -24,7 +26,7 @@ pub(crate) struct PathArgs {
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) path_listen: Vec<SocketAddr>,
     /// Where peers reach your --path-listen, if that is another address: your router's, say. Repeatable.
-    #[arg(long, value_name = "HOST:PORT", value_parser = host_port, requires = "path_listen")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = place, requires = "path_listen")]
     pub(crate) path_advertise: Vec<(Host, NonZeroU16)>,
     /// Connect to addresses of private networks and of this machine as well, if a peer names them.
     #[arg(long)]
@@ -57,14 +59,11 @@ impl From<PathPolicy> for Takes {
     }
 }
 
-fn host_port(text: &str) -> Result<(Host, NonZeroU16), String> {
-    let (host, port) = text.rsplit_once(':').ok_or("expected HOST:PORT")?;
-    let port = port
-        .parse::<NonZeroU16>()
-        .map_err(|_| format!("{port:?} is not a port"))?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let host = Host::new(host).ok_or("expected HOST:PORT")?;
-    Ok((host, port))
+fn place(text: &str) -> Result<(Host, NonZeroU16), String> {
+    let (host, port) = host_port(text)?;
+    Host::new(&host)
+        .zip(NonZeroU16::new(port))
+        .ok_or_else(|| format!("{host:?} is no host"))
 }
 
 #[cfg(test)]
@@ -75,21 +74,15 @@ mod tests {
     fn an_address_to_advertise_has_a_host_and_a_port() {
         let port = NonZeroU16::new(7_000).unwrap();
         let host = |text| Host::new(text).unwrap();
-        assert_eq!(
-            host_port("[2001:db8::1]:7000"),
-            Ok((host("2001:db8::1"), port))
-        );
-        assert_eq!(
-            host_port("home.example:7000"),
-            Ok((host("home.example"), port))
-        );
+        assert_eq!(place("[2001:db8::1]:7000"), Ok((host("2001:db8::1"), port)));
+        assert_eq!(place("home.example:7000"), Ok((host("home.example"), port)));
         for wrong in [
             "home.example",
             "home.example:0",
             ":7000",
             "home.example:70000",
         ] {
-            assert!(host_port(wrong).is_err(), "{wrong}");
+            assert!(place(wrong).is_err(), "{wrong}");
         }
     }
 }
