@@ -60,7 +60,8 @@ cargo xtask sim [--seed N [--trace]]         the simulated hostile world: ten mi
                 [--planted [BUG | world | link]]
                                              bugs planted in the code, which it or the link's models must find;
                 [--model]                    every interleaving of a small model
-cargo xtask outages [cuts|kills|tunnels]     connections that are cut and servers that die, at full length
+cargo xtask outages [cuts|kills|moves|tunnels]
+                                             connections that are cut and servers that die, at full length
 cargo xtask record [NAME…]                   the recordings in docs/recordings, from the real program on a real server: demo, chat, send
 cargo xtask prosody [--limits | --sasl2 | --packaged] [--then CMD…]
                                              a throw-away XMPP server on loopback with two accounts; --limits: as Debian ships it,
