@@ -212,9 +212,22 @@ impl Route {
         self.settings.peer = peer;
     }
 
-    /// The peer's key has been verified, or was known before.
-    pub const fn set_first_seen(&mut self, first_seen: bool) {
-        self.settings.first_seen = first_seen;
+    /// The peer's key has been verified: it is a first contact no more. What that opens is looked for, if anything was
+    /// ([`seek`](Self::seek)); of the two ends the one that hears of it last finds both verified.
+    pub fn verified(&mut self, now: Instant) {
+        self.settle(now);
+        if std::mem::take(&mut self.settings.first_seen)
+            && self.seeking
+            && self.wire.carrying().is_some()
+            && self.can_improve()
+            && self
+                .attempt
+                .as_ref()
+                .is_none_or(|attempt| attempt.chosen().is_none())
+        {
+            self.begin(Why::Faster);
+        }
+        self.settle(now);
     }
 
     const fn takes(&self) -> Takes {

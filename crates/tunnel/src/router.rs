@@ -49,7 +49,7 @@ use tracing::{debug, trace, warn};
 use xtls_ibb::{Clock, MAX_ID, Outgoing};
 use xtls_path::{KNOCK, Keys, Pipe, Route, RouteEvent};
 use xtls_session::{
-    By, Close, Event as Inner, Glare, Introduction, Mode, Peer, Service, Session, Verdict,
+    By, Close, Event as Inner, Glare, Introduction, Mode, Peer, Service, Session, Verdict, Verify,
     Why as SessionWhy, glare,
 };
 use xtls_stanza::busy::{Busy, Limit};
@@ -691,7 +691,16 @@ impl Router {
             }
             Inner::Stanza(stanza) => self.emit(id, TunnelEvent::Stanza(stanza)),
             Inner::Refused(violation) => self.emit(id, TunnelEvent::Refused(violation)),
-            Inner::Verify(verify) => self.emit(id, TunnelEvent::Verify(verify)),
+            Inner::Verify(verify) => {
+                let at = self.moment(now);
+                if let Verify::Done { .. } = verify
+                    && let Some(moving) = self.tunnels.moving_mut(id)
+                {
+                    // Who was a stranger until now may be told an address.
+                    moving.route_mut().verified(at.outer);
+                }
+                self.emit(id, TunnelEvent::Verify(verify));
+            }
             Inner::Writable => self.emit(id, TunnelEvent::Writable),
             Inner::PeerFinished => self.on_peer_finished(now, id),
             Inner::PeerClosed => self.on_peer_closed(now, id),

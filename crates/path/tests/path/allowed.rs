@@ -3,7 +3,7 @@
 use xtls_path::xtls_stanza::path::Takes;
 use xtls_path::{Dial, Kind, Wish};
 
-use crate::city::{City, S, home, relay, settings};
+use crate::city::{City, MS, S, home, relay, settings};
 use crate::world::{CLIENT, SERVER};
 
 const RELAYS: [&str; 2] = ["proxy.montague.example", "proxy.capulet.example"];
@@ -126,4 +126,51 @@ fn what_the_policies_of_both_ends_give() {
             assert_eq!(city.kinds(), [Some(kind); 2], "{policies:?}");
         }
     }
+}
+
+#[test]
+fn a_key_that_is_verified_opens_what_was_closed_to_a_stranger() {
+    for first in [CLIENT, SERVER] {
+        for pause in [0, 100, 3_000] {
+            let both = [0, 1].map(|end| {
+                let mut settings = settings(end, Takes::Any);
+                settings.first_seen = true;
+                settings.advertise = vec![home(end)];
+                settings
+            });
+            let mut city = City::with(3, both);
+            city.relays = RELAYS.map(|name| vec![relay(name)]);
+            city.seek(CLIENT);
+            city.seek(SERVER);
+            city.pass(20 * S);
+            assert_eq!(city.kinds(), [Some(Kind::InBand); 2]);
+            city.verified(first);
+            city.pass(pause * MS);
+            assert!(
+                !city.log.dialled[1 - first]
+                    .iter()
+                    .any(|(_, kind)| *kind == Kind::Direct),
+                "the other end has not compared anything yet"
+            );
+            city.verified(1 - first);
+            city.pass(30 * S);
+            assert_eq!(city.kinds(), [Some(Kind::Direct); 2], "{first} {pause}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_is_verified_moves_nothing_that_was_not_to_move() {
+    let both = [0, 1].map(|end| {
+        let mut settings = settings(end, Takes::Any);
+        settings.first_seen = true;
+        settings.advertise = vec![home(end)];
+        settings
+    });
+    let mut city = City::with(4, both);
+    city.verified(CLIENT);
+    city.verified(SERVER);
+    city.pass(30 * S);
+    assert!(city.log.said.iter().all(Vec::is_empty));
+    assert_eq!(city.kinds(), [Some(Kind::InBand); 2]);
 }

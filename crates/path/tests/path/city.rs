@@ -98,8 +98,7 @@ impl City {
     }
 
     fn temper(&self, host: &Host) -> Temper {
-        let temper = self.tempers.get(host.as_str());
-        temper.copied().unwrap_or(Temper::Good)
+        *self.tempers.get(host.as_str()).unwrap_or(&Temper::Good)
     }
 
     // What the ends do.
@@ -113,16 +112,18 @@ impl City {
     }
 
     fn came(&mut self, end: usize, bytes: &[u8]) {
-        assert_eq!(
-            bytes,
-            part(1 - end, self.read[end], bytes.len()),
-            "not what was written"
-        );
+        let written = part(1 - end, self.read[end], bytes.len());
+        assert_eq!(bytes, written, "not what was written");
         self.read[end] += bytes.len() as u64;
     }
 
     pub(crate) fn seek(&mut self, end: usize) {
         self.ends[end].seek(self.now);
+        self.look();
+    }
+
+    pub(crate) fn verified(&mut self, end: usize) {
+        self.ends[end].verified(self.now);
         self.look();
     }
 

@@ -3,6 +3,7 @@
 use std::num::NonZeroU16;
 
 use xtls_path::Kind;
+use xtls_session::{Compare, Run};
 use xtls_stanza::Condition;
 use xtls_stanza::path::{self, Takes};
 use xtls_stanza::s5b::Host;
@@ -200,6 +201,60 @@ fn a_tunnel_moves_to_where_its_peer_listens() {
     carry(&mut world, A, ids, &pattern(1_000_000));
     carry(&mut world, B, ids, &pattern(1_000_000));
     close(&mut world, ids);
+}
+
+#[test]
+fn a_stranger_is_met_directly_once_the_keys_are_verified_and_not_before() {
+    let stranger = |end: usize| {
+        let identity = identity(NAMES[end], u8::try_from(end).unwrap() + 1);
+        let here = Host::new(&format!("192.0.2.{}", end + 1)).unwrap();
+        let direct = PathConfig::new(Takes::Direct);
+        Config::new(tls(&identity), Arc::new(Store::new()))
+            .policy(Policy::Ask)
+            .accept(Accept::Only([address(NAMES[1 - end]).to_bare()].into()))
+            .paths(direct.advertise([(here, NonZeroU16::new(7_000).unwrap())]))
+    };
+    let mut world = World::with(stranger(A), stranger(B));
+    world.sea.ports = [Some(7_000); 2];
+    for end in [A, B] {
+        world.ends[end].verdict = Some(Verdict::Accept);
+    }
+    let ids = world.establish(A);
+    world.wait(Duration::from_secs(60));
+    assert_eq!(world.sea.dialled, []);
+    for end in [A, B] {
+        world.tunnel(end, ids[end]).verify(Compare::Words).unwrap();
+    }
+    world.settle();
+    for end in [A, B] {
+        let run = last_run(&world, end, ids[end]);
+        world.tunnel(end, ids[end]).verify_go(run).unwrap();
+    }
+    world.settle();
+    for end in [A, B] {
+        let run = last_run(&world, end, ids[end]);
+        assert_eq!(world.sea.dialled, []);
+        world.tunnel(end, ids[end]).verify_agree(run).unwrap();
+        world.settle();
+    }
+    world.wait(Duration::from_secs(1));
+    for end in [A, B] {
+        let told = told(&world, end, ids[end]);
+        assert_eq!(told.last(), Some(&PathEvent::Moved(Kind::Direct)), "{end}");
+    }
+    world.say(A, ids[A], "hark");
+    world.settle();
+    assert_eq!(world.received(B, ids[B]), ["hark"]);
+    close(&mut world, ids);
+}
+
+/// The verification that an end was told of last.
+fn last_run(world: &World, end: usize, id: TunnelId) -> Run {
+    let runs = world.whats(end, id).filter_map(|what| match what {
+        TunnelEvent::Verify(verify) => Some(verify.run()),
+        _ => None,
+    });
+    runs.last().unwrap()
 }
 
 #[test]
