@@ -277,6 +277,35 @@ async fn the_reason_of_the_end_can_be_read_and_the_terminal_is_as_before() {
     assert!(hers.text().contains("xtls: error:"), "{}", hers.text());
 }
 
+/// The line editor runs, in modes of its own, when the program ends without waiting for anybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_at_once_leaves_the_terminal_as_it_was() {
+    let (romeo, juliet) = Person::pair(&Server::free());
+    for (round, signals) in [["INT", "INT"], ["TERM", "TERM"], ["INT", "QUIT"]]
+        .iter()
+        .enumerate()
+    {
+        let resource = format!("at-once-{round}");
+        let accept = romeo.address();
+        let hers = juliet
+            .listen("chat", &resource, &["--accept", accept.as_str()])
+            .await;
+        let mut his = Terminal::run(&caller(&romeo, &juliet, "chat", &resource, &[]));
+        his.shows("juliet@localhost · verified> ").await;
+        // She will confirm neither the line nor the end.
+        hers.signal("STOP").await;
+        his.enters("are you there?");
+        his.shows("… are you there?").await;
+        let [first, second] = signals;
+        his.signal(first);
+        his.shows("press Ctrl-C again").await;
+        his.signal(second);
+        his.ends_with(130).await;
+        hers.signal("KILL").await;
+        hers.end().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_prompt_that_is_interrupted_leaves_the_echo_on() {
     let juliet = Person::new(&Server::free(), "juliet");

@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     log(&cli.output);
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        terminal::modes::restore();
+        terminal::modes::restore_for_good();
         before(panic);
     }));
     let say = Say::new(&cli.output);

@@ -95,7 +95,7 @@ impl Stop {
 
     /// Exits immediately, whatever the process is waiting for.
     fn now(&self) {
-        terminal::modes::restore();
+        terminal::modes::restore_for_good();
         let failure = Failure::interrupted();
         // Everything may be blocked on standard error.
         let say = self.say;
@@ -106,6 +106,7 @@ impl Stop {
             let _ = done.send(());
         });
         let _ = said.recv_timeout(SAYING);
+        terminal::modes::restore_for_good();
         process::exit(Code::Interrupted as i32);
     }
 

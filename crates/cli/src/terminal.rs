@@ -235,7 +235,7 @@ pub(crate) fn leave() {
             let _ = left.recv_timeout(LEAVING);
         }
     }
-    modes::restore();
+    modes::restore_for_good();
 }
 
 /// A pending answer.

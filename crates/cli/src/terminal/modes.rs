@@ -70,21 +70,34 @@ pub(crate) fn change(wanted: Wanted) -> io::Result<()> {
     Ok(())
 }
 
-/// Restores the state before the first change. May be called at any time, from anywhere, and more than once.
+/// Restores the state before the first change, for as long as nothing is changed again.
 pub(crate) fn restore() {
-    let Some(before) = lock().take() else {
-        return;
-    };
-    let mut terminal = &before.terminal;
-    if before.editor {
-        let _ = terminal.write_all(b"\x1b[?2004l\x1b[?25h\x1b[0m");
+    if let Some(before) = lock().take() {
+        before.restore();
     }
-    if let Ok(mut modes) = termios::tcgetattr(terminal) {
-        modes.input_modes = before.input;
-        modes.output_modes = before.output;
-        modes.control_modes = before.control;
-        modes.local_modes = before.local;
-        let _ = set(terminal, &modes);
+}
+
+/// The same on a way out. May be called at any time, from anywhere, and more than once: an editor that another thread has begun
+/// meanwhile leaves the modes that it found, so whoever comes last restores them.
+pub(crate) fn restore_for_good() {
+    if let Some(before) = &*lock() {
+        before.restore();
+    }
+}
+
+impl Before {
+    fn restore(&self) {
+        let mut terminal = &self.terminal;
+        if self.editor {
+            let _ = terminal.write_all(b"\x1b[?2004l\x1b[?25h\x1b[0m");
+        }
+        if let Ok(mut modes) = termios::tcgetattr(terminal) {
+            modes.input_modes = self.input;
+            modes.output_modes = self.output;
+            modes.control_modes = self.control;
+            modes.local_modes = self.local;
+            let _ = set(terminal, &modes);
+        }
     }
 }
 
