@@ -1,14 +1,14 @@
 //! One connection that stands.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -132,22 +132,24 @@ impl Pipe {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<Happened> {
-        loop {
-            let ready = ready!(self.socket.poll_read_ready(cx));
-            if self.relayed {
-                acknowledge_quickly(&self.socket);
-            }
-            let read = match ready {
-                Ok(()) => self.socket.try_read_buf(&mut buffer.room().limit(MAX_READ)),
-                Err(why) => Err(why),
-            };
-            return Poll::Ready(match read {
-                Ok(0) => Happened::Ended(self.broken.take()),
-                Ok(_) => Happened::Bytes(buffer.take()),
-                Err(why) if why.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(why) => Happened::Ended(Some(self.broken.take().unwrap_or(why))),
-            });
+        // There is no buffer before there is something to be read.
+        let ready = ready!(self.socket.poll_read_ready(cx));
+        if self.relayed {
+            acknowledge_quickly(&self.socket);
         }
+        let read = match ready {
+            // What does not fill the buffer has emptied the socket, which is not asked again then.
+            Ok(()) => {
+                let mut room = buffer.room().limit(MAX_READ);
+                ready!(pin!(self.socket.read_buf(&mut room)).poll(cx))
+            }
+            Err(why) => Err(why),
+        };
+        Poll::Ready(match read {
+            Ok(0) => Happened::Ended(self.broken.take()),
+            Ok(_) => Happened::Bytes(buffer.take()),
+            Err(why) => Happened::Ended(Some(self.broken.take().unwrap_or(why))),
+        })
     }
 
     /// Says the end, and waits for the other side's.
