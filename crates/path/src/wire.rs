@@ -175,14 +175,19 @@ impl Wire {
         self.kept.unconfirmed()
     }
 
+    /// The offset up to which the peer has confirmed.
+    #[must_use]
+    pub const fn confirmed(&self) -> u64 {
+        self.kept.end() - self.kept.unconfirmed()
+    }
+
     /// Bytes that came in order and were not read.
     #[must_use]
     pub const fn unread(&self) -> usize {
         self.held.len()
     }
 
-    /// Bytes for the peer: how many of them were taken, which is as many as there is [`room`](Self::room) for. Large pieces are
-    /// shared and not copied.
+    /// Bytes for the peer: how many were taken, for which there is [`room`](Self::room). Large pieces are shared, not copied.
     pub fn write(&mut self, mut bytes: Bytes) -> usize {
         let taken = bytes.len().min(self.room());
         bytes.truncate(taken);

@@ -47,7 +47,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use tracing::{debug, trace, warn};
 use xtls_ibb::{Clock, MAX_ID, Outgoing};
-use xtls_path::{KNOCK, Keys, Pipe, Route, RouteEvent};
+use xtls_path::{KNOCK, Pipe, Route, RouteEvent};
 use xtls_session::{
     By, Close, Event as Inner, Glare, Introduction, Mode, Peer, Service, Session, Verdict, Verify,
     Why as SessionWhy, glare,
@@ -87,7 +87,6 @@ use progress::Intent;
 use purpose::Purpose;
 use running::Hello;
 use sessions::Sessions;
-use signals::Signals;
 use transports::{Event as Stream, Leg, Transports};
 use tunnel::Tunnel;
 use tunnels::Tunnels;
@@ -2073,7 +2072,9 @@ impl Router {
         let id = self.tunnels.of_stream(stream);
         if let Some(tunnel) = id.and_then(|id| self.tunnels.get_mut(id)) {
             let beneath = tunnel.carrier_mut().beneath_mut();
-            beneath.acknowledge(at, &self.transports);
+            if beneath.acknowledge(at, &self.transports) {
+                self.tunnels.mark_all(id);
+            }
         }
     }
 
@@ -2088,23 +2089,22 @@ impl Router {
             .stream()
             .and_then(|stream| self.transports.sid(stream));
         let made = config.zip(sid).and_then(|(config, sid)| {
-            let keys = carrier.session_mut()?.path_keys()?;
-            Some((config, sid.clone(), keys, self.paths.seed()))
+            let (keys, from) = carrier.path_keys()?;
+            Some((config, sid.clone(), keys, self.paths.seed(), from))
         });
-        carrier.beneath_mut().settle(|mut wire| {
-            let (config, sid, keys, seed) = made?;
-            wire.bind(Keys::new(
-                &keys.secret,
-                &keys.ends,
-                carrier::end_of(keys.role),
-            ));
+        carrier.beneath_mut().settle(|wire| {
+            let (config, sid, keys, seed, written) = made?;
+            let from = if keys.role == Role::Client {
+                0
+            } else {
+                written
+            };
             let settings = config.settings(self.transports.own(), peer);
-            let mut route = Route::new(at.outer, wire, settings, seed);
+            let mut moving = Moving::begin(at.outer, wire, sid, keys, settings, seed);
             if config.seeks() {
-                route.seek(at.outer);
+                moving.seek_from(at.outer, from);
             }
-            let signals = Signals::new(sid.clone(), keys.seal, keys.open);
-            Some(Moving::new(route, signals, sid, peer.address.clone()))
+            Some(moving)
         });
     }
 

@@ -202,17 +202,20 @@ impl Beneath {
         }
     }
 
-    /// Forgets what the peer has acknowledged on the stream since the last time.
-    pub(super) fn acknowledge(&mut self, at: Moment, transports: &Transports) {
+    /// Forgets what the peer has acknowledged on the stream since the last time. Says whether a path is looked for because of it.
+    pub(super) fn acknowledge(&mut self, at: Moment, transports: &Transports) -> bool {
         let (stream, before) = (self.stream, self.acknowledged);
         let Some(wire) = self.wire_mut() else {
-            return;
+            return false;
         };
         let all = stream.and_then(|stream| transports.acknowledged(stream));
-        if let Some(all) = all.filter(|all| *all > before) {
-            wire.handle_zero_acknowledged(at.outer, all - before);
-            self.acknowledged = all;
-        }
+        let Some(all) = all.filter(|all| *all > before) else {
+            return false;
+        };
+        wire.handle_zero_acknowledged(at.outer, all - before);
+        self.acknowledged = all;
+        self.moving_mut()
+            .is_some_and(|moving| moving.seek_if_due(at.outer))
     }
 
     /// Whether the peer has acknowledged everything.

@@ -9,7 +9,7 @@ use xtls_session::{
 };
 use xtls_stanza::Address;
 use xtls_stanza::ibb::Sid;
-use xtls_tls::{Fingerprint, Role};
+use xtls_tls::{Fingerprint, PathKeys, Role};
 
 use super::beneath::{Beneath, Moment};
 use super::closing::{Closing, Crossing, Emptied, Expired, Fallen, PeerClose, Settled, Step, Then};
@@ -229,6 +229,19 @@ impl Carrier {
             self.beneath
                 .keep(at, transports, end_of(self.role), travelled);
         }
+    }
+
+    /// The keys of the paths, and the offset of ours from which the peer knows that it is accepted: signals before that would be
+    /// about a tunnel that there is not yet.
+    pub(super) fn path_keys(&mut self) -> Option<(PathKeys, u64)> {
+        let session = self.session_mut()?;
+        let keys = session.path_keys()?;
+        let from = match keys.role {
+            // The server's acceptance is what the client has waited for.
+            Role::Client => 0,
+            Role::Server => session.wire_sent() + session.peek_wire().len() as u64,
+        };
+        Some((keys, from))
     }
 
     /// No session can begin: the end of the stream, which is on its way, is the carrier's.

@@ -2,11 +2,13 @@
 
 use std::time::Instant;
 
-use xtls_path::{LegId, Pipe, Route, Wire};
+use xtls_path::{Keys, LegId, Pipe, Route, Settings, Wire};
 use xtls_stanza::ibb::Sid;
 use xtls_stanza::path::Sealed;
 use xtls_stanza::{Address, Condition, StanzaError};
+use xtls_tls::PathKeys;
 
+use super::carrier::end_of;
 use super::pipes::PipeId;
 use super::signals::{Request, Signals};
 use super::transports::Leg;
@@ -23,6 +25,8 @@ pub(super) struct Moving {
     /// Where signals go: the address that the last one came from.
     peer: Address,
     pipes: Vec<(Pipe, Carriage)>,
+    /// A faster path is looked for once the peer has read up to here: before that it may know of no tunnel to be signalled about.
+    seeks_from: Option<u64>,
     course: Course,
     /// The route was called.
     touched: bool,
@@ -55,19 +59,47 @@ enum Course {
 }
 
 impl Moving {
-    pub(super) fn new(route: Route, signals: Signals, sid: Sid, peer: Address) -> Self {
+    /// Both ends have accepted each other in the session that this wire carries, whose stream had that name.
+    pub(super) fn begin(
+        outer: Instant,
+        mut wire: Wire,
+        sid: Sid,
+        keys: PathKeys,
+        settings: Settings,
+        seed: [u8; 32],
+    ) -> Self {
+        wire.bind(Keys::new(&keys.secret, &keys.ends, end_of(keys.role)));
+        let peer = settings.peer.clone();
         Self {
-            route,
-            signals,
+            route: Route::new(outer, wire, settings, seed),
+            signals: Signals::new(sid.clone(), keys.seal, keys.open),
             repeats: Vec::new(),
             sid,
             peer,
             pipes: Vec::new(),
+            seeks_from: None,
             course: Course::Open,
             touched: true,
         }
     }
 
+    /// Looks for a faster path once the peer has read up to this offset.
+    pub(super) fn seek_from(&mut self, outer: Instant, offset: u64) {
+        self.seeks_from = Some(offset);
+        self.seek_if_due(outer);
+    }
+
+    /// The peer may have read more. Says whether a faster path is looked for from now on.
+    pub(super) fn seek_if_due(&mut self, outer: Instant) -> bool {
+        let confirmed = self.route.wire().confirmed();
+        let due = self.seeks_from.take_if(|from| *from <= confirmed).is_some();
+        if due {
+            self.route_mut().seek(outer);
+        }
+        due
+    }
+
+    /// Where it goes.
     pub(super) fn route(&self) -> &Route {
         &self.route
     }
@@ -175,6 +207,10 @@ impl Moving {
         if let Some(signal) = self.signals.take(outer, sealed)? {
             self.heard_from(from);
             self.route_mut().handle_signal(outer, signal);
+            // Who signals knows of the tunnel.
+            if self.seeks_from.is_some() {
+                self.seek_from(outer, 0);
+            }
         }
         Ok(())
     }

@@ -4,9 +4,9 @@ use std::num::NonZeroU16;
 
 use xtls_path::Kind;
 use xtls_session::{Compare, Run};
-use xtls_stanza::Condition;
 use xtls_stanza::path::{self, Takes};
 use xtls_stanza::s5b::Host;
+use xtls_stanza::{Condition, Content};
 
 use super::*;
 use crate::router::{PathConfig, PathEvent};
@@ -180,6 +180,43 @@ fn a_tunnel_moves_to_the_relay_of_either_server_and_back_when_that_breaks() {
             }
             close(&mut world, ids);
         }
+    }
+}
+
+/// The relays are known from the first tunnel on: hints are stated as soon as there are keys for them.
+#[test]
+fn every_further_tunnel_of_two_people_moves_as_the_first_one_did() {
+    for policies in [
+        [Takes::Proxy, Takes::Proxy],
+        [Takes::Proxy, Takes::InBand],
+        [Takes::InBand, Takes::Proxy],
+    ] {
+        let mut world = world(policies);
+        world.sea.relays[B] = true;
+        for opener in [A, B, A, B] {
+            let ids = world.establish(opener);
+            world.wait(Duration::from_secs(1));
+            let moves = policies == [Takes::Proxy; 2];
+            for end in [A, B] {
+                let told = told(&world, end, ids[end]);
+                match moves {
+                    true => assert_eq!(told, [PathEvent::Moved(Kind::Relay)]),
+                    false => assert!(
+                        !told
+                            .iter()
+                            .any(|event| matches!(event, PathEvent::Moved(_)))
+                    ),
+                }
+            }
+            for end in [A, B] {
+                carry(&mut world, end, ids, &pattern(50_000));
+            }
+            close(&mut world, ids);
+        }
+        let refused = world.log.iter().any(|(_, envelope)| {
+            matches!(&envelope.content, Content::Error(error) if error.condition == Condition::ItemNotFound)
+        });
+        assert!(!refused, "a signal came before the peer was there");
     }
 }
 
