@@ -10,12 +10,13 @@ use std::time::Duration;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 /// A connection, and what waits to be written to it. One that is idle holds no buffer.
 pub(super) struct Pipe {
     socket: TcpStream,
-    relayed: bool,
+    /// What holds the end of a burst until it is acknowledged, if anybody does.
+    haste: Option<Haste>,
     queue: VecDeque<Bytes>,
     queued: usize,
     /// The queue was more than half full: its owner is told when it no longer is.
@@ -41,7 +42,7 @@ impl Pipe {
     pub(super) fn new(socket: TcpStream, relayed: bool) -> Self {
         Self {
             socket,
-            relayed,
+            haste: relayed.then(Haste::default),
             queue: VecDeque::new(),
             queued: 0,
             crowded: false,
@@ -68,6 +69,9 @@ impl Pipe {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<Happened> {
         // Pending or not, it is read.
         let _ = self.poll_flush(cx);
+        if let Some(haste) = &mut self.haste {
+            haste.poll(cx, &self.socket);
+        }
         if self.crowded && self.queued <= MAX_QUEUED / 2 {
             self.crowded = false;
             return Poll::Ready(Happened::Ready);
@@ -133,11 +137,7 @@ impl Pipe {
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<Happened> {
         // There is no buffer before there is something to be read.
-        let ready = ready!(self.socket.poll_read_ready(cx));
-        if self.relayed {
-            acknowledge_quickly(&self.socket);
-        }
-        let read = match ready {
+        let read = match ready!(self.socket.poll_read_ready(cx)) {
             // What does not fill the buffer has emptied the socket, which is not asked again then.
             Ok(()) => {
                 let mut room = buffer.room().limit(MAX_READ);
@@ -147,7 +147,12 @@ impl Pipe {
         };
         Poll::Ready(match read {
             Ok(0) => Happened::Ended(self.broken.take()),
-            Ok(_) => Happened::Bytes(buffer.take()),
+            Ok(_) => {
+                if let Some(haste) = &mut self.haste {
+                    haste.read(&self.socket);
+                }
+                Happened::Bytes(buffer.take())
+            }
             Err(why) => Happened::Ended(Some(self.broken.take().unwrap_or(why))),
         })
     }
@@ -169,15 +174,49 @@ impl Pipe {
     }
 }
 
-/// Relays leave Nagle's algorithm on, and then hold the rest of a burst until we have acknowledged what came before. The kernel
-/// leaves this mode again by itself, so it is asked for before each read. A refusal costs speed only.
+/// Relays leave Nagle's algorithm on, and then hold the rest of a burst until we have acknowledged what came before. The kernel would
+/// wait with that for 40 ms if we have written anything, so it is asked to do so at once: for the first piece, and then once in a
+/// [`HASTE`], as in the middle of much each acknowledgement costs both sides more than it helps.
+#[derive(Default)]
+struct Haste {
+    /// When more is acknowledged, if more has come.
+    next: Option<Pin<Box<Sleep>>>,
+    more: bool,
+}
+
+impl Haste {
+    /// Something was read.
+    fn read(&mut self, socket: &TcpStream) {
+        if self.next.is_some() {
+            self.more = true;
+        } else {
+            acknowledge(socket);
+            self.next = Some(Box::pin(sleep(HASTE)));
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, socket: &TcpStream) {
+        while let Some(next) = &mut self.next
+            && next.as_mut().poll(cx).is_ready()
+        {
+            if std::mem::take(&mut self.more) {
+                acknowledge(socket);
+                next.as_mut().reset(Instant::now() + HASTE);
+            } else {
+                self.next = None;
+            }
+        }
+    }
+}
+
+/// Acknowledges what has come. A refusal costs speed only.
 #[cfg(target_os = "linux")]
-fn acknowledge_quickly(socket: &TcpStream) {
+fn acknowledge(socket: &TcpStream) {
     let _ = rustix::net::sockopt::set_tcp_quickack(socket, true);
 }
 
 #[cfg(not(target_os = "linux"))]
-fn acknowledge_quickly(_: &TcpStream) {}
+fn acknowledge(_: &TcpStream) {}
 
 /// What is read into, by one pipe after another.
 #[derive(Default)]
@@ -223,6 +262,9 @@ const LEAST_ROOM: usize = 16_384;
 
 /// Bytes of a pipe that leaves, ignored in one go.
 const IGNORED: usize = 4_096;
+
+/// How long what comes from a relay is unacknowledged at most.
+const HASTE: Duration = Duration::from_millis(2);
 
 /// How long a pipe may take to leave.
 pub(super) const LEAVING: Duration = Duration::from_secs(5);
