@@ -9,11 +9,12 @@
     reason = "a test that cannot go on says so by failing"
 )]
 
-use xtls_client::router::{TunnelEvent, Why};
+use xtls_client::router::{PathConfig, TunnelEvent, Why};
 use xtls_session::{By, Verdict, Violation, Why as Session};
+use xtls_stanza::path::Takes;
 use xtls_stanza::xtls::Control;
 use xtls_stanza::{Condition, Content, Envelope, Payload};
-use xtls_tests::keys::{self, ROMEO};
+use xtls_tests::keys::{self, JULIET, ROMEO};
 use xtls_tests::raw::Duel;
 use xtls_tls::TlsError;
 use xtls_tls::trust::{Policy, TrustError};
@@ -260,6 +261,32 @@ fn a_refused_key_ends_the_session_and_what_it_sent_is_dropped() {
 }
 
 #[test]
+fn a_signal_of_a_peer_that_knows_the_letter_alone_is_not_implemented() {
+    let identity = keys::identity(ROMEO, 1);
+    let shown = keys::identity(ROMEO, 1);
+    let mut duel = Duel::with(Some(&identity), shown, Policy::Pinned, |config| {
+        config.paths(PathConfig::new(Takes::Own))
+    });
+    duel.bound = false;
+    duel.open();
+    assert!(duel.established());
+    for (sid, condition) in [
+        (duel.sid().to_string(), Condition::FeatureNotImplemented),
+        ("nobody".to_owned(), Condition::ItemNotFound),
+    ] {
+        duel.send_text(&format!(
+            "<iq type='set' id='{sid}' from='{ROMEO}' to='{JULIET}'>\
+             <path xmlns='urn:xmpp:tmp:xtls#path' sid='{sid}' n='0'>AAAA</path></iq>"
+        ));
+        let answer = duel.answers.iter().find(|sent| sent.id == sid);
+        assert!(
+            matches!(answer.map(|answer| &answer.content), Some(Content::Error(error)) if error.condition == condition),
+            "{answer:?}"
+        );
+    }
+}
+
+#[test]
 fn garbage_in_place_of_a_handshake_ends_the_session() {
     let mut duel = Duel::friends();
     duel.open();
@@ -339,7 +366,7 @@ fn a_forged_xtls_close_never_makes_a_clean_end() {
     let content = Content::Set(Payload::Xtls(Control::Close { sid: None }));
     duel.send(Envelope {
         from: None,
-        to: Some(keys::address(keys::JULIET)),
+        to: Some(keys::address(JULIET)),
         id: "i1".to_owned(),
         content,
     });
@@ -366,7 +393,7 @@ fn a_stranger_learns_nothing() {
         };
         duel.send_text(&format!(
             "<iq xmlns='jabber:client' from='{STRANGER}' to='{}' type='{type_}' id='i{at}'>{request}</iq>",
-            keys::JULIET
+            JULIET
         ));
         let answers = &duel.answers[before..];
         assert_eq!(answers.len(), 1, "{request}");

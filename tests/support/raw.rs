@@ -9,6 +9,7 @@ use xtls_client::Accept;
 use xtls_client::router::{Closed, Config, Event, Router, TunnelEvent};
 use xtls_ibb::{Mux, OpenOptions, StreamId};
 use xtls_session::{Binding, Service, Verdict};
+use xtls_stanza::ibb::Sid;
 use xtls_stanza::xtls::Control;
 use xtls_stanza::{Address, Envelope, Stanza};
 use xtls_tls::trust::{Level, Method, Policy, Store};
@@ -37,11 +38,23 @@ pub struct Duel {
     pub stream_closed: Option<xtls_ibb::Close>,
     /// Changes each stanza that Romeo sends.
     pub tamper: Option<fn(&mut Envelope)>,
+    /// Whether Romeo names our ALPN, and not only the letter's.
+    pub bound: bool,
 }
 
 impl Duel {
     /// Juliet has verified Romeo's key `known`; Romeo presents `shown`.
     pub fn new(known: Option<&Identity>, shown: Identity, policy: Policy) -> Self {
+        Self::with(known, shown, policy, |config| config)
+    }
+
+    /// The same, with a router of Juliet's that is configured further.
+    pub fn with(
+        known: Option<&Identity>,
+        shown: Identity,
+        policy: Policy,
+        further: impl FnOnce(Config) -> Config,
+    ) -> Self {
         let (romeo, juliet) = (keys::address(ROMEO), keys::address(JULIET));
         let mut store = Store::new();
         if let Some(known) = known {
@@ -56,7 +69,7 @@ impl Duel {
             .accept(Accept::Only(BTreeSet::from([romeo.to_bare()])));
         Self {
             now: Instant::now(),
-            juliet: Router::new(juliet, config, [3; 32]),
+            juliet: Router::new(juliet, further(config), [3; 32]),
             events: Vec::new(),
             answers: Vec::new(),
             mux: Mux::new(romeo, xtls_ibb::Config::default(), [4; 32]),
@@ -66,6 +79,7 @@ impl Duel {
             plain: BytesMut::new(),
             stream_closed: None,
             tamper: None,
+            bound: true,
         }
     }
 
@@ -73,6 +87,12 @@ impl Duel {
     pub fn friends() -> Self {
         let identity = keys::identity(ROMEO, 1);
         Self::new(Some(&identity), keys::identity(ROMEO, 1), Policy::Pinned)
+    }
+
+    /// The name of Romeo's stream.
+    pub fn sid(&self) -> Sid {
+        let stream = self.stream.expect("a stream");
+        self.mux.sid(stream).expect("a name").clone()
     }
 
     /// Opens and performs the handshake, as far as it gets.
@@ -277,7 +297,9 @@ impl Duel {
                     Store::new(),
                     Policy::Ask,
                 );
-                expect.alpn = binding.alpn();
+                if self.bound {
+                    expect.alpn = binding.alpn();
+                }
                 self.tls = Some(Tls::new(Role::Client, &self.tls_config, expect).expect("TLS"));
             }
             xtls_ibb::Event::Closed { close, .. } => self.stream_closed = Some(close),

@@ -2254,8 +2254,9 @@ impl Router {
         match &envelope.content {
             Content::Set(Payload::Other(element)) if element.is("path", path::NS) => {
                 let (at, may) = (self.moment(now), self.config.paths.is_some());
+                let (tunnels, transports) = (&mut self.tunnels, &self.transports);
                 let answer =
-                    path_requests::on_signal(at, &mut self.tunnels, may, &envelope, element);
+                    path_requests::on_signal(at, tunnels, transports, may, &envelope, element);
                 self.out.answer(answer);
             }
             Content::Get(payload) | Content::Set(payload) => {

@@ -12,6 +12,7 @@ use super::tunnels::Tunnels;
 pub(super) fn on_signal(
     at: Moment,
     tunnels: &mut Tunnels,
+    transports: &Transports,
     may: bool,
     request: &Envelope,
     element: &Element,
@@ -28,7 +29,11 @@ pub(super) fn on_signal(
     };
     let found = tunnels.signalled(from, &sealed.sid);
     let Some((id, moving)) = found.and_then(|id| Some((id, tunnels.moving_mut(id)?))) else {
-        return refuse(Condition::ItemNotFound);
+        return refuse(if tunnels.stays(transports, from, &sealed.sid) {
+            Condition::FeatureNotImplemented
+        } else {
+            Condition::ItemNotFound
+        });
     };
     match moving.take_signal(at.outer, from, &sealed) {
         Ok(()) => {

@@ -189,6 +189,18 @@ impl Tunnels {
         Some(moving.find(|(_, moving)| moving.sid() == sid)?.0)
     }
 
+    /// Whether one with this account is established on a stream of this name, and cannot move.
+    pub(super) fn stays(&self, transports: &Transports, peer: &Address, sid: &Sid) -> bool {
+        let mut ids = self.peers.of_account(peer.bare()).into_iter();
+        ids.any(|id| {
+            let carrier = self.get(id).map(Tunnel::carrier);
+            carrier.is_some_and(|carrier| {
+                let established = carrier.key().is_some() && carrier.beneath().moving().is_none();
+                established && carrier.is_named(transports, Some(sid))
+            })
+        })
+    }
+
     /// The one with this account that expects a stream of this name.
     pub(super) fn expecting(&self, peer: &Address, sid: &Sid) -> Option<TunnelId> {
         let mut moving = self.moving_with(peer);
