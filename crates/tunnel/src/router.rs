@@ -661,7 +661,11 @@ impl Router {
             Stream::Incoming { leg, from, hello } => self.on_open(now, leg, from, hello),
             Stream::IncomingLeg { leg, from } => self.on_open_of_leg(now, leg, &from),
             Stream::Opened { leg, flight } => self.on_opened(now, leg, flight),
-            Stream::Ready(leg) => self.tunnels.mark_all(self.tunnels.of_stream(leg)),
+            Stream::Ready(leg) => match self.tunnels.of_stream(leg) {
+                Some(id) => self.tunnels.mark(id),
+                // It was a path, and what comes on it after its goodbye is too late.
+                None => self.transports.discard(now, leg),
+            },
             Stream::Flushed(leg) => self.acknowledge(now, leg),
             // A tunnel closes each direction inside of TLS.
             Stream::PeerClosed(leg) => self.transports.close(now, leg),

@@ -209,6 +209,7 @@ impl Paths {
             }
             Carriage::Stream(stream) => {
                 transports.close(at.now, stream);
+                transports.discard(at.now, stream);
                 Some(Step::Detach(stream))
             }
             Carriage::Expected(_) => None,

@@ -8,6 +8,7 @@
 
 mod answers;
 mod attacks;
+mod beginning;
 mod closing;
 mod crossing;
 mod early;
@@ -26,6 +27,7 @@ mod replacing;
 mod sea;
 mod side_by_side;
 mod streams;
+mod switching;
 mod taking;
 mod transports;
 mod trusting;

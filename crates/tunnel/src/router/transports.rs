@@ -240,6 +240,11 @@ impl Transports {
         self.at_mut(leg.via).read(now, leg.key, max)
     }
 
+    /// What has come is for nobody. Unread it would hold the stream among those of its peer.
+    pub(super) fn discard(&mut self, now: Instant, leg: Leg) {
+        while self.read(now, leg, usize::MAX).is_some() {}
+    }
+
     /// The peer was heard inside.
     pub(super) fn alive(&mut self, now: Instant, leg: Leg) {
         self.at_mut(leg.via).heard(now, leg.key);

@@ -11,19 +11,19 @@ use xtls_stanza::{Condition, Content};
 use super::*;
 use crate::router::{PathConfig, PathEvent};
 
-fn paths(end: usize, policy: Takes) -> Config {
+pub(super) fn paths(end: usize, policy: Takes) -> Config {
     in_bytes(end).paths(PathConfig::new(policy))
 }
 
 /// Two ends that allow this, with a relay at the server of A.
-fn world(policies: [Takes; 2]) -> World {
+pub(super) fn world(policies: [Takes; 2]) -> World {
     let mut world = World::with(paths(A, policies[A]), paths(B, policies[B]));
     world.sea.relays[A] = true;
     world
 }
 
 /// Writes at one end as fast as there is room, until the other one has read it all.
-fn carry(world: &mut World, from: usize, ids: [TunnelId; 2], bytes: &[u8]) {
+pub(super) fn carry(world: &mut World, from: usize, ids: [TunnelId; 2], bytes: &[u8]) {
     let mut got = Vec::new();
     let mut rest = bytes;
     for _ in 0..10_000 {
@@ -44,14 +44,14 @@ fn carry(world: &mut World, from: usize, ids: [TunnelId; 2], bytes: &[u8]) {
     assert!(got == bytes, "{} of {}", got.len(), bytes.len());
 }
 
-fn pattern(len: usize) -> Vec<u8> {
+pub(super) fn pattern(len: usize) -> Vec<u8> {
     (0..len)
         .map(|at| u8::try_from(at * 7 % 251).unwrap())
         .collect()
 }
 
 /// What an end was told of the path of a tunnel.
-fn told(world: &World, end: usize, id: TunnelId) -> Vec<PathEvent> {
+pub(super) fn told(world: &World, end: usize, id: TunnelId) -> Vec<PathEvent> {
     let whats = world.whats(end, id);
     let path = whats.filter_map(|what| match what {
         TunnelEvent::Path(event) => Some(*event),
@@ -62,7 +62,7 @@ fn told(world: &World, end: usize, id: TunnelId) -> Vec<PathEvent> {
 }
 
 /// Ends a tunnel of bytes in order.
-fn close(world: &mut World, ids: [TunnelId; 2]) {
+pub(super) fn close(world: &mut World, ids: [TunnelId; 2]) {
     for end in [A, B] {
         world.tunnel(end, ids[end]).finish();
     }
@@ -147,21 +147,6 @@ fn a_tunnel_moves_to_the_relay_of_either_server_and_back_when_that_breaks() {
 
             world.storm();
             world.settle();
-
-            for end in [A, B] {
-                eprintln!("{end} {:?}", told(&world, end, ids[end]));
-            }
-            for (end, e) in &world.log[stanzas..] {
-                let mut x = Vec::new();
-                e.write(&mut x);
-                eprintln!(
-                    "{end} {}",
-                    String::from_utf8_lossy(&x)
-                        .chars()
-                        .take(300)
-                        .collect::<String>()
-                );
-            }
             carry(&mut world, A, ids, &pattern(300_000));
             carry(&mut world, B, ids, &pattern(300_000));
             for end in [A, B] {

@@ -13,6 +13,9 @@ use xtls_stanza::{Condition, ErrorType, StanzaError};
 use super::super::{PipeId, SocketWish, Whom};
 use super::*;
 
+/// One end of a connection: whose it is, and its name there.
+pub(super) type Socket = (usize, PipeId);
+
 /// The sockets of both ends.
 #[derive(Default)]
 pub(super) struct Sea {
@@ -20,6 +23,10 @@ pub(super) struct Sea {
     pub(super) relays: [bool; 2],
     /// Whether that relay activates nothing.
     pub(super) lazy: bool,
+    /// Connections are made, and nothing comes on them.
+    pub(super) becalmed: bool,
+    /// How many bytes have come at each end.
+    pub(super) came: [usize; 2],
     /// Where an end listens.
     pub(super) ports: [Option<u16>; 2],
     /// Everything that was dialled, by whom.
@@ -41,6 +48,8 @@ struct Pipe {
     /// Through which relay, if it is one: bytes pass once it is activated.
     relayed: Option<Destination>,
     active: bool,
+    /// What is under way stays there.
+    stalled: bool,
 }
 
 impl Sea {
@@ -67,6 +76,23 @@ pub(super) fn relay_of(end: usize) -> Streamhost {
 impl World {
     /// Moves what sockets and servers have; whether anything did.
     pub(super) fn sail(&mut self) -> bool {
+        let mut moved = self.tend();
+        if !self.sea.becalmed {
+            for key in self.sockets() {
+                moved |= self.pass(key, usize::MAX);
+            }
+        }
+        moved
+    }
+
+    /// The ends of all connections.
+    pub(super) fn sockets(&self) -> Vec<Socket> {
+        self.sea.pipes.keys().copied().collect()
+    }
+
+    /// Does what routers and servers are asked for, and takes what there is for sockets. Nothing is delivered; whether anything
+    /// was done.
+    pub(super) fn tend(&mut self) -> bool {
         let mut moved = false;
         for end in [A, B] {
             moved |= self.serve(end);
@@ -77,10 +103,6 @@ impl World {
             while let Some(pipe) = self.router(end).poll_ready_socket() {
                 moved |= self.draw(end, pipe);
             }
-        }
-        let keys: Vec<_> = self.sea.pipes.keys().copied().collect();
-        for key in keys {
-            moved |= self.pass(key);
         }
         moved
     }
@@ -101,6 +123,7 @@ impl World {
                     knock,
                     relayed,
                     active: false,
+                    stalled: false,
                 };
                 match whom {
                     Whom::Peer => {
@@ -149,7 +172,7 @@ impl World {
             .retain(|_, waiting| *waiting != (end, pipe));
         if let Some((other, theirs)) = ended.to {
             // What was said before its end still comes.
-            while self.pass((other, theirs)) {}
+            while self.pass((other, theirs), usize::MAX) {}
             if self.sea.pipes.remove(&(other, theirs)).is_some() {
                 let now = self.now;
                 self.router(other).socket_ended(now, theirs);
@@ -166,10 +189,49 @@ impl World {
         }
     }
 
+    /// A connection breaks. Of what is under way to its ends, so much still comes.
+    pub(super) fn sink(&mut self, socket: Socket, rest: usize) {
+        let to = self.sea.pipes.get(&socket).and_then(|pipe| pipe.to);
+        let ends: Vec<_> = [Some(socket), to].into_iter().flatten().collect();
+        for end in &ends {
+            self.pass(*end, rest);
+        }
+        let now = self.now;
+        for (end, pipe) in ends {
+            self.sea
+                .waiting
+                .retain(|_, waiting| *waiting != (end, pipe));
+            // What came may have ended it.
+            if self.sea.pipes.remove(&(end, pipe)).is_some() {
+                self.router(end).socket_ended(now, pipe);
+            }
+        }
+    }
+
+    /// Nothing comes any more on a connection, and nobody is told.
+    pub(super) fn stall(&mut self, socket: Socket) {
+        let to = self.sea.pipes.get(&socket).and_then(|pipe| pipe.to);
+        for end in [Some(socket), to].into_iter().flatten() {
+            if let Some(pipe) = self.sea.pipes.get_mut(&end) {
+                pipe.stalled = true;
+            }
+        }
+    }
+
+    /// How many bytes are under way to this end of a connection.
+    pub(super) fn under_way(&self, socket: Socket) -> usize {
+        let pipe = self.sea.pipes.get(&socket);
+        pipe.map_or(0, |pipe| pipe.queue.iter().map(Vec::len).sum())
+    }
+
     /// Takes what a router has for a socket.
     fn draw(&mut self, end: usize, pipe: PipeId) -> bool {
         let now = self.now;
         let mut moved = false;
+        let knocks = |this: &Pipe| this.knock.is_some();
+        if self.sea.becalmed && self.sea.pipes.get(&(end, pipe)).is_some_and(knocks) {
+            return false;
+        }
         while self.sea.pipes.contains_key(&(end, pipe))
             && let Some(bytes) = self.router(end).poll_socket(now, pipe, 4_096)
         {
@@ -204,6 +266,7 @@ impl World {
                         knock: None,
                         relayed: None,
                         active: true,
+                        stalled: false,
                     },
                 );
             } else if let Some(to) = this.to {
@@ -220,20 +283,22 @@ impl World {
         moved
     }
 
-    /// Delivers what has come on a socket.
-    fn pass(&mut self, (end, pipe): (usize, PipeId)) -> bool {
+    /// Delivers the next of what has come on a socket, at most so many bytes.
+    pub(super) fn pass(&mut self, (end, pipe): Socket, most: usize) -> bool {
         let now = self.now;
-        let Some(this) = self
-            .sea
-            .pipes
-            .get_mut(&(end, pipe))
-            .filter(|this| this.active)
-        else {
+        let Some(this) = self.sea.pipes.get_mut(&(end, pipe)) else {
             return false;
         };
-        let Some(bytes) = this.queue.pop_front() else {
+        if !this.active || this.stalled || most == 0 {
+            return false;
+        }
+        let Some(mut bytes) = this.queue.pop_front() else {
             return false;
         };
+        if bytes.len() > most {
+            this.queue.push_front(bytes.split_off(most));
+        }
+        self.sea.came[end] += bytes.len();
         self.router(end).handle_socket(now, pipe, &bytes);
         true
     }
