@@ -47,7 +47,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use tracing::{debug, trace, warn};
 use xtls_ibb::{Clock, MAX_ID, Outgoing};
-use xtls_path::{KNOCK, Pipe, Route, RouteEvent};
+use xtls_path::{KNOCK, Route, RouteEvent};
 use xtls_session::{
     By, Close, Event as Inner, Glare, Introduction, Mode, Peer, Service, Session, Verdict, Verify,
     Why as SessionWhy, glare,
@@ -2168,16 +2168,15 @@ impl Router {
         moving.is_some_and(|moving| moving.is_leaving())
     }
 
-    /// A call on the route of the tunnel with this pipe.
-    fn on_pipe(
+    /// A call on the route of a tunnel; whether it was one.
+    fn on_paths(
         &mut self,
         now: Instant,
-        socket: PipeId,
-        call: impl FnOnce(&mut Route, Instant, Pipe),
+        call: impl FnOnce(&mut Paths, Moment, &mut Tunnels) -> bool,
     ) {
         let now = self.clock.read(now);
         let at = self.moment(now);
-        if self.paths.on_route(at, &mut self.tunnels, socket, call) {
+        if call(&mut self.paths, at, &mut self.tunnels) {
             self.pump(now);
         }
     }
@@ -2198,27 +2197,34 @@ impl Router {
 
     /// A socket is connected, and its relay has agreed.
     pub fn connected(&mut self, now: Instant, socket: PipeId) {
-        self.on_pipe(now, socket, Route::connected);
+        self.on_paths(now, |paths, at, tunnels| {
+            paths.on_route(at, tunnels, socket, Route::connected)
+        });
     }
 
     /// A socket can't be connected.
     pub fn connect_failed(&mut self, now: Instant, socket: PipeId, why: Because) {
-        self.on_pipe(now, socket, |route, outer, pipe| {
-            route.failed(outer, pipe, why)
+        self.on_paths(now, |paths, at, tunnels| {
+            paths.lose(at, tunnels, socket, |route, outer, pipe| {
+                route.failed(outer, pipe, why)
+            })
         });
     }
 
     /// These bytes have come on a socket. Read it always: how much comes is bounded by what the peer was allowed.
     pub fn handle_socket(&mut self, now: Instant, socket: PipeId, bytes: &[u8]) {
-        self.on_pipe(now, socket, |route, outer, pipe| {
-            route.handle_pipe(outer, pipe, bytes)
+        self.on_paths(now, |paths, at, tunnels| {
+            paths.on_route(at, tunnels, socket, |route, outer, pipe| {
+                route.handle_pipe(outer, pipe, bytes)
+            })
         });
     }
 
     /// A socket has ended, in order or not.
     pub fn socket_ended(&mut self, now: Instant, socket: PipeId) {
-        self.on_pipe(now, socket, Route::pipe_ended);
-        self.paths.remove_socket(socket);
+        self.on_paths(now, |paths, at, tunnels| {
+            paths.lose(at, tunnels, socket, Route::pipe_ended)
+        });
     }
 
     /// The next socket for which there may be bytes: [ask](Self::poll_socket) until there are none, or it has no room.

@@ -271,12 +271,6 @@ impl Paths {
         self.sockets.get(&socket).copied()
     }
 
-    /// A socket has ended.
-    pub(super) fn remove_socket(&mut self, socket: PipeId) -> Option<(TunnelId, Pipe)> {
-        self.ready.remove(&socket);
-        self.sockets.remove(&socket)
-    }
-
     /// Somebody has knocked with these bytes: the name of the socket, if a tunnel expects this peer.
     pub(super) fn knock(
         &mut self,
@@ -310,6 +304,27 @@ impl Paths {
         let Some(moving) = tunnels.moving_mut(id) else {
             return false;
         };
+        call(moving.route_mut(), at.outer, pipe);
+        tunnels.mark(id);
+        true
+    }
+
+    /// The same for a socket that is gone: nothing is left of it.
+    pub(super) fn lose(
+        &mut self,
+        at: Moment,
+        tunnels: &mut Tunnels,
+        socket: PipeId,
+        call: impl FnOnce(&mut Route, Instant, Pipe),
+    ) -> bool {
+        self.ready.remove(&socket);
+        let Some((id, pipe)) = self.sockets.remove(&socket) else {
+            return false;
+        };
+        let Some(moving) = tunnels.moving_mut(id) else {
+            return false;
+        };
+        moving.remove(pipe);
         call(moving.route_mut(), at.outer, pipe);
         tunnels.mark(id);
         true

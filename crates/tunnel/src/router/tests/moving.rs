@@ -280,6 +280,40 @@ fn last_run(world: &World, end: usize, id: TunnelId) -> Run {
 }
 
 #[test]
+fn nothing_is_left_of_a_connection_that_failed_or_ended() {
+    let there = (
+        Host::new("192.0.2.7").unwrap(),
+        NonZeroU16::new(7_000).unwrap(),
+    );
+    let any = |end| in_bytes(end).paths(PathConfig::new(Takes::Any).advertise([there.clone()]));
+    let mut world = World::with(any(A), any(B));
+    world.sea.relays = [true; 2];
+    let ids = world.establish(A);
+    world.wait(Duration::from_secs(1));
+    assert_eq!(told(&world, A, ids[A]), [PathEvent::Moved(Kind::Relay)]);
+    let sockets = |world: &mut World| {
+        [A, B].map(|end| {
+            let moving = world.router(end).tunnels.moving_mut(ids[end]).unwrap();
+            moving.sockets().count()
+        })
+    };
+    // Nobody listens at the addresses of either.
+    assert!(
+        world
+            .sea
+            .dialled
+            .iter()
+            .any(|(_, host, _)| *host == there.0)
+    );
+    assert_eq!(sockets(&mut world), [1, 1]);
+    world.sea.relays = [false; 2];
+    world.storm();
+    world.wait(Duration::from_secs(1));
+    assert_eq!(sockets(&mut world), [0, 0]);
+    close(&mut world, ids);
+}
+
+#[test]
 fn a_tunnel_of_stanzas_moves_too() {
     let stanzas = |end| config(end).paths(PathConfig::new(Takes::Proxy));
     let mut world = World::with(stanzas(A), stanzas(B));

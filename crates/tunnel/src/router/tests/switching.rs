@@ -270,7 +270,17 @@ impl Course {
             for end in [A, B] {
                 self.read(end, usize::MAX);
             }
+            self.has_no_remains();
             self.world.log.clear();
+        }
+    }
+
+    /// Nothing is kept of the connections that there were.
+    fn has_no_remains(&mut self) {
+        for end in [A, B] {
+            // Of one tunnel and what carries it.
+            let kept = self.world.router(end).paths.leftovers();
+            assert!(kept < 30, "{end}: {kept}");
         }
     }
 
