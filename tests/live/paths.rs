@@ -1,5 +1,7 @@
 //! Tunnels of the program that leave the server: through its relay, and straight to the peer.
 
+mod recorder;
+
 use std::fs;
 use std::time::Duration;
 

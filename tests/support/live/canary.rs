@@ -26,6 +26,11 @@ impl Canary {
         ))
     }
 
+    /// A word that somebody else has chosen.
+    pub fn of(word: &str) -> Self {
+        Self(word.to_owned())
+    }
+
     /// The word.
     pub fn word(&self) -> &str {
         &self.0

@@ -15,6 +15,7 @@ use super::soon;
 #[derive(Debug)]
 pub struct Program {
     detached: bool,
+    logging: bool,
     args: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
 }
@@ -24,6 +25,7 @@ impl Program {
     pub fn new(args: &[&str]) -> Self {
         Self {
             detached: false,
+            logging: false,
             args: args.iter().map(OsString::from).collect(),
             environment: Vec::new(),
         }
@@ -58,6 +60,13 @@ impl Program {
     pub fn without_json(mut self) -> Self {
         self.args.retain(|arg| arg != "--json");
         self
+    }
+
+    /// Logs everything that it can, to standard error between its events.
+    #[must_use]
+    pub fn logging(mut self) -> Self {
+        self.logging = true;
+        self.arg("-vvv")
     }
 
     /// Sets one environment variable.
@@ -112,6 +121,7 @@ impl Program {
             reading,
             told,
             heard: Vec::new(),
+            log: self.logging.then(Vec::new),
         }
     }
 
@@ -145,6 +155,8 @@ pub struct Running {
     told: mpsc::UnboundedReceiver<String>,
     /// Everything on standard error so far.
     heard: Vec<String>,
+    /// What it has logged between, if it logs.
+    log: Option<Vec<String>>,
 }
 
 /// Ends the standard input of both and waits for both to exit: one that has sent everything still receives from the
@@ -163,8 +175,10 @@ pub struct Ended {
     pub code: Option<i32>,
     /// The rest of standard output.
     pub output: Vec<Vec<u8>>,
-    /// All of standard error.
+    /// All of standard error, but for what it has logged.
     pub heard: Vec<String>,
+    /// That.
+    pub log: Vec<String>,
 }
 
 impl Running {
@@ -176,6 +190,12 @@ impl Running {
         let mut heard = std::mem::take(&mut self.heard);
         let waiting = async {
             while let Some(line) = self.told.recv().await {
+                if let Some(log) = &mut self.log
+                    && !line.starts_with('{')
+                {
+                    log.push(line);
+                    continue;
+                }
                 let value = event(&line);
                 heard.push(line);
                 if value["event"] == name {
@@ -260,13 +280,17 @@ impl Running {
             output.push(line);
         }
         while let Some(line) = soon("the end of its messages", self.told.recv()).await {
-            self.heard.push(line);
+            match &mut self.log {
+                Some(log) if !line.starts_with('{') => log.push(line),
+                _ => self.heard.push(line),
+            }
         }
         let status = soon("its end", self.child.wait()).await.expect("a child");
         Ended {
             code: status.code(),
             output,
             heard: self.heard,
+            log: self.log.unwrap_or_default(),
         }
     }
 }

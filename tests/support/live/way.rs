@@ -1,5 +1,6 @@
 //! A way to a server that can be cut.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,7 +10,7 @@ use tokio::sync::Notify;
 /// A port on loopback that leads to a server, until it is cut.
 #[derive(Debug)]
 pub struct Way {
-    port: u16,
+    address: SocketAddr,
     state: Arc<State>,
 }
 
@@ -18,17 +19,30 @@ struct State {
     cut: Notify,
     /// Connections that were cut.
     cuts: AtomicUsize,
+    /// Connections that were accepted.
+    taken: AtomicUsize,
 }
 
 impl Way {
     /// A way to this host and port.
     pub async fn to((host, port): (String, u16)) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-        let own = listener.local_addr().expect("its number").port();
+        Self::at(Ipv4Addr::LOCALHOST, |_| (host, port)).await
+    }
+
+    /// A way from this address to another one: to whichever port it has itself.
+    pub async fn before(front: Ipv4Addr, behind: Ipv4Addr) -> Self {
+        Self::at(front, |port| (behind.to_string(), port)).await
+    }
+
+    async fn at(address: Ipv4Addr, to: impl FnOnce(u16) -> (String, u16)) -> Self {
+        let listener = TcpListener::bind((address, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("its number");
+        let (host, port) = to(address.port());
         let state = Arc::new(State::default());
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
+                shared.taken.fetch_add(1, Ordering::Relaxed);
                 let (host, state) = (host.clone(), Arc::clone(&shared));
                 tokio::spawn(async move {
                     // Where the server is down the way leads nowhere.
@@ -45,12 +59,22 @@ impl Way {
                 });
             }
         });
-        Self { port: own, state }
+        Self { address, state }
     }
 
     /// The port on loopback.
     pub fn port(&self) -> u16 {
-        self.port
+        self.address.port()
+    }
+
+    /// That with its address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many connections have been made to it.
+    pub fn taken(&self) -> usize {
+        self.state.taken.load(Ordering::Relaxed)
     }
 
     /// Cuts every connection that there is now.
