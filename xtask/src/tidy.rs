@@ -20,7 +20,7 @@ const LONG: &[(&str, usize)] = &[
     ("crates/ibb/src/mux.rs", 710),
     ("crates/ibb/src/stream.rs", 930),
     ("crates/link/src/net/link.rs", 570),
-    ("crates/path/src/route.rs", 1_290),
+    ("crates/path/src/route.rs", 1_310),
     ("crates/path/src/wire.rs", 700),
     ("crates/session/src/session.rs", 1_530),
     ("crates/tls/src/tls.rs", 640),

@@ -90,6 +90,8 @@ pub struct Route {
     over: bool,
     /// The owner wants a faster path.
     seeking: bool,
+    /// The peer has cut the tunnel, or knows that we have.
+    peer_gone: bool,
     /// What carries, or did last.
     at: Origin,
     latest: u64,
@@ -137,6 +139,7 @@ impl Route {
             link: true,
             over: false,
             seeking: false,
+            peer_gone: false,
             at: Origin {
                 attempt: 0,
                 cid: None,
@@ -462,8 +465,24 @@ impl Route {
                     self.fail(why);
                 }
             }
+            // What is under way still arrives: the end of what carries is to come.
+            Signal::Gone { .. } => {
+                self.peer_gone = true;
+                if self.wire.carrying().is_none() {
+                    self.give_up(GiveUp::Gone);
+                }
+            }
         }
         self.settle(now);
+    }
+
+    /// The owner has cut the tunnel: the peer is told, so that it does not look for it.
+    pub fn say_gone(&mut self) {
+        self.signals.clear();
+        if self.wire.is_bound() && !std::mem::replace(&mut self.peer_gone, true) {
+            let attempt = self.latest;
+            self.signals.push_back(Signal::Gone { attempt });
+        }
     }
 
     fn present(&mut self, number: u64) -> Option<&mut Attempt> {
@@ -927,6 +946,10 @@ impl Route {
     }
 
     fn lost(&mut self) {
+        if self.peer_gone {
+            self.give_up(GiveUp::Gone);
+            return;
+        }
         self.events.push_back(RouteEvent::Lost);
         if let Some(spot) = self.at.spot.take() {
             self.hosts.lost(self.now, &spot);

@@ -1889,6 +1889,10 @@ impl Router {
                 self.tunnels.mark(id);
             }
             Settled::StreamClosing => {
+                if !orderly && let Some(moving) = carrier.beneath_mut().moving_mut() {
+                    // Ahead of the end of the stream, which the peer would take for a path that is lost.
+                    self.paths.say_gone(at, id, moving);
+                }
                 self.tunnels.mark(id);
             }
             Settled::Ended(closed) => self.finish_tunnel(now, id, closed),
@@ -2042,6 +2046,9 @@ impl Router {
         };
         let at = self.moment(now);
         if let Some(moving) = tunnel.carrier_mut().beneath_mut().moving_mut() {
+            if !closed.clean {
+                self.paths.say_gone(at, id, moving);
+            }
             let steps = self.paths.end(at, id, moving, &mut self.transports);
             self.take_steps(at, id, steps);
             // The one that it began on may still be there.

@@ -32,6 +32,11 @@ pub enum Signal {
         /// The attempt.
         attempt: u64,
     },
+    /// `<gone/>`: its sender has cut the tunnel, and knows of it no more.
+    Gone {
+        /// The latest attempt.
+        attempt: u64,
+    },
 }
 
 impl Signal {
@@ -82,6 +87,12 @@ impl Signal {
                     attempt: number(element, "over", "attempt")?,
                 })
             }
+            "gone" => {
+                leaf(element, "gone")?;
+                Ok(Self::Gone {
+                    attempt: number(element, "gone", "attempt")?,
+                })
+            }
             _ => Err(PayloadError::Unknown),
         }
     }
@@ -109,6 +120,7 @@ impl Signal {
                 failed.write("", &mut plain);
             }
             Self::Over { attempt } => about("over", *attempt).write("", &mut plain),
+            Self::Gone { attempt } => about("gone", *attempt).write("", &mut plain),
         }
         let filled = plain.len().next_multiple_of(SIGNAL_STEP);
         plain.resize(filled, b' ');
@@ -122,7 +134,8 @@ impl Signal {
             Self::Hints(Hints { attempt, .. })
             | Self::Joined { attempt, .. }
             | Self::Failed { attempt, .. }
-            | Self::Over { attempt } => *attempt,
+            | Self::Over { attempt }
+            | Self::Gone { attempt } => *attempt,
         }
     }
 }

@@ -350,6 +350,10 @@ fn they_are_written_as_the_protocol_has_them() {
             format!("<failed xmlns='{NS}' attempt='1' cid='d1' because='timeout'/>"),
         ),
         (Signal::Over { attempt: 1 }, OVER.to_owned()),
+        (
+            Signal::Gone { attempt: 1 },
+            format!("<gone xmlns='{NS}' attempt='1'/>"),
+        ),
     ] {
         assert_eq!(signal.attempt(), 1);
         assert_eq!(signal.write(), filled(&document), "{document}");

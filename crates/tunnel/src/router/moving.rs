@@ -139,6 +139,13 @@ impl Moving {
         request
     }
 
+    /// The tunnel was cut: the last signal, if the peer does not know.
+    pub(super) fn say_gone(&mut self, outer: Instant) -> Option<Request> {
+        self.repeats.clear();
+        self.route.say_gone();
+        self.poll_request(outer)
+    }
+
     /// The name of the tunnel.
     pub(super) fn sid(&self) -> &Sid {
         &self.sid

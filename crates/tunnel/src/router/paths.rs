@@ -216,6 +216,13 @@ impl Paths {
         }
     }
 
+    /// The tunnel was cut, which an end of what carries it does not say.
+    pub(super) fn say_gone(&mut self, at: Moment, id: TunnelId, moving: &mut Moving) {
+        if let Some(request) = moving.say_gone(at.outer) {
+            self.ask(id, moving.peer(), request);
+        }
+    }
+
     /// The paths of this tunnel are over.
     pub(super) fn end(
         &mut self,

@@ -18,6 +18,7 @@ mod limits;
 mod moving;
 mod opens;
 mod original;
+mod parting;
 mod patience;
 mod pauses;
 mod pressure;

@@ -161,6 +161,9 @@ impl World {
                 };
                 self.route.handle_signal(now, failed);
             }
+            (6, _) if value.is_multiple_of(8) => {
+                self.route.handle_signal(now, Signal::Gone { attempt });
+            }
             (6, _) => self.route.handle_signal(now, Signal::Over { attempt }),
             (7, _) => self
                 .route

@@ -71,6 +71,7 @@ fn a_signal() -> impl Strategy<Value = Signal> {
             because
         }),
         any::<u64>().prop_map(|attempt| Signal::Over { attempt }),
+        any::<u64>().prop_map(|attempt| Signal::Gone { attempt }),
     ]
 }
 
