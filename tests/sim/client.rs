@@ -17,6 +17,7 @@ use crate::dice::Dice;
 use crate::keys;
 use crate::referee::Referee;
 use crate::setup::{Adversary, Setup, Trust};
+use crate::sockets;
 
 /// Juliet's resource that is not online.
 pub const GARDEN: &str = "juliet@capulet.example/garden";
@@ -185,6 +186,10 @@ impl Client {
                 Carrier::Iq
             })
             .ibb(ibb);
+        let config = match setup.takes(number) {
+            Some(takes) => config.paths(sockets::path_config(setup, number, takes)),
+            None => config,
+        };
         let server = keys::address(own.domain()).to_bare();
         let known = [own.to_bare(), peer.to_bare(), server];
         referee.known.extend(known);

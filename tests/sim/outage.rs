@@ -15,6 +15,7 @@ impl World {
             return;
         }
         self.totals.fault("link interrupted");
+        self.whole = false;
         let now = self.now;
         self.cut_octets(at);
         let client = &mut self.clients[at];

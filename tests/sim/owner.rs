@@ -78,6 +78,7 @@ impl World {
             }
             Act::Close => {
                 self.hasty = true;
+                self.hurried = true;
                 for id in self.clients[at].tunnels.clone() {
                     self.oracle.end((at, id)).ended = true;
                     if let Ok(tunnel) = self.clients[at].router.tunnel(now, id) {
@@ -86,6 +87,7 @@ impl World {
                 }
             }
             Act::Abort => {
+                (self.whole, self.hurried) = (false, true);
                 if let Some(id) = self.clients[at].tunnels.last().copied() {
                     self.oracle.end((at, id)).ended = true;
                     if let Ok(tunnel) = self.clients[at].router.tunnel(now, id) {
@@ -244,6 +246,7 @@ impl World {
                 ended |= matches!(envelope.content, Content::Set(Payload::Close(_)));
                 self.say(at, envelope);
             }
+            quiet &= !self.serve_sockets(at);
             if quiet || self.broken.is_some() {
                 break;
             }
@@ -359,6 +362,7 @@ impl World {
                     self.replaced.push((at, old.address, old.key.fingerprint));
                 }
                 self.judge_mallory(&closed);
+                self.judge_cut(at, event.id, &closed);
                 let outcome = self.oracle.closed(end, closed);
                 self.demand(outcome);
             }
@@ -368,6 +372,7 @@ impl World {
                 let outcome = self.oracle.renewed(end, &peer);
                 self.demand(outcome);
             }
+            TunnelEvent::Path(event) => self.told_path(at, end.1, event),
             TunnelEvent::Refused(_) | TunnelEvent::NotPinned(_) => {}
             _ => {}
         }

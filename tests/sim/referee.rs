@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::Hasher as _;
 
 use bytes::Bytes;
-use xtls_stanza::ibb::{Carrier, Data, Sid};
+use xtls_stanza::ibb::{Carrier, Data, Open, Sid};
+use xtls_stanza::path::Leg;
 use xtls_stanza::xtls::Control;
 use xtls_stanza::{Address, Bare, Condition, Content, Envelope, Payload};
 
@@ -33,6 +34,8 @@ pub struct Referee {
     flows: BTreeMap<Address, Option<String>>,
     /// The randoms of the ClientHellos that the client has sent, and the stream of each.
     hellos: BTreeMap<[u8; 32], String>,
+    /// Streams that carry frames of a tunnel: there, taking is no acknowledging.
+    legs: BTreeSet<Sid>,
 }
 
 #[derive(Debug, Default)]
@@ -138,13 +141,14 @@ impl Referee {
                 let stranger = !self.known.contains(&from.to_bare());
                 let must_fail = !lawful || stranger || self.must_fail(&from, payload);
                 if let Payload::Open(open) = payload {
+                    self.note_leg(open);
                     self.offered.insert(
                         key.clone(),
                         (open.sid.clone(), open.block_size.get(), open.carrier),
                     );
                 }
                 match payload {
-                    Payload::Data(data) => {
+                    Payload::Data(data) if !self.legs.contains(&data.sid) => {
                         self.chunks.insert(key.clone(), data.bytes.len());
                     }
                     // Nothing more can arrive, so nothing is withheld any more; at most a window is unread.
@@ -217,6 +221,12 @@ impl Referee {
         }
     }
 
+    fn note_leg(&mut self, open: &Open) {
+        if Leg::is_in_open(open) {
+            self.legs.insert(open.sid.clone());
+        }
+    }
+
     fn owe(&mut self, key: (Address, String), must_fail: bool) {
         let owed = self.owed.entry(key).or_default();
         owed.got += 1;
@@ -283,6 +293,7 @@ impl Referee {
         }
         match &envelope.content {
             Content::Set(Payload::Open(open)) => {
+                self.note_leg(open);
                 self.asked
                     .insert(key, (open.sid.clone(), open.block_size.get(), open.carrier));
                 if let Ok(Some(Control::Start { hello: Some(hello) })) = Control::in_open(open) {
@@ -424,6 +435,7 @@ impl Referee {
             known: std::mem::take(&mut self.known),
             welcome: std::mem::take(&mut self.welcome),
             hellos: std::mem::take(&mut self.hellos),
+            legs: std::mem::take(&mut self.legs),
             ..Self::default()
         };
     }

@@ -101,6 +101,7 @@ impl World {
 
     /// What the owners will do, and when.
     fn script(&mut self) {
+        self.script_sockets();
         let mut dice = Dice::new(self.setup.seed, 3);
         let seconds = |dice: &mut Dice, from: u64, to: u64| {
             Duration::from_secs(from) + dice.time(Duration::from_secs(to - from))
@@ -236,7 +237,9 @@ impl World {
             .setup
             .keys
             .map_or(0, |(age, _)| seconds / age.as_secs());
-        let most = 40 + renewals * 60;
+        // Signals of those who look for a path that was lost, and signs of life on a stream that is one.
+        let paths = if self.setup.paths.is_some() { 200 } else { 0 };
+        let most = 40 + renewals * 60 + paths;
         for (at, before) in before.into_iter().enumerate() {
             let said = self.said[at] - before;
             if said > most {
@@ -358,6 +361,9 @@ impl World {
                 record.established.is_some()
             );
             return self.accuse(what);
+        }
+        if let Some(left) = self.sockets.left() {
+            return self.accuse(format!("I18: a socket is left behind: {left}"));
         }
         for at in 0..self.clients.len() {
             if let Some(request) = self.clients[at].referee.unanswered() {

@@ -21,6 +21,9 @@ impl World {
         let Some(to) = envelope.to.clone() else {
             return;
         };
+        if self.ask_server(from, &envelope) {
+            return;
+        }
         let borrowed = self.borrow(from, &envelope);
         if let Content::Set(Payload::Open(open)) = &envelope.content
             && matches!(
@@ -72,6 +75,9 @@ impl World {
         envelope.from = Some(seen_from);
         envelope.to = Some(seen_to);
         self.copy(from, target, &envelope);
+        if self.lie(from, target, &envelope) {
+            return;
+        }
         if self.raging {
             match self.setup.adversary {
                 Adversary::Sid => rename(&mut envelope),

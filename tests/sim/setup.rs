@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use xtls_ibb::Window;
+use xtls_stanza::path::Takes;
 use xtls_tls::trust::Policy;
 
 use crate::dice::Dice;
+use crate::paths::Paths;
 
 /// Who is between the two, or beside them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,6 +155,8 @@ pub struct Setup {
     pub withhold: bool,
     /// The links of both are real ones, with octets and XEP-0198.
     pub linked: bool,
+    /// Where tunnels may move beside the server, and what happens there.
+    pub paths: Option<Paths>,
 }
 
 /// How links to the servers fail.
@@ -297,6 +301,7 @@ impl Setup {
         if self.long {
             return self;
         }
+        self.paths = Paths::draw(self.seed);
         // The original flow has no names by which the attacker beside the peer could be distinguished.
         self.original = original && !self.bulk && !self.messages && !self.adversary.beside();
         self.keys = renewed.then_some(keys);
@@ -347,6 +352,7 @@ impl Setup {
             verify: false,
             withhold: false,
             linked: false,
+            paths: None,
         }
     }
 
@@ -358,7 +364,13 @@ impl Setup {
         );
         // The original flow has no numbers: a repetition breaks it. And an end that renews keys waits for 10 s only.
         let resumed = self.cuts == Cuts::Resumed && (self.original || self.keys.is_some());
-        honest && self.cuts != Cuts::Any && self.limit.is_none() && !resumed
+        let harmless = self.paths.as_ref().is_none_or(Paths::harmless);
+        honest && self.cuts != Cuts::Any && self.limit.is_none() && !resumed && harmless
+    }
+
+    /// What the owner of a client allows of paths: `None` if it knows of none.
+    pub fn takes(&self, at: usize) -> Option<Takes> {
+        *self.paths.as_ref()?.takes.get(at)?
     }
 
     /// The most bytes that one stream may have under way.

@@ -14,6 +14,7 @@ use crate::dice::Dice;
 use crate::mallory::Mallory;
 use crate::oracle::Oracle;
 use crate::setup::Setup;
+use crate::sockets::{Due, Sockets};
 use crate::totals::Totals;
 use crate::uplink::{Uplink, Way};
 
@@ -45,6 +46,8 @@ pub enum Deed {
     Answer(usize, u64),
     /// It is cut, unless stanzas pass. The server will have the session (true) or not.
     Break(usize, u64, bool),
+    /// Something with sockets.
+    Net(Due),
 }
 
 /// A rule that was broken, and when.
@@ -78,6 +81,16 @@ pub struct World {
     pub(crate) mallory: Option<Mallory>,
     /// Those whose links are real ones.
     pub(crate) links: BTreeMap<usize, Uplink>,
+    /// Paths beside the servers.
+    pub(crate) sockets: Sockets,
+    /// No link was interrupted, and no owner has broken anything off.
+    pub(crate) whole: bool,
+    /// An owner has broken something off, or closed with a deadline.
+    pub(crate) hurried: bool,
+    /// The signals of each client, by the names of their tunnels and their numbers.
+    pub(crate) numbers: BTreeMap<(usize, Sid, u64), Bytes>,
+    /// Ids of requests with signals.
+    pub(crate) asked: BTreeSet<String>,
     /// What was reported to owners.
     pub oracle: Oracle,
     canary: Canary,
@@ -136,6 +149,11 @@ impl World {
             clients,
             mallory,
             links,
+            sockets: Sockets::new(setup.seed),
+            whole: true,
+            hurried: false,
+            numbers: BTreeMap::new(),
+            asked: BTreeSet::new(),
             oracle: Oracle::default(),
             dice,
             history: VecDeque::new(),
@@ -166,6 +184,16 @@ impl World {
     /// A number that follows from everything that happened.
     pub fn trace(&self) -> u64 {
         self.trace.finish()
+    }
+
+    /// Lets something that happened count for [`World::trace`].
+    pub(crate) fn hash(&mut self, happened: impl FnOnce(&mut std::hash::DefaultHasher)) {
+        happened(&mut self.trace);
+    }
+
+    /// Whether somebody between the ends would see plaintext.
+    pub(crate) fn sings(&self, bytes: &[u8]) -> bool {
+        self.canary.sings(bytes)
     }
 
     /// The text that is part of every plaintext.
@@ -268,6 +296,7 @@ impl World {
             Deed::Octets(client, connection, way) => self.octets(client, connection, way),
             Deed::Answer(client, connection) => self.answer(client, connection),
             Deed::Break(client, connection, same) => self.break_again(client, connection, same),
+            Deed::Net(due) => self.perform_net(due),
         }
     }
 
@@ -337,6 +366,7 @@ impl World {
         }
         self.note(|| format!("<- {from} {}", short(&xml)));
         self.said[from] += 1;
+        self.judge_signal(from, &envelope, &xml);
         if let Content::Set(Payload::Data(data)) = &envelope.content
             && self.spoiled.contains(&data.sid)
         {
