@@ -929,12 +929,18 @@ impl World {
             PathEvent::Lost => {
                 self.totals.fault("path lost");
                 self.sockets.carrying.remove(&(at, id));
-                if !self.sockets.harmed && self.is_honest() && self.whole {
+                if !self.sockets.harmed && self.is_honest() && self.whole && self.is_ours(at, id) {
                     self.accuse("I18: a path is lost that nobody has harmed");
                 }
             }
             _ => {}
         }
+    }
+
+    /// Whether both ends of a tunnel are clients that keep to the rules.
+    fn is_ours(&mut self, at: usize, id: TunnelId) -> bool {
+        let peer = self.oracle.end((at, id)).peer.clone();
+        at < 2 && peer.is_some_and(|peer| peer == self.clients[1 - at].address)
     }
 
     /// Whether servers do with stanzas what servers do.
@@ -955,7 +961,13 @@ impl World {
     ) {
         let kind = self.sockets.carrying.remove(&(at, id));
         let beside = kind.is_some_and(|kind| kind != Kind::InBand);
-        if beside && closed.is_cut() && self.is_honest() && !self.sockets.harmed && !self.hurried {
+        if beside
+            && closed.is_cut()
+            && self.is_ours(at, id)
+            && self.is_honest()
+            && !self.sockets.harmed
+            && !self.hurried
+        {
             let what = format!("I18: a tunnel is cut whose path nobody has harmed: {closed:?}");
             self.accuse(what);
         }

@@ -324,8 +324,11 @@ impl Tunnels {
             let tunnel = self.get(*id);
             tunnel.is_some_and(|tunnel| tunnel.carrier().is_named(transports, sid))
         });
-        // Its address may be another one by now.
-        named.or_else(|| self.signalled(from, sid?))
+        // Its address may be another one by now: only a signal that opened says which.
+        named.or_else(|| {
+            let id = self.signalled(from, sid?)?;
+            (self.get(id)?.carrier().reached_at() == from).then_some(id)
+        })
     }
 
     /// Our open to this address that a peer's open may cross: one of stanzas, or any where the transport has one stream for

@@ -395,6 +395,32 @@ fn servers_are_not_believed_while_a_relay_carries() {
 }
 
 #[test]
+fn another_resource_of_the_peer_closes_nothing_before_signals_come_from_there() {
+    for policy in [Takes::InBand, Takes::Proxy] {
+        let mut world = world([policy; 2]);
+        let ids = world.establish(A);
+        world.wait(Duration::from_secs(1));
+        let moving = world.router(A).tunnels.moving_mut(ids[A]).unwrap();
+        let sid = moving.sid().clone();
+        let request =
+            format!("<iq type='set' id='x'><close xmlns='urn:xmpp:tmp:xtls' sid='{sid}'/></iq>");
+        let attic = address(&format!("{}/attic", address(NAMES[B]).bare()));
+        let answers = world.inject(A, Some(attic.as_str()), &request);
+        let Content::Error(error) = &answers[0].content else {
+            panic!("{answers:?}")
+        };
+        assert_eq!(error.condition, Condition::ItemNotFound);
+        carry(&mut world, A, ids, &pattern(100_000));
+
+        let moving = world.router(A).tunnels.moving_mut(ids[A]).unwrap();
+        moving.heard_from(&attic);
+        let answers = world.inject(A, Some(attic.as_str()), &request);
+        let errors = |answer: &Envelope| matches!(answer.content, Content::Error(_));
+        assert!(!answers.iter().any(errors), "{answers:?}");
+    }
+}
+
+#[test]
 fn a_tunnel_whose_peer_knows_it_no_more_is_cut_at_once() {
     let mut world = world([Takes::InBand; 2]);
     let ids = world.establish(A);
