@@ -316,6 +316,9 @@ impl World {
             }
         }
         while let Some(pipe) = self.clients[at].router.poll_ready_socket() {
+            if !self.sockets.places.contains_key(&(at, pipe)) {
+                self.accuse("I18: a socket that is gone is spoken of");
+            }
             any |= self.draw_from(at, pipe);
         }
         any
@@ -790,7 +793,11 @@ impl World {
 
     /// A client closes a socket.
     fn hang_up(&mut self, at: usize, pipe: PipeId) {
-        let Some(Place::On(number, side)) = self.sockets.places.remove(&(at, pipe)) else {
+        let place = self.sockets.places.remove(&(at, pipe));
+        if place.is_none() {
+            return self.accuse("I18: a socket that is gone is closed");
+        }
+        let Some(Place::On(number, side)) = place else {
             return;
         };
         let Some(wire) = self.sockets.wires.get_mut(&number) else {

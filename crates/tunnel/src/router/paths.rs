@@ -447,6 +447,12 @@ impl Paths {
         }
     }
 
+    /// Sockets that are known.
+    #[cfg(test)]
+    pub(super) fn sockets(&self) -> usize {
+        self.sockets.len() + self.ready.len()
+    }
+
     /// Entries in all tables: 0 when nothing is left of any tunnel.
     #[cfg(test)]
     pub(super) fn leftovers(&self) -> usize {

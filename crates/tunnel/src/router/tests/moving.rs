@@ -395,6 +395,27 @@ fn servers_are_not_believed_while_a_relay_carries() {
 }
 
 #[test]
+fn a_socket_that_is_gone_is_not_spoken_of_again() {
+    for refused in [true, false] {
+        let mut world = world([Takes::Proxy; 2]);
+        world.sea.closed = refused;
+        let ids = world.establish(A);
+        world.wait(Duration::from_secs(1));
+        assert!(!world.sea.dialled.is_empty());
+        world.sea.closed = true;
+        world.storm();
+        world.wait(Duration::from_secs(30));
+        for end in [A, B] {
+            let moving = world.router(end).tunnels.moving_mut(ids[end]).unwrap();
+            assert_eq!(moving.sockets().count(), 0, "{end}");
+            assert_eq!(world.router(end).paths.sockets(), 0, "{end}");
+        }
+        carry(&mut world, A, ids, &pattern(100_000));
+        close(&mut world, ids);
+    }
+}
+
+#[test]
 fn another_resource_of_the_peer_closes_nothing_before_signals_come_from_there() {
     for policy in [Takes::InBand, Takes::Proxy] {
         let mut world = world([policy; 2]);

@@ -21,6 +21,8 @@ pub(super) type Socket = (usize, PipeId);
 pub(super) struct Sea {
     /// Whether the server of an end has a relay.
     pub(super) relays: [bool; 2],
+    /// Whether no relay can be connected to.
+    pub(super) closed: bool,
     /// Whether that relay activates nothing.
     pub(super) lazy: bool,
     /// Connections are made, and nothing comes on them.
@@ -140,7 +142,7 @@ impl World {
                         let up = [A, B]
                             .into_iter()
                             .any(|of| self.sea.relays[of] && relay_of(of).host == host);
-                        if !up {
+                        if !up || self.sea.closed {
                             return self.router(end).connect_failed(now, pipe, Because::Refused);
                         }
                         self.sea
