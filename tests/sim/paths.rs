@@ -99,27 +99,25 @@ impl Paths {
     /// What this seed determines; most have none.
     pub fn draw(seed: u64) -> Option<Self> {
         let mut dice = Dice::new(seed, 6);
-        if !dice.permille(250) {
+        if !dice.permille(300) {
             return None;
         }
         let mut takes = || {
-            let takes = dice.pick(&[
-                Takes::InBand,
-                Takes::Own,
-                Takes::Proxy,
-                Takes::Proxy,
-                Takes::Direct,
-                Takes::Any,
-                Takes::Any,
-            ]);
-            (!dice.permille(60)).then_some(takes)
+            let takes = match dice.below(20) {
+                0 => Takes::InBand,
+                1..3 => Takes::Own,
+                3..9 => Takes::Proxy,
+                9..12 => Takes::Direct,
+                _ => Takes::Any,
+            };
+            (!dice.permille(40)).then_some(takes)
         };
         let takes = [takes(), takes()];
-        let relays = [dice.permille(700), dice.permille(700)];
+        let relays = [dice.permille(800), dice.permille(800)];
         let listen = [dice.permille(500), dice.permille(500)];
         let harm = match dice.below(10) {
-            0..4 => Harm::None,
-            4..8 => Harm::Breaks,
+            0..3 => Harm::None,
+            3..7 => Harm::Breaks,
             _ => Harm::Alters,
         };
         let announced = match dice.below(100) {

@@ -207,6 +207,9 @@ impl World {
                 self.later(at, Deed::Act(1 - opener, Act::Say(1, 50, 0)));
             }
         }
+        if self.setup.paths.is_some() {
+            self.script_traffic();
+        }
         if self.setup.verify {
             for who in [ROMEO, JULIET] {
                 let at = seconds(&mut dice, 1, 100);
@@ -227,6 +230,25 @@ impl World {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Paths are there to carry much, and the script has little: also so much that credit runs out.
+    fn script_traffic(&mut self) {
+        let mut dice = Dice::new(self.setup.seed, 9);
+        for who in [ROMEO, JULIET] {
+            for _ in 0..dice.below(8) {
+                let (count, size) = (1 + dice.index(4), dice.index(3_000));
+                let at = dice.time(Duration::from_secs(60));
+                self.later(at, Deed::Act(who, Act::Say(count, size, 30)));
+            }
+            if self.setup.bulk && dice.permille(600) {
+                let at = Duration::from_secs(5) + dice.time(Duration::from_secs(30));
+                self.later(at, Deed::Act(who, Act::Say(100, 8_000, 30)));
+                let late = dice.time(Duration::from_secs(4));
+                let hold = Act::Hold(Duration::from_secs(5) + dice.time(Duration::from_secs(20)));
+                self.later(at + late, Deed::Act(1 - who, hold));
+            }
         }
     }
 

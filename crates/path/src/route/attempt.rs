@@ -291,6 +291,8 @@ impl Attempt {
             .filter(standing)
             .max_by_key(|one| one.candidate.priority);
         let Some((best, pipe)) = best.and_then(|best| Some((best, best.pipe()?))) else {
+            // What stood has broken off: the next that stands is waited with anew.
+            self.choose_at = None;
             let over = self.stated && self.heard && self.tries.iter().all(Try::is_out);
             return if over { Choice::Nothing } else { Choice::Wait };
         };

@@ -197,6 +197,25 @@ fn a_relay_that_is_silent_or_never_activates_costs_20_s_at_most() {
 }
 
 #[test]
+fn what_breaks_off_while_a_better_path_is_waited_for_is_waited_for_no_more() {
+    for late in 0..60 {
+        let mut city = with_a_relay(late);
+        let silent = "silent.montague.example";
+        city.tempers.insert(silent.into(), Temper::Silent);
+        let both = vec![relay(silent), relay(RELAY)];
+        city.relays = [both.clone(), both];
+        city.seek(CLIENT);
+        city.pass(u32::try_from(late).unwrap() * 15 * MS);
+        city.kill(Some(RELAY));
+        // A timer that is due, and stays so, fails here.
+        city.pass(30 * S);
+        talk(&mut city, 20);
+        city.pass(5 * S);
+        city.all_arrived();
+    }
+}
+
+#[test]
 fn when_a_relay_dies_the_tunnel_goes_on_in_band_and_tries_it_again_three_times() {
     let mut city = with_a_relay(5);
     city.seek(CLIENT);
