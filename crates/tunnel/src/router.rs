@@ -311,7 +311,11 @@ impl Router {
         let now = self.clock.read(now);
         let at = self.moment(now);
         for tunnel in self.tunnels.iter_mut() {
-            tunnel.carrier_mut().swallow(at, &mut self.transports);
+            let carrier = tunnel.carrier_mut();
+            // What moves elsewhere does not end with it, and is read when it is wanted.
+            if carrier.beneath().is_on_stream() {
+                carrier.swallow(at, &mut self.transports);
+            }
         }
         self.tunnels
             .each_moving(|moving| moving.route_mut().link_lost(at.outer));
@@ -1809,7 +1813,9 @@ impl Router {
     fn fall(&mut self, now: Instant, id: TunnelId, why: StreamEnd) {
         let at = self.moment(now);
         if let Some(tunnel) = self.tunnels.get_mut(id) {
-            let fallen = tunnel.carrier_mut().on_gone(at, why);
+            let carrier = tunnel.carrier_mut();
+            carrier.swallow(at, &mut self.transports);
+            let fallen = carrier.on_gone(at, why);
             self.on_fallen(now, id, fallen);
         }
     }

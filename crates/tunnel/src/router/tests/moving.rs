@@ -368,6 +368,64 @@ fn what_is_under_way_when_a_link_is_bound_anew_is_neither_lost_nor_doubled() {
     }
 }
 
+/// How much an end reads until nothing more comes.
+fn read_all(world: &mut World, end: usize, id: TunnelId) -> usize {
+    let mut got = 0;
+    for _ in 0..200 {
+        while let Some(read) = world.late(end, id).read(100_000) {
+            got += read.len();
+        }
+        world.settle();
+    }
+    got
+}
+
+/// A tunnel on a relay, into which an end has written all that goes in while the other one reads nothing.
+fn unread(policies: [Takes; 2]) -> (World, [TunnelId; 2], usize) {
+    let mut world = world(policies);
+    let ids = world.establish(A);
+    world.wait(Duration::from_secs(1));
+    let mut written = 0;
+    while let Ok(taken) = world.tunnel(A, ids[A]).write(&pattern(100_000)) {
+        world.settle();
+        written += taken;
+    }
+    (world, ids, written)
+}
+
+#[test]
+fn what_a_slow_owner_has_not_read_is_not_read_because_a_link_is_bound_anew() {
+    let (mut world, ids, written) = unread([Takes::Proxy; 2]);
+    let waiting = |world: &mut World| {
+        let moving = world.router(B).tunnels.moving_mut(ids[B]).unwrap();
+        moving.route().wire().unread()
+    };
+    let before = waiting(&mut world);
+    assert!(before > 200_000, "{before}");
+    for _ in 0..3 {
+        let now = world.now;
+        world.router(B).rebind(now, address(NAMES[B]));
+        world.wait(Duration::from_secs(1));
+        // The session had room for one more piece.
+        assert!(waiting(&mut world) + 32_768 > before);
+    }
+    assert_eq!(read_all(&mut world, B, ids[B]), written);
+    close(&mut world, ids);
+}
+
+#[test]
+fn what_has_come_is_handed_out_although_the_last_path_is_gone() {
+    let (mut world, ids, _) = unread([Takes::Proxy; 2]);
+    let moving = world.router(B).tunnels.moving_mut(ids[B]).unwrap();
+    let waiting = moving.route().wire().unread();
+    let now = world.now;
+    world.storm();
+    world.router(B).lost(now);
+    let got = read_all(&mut world, B, ids[B]);
+    assert!(got >= waiting - 16_640, "{got} of {waiting}");
+    assert!(world.closed(B, ids[B]).is_cut());
+}
+
 #[test]
 fn a_tunnel_on_a_relay_goes_on_while_there_is_no_link() {
     let mut world = world([Takes::Proxy; 2]);
