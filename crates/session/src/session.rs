@@ -1087,6 +1087,12 @@ impl Session {
         self.ends.peer_closed()
     }
 
+    /// Whether the peer's close_notify has arrived, whatever of what came before it is still to be handed out.
+    #[must_use]
+    pub fn has_close_notify(&self) -> bool {
+        self.tls.peer_closed()
+    }
+
     /// Sends close_notify, after which nothing can be sent.
     fn shut(&mut self) {
         self.tls.close();

@@ -231,11 +231,11 @@ impl Beneath {
     pub(super) fn stream_ended(&mut self, at: Moment) -> bool {
         self.stream = None;
         match &mut self.way {
-            Way::Moving(moving) => {
+            Way::Moving(moving) if moving.is_under_way() => {
                 moving.route_mut().zero_ended(at.outer);
-                moving.is_under_way()
+                true
             }
-            Way::Stream | Way::Kept(_) => false,
+            Way::Moving(_) | Way::Stream | Way::Kept(_) => false,
         }
     }
 

@@ -420,6 +420,10 @@ impl Carrier {
     /// The stream that it began on has ended, in order or not.
     pub(super) fn on_stream_closed(&mut self, at: Moment, why: StreamEnd) -> Fallen {
         let there = self.beneath.is_on_stream();
+        // A peer that has said its last word in TLS and beside it has nothing more to carry, read here or not.
+        if there && self.has_peer_left() {
+            self.beneath.give_up();
+        }
         let goes_on = self.beneath.stream_ended(at);
         // What is closed on the stream is not carried elsewhere, but for what was said before.
         let closing = self.phase.closing();
@@ -429,6 +433,12 @@ impl Carrier {
             return Fallen::Nothing;
         }
         self.on_gone(at, why)
+    }
+
+    /// Whether the peer has closed TLS, and the tunnel, of a session that goes on here.
+    fn has_peer_left(&self) -> bool {
+        let running = self.phase.running();
+        running.is_some_and(|it| it.has_received_close() && it.session().has_close_notify())
     }
 
     /// Nothing is beneath any more, and nothing will be.

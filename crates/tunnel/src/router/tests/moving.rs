@@ -414,6 +414,30 @@ fn what_a_slow_owner_has_not_read_is_not_read_because_a_link_is_bound_anew() {
 }
 
 #[test]
+fn a_peer_that_has_closed_the_tunnel_is_not_looked_for_elsewhere() {
+    let mut world = world([Takes::InBand; 2]);
+    let ids = world.establish(A);
+    carry(&mut world, A, ids, &pattern(5_000));
+    // One end does not take what has come, so its session goes on until it does.
+    world.tunnel(A, ids[A]).write(&pattern(5_000)).unwrap();
+    world.settle();
+    for end in [A, B] {
+        world.tunnel(end, ids[end]).finish();
+    }
+    world.settle();
+    world.late(A, ids[A]).took();
+    world.wait(Duration::from_secs(2));
+    assert!(!told(&world, B, ids[B]).contains(&PathEvent::Lost));
+    read_all(&mut world, B, ids[B]);
+    world.late(B, ids[B]).took();
+    world.wait(Duration::from_secs(2));
+    for end in [A, B] {
+        let closed = world.closed(end, ids[end]);
+        assert!(closed.clean, "{end}: {closed:?}");
+    }
+}
+
+#[test]
 fn what_has_come_is_handed_out_although_the_last_path_is_gone() {
     let (mut world, ids, _) = unread([Takes::Proxy; 2]);
     let moving = world.router(B).tunnels.moving_mut(ids[B]).unwrap();
