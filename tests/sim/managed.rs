@@ -41,7 +41,7 @@ pub(crate) struct Server {
     pub(crate) sent_before: u64,
     /// This binding has no session, and the client was told.
     refused: bool,
-    /// The last one had none.
+    /// One before it had none.
     was_refused: bool,
     /// How many stanzas of the last session had come, where the client was told.
     pub(crate) told: bool,
@@ -200,7 +200,7 @@ impl Server {
     fn bind(&mut self, element: &Element, out: &mut Vec<u8>) {
         self.forget();
         self.connection.bound = true;
-        self.was_refused = std::mem::take(&mut self.refused);
+        self.was_refused |= std::mem::take(&mut self.refused);
         self.sent_before = self.sent;
         let (id, address) = (element.attr("id").unwrap_or_default(), &self.address);
         say(
@@ -314,9 +314,9 @@ impl Server {
         std::mem::take(&mut self.left)
     }
 
-    /// Whether the binding before this one had no session.
-    pub(crate) fn was_refused(&self) -> bool {
-        self.was_refused
+    /// Whether a binding before this one had no session, since the client last had one that it knows of.
+    pub(crate) fn take_refused(&mut self) -> bool {
+        std::mem::take(&mut self.was_refused)
     }
 }
 

@@ -166,6 +166,10 @@ impl Oracle {
             (record.received, record.first) = (number, number);
             self.taken.insert(sender, end);
         }
+        if number == 0 && self.was_replaced(end, sender) {
+            let record = self.end(end);
+            (record.source, record.received, record.first) = (Some(sender), 0, 0);
+        }
         let record = self.end(end);
         if *record.source.get_or_insert(sender) != sender || record.received != number {
             return Err(format!(
@@ -183,10 +187,33 @@ impl Oracle {
     /// How much of what `sender` sent had come out at another end of the same client, which was cut when a newer
     /// session took over, so that the rest comes out here.
     fn moved_from(&self, end: End, sender: End) -> Option<usize> {
-        let before = *self.taken.get(&sender)?;
+        let Some(before) = self.taken.get(&sender).copied() else {
+            return self.unread(end).then_some(0);
+        };
         let record = self.ends.get(&before).filter(|_| before.0 == end.0)?;
         let closed = record.closed.as_ref()?;
         (!closed.clean && before != end).then_some(record.received)
+    }
+
+    /// Whether another end of the same client with the same peer was cut before anything came out of it.
+    fn unread(&self, end: End) -> bool {
+        let peer = self.ends.get(&end).and_then(|record| record.peer.as_ref());
+        let cut = |record: &Record| record.closed.as_ref().is_some_and(|closed| !closed.clean);
+        self.ends.iter().any(|(other, record)| {
+            let same = other.0 == end.0 && *other != end && record.peer.as_ref() == peer;
+            same && record.source.is_none() && cut(record)
+        })
+    }
+
+    /// Whether what came out here so far was said by an end that was cut, and told so, because this one takes its place: it
+    /// had seen a newer session in a tunnel whose peer had given up the older one.
+    fn was_replaced(&self, end: End, sender: End) -> bool {
+        let source = self.ends.get(&end).and_then(|record| record.source);
+        let Some(source) = source.filter(|source| source.0 == sender.0 && *source != sender) else {
+            return false;
+        };
+        let closed = self.ends.get(&source).and_then(|said| said.closed.as_ref());
+        closed.is_some_and(|closed| !closed.clean && closed.why == Why::Replaced)
     }
 
     /// I14: what is reported as taken was taken, all of it, by one owner.

@@ -260,7 +260,7 @@ impl World {
             .keys
             .map_or(0, |(age, _)| seconds / age.as_secs());
         // Signals of those who look for a path that was lost, and signs of life on a stream that is one.
-        let paths = if self.setup.paths.is_some() { 200 } else { 0 };
+        let paths = if self.setup.paths.is_some() { 400 } else { 0 };
         let most = 40 + renewals * 60 + paths;
         for (at, before) in before.into_iter().enumerate() {
             let said = self.said[at] - before;

@@ -936,7 +936,14 @@ impl World {
             PathEvent::Lost => {
                 self.totals.fault("path lost");
                 self.sockets.carrying.remove(&(at, id));
-                if !self.sockets.harmed && self.is_honest() && self.whole && self.is_ours(at, id) {
+                let lies = self
+                    .setup
+                    .paths
+                    .as_ref()
+                    .is_some_and(|paths| paths.lies.any());
+                let alone = self.clients[1 - at.min(1)].tunnels.is_empty();
+                let safe = !self.sockets.harmed && !lies && self.whole && !alone;
+                if safe && self.is_honest() && self.is_ours(at, id) {
                     self.accuse("I18: a path is lost that nobody has harmed");
                 }
             }

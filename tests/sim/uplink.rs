@@ -383,7 +383,7 @@ impl World {
             Opened::Bound { lost, .. } => {
                 self.totals.fault("link bound anew by its machine");
                 link.queue.clear();
-                let (told, refused) = (link.server.told, link.server.was_refused());
+                let (told, refused) = (link.server.told, link.server.take_refused());
                 let sent = link.server.sent_before;
                 let checked = link.ledger.check_lost(&lost, sent, told, refused);
                 self.demand(checked);
