@@ -28,6 +28,7 @@ impl World {
     /// both sides resend what was not acknowledged on that level). A new one knows nothing.
     pub(crate) fn back(&mut self, at: usize, same: bool) {
         let now = self.now;
+        self.disturbed();
         if self.links.contains_key(&at) {
             return self.dial(at, same);
         }

@@ -44,6 +44,7 @@ impl World {
                 }
             }
             Act::Release(id) => {
+                self.disturbed();
                 self.clients[at].held = None;
                 if let Ok(mut tunnel) = self.clients[at].router.tunnel(now, id) {
                     tunnel.hold(false);
@@ -216,6 +217,7 @@ impl World {
                 client.mind.entry(id).or_default().push_front(stanza);
                 return;
             }
+            self.said_beside(at, stanza.id.as_deref().unwrap_or_default());
             let end = self.oracle.end((at, id));
             let early = !end.ready || end.ended;
             end.sent.push(stanza);
@@ -331,6 +333,7 @@ impl World {
                 let own = self.clients[at].address.clone();
                 let outcome = self.oracle.stanza(end, &own, &stanza, client);
                 self.demand(outcome);
+                self.heard_beside(stanza.id.as_deref().unwrap_or_default());
                 self.judge_content(&stanza);
                 self.relay(at, &stanza);
             }

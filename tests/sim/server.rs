@@ -93,7 +93,8 @@ impl World {
                 | Adversary::Peer => {}
             }
         }
-        self.carry(from, target, &envelope, Duration::ZERO, true);
+        let late = self.lag(&envelope);
+        self.carry(from, target, &envelope, late, true);
     }
 
     /// Sends a stanza on its way; in order with what the same client has sent to the same destination, or not.

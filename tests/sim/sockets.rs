@@ -16,6 +16,7 @@ use xtls_client::tunnel::s5b::Destination;
 use xtls_reach::may_dial;
 use xtls_stanza::path::{Because, Takes};
 use xtls_stanza::s5b::Host;
+use xtls_stanza::{Content, Envelope, Payload};
 
 use crate::dice::Dice;
 use crate::legs::Watch;
@@ -38,6 +39,9 @@ const PIECE: usize = 16_384;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// From the beginning: sockets are harmed until then, so that what is lost can be found again before all is said.
 const HARMFUL: Duration = Duration::from_secs(75);
+
+/// How long what is said may take while a path carries, or from when nothing harms it.
+const SOON: Duration = Duration::from_secs(60);
 
 /// Where a client listens.
 fn address_of(at: usize) -> Host {
@@ -89,6 +93,9 @@ pub(crate) struct Sockets {
     pub(crate) harmed: bool,
     /// What carries, where the owner was told.
     carrying: BTreeMap<(usize, TunnelId), Kind>,
+    /// Stanzas on their way there, by their ids.
+    said: BTreeMap<String, Instant>,
+    quiet_since: Option<Instant>,
 }
 
 /// Where a socket of a client is.
@@ -162,6 +169,8 @@ impl Sockets {
             overheard: VecDeque::new(),
             harmed: false,
             carrying: BTreeMap::new(),
+            said: BTreeMap::new(),
+            quiet_since: None,
         }
     }
 
@@ -275,12 +284,27 @@ impl World {
             }
             Due::Dies(relay, time) => self.relay_dies(relay, time),
             Due::Back(relay) => {
+                self.disturbed();
                 self.sockets.down.remove(&relay);
             }
             Due::Storm => self.storm(),
             Due::Probe(at) => self.probe(at),
             Due::Gone(at) => self.say_gone(at),
         }
+    }
+
+    /// How late a stanza is: what a tunnel leaves behind on its stream may come after it has moved.
+    pub(crate) fn lag(&mut self, envelope: &Envelope) -> Duration {
+        let often = self.setup.paths.as_ref().map_or(0, |paths| paths.lag);
+        let chunk = matches!(envelope.content, Content::Set(Payload::Data(_)));
+        if often == 0 || !chunk || !self.raging || self.at() > HARMFUL {
+            return Duration::ZERO;
+        }
+        if !self.sockets.dice.permille(often) {
+            return Duration::ZERO;
+        }
+        self.totals.fault("chunk late");
+        self.sockets.dice.time(Duration::from_secs(3))
     }
 
     // What routers want.
@@ -605,6 +629,7 @@ impl World {
 
     fn meet_fate(&mut self, number: u64, side: usize, what: What, head: Bytes, tail: Bytes) {
         self.sockets.harmed = true;
+        self.disturbed();
         self.note(|| format!("wire {number} way {side}: {what:?}"));
         self.totals.fault(match what {
             What::Reset => "wire reset",
@@ -841,6 +866,7 @@ impl World {
         };
         wire.knock = None;
         wire.ghost = false;
+        self.disturbed();
         for way in [0, 1] {
             let keeps = self.sockets.dice.permille(500);
             let Some(wire) = self.sockets.wires.get_mut(&number) else {
@@ -915,6 +941,34 @@ impl World {
     }
 
     // What owners are told.
+
+    /// Something was harmed, or an owner or a link stood still: what is said may take until it is mended.
+    pub(crate) fn disturbed(&mut self) {
+        self.sockets.quiet_since = Some(self.now);
+    }
+
+    /// A stanza is said: while another path carries at both ends it has to arrive soon.
+    pub(crate) fn said_beside(&mut self, at: usize, id: &str) {
+        let well = self.setup.calm() && !self.setup.bulk && at < 2;
+        if well && self.is_beside(at) && self.is_beside(1 - at) {
+            self.sockets.said.insert(id.to_owned(), self.now);
+        }
+    }
+
+    /// I5: it arrives.
+    pub(crate) fn heard_beside(&mut self, id: &str) {
+        let Some(said) = self.sockets.said.remove(id) else {
+            return;
+        };
+        let from = self
+            .sockets
+            .quiet_since
+            .map_or(said, |since| since.max(said));
+        let took = self.now - from;
+        if took > SOON {
+            self.accuse(format!("I5: {id} takes {took:?} on a path that carries"));
+        }
+    }
 
     /// Whether a path beside the server carries the newest tunnel of a client.
     pub(crate) fn is_beside(&self, at: usize) -> bool {
