@@ -5,7 +5,7 @@ use std::time::Instant;
 use xtls_path::{Keys, LegId, Pipe, Route, Settings, Wire};
 use xtls_stanza::ibb::Sid;
 use xtls_stanza::path::Sealed;
-use xtls_stanza::{Address, Condition, StanzaError};
+use xtls_stanza::{Address, Condition, ErrorType, StanzaError};
 use xtls_tls::PathKeys;
 
 use super::carrier::end_of;
@@ -164,6 +164,11 @@ impl Moving {
         }
     }
 
+    /// Whether it waits for its end on the stream, and goes nowhere else.
+    fn is_over(&self) -> bool {
+        self.course == Course::Over
+    }
+
     /// The link is interrupted. What the stream carries waits for it; what moved elsewhere goes on, and looks for nothing else.
     pub(super) fn interrupted(&mut self, outer: Instant) {
         if self.route.wire().carrying() != Some(LegId::ZERO) {
@@ -211,6 +216,10 @@ impl Moving {
         from: &Address,
         sealed: &Sealed,
     ) -> Result<(), StanzaError> {
+        if self.is_over() {
+            let condition = Condition::ItemNotFound;
+            return Err(StanzaError::new(ErrorType::Cancel, condition));
+        }
         if let Some(signal) = self.signals.take(outer, sealed)? {
             self.heard_from(from);
             self.route_mut().handle_signal(outer, signal);
@@ -238,6 +247,9 @@ impl Moving {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        if self.is_over() {
+            return None;
+        }
         let both = [self.route.poll_timeout(), self.signals.poll_timeout()];
         both.into_iter().flatten().min()
     }

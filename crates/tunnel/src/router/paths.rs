@@ -88,6 +88,10 @@ impl Paths {
         moving: &mut Moving,
         transports: &mut Transports,
     ) -> Vec<Step> {
+        if !moving.is_under_way() {
+            moving.was_followed();
+            return self.end(at, id, moving, transports);
+        }
         let mut steps = Vec::new();
         // Each may have others follow.
         loop {

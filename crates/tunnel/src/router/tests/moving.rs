@@ -438,6 +438,45 @@ fn a_peer_that_has_closed_the_tunnel_is_not_looked_for_elsewhere() {
 }
 
 #[test]
+fn a_session_that_has_failed_ends_on_its_stream_whatever_the_peer_looks_for() {
+    for opener in [A, B] {
+        let mut world = world([Takes::InBand; 2]);
+        let ids = world.establish(opener);
+        carry(&mut world, A, ids, &pattern(5_000));
+        // Somebody spoils a chunk, and withholds the answer to the close that follows.
+        let mut close = None;
+        world.alter = Some(Box::new(move |from, mut envelope| {
+            match &mut envelope.content {
+                Content::Set(Payload::Data(data)) if from == B && close.is_none() => {
+                    data.bytes = data.bytes.iter().map(|byte| byte ^ 1).collect();
+                }
+                // Its alert is swallowed.
+                Content::Set(Payload::Data(_)) if from == A && close.is_none() => {
+                    envelope.content = Content::Get(Payload::Ping);
+                }
+                Content::Set(Payload::Close(_)) if from == A => {
+                    close.get_or_insert_with(|| envelope.id.clone());
+                }
+                Content::Result(_) if from == B && close.as_ref() == Some(&envelope.id) => {
+                    envelope.content = Content::Get(Payload::Ping);
+                }
+                _ => {}
+            }
+            envelope
+        }));
+        world.tunnel(B, ids[B]).write(b"spoiled").unwrap();
+        world.wait(Duration::from_secs(30));
+        let closed = world.closed(A, ids[A]);
+        assert!(
+            matches!(closed.why, Why::Session(xtls_session::Why::Tls(_))),
+            "{closed:?}"
+        );
+        assert!(!closed.clean && world.closed(B, ids[B]).is_cut());
+        assert_eq!(world.ends[A].router.leftovers(), 0);
+    }
+}
+
+#[test]
 fn what_has_come_is_handed_out_although_the_last_path_is_gone() {
     let (mut world, ids, _) = unread([Takes::Proxy; 2]);
     let moving = world.router(B).tunnels.moving_mut(ids[B]).unwrap();
