@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 pub(crate) enum Options {
     /// The world as it is, with these arguments for the program.
     World(Vec<OsString>),
-    /// The same with bugs planted in it: all of them, the one of this name, or those for the checker of this name.
+    /// The same with bugs planted in it: all of them, those whose names begin so, or those for the checker of this name.
     Planted(Option<String>),
 }
 
