@@ -42,6 +42,7 @@
     reason = "a test that cannot go on says so by failing"
 )]
 
+mod beside;
 pub mod canary;
 pub mod client;
 pub mod dice;
@@ -66,6 +67,7 @@ mod storm;
 pub mod totals;
 pub mod uplink;
 mod verify;
+mod wires;
 pub mod world;
 
 pub use xtls_test_keys as keys;

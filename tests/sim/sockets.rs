@@ -4,25 +4,23 @@
 //! it is broken. What owners allow, what is dialled, and what is left at the end is checked here (I16).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::hash::Hasher as _;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use xtls_client::router::{PathConfig, PathEvent, PipeId, SocketWish, TunnelId, Whom};
+use xtls_client::router::{PathConfig, PipeId, SocketWish, TunnelId, Whom};
 use xtls_client::tunnel::path::Kind;
 use xtls_client::tunnel::s5b::Destination;
 use xtls_reach::may_dial;
 use xtls_stanza::path::{Because, Takes};
 use xtls_stanza::s5b::Host;
-use xtls_stanza::{Content, Envelope, Payload};
 
 use crate::dice::Dice;
-use crate::legs::Watch;
 use crate::paths::Harm;
 use crate::proxies::relay_of;
-use crate::setup::{Adversary, Setup};
+use crate::setup::Setup;
+use crate::wires::Wire;
 use crate::world::{Deed, World};
 
 /// What the addresses of the two begin with. No stanza has it.
@@ -30,18 +28,11 @@ pub(crate) const NET: &str = "9.9.9.";
 /// Where both listen.
 const PORT: NonZeroU16 = NonZeroU16::new(7_000).unwrap();
 /// What a listener waits for.
-const KNOCK: usize = 48;
-/// Bytes on their way in one direction.
-const ROOM: usize = 65_536;
-/// Bytes asked for at once.
-const PIECE: usize = 16_384;
+pub(crate) const KNOCK: usize = 48;
 /// How long a connection may take that nobody answers.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// From the beginning: sockets are harmed until then, so that what is lost can be found again before all is said.
-const HARMFUL: Duration = Duration::from_secs(75);
-
-/// How long what is said may take while a path carries, or from when nothing harms it.
-const SOON: Duration = Duration::from_secs(60);
+pub(crate) const HARMFUL: Duration = Duration::from_secs(75);
 
 /// Where a client listens.
 fn address_of(at: usize) -> Host {
@@ -79,82 +70,33 @@ pub enum Due {
 /// The sockets of a world.
 #[derive(Debug)]
 pub(crate) struct Sockets {
-    places: BTreeMap<(usize, PipeId), Place>,
-    wires: BTreeMap<u64, Wire>,
+    pub(crate) places: BTreeMap<(usize, PipeId), Place>,
+    pub(crate) wires: BTreeMap<u64, Wire>,
     /// Relays that do not answer.
     down: BTreeSet<usize>,
     /// Clients whose listeners somebody may knock at.
-    expecting: BTreeSet<usize>,
-    count: u64,
-    dice: Dice,
+    pub(crate) expecting: BTreeSet<usize>,
+    pub(crate) count: u64,
+    pub(crate) dice: Dice,
     /// What was said on wires, to be said again by somebody else.
-    overheard: VecDeque<Bytes>,
+    pub(crate) overheard: VecDeque<Bytes>,
+    /// A knock that was answered.
+    pub(crate) knocked: Option<[u8; KNOCK]>,
     /// A leg was harmed, from here on or before.
     pub(crate) harmed: bool,
     /// What carries, where the owner was told.
-    carrying: BTreeMap<(usize, TunnelId), Kind>,
+    pub(crate) carrying: BTreeMap<(usize, TunnelId), Kind>,
     /// Stanzas on their way there, by their ids.
-    said: BTreeMap<String, Instant>,
-    quiet_since: Option<Instant>,
+    pub(crate) said: BTreeMap<String, Instant>,
+    pub(crate) quiet_since: Option<Instant>,
 }
 
 /// Where a socket of a client is.
 #[derive(Debug, Clone)]
-enum Place {
+pub(crate) enum Place {
     Dialling(Whom, Host, NonZeroU16),
     AtRelay(usize, Destination),
     On(u64, usize),
-}
-
-#[derive(Debug)]
-struct Wire {
-    sides: [Option<(usize, PipeId)>; 2],
-    ways: [Way; 2],
-    relay: Option<usize>,
-    /// It is at a listener, and this was said to it.
-    knock: Option<(usize, Vec<u8>)>,
-    /// Nobody of ours is at the other side.
-    ghost: bool,
-    watch: Watch,
-    latency: Duration,
-    /// Bytes a second.
-    rate: u64,
-    fate: Option<Fate>,
-}
-
-#[derive(Debug, Default)]
-struct Way {
-    queue: VecDeque<Option<Bytes>>,
-    under_way: usize,
-    said: usize,
-    last: Option<Instant>,
-    /// What the relay holds.
-    tail: Vec<u8>,
-    /// Nothing comes through any more.
-    dead: bool,
-}
-
-/// What will happen to a wire once so much was said on it.
-#[derive(Debug, Clone, Copy)]
-struct Fate {
-    way: usize,
-    at: usize,
-    what: What,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
-    /// It breaks off.
-    Reset,
-    /// It is silent from now on, in this direction or in both.
-    Silent(bool),
-    /// It stands still for a while.
-    Stall(Duration),
-    Flip,
-    Inject,
-    Double,
-    Drop,
-    Swap,
 }
 
 impl Sockets {
@@ -167,6 +109,7 @@ impl Sockets {
             count: 0,
             dice: Dice::new(seed, 7),
             overheard: VecDeque::new(),
+            knocked: None,
             harmed: false,
             carrying: BTreeMap::new(),
             said: BTreeMap::new(),
@@ -185,51 +128,14 @@ impl Sockets {
         socket.or(wire).or(expecting)
     }
 
-    fn latency(&mut self) -> Duration {
+    pub(crate) fn latency(&mut self) -> Duration {
         let most = self.dice.pick(&[0, 1, 20, 200]);
         self.dice.time(Duration::from_millis(most))
-    }
-
-    /// What will happen to a new wire.
-    fn fate(&mut self, harm: Harm) -> Option<Fate> {
-        let often = match harm {
-            Harm::None => return None,
-            Harm::Breaks => 600,
-            Harm::Alters => 700,
-        };
-        if !self.dice.permille(often) {
-            return None;
-        }
-        let most = self.dice.pick(&[60, 300, 1_000, 4_000, 20_000, 200_000]);
-        let stall = self.dice.time(Duration::from_secs(8));
-        let both = self.dice.permille(500);
-        let what = match harm {
-            Harm::Alters if self.dice.permille(800) => self.dice.pick(&[
-                What::Flip,
-                What::Flip,
-                What::Inject,
-                What::Double,
-                What::Drop,
-                What::Swap,
-            ]),
-            _ => self.dice.pick(&[
-                What::Reset,
-                What::Reset,
-                What::Silent(both),
-                What::Stall(stall),
-                What::Stall(stall + Duration::from_secs(22)),
-            ]),
-        };
-        Some(Fate {
-            way: self.dice.index(2),
-            at: self.dice.index(most),
-            what,
-        })
     }
 }
 
 impl World {
-    fn harm(&self) -> Harm {
+    pub(crate) fn harm(&self) -> Harm {
         let harm = self
             .setup
             .paths
@@ -291,21 +197,6 @@ impl World {
             Due::Probe(at) => self.probe(at),
             Due::Gone(at) => self.say_gone(at),
         }
-    }
-
-    /// How late a stanza is: what a tunnel leaves behind on its stream may come after it has moved.
-    pub(crate) fn lag(&mut self, envelope: &Envelope) -> Duration {
-        let often = self.setup.paths.as_ref().map_or(0, |paths| paths.lag);
-        let chunk = matches!(envelope.content, Content::Set(Payload::Data(_)));
-        let slow = self.setup.delay.0 > Duration::from_millis(100);
-        if often == 0 || !chunk || slow || !self.raging || self.at() > HARMFUL {
-            return Duration::ZERO;
-        }
-        if !self.sockets.dice.permille(often) {
-            return Duration::ZERO;
-        }
-        self.totals.fault("chunk late");
-        self.sockets.dice.time(Duration::from_secs(3))
     }
 
     // What routers want.
@@ -520,369 +411,6 @@ impl World {
         true
     }
 
-    /// A new wire between these.
-    fn string(
-        &mut self,
-        sides: [Option<(usize, PipeId)>; 2],
-        relay: Option<usize>,
-        first: usize,
-        knock: Option<(usize, Vec<u8>)>,
-    ) -> u64 {
-        let harm = self.harm();
-        let sockets = &mut self.sockets;
-        sockets.count += 1;
-        let number = sockets.count;
-        let rate = sockets.dice.pick(&[50_000, 1_000_000, 100_000_000]);
-        let slow = harm != Harm::None && sockets.dice.permille(60);
-        let wire = Wire {
-            sides,
-            ways: [Way::default(), Way::default()],
-            relay,
-            knock,
-            ghost: false,
-            watch: Watch::new(first),
-            latency: sockets.latency(),
-            rate: if slow { 4_000 } else { rate },
-            fate: sockets.fate(harm),
-        };
-        sockets.wires.insert(number, wire);
-        number
-    }
-
-    // Bytes.
-
-    /// Takes what a router has for a socket, as far as there is room on its wire.
-    fn draw_from(&mut self, at: usize, pipe: PipeId) -> bool {
-        let now = self.now;
-        let mut any = false;
-        loop {
-            let room = match self.sockets.places.get(&(at, pipe)) {
-                Some(Place::On(wire, side)) => {
-                    let wire = self.sockets.wires.get(wire);
-                    let way = wire.map(|wire| &wire.ways[*side]);
-                    way.map_or(0, |way| ROOM.saturating_sub(way.under_way))
-                }
-                Some(Place::Dialling(..) | Place::AtRelay(..)) => 1,
-                None => 0,
-            };
-            if room == 0 {
-                return any;
-            }
-            let room = room.min(PIECE);
-            let Some(bytes) = self.clients[at].router.poll_socket(now, pipe, room) else {
-                return any;
-            };
-            any = true;
-            match self.sockets.places.get(&(at, pipe)).cloned() {
-                Some(Place::On(wire, side)) => self.write_to(wire, side, bytes),
-                _ => return self.accuse_and("I16: bytes for a relay that has not joined the ends"),
-            }
-        }
-    }
-
-    fn accuse_and(&mut self, what: &str) -> bool {
-        self.accuse(what);
-        false
-    }
-
-    fn write_to(&mut self, number: u64, side: usize, bytes: Bytes) {
-        if self.sings(&bytes) {
-            self.accuse("I2: a relay sees plaintext");
-        }
-        let Some(wire) = self.sockets.wires.get_mut(&number) else {
-            return;
-        };
-        let watched = wire.watch.said(side, &bytes);
-        let owner = wire.sides[side].map(|(at, _)| at);
-        match (watched, owner) {
-            (Ok(taken), Some(at)) => self.clients[at].referee.acknowledged += taken as usize,
-            (Ok(_), None) => {}
-            (Err(rule), _) => self.accuse(format!("I7: on a leg: {rule}")),
-        }
-        if self.sockets.overheard.len() < 8 && bytes.len() <= 200 {
-            self.sockets.overheard.push_back(bytes.clone());
-        }
-        let Some(wire) = self.sockets.wires.get_mut(&number) else {
-            return;
-        };
-        let way = &mut wire.ways[side];
-        let before = way.said;
-        way.said += bytes.len();
-        if way.dead {
-            return;
-        }
-        let due = wire
-            .fate
-            .filter(|fate| fate.way == side && fate.at < before + bytes.len());
-        let Some(fate) = due else {
-            return self.carry_on(number, side, bytes, Duration::ZERO);
-        };
-        wire.fate = None;
-        let at = fate.at.saturating_sub(before).min(bytes.len());
-        self.meet_fate(
-            number,
-            side,
-            fate.what,
-            bytes.slice(..at),
-            bytes.slice(at..),
-        );
-    }
-
-    fn meet_fate(&mut self, number: u64, side: usize, what: What, head: Bytes, tail: Bytes) {
-        self.sockets.harmed = true;
-        self.disturbed();
-        self.note(|| format!("wire {number} way {side}: {what:?}"));
-        self.totals.fault(match what {
-            What::Reset => "wire reset",
-            What::Silent(_) => "wire silent",
-            What::Stall(_) => "wire stalls",
-            What::Flip | What::Inject | What::Double | What::Drop | What::Swap => "wire altered",
-        });
-        let late = match what {
-            What::Stall(time) => time,
-            _ => Duration::ZERO,
-        };
-        self.carry_on(number, side, head, Duration::ZERO);
-        let altered: Vec<u8> = match what {
-            What::Reset => return self.reset(number),
-            What::Silent(both) => {
-                if let Some(wire) = self.sockets.wires.get_mut(&number) {
-                    wire.ways[side].dead = true;
-                    wire.ways[1 - side].dead |= both;
-                }
-                return;
-            }
-            What::Stall(_) => tail.to_vec(),
-            What::Flip => {
-                let mut bytes = tail.to_vec();
-                if let Some(first) = bytes.first_mut() {
-                    *first ^= 1 << self.sockets.dice.below(8);
-                }
-                bytes
-            }
-            What::Inject => {
-                let some = self.sockets.dice.index(60) + 1;
-                let mut bytes: Vec<u8> = (0..some).map(|_| self.sockets.dice.any() as u8).collect();
-                if let Some(old) = self.sockets.overheard.front() {
-                    bytes = old.to_vec();
-                }
-                [&bytes, &tail[..]].concat()
-            }
-            What::Double => [&tail[..], &tail[..]].concat(),
-            What::Drop => tail[self.sockets.dice.index(tail.len() + 1)..].to_vec(),
-            What::Swap => {
-                let (one, two) = tail.split_at(tail.len() / 2);
-                [two, one].concat()
-            }
-        };
-        self.carry_on(number, side, altered.into(), late);
-    }
-
-    /// Sends a piece on its way.
-    fn carry_on(&mut self, number: u64, side: usize, bytes: Bytes, late: Duration) {
-        let tails = self.setup.paths.as_ref().is_some_and(|paths| paths.tails);
-        let now = self.now;
-        let sockets = &mut self.sockets;
-        let Some(wire) = sockets.wires.get_mut(&number).filter(|_| !bytes.is_empty()) else {
-            return;
-        };
-        let way = &mut wire.ways[side];
-        let mut piece = std::mem::take(&mut way.tail);
-        piece.extend_from_slice(&bytes);
-        way.under_way += bytes.len();
-        // Prosody keeps the end of a burst until there is more to read.
-        if tails && wire.relay.is_some() && piece.len() > 40 && sockets.dice.permille(300) {
-            let most = piece.len().min(904);
-            way.tail = piece.split_off(piece.len() - 1 - sockets.dice.index(most - 1));
-        }
-        let takes = Duration::from_micros(piece.len() as u64 * 1_000_000 / wire.rate);
-        let at = way.last.unwrap_or(now).max(now + late) + takes;
-        way.last = Some(at);
-        let at = at + wire.latency;
-        // What comes may be cut anywhere.
-        let mut pieces = vec![Bytes::from(piece)];
-        if sockets.dice.permille(200) && pieces[0].len() > 1 {
-            let cut = 1 + sockets.dice.index(pieces[0].len() - 1);
-            let first = pieces[0].split_to(cut);
-            pieces.insert(0, first);
-        }
-        let count = pieces.len();
-        way.queue.extend(pieces.into_iter().map(Some));
-        for _ in 0..count {
-            self.due(at, Deed::Net(Due::Piece(number, side)));
-        }
-    }
-
-    /// The end of a direction follows what is under way in it.
-    fn end_way(&mut self, number: u64, side: usize) {
-        let now = self.now;
-        let Some(wire) = self.sockets.wires.get_mut(&number) else {
-            return;
-        };
-        let way = &mut wire.ways[side];
-        let tail = std::mem::take(&mut way.tail);
-        let at = way.last.unwrap_or(now).max(now) + wire.latency;
-        if !tail.is_empty() {
-            way.queue.push_back(Some(tail.into()));
-            self.due(at, Deed::Net(Due::Piece(number, side)));
-        }
-        if let Some(wire) = self.sockets.wires.get_mut(&number) {
-            wire.ways[side].queue.push_back(None);
-        }
-        self.due(at, Deed::Net(Due::Piece(number, side)));
-    }
-
-    /// A piece arrives, or the end.
-    fn piece(&mut self, number: u64, side: usize) {
-        let now = self.now;
-        let Some(wire) = self.sockets.wires.get_mut(&number) else {
-            return;
-        };
-        let Some(piece) = wire.ways[side].queue.pop_front() else {
-            return;
-        };
-        let (to, from) = (wire.sides[1 - side], wire.sides[side]);
-        let Some(bytes) = piece else {
-            return self.end_side(number, 1 - side);
-        };
-        let way = &mut wire.ways[side];
-        way.under_way = way.under_way.saturating_sub(bytes.len());
-        if wire.ghost && to.is_none() {
-            return self.haunt(number, 1 - side);
-        }
-        if let Some((there, mut said)) = wire.knock.take() {
-            said.extend_from_slice(&bytes);
-            return self.knocks(number, there, said);
-        }
-        if let Some((at, pipe)) = to {
-            self.record(at, &bytes);
-            self.clients[at].router.handle_socket(now, pipe, &bytes);
-            self.drain(at);
-        }
-        // There is room again.
-        if let Some((at, pipe)) = from
-            && self.draw_from(at, pipe)
-        {
-            self.drain(at);
-        }
-    }
-
-    /// The first bytes at a listener.
-    fn knocks(&mut self, number: u64, there: usize, said: Vec<u8>) {
-        let now = self.now;
-        let Some(knock) = said.first_chunk::<KNOCK>() else {
-            if let Some(wire) = self.sockets.wires.get_mut(&number) {
-                wire.knock = Some((there, said));
-            }
-            return;
-        };
-        let expected = self.sockets.expecting.contains(&there);
-        let known = expected
-            .then(|| self.clients[there].router.knock(now, knock))
-            .flatten();
-        let Some(pipe) = known else {
-            return self.reset(number);
-        };
-        self.sockets
-            .places
-            .insert((there, pipe), Place::On(number, 1));
-        if let Some(wire) = self.sockets.wires.get_mut(&number) {
-            wire.sides[1] = Some((there, pipe));
-        }
-        let rest = &said[KNOCK..];
-        if !rest.is_empty() {
-            self.clients[there].router.handle_socket(now, pipe, rest);
-        }
-        self.drain(there);
-    }
-
-    /// Somebody who is not the peer speaks: an old word, or anything.
-    fn haunt(&mut self, number: u64, side: usize) {
-        let old = self.sockets.overheard.iter().cloned().collect::<Vec<_>>();
-        let said = match old.is_empty() || self.sockets.dice.permille(500) {
-            true => Bytes::copy_from_slice(
-                &[self.sockets.dice.seed(), self.sockets.dice.seed()].concat(),
-            ),
-            false => self.sockets.dice.pick(&old),
-        };
-        let silent = self.sockets.dice.permille(300);
-        if let Some(wire) = self.sockets.wires.get_mut(&number)
-            && wire.ways[side].said == 0
-            && !silent
-        {
-            wire.ways[side].said = said.len();
-            self.carry_on(number, side, said, Duration::ZERO);
-        }
-    }
-
-    // Ends.
-
-    /// A client closes a socket.
-    fn hang_up(&mut self, at: usize, pipe: PipeId) {
-        let place = self.sockets.places.remove(&(at, pipe));
-        if place.is_none() {
-            return self.accuse("I18: a socket that is gone is closed");
-        }
-        let Some(Place::On(number, side)) = place else {
-            return;
-        };
-        let Some(wire) = self.sockets.wires.get_mut(&number) else {
-            return;
-        };
-        wire.sides[side] = None;
-        wire.ghost &= wire.sides[1 - side].is_some();
-        match wire.sides[1 - side] {
-            Some(_) if wire.ways[side].dead => self.reset(number),
-            Some(_) => self.end_way(number, side),
-            // The listener may be about to know it.
-            None if wire.knock.is_some() || wire.sides == [None, None] => {
-                self.sockets.wires.remove(&number);
-            }
-            None => {}
-        }
-    }
-
-    /// The end of what comes reaches a side, and its socket is gone.
-    fn end_side(&mut self, number: u64, side: usize) {
-        let now = self.now;
-        let Some(wire) = self.sockets.wires.get_mut(&number) else {
-            return;
-        };
-        let end = wire.sides[side].take();
-        if wire.sides == [None, None] {
-            self.sockets.wires.remove(&number);
-        }
-        if let Some((at, pipe)) = end {
-            self.sockets.places.remove(&(at, pipe));
-            self.note(|| format!("{at} {pipe:?} has ended"));
-            self.clients[at].router.socket_ended(now, pipe);
-            self.drain(at);
-        }
-    }
-
-    /// A wire breaks off: what was under way may arrive before the end does.
-    fn reset(&mut self, number: u64) {
-        let Some(wire) = self.sockets.wires.get_mut(&number) else {
-            return;
-        };
-        wire.knock = None;
-        wire.ghost = false;
-        self.disturbed();
-        for way in [0, 1] {
-            let keeps = self.sockets.dice.permille(500);
-            let Some(wire) = self.sockets.wires.get_mut(&number) else {
-                return;
-            };
-            wire.ways[way].dead = true;
-            wire.ways[way].tail.clear();
-            if !keeps {
-                // Their places stay, and there is nothing in them.
-                wire.ways[way].queue.retain(Option::is_none);
-            }
-            self.end_way(number, way);
-        }
-    }
-
     fn relay_dies(&mut self, relay: usize, time: Duration) {
         let now = self.now;
         if !self.raging || !self.sockets.down.insert(relay) {
@@ -923,132 +451,14 @@ impl World {
             return;
         }
         self.totals.fault("listener probed");
-        let old = self
-            .sockets
-            .overheard
-            .iter()
-            .find_map(|old| old.first_chunk::<KNOCK>().copied());
-        let knock = match old {
-            // It is the peer's only while it is new, and then it comes first.
-            Some(_) | None => {
-                let some = [self.sockets.dice.seed(), self.sockets.dice.seed()].concat();
-                *some.first_chunk::<KNOCK>().expect("64 bytes")
-            }
-        };
+        let again = self.sockets.dice.permille(500);
+        let any = [self.sockets.dice.seed(), self.sockets.dice.seed()].concat();
+        let any = any.first_chunk::<KNOCK>().copied().expect("64 bytes");
+        let knock = self.sockets.knocked.filter(|_| again).unwrap_or(any);
         if self.clients[at].router.knock(now, &knock).is_some() {
             self.accuse("I16: a stranger at a listener is taken for the peer");
         }
         self.drain(at);
-    }
-
-    // What owners are told.
-
-    /// Something was harmed, or an owner or a link stood still: what is said may take until it is mended.
-    pub(crate) fn disturbed(&mut self) {
-        self.sockets.quiet_since = Some(self.now);
-    }
-
-    /// A stanza is said: while another path carries at both ends it has to arrive soon.
-    pub(crate) fn said_beside(&mut self, at: usize, id: &str) {
-        let well = self.setup.calm() && !self.setup.bulk && at < 2;
-        if well && self.is_beside(at) && self.is_beside(1 - at) {
-            self.sockets.said.insert(id.to_owned(), self.now);
-        }
-    }
-
-    /// I5: it arrives.
-    pub(crate) fn heard_beside(&mut self, id: &str) {
-        let Some(said) = self.sockets.said.remove(id) else {
-            return;
-        };
-        let from = self
-            .sockets
-            .quiet_since
-            .map_or(said, |since| since.max(said));
-        let took = self.now - from;
-        if took > SOON {
-            self.accuse(format!("I5: {id} takes {took:?} on a path that carries"));
-        }
-    }
-
-    /// Whether a path beside the server carries the newest tunnel of a client.
-    pub(crate) fn is_beside(&self, at: usize) -> bool {
-        let newest = self.clients[at].tunnels.last();
-        let kind = newest.and_then(|id| self.sockets.carrying.get(&(at, *id)));
-        kind.is_some_and(|kind| *kind != Kind::InBand)
-    }
-
-    pub(crate) fn told_path(&mut self, at: usize, id: TunnelId, event: PathEvent) {
-        match event {
-            PathEvent::Moved(to) => {
-                self.totals.fault(match to {
-                    Kind::InBand => "moved to a stream",
-                    Kind::Relay => "moved to a relay",
-                    Kind::Direct => "moved to a direct path",
-                });
-                self.sockets.carrying.insert((at, id), to);
-            }
-            PathEvent::Lost => {
-                self.totals.fault("path lost");
-                self.sockets.carrying.remove(&(at, id));
-                let lies = self
-                    .setup
-                    .paths
-                    .as_ref()
-                    .is_some_and(|paths| paths.lies.any());
-                let alone = self.clients[1 - at.min(1)].tunnels.is_empty();
-                let safe = !self.sockets.harmed && !lies && self.whole && !alone;
-                if safe && self.is_honest() && self.is_ours(at, id) {
-                    self.accuse("I18: a path is lost that nobody has harmed");
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Whether both ends of a tunnel are clients that keep to the rules.
-    fn is_ours(&mut self, at: usize, id: TunnelId) -> bool {
-        let peer = self.oracle.end((at, id)).peer.clone();
-        at < 2 && peer.is_some_and(|peer| peer == self.clients[1 - at].address)
-    }
-
-    /// Whether servers do with stanzas what servers do.
-    fn is_honest(&self) -> bool {
-        let honest = matches!(
-            self.setup.adversary,
-            Adversary::None | Adversary::Outsider | Adversary::Peer
-        );
-        honest && self.setup.limit.is_none()
-    }
-
-    /// I18: what servers say, and what becomes of links to them, cuts no tunnel that a path beside them carries.
-    pub(crate) fn judge_cut(
-        &mut self,
-        at: usize,
-        id: TunnelId,
-        closed: &xtls_client::router::Closed,
-    ) {
-        let kind = self.sockets.carrying.remove(&(at, id));
-        let beside = kind.is_some_and(|kind| kind != Kind::InBand);
-        if beside
-            && closed.is_cut()
-            && self.is_ours(at, id)
-            && self.is_honest()
-            && !self.sockets.harmed
-            && !self.hurried
-        {
-            let what = format!("I18: a tunnel is cut whose path nobody has harmed: {closed:?}");
-            self.accuse(what);
-        }
-    }
-
-    fn record(&mut self, at: usize, bytes: &[u8]) {
-        let now = self.at().as_micros() as u64;
-        self.hash(|trace| {
-            trace.write_u64(now);
-            trace.write_usize(at);
-            trace.write(bytes);
-        });
     }
 }
 
