@@ -139,6 +139,7 @@ impl Referee {
             }
             Content::Set(payload) => {
                 let stranger = !self.known.contains(&from.to_bare());
+                let again = self.has_taken(&from, payload);
                 let must_fail = !lawful || stranger || self.must_fail(&from, payload);
                 if let Payload::Open(open) = payload {
                     self.note_leg(open);
@@ -148,7 +149,8 @@ impl Referee {
                     );
                 }
                 match payload {
-                    Payload::Data(data) if !self.legs.contains(&data.sid) => {
+                    // Of what comes again, nothing is taken again.
+                    Payload::Data(data) if !again && !self.legs.contains(&data.sid) => {
                         self.chunks.insert(key.clone(), data.bytes.len());
                     }
                     // Nothing more can arrive, so nothing is withheld any more; at most a window is unread.
@@ -219,6 +221,16 @@ impl Referee {
             }
             Content::Presence { .. } => {}
         }
+    }
+
+    /// Whether a chunk is one that was taken before.
+    fn has_taken(&self, from: &Address, payload: &Payload) -> bool {
+        let Payload::Data(data) = payload else {
+            return false;
+        };
+        let stream = self.streams.get(&(from.clone(), data.sid.clone()));
+        let chunk = (data.seq.0, digest(&data.bytes));
+        stream.is_some_and(|stream| stream.takes != data.seq.0 && stream.taken.contains(&chunk))
     }
 
     fn note_leg(&mut self, open: &Open) {

@@ -14,6 +14,8 @@ use crate::world::{Deed, World};
 
 /// Bytes on their way in one direction.
 const ROOM: usize = 65_536;
+/// What a relay passes on whole.
+const BURST: usize = 150;
 /// Bytes asked for at once.
 const PIECE: usize = 16_384;
 
@@ -174,6 +176,7 @@ impl World {
     }
 
     fn write_to(&mut self, number: u64, side: usize, bytes: Bytes) {
+        self.note(|| format!("<= {} bytes, side {side} of wire {number}", bytes.len()));
         if self.sings(&bytes) {
             self.accuse("I2: a relay sees plaintext");
         }
@@ -279,9 +282,9 @@ impl World {
         piece.extend_from_slice(&bytes);
         way.under_way += bytes.len();
         // Prosody keeps the end of a burst until there is more to read.
-        if tails && wire.relay.is_some() && piece.len() > 40 && sockets.dice.permille(300) {
-            let most = piece.len().min(904);
-            way.tail = piece.split_off(piece.len() - 1 - sockets.dice.index(most - 1));
+        if tails && wire.relay.is_some() && piece.len() > BURST && sockets.dice.permille(300) {
+            let most = (piece.len() - BURST).min(904);
+            way.tail = piece.split_off(piece.len() - 1 - sockets.dice.index(most));
         }
         let takes = Duration::from_micros(piece.len() as u64 * 1_000_000 / wire.rate);
         let at = way.last.unwrap_or(now).max(now + late) + takes;
@@ -343,6 +346,7 @@ impl World {
             return self.knocks(number, there, said);
         }
         if let Some((at, pipe)) = to {
+            self.note(|| format!("=> {at} {} bytes on {pipe:?}", bytes.len()));
             self.record(at, &bytes);
             self.clients[at].router.handle_socket(now, pipe, &bytes);
             self.drain(at);
