@@ -316,6 +316,7 @@ pub struct OpenOptions {
     pub(crate) window: Option<Window>,
     pub(crate) patient: Option<bool>,
     pub(crate) sid: Option<Sid>,
+    pub(crate) keeps_sid: bool,
     pub(crate) later: Option<Vec<Element>>,
 }
 
@@ -356,10 +357,18 @@ impl OpenOptions {
     }
 
     /// The sid, as [`Mux::fresh_sid`](crate::Mux::fresh_sid) made it: for extensions that depend on it. One that is in use
-    /// already is not taken. After `resource-constraint` the stream asks again under another one.
+    /// already is not taken. After `resource-constraint` the stream asks again under another one, unless it
+    /// [keeps it](Self::keeps_sid).
     #[must_use]
     pub fn sid(mut self, sid: Sid) -> Self {
         self.sid = Some(sid);
+        self
+    }
+
+    /// The peer knows the stream by this sid, and by no other: it is asked for under the same one again. Default: no.
+    #[must_use]
+    pub fn keeps_sid(mut self, keeps: bool) -> Self {
+        self.keeps_sid = keeps;
         self
     }
 

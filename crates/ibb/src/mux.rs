@@ -125,6 +125,7 @@ impl Mux {
         let extensions = Extensions {
             first: options.extensions,
             later: options.later,
+            keeps_sid: options.keeps_sid,
         };
         let stream = Stream::opening(now, id, to, sid, params, config, extensions, outbox);
         self.file(now, stream);

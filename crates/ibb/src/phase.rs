@@ -325,4 +325,6 @@ pub(crate) struct Extensions {
     pub(crate) first: Vec<Element>,
     /// What it holds when it is sent again, if that differs.
     pub(crate) later: Option<Vec<Element>>,
+    /// The peer expects this sid.
+    pub(crate) keeps_sid: bool,
 }

@@ -498,7 +498,7 @@ impl Stream {
         }
     }
 
-    /// Offers half the block under a new sid, as far as that goes. The caller files the new sid.
+    /// Offers half the block under a new sid, if it may have one, as far as that goes. The caller files the new sid.
     pub(crate) fn halve(
         &mut self,
         now: Instant,
@@ -525,7 +525,9 @@ impl Stream {
         }
         *until = now + config.open_timeout;
         self.block = half;
-        self.sid = sid;
+        if !extensions.keeps_sid {
+            self.sid = sid;
+        }
         self.receiver = Receiver::new(usize::from(half), config.receive_cap);
         self.sender
             .set_window(self.window, usize::from(config.fitting(half)));

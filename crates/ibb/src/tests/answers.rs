@@ -109,8 +109,11 @@ fn an_error_text_is_cleaned_before_it_is_shown() {
 
 /// Answers each open with `resource-constraint`; returns the sizes and sids that were tried.
 fn halvings(first: u16) -> (Vec<u16>, std::collections::BTreeSet<String>, Hand) {
+    halvings_of(OpenOptions::default().block_size(block(first)))
+}
+
+fn halvings_of(options: OpenOptions) -> (Vec<u16>, std::collections::BTreeSet<String>, Hand) {
     let mut hand = Hand::new(Config::default());
-    let options = OpenOptions::default().block_size(block(first));
     hand.mux.open(hand.now, &address(ROMEO), options).unwrap();
     let (mut sizes, mut sids) = (Vec::new(), std::collections::BTreeSet::new());
     while let Some(open) = hand.mux.poll_transmit(hand.now) {
@@ -147,6 +150,18 @@ fn a_refused_block_is_halved_down_to_256_bytes_with_a_new_sid_each_time() {
         "{why}"
     );
     assert_eq!(hand.mux.poll_timeout(), None);
+}
+
+#[test]
+fn a_sid_that_the_peer_expects_is_kept_when_the_block_is_halved() {
+    let sid = xtls_stanza::ibb::Sid::new("agreed-elsewhere").unwrap();
+    let options = OpenOptions::default().block_size(block(4096)).sid(sid);
+    let (sizes, sids, _) = halvings_of(options.keeps_sid(true));
+    assert_eq!(sizes, [4096, 2048, 1024, 512, 256]);
+    assert_eq!(
+        sids,
+        std::collections::BTreeSet::from(["agreed-elsewhere".to_owned()])
+    );
 }
 
 #[test]

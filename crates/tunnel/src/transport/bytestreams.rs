@@ -41,7 +41,8 @@ impl Bytestreams {
             .carrier(Carrier::Iq)
             .extension(path::Leg.to_element())
             .extensions_later(leg())
-            .sid(sid);
+            .sid(sid)
+            .keeps_sid(true);
         Ok(key(self.mux.open(now, peer, options)?))
     }
 }

@@ -477,6 +477,25 @@ fn a_session_that_has_failed_ends_on_its_stream_whatever_the_peer_looks_for() {
 }
 
 #[test]
+fn a_peer_with_smaller_blocks_is_found_on_another_stream() {
+    let small = |end| {
+        let blocks = xtls_ibb::Config::default().max_block(ibb::BlockSize::new(1_000).unwrap());
+        paths(end, Takes::InBand).ibb(blocks)
+    };
+    for opener in [A, B] {
+        let mut world = World::with(paths(A, Takes::InBand), small(B));
+        let ids = world.establish(opener);
+        carry(&mut world, A, ids, &pattern(5_000));
+        let now = world.now;
+        world.router(A).rebind(now, address(NAMES[A]));
+        world.wait(Duration::from_secs(2));
+        carry(&mut world, A, ids, &pattern(50_000));
+        carry(&mut world, B, ids, &pattern(50_000));
+        close(&mut world, ids);
+    }
+}
+
+#[test]
 fn what_has_come_is_handed_out_although_the_last_path_is_gone() {
     let (mut world, ids, _) = unread([Takes::Proxy; 2]);
     let moving = world.router(B).tunnels.moving_mut(ids[B]).unwrap();
