@@ -1,7 +1,7 @@
 //! The simulated world: whole routers with real TLS between hostile servers, on a clock that only jumps.
 //!
 //! A seed determines who attacks, what fails and how everyone is configured ([`setup`]). Owners act by a script
-//! ([`run`]), servers route (`server`), the adversary acts (`storm`, `forge`, [`mallory`]), and after every step what
+//! ([`run`]), servers route (`server`), sockets carry what leaves them ([`sockets`]), the adversary acts (`storm`, `forge`, [`mallory`]), and after every step what
 //! happened is compared with what may happen ([`oracle`], [`referee`], [`canary`]). At the end the faults stop,
 //! everything is closed, and two clients who can trust each other must be able to talk again.
 //!
@@ -28,6 +28,11 @@
 //! | I13 | the same seed gives the same trace | [`run`] |
 //! | I15 | what a link takes arrives in order and once, or is told to be lost; a resumed one loses and doubles nothing |
 //! [`uplink`] |
+//! | I16 | nothing is dialled, and nobody is let in, beyond what both owners allow; no address is in a stanza | `sockets`,
+//! `signals` |
+//! | I17 | no key of signals meets a number twice | `signals` |
+//! | I18 | what breaks off ends one path and nothing else; servers cut nothing that a path beside them carries; no socket is
+//! left behind | `beside`, [`run`] |
 //!
 //! I9 to I11 are about files and rates, of which routers know nothing; here they are checked on the nearest equivalent.
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 use stateright::{Checker as _, Model as _};
 use xtls_ibb::Window;
 use xtls_sim::model::{self, Crossing};
+use xtls_sim::paths::{Harm, Paths};
 use xtls_sim::run::{run, run_setup};
 use xtls_sim::setup::{Adversary, Cuts, Setup};
 use xtls_sim::totals::Totals;
@@ -67,6 +68,59 @@ fn links_are_cut_resumed_and_bound_anew_by_their_own_machine() {
         "link bound anew by its machine",
         "link cut as it came back",
     ] {
+        assert!(totals.faults.contains_key(fault), "{fault}: {totals}");
+    }
+}
+
+/// Two who move to whatever there is, while this happens to sockets.
+fn moving(seed: u64, harm: Harm) -> Setup {
+    let paths = Paths {
+        harm,
+        listen: [seed.is_multiple_of(2); 2],
+        tails: seed.is_multiple_of(3),
+        lag: 100,
+        ..Paths::calm()
+    };
+    Setup {
+        bulk: seed.is_multiple_of(5),
+        paths: Some(paths),
+        ..Setup::calm_weather(seed)
+    }
+}
+
+#[test]
+fn tunnels_leave_their_servers_and_lose_nothing_but_paths() {
+    let mut totals = Totals::default();
+    for seed in 0..40 {
+        let outcome = run_setup(moving(seed, Harm::Breaks), false);
+        assert_eq!(outcome.violation, None, "{seed}");
+        totals.add(&outcome.totals);
+    }
+    for fault in [
+        "moved to a relay",
+        "moved to a direct path",
+        "moved to a stream",
+        "relay died",
+        "wire reset",
+        "wire silent",
+        "wire stalls",
+        "listener probed",
+    ] {
+        assert!(totals.faults.contains_key(fault), "{fault}: {totals}");
+    }
+}
+
+#[test]
+fn what_is_altered_on_a_path_is_a_cut_and_no_close() {
+    let mut totals = Totals::default();
+    for seed in 0..40 {
+        let setup = moving(seed, Harm::Alters);
+        let (one, two) = (run_setup(setup.clone(), false), run_setup(setup, false));
+        assert_eq!(one.violation, None, "{seed}");
+        assert_eq!(one.trace, two.trace, "{seed}");
+        totals.add(&one.totals);
+    }
+    for fault in ["wire altered", "third party at a relay"] {
         assert!(totals.faults.contains_key(fault), "{fault}: {totals}");
     }
 }

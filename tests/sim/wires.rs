@@ -81,7 +81,7 @@ impl Sockets {
         if !self.dice.permille(often) {
             return None;
         }
-        let most = self.dice.pick(&[60, 300, 1_000, 4_000, 20_000, 200_000]);
+        let most = self.dice.pick(&[60, 200, 600, 2_000, 6_000, 60_000]);
         let stall = self.dice.time(Duration::from_secs(8));
         let both = self.dice.permille(500);
         let what = match harm {

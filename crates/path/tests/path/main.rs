@@ -21,5 +21,6 @@ mod refusals;
 mod relay;
 mod switches;
 mod time;
+mod waiting;
 mod world;
 mod zero;

@@ -14,6 +14,7 @@ mod crossing;
 mod early;
 mod endings;
 mod judging;
+mod leaving;
 mod limits;
 mod moving;
 mod opens;
