@@ -29,7 +29,7 @@
 //! | I15 | what a link takes arrives in order and once, or is told to be lost; a resumed one loses and doubles nothing |
 //! [`uplink`] |
 //! | I16 | nothing is dialled, and nobody is let in, beyond what both owners allow; no address is in a stanza | `sockets`,
-//! `signals` |
+//! `opened` |
 //! | I17 | no key of signals meets a number twice | `signals` |
 //! | I18 | what breaks off ends one path and nothing else; servers cut nothing that a path beside them carries; no socket is
 //! left behind | `beside`, [`run`] |
@@ -57,6 +57,7 @@ mod legs;
 pub mod mallory;
 mod managed;
 pub mod model;
+mod opened;
 pub mod oracle;
 mod outage;
 mod owner;

@@ -374,6 +374,7 @@ impl World {
                 self.totals.renewed += 1;
                 let outcome = self.oracle.renewed(end, &peer);
                 self.demand(outcome);
+                self.take_path_keys(at, event.id);
             }
             TunnelEvent::Path(event) => self.told_path(at, end.1, event),
             TunnelEvent::Refused(_) | TunnelEvent::NotPinned(_) => {}
@@ -441,6 +442,7 @@ impl World {
         }
         let outcome = self.oracle.established(end, peer, pinned);
         self.demand(outcome);
+        self.take_path_keys(end.0, end.1);
     }
 
     /// I6: unfinished tunnels opened by others.

@@ -32,6 +32,7 @@ impl World {
             return;
         };
         self.totals.fault("signal");
+        self.judge_hints(from, &sealed);
         let name = (from, sealed.sid.clone(), sealed.n);
         let before = self.numbers.insert(name, sealed.record.clone());
         if before.is_some_and(|before| before != sealed.record) {

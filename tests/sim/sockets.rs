@@ -39,6 +39,11 @@ fn address_of(at: usize) -> Host {
     Host::new(&format!("{NET}{}", at + 1)).expect("a host")
 }
 
+/// Whether this is where a client listens.
+pub(crate) fn is_own_address(at: usize, host: &Host, port: NonZeroU16) -> bool {
+    *host == address_of(at) && port == PORT
+}
+
 /// What the owner of a client allows.
 pub(crate) fn path_config(setup: &Setup, at: usize, takes: Takes) -> PathConfig {
     let listens = setup.paths.as_ref().is_some_and(|paths| paths.listen[at]);
@@ -310,14 +315,14 @@ impl World {
     }
 
     /// Whether the key of the peer was pinned before anything began, or was at some time since.
-    fn knows(&self, at: usize) -> bool {
+    pub(crate) fn knows(&self, at: usize) -> bool {
         let client = &self.clients[at];
         let peer = &self.clients[1 - at];
         client.trusts(&peer.address, &peer.key)
     }
 
     /// Whether a server has announced its relay there.
-    fn is_relay_of(&self, at: usize, host: &Host) -> bool {
+    pub(crate) fn is_relay_of(&self, at: usize, host: &Host) -> bool {
         crate::proxies::is_announced(&self.setup, at, host)
     }
 
@@ -462,7 +467,7 @@ impl World {
     }
 }
 
-fn takes_direct(takes: Takes) -> bool {
+pub(crate) fn takes_direct(takes: Takes) -> bool {
     matches!(takes, Takes::Direct | Takes::Any)
 }
 

@@ -12,6 +12,7 @@ use crate::canary::Canary;
 use crate::client::{Act, Client};
 use crate::dice::Dice;
 use crate::mallory::Mallory;
+use crate::opened::Opener;
 use crate::oracle::Oracle;
 use crate::setup::Setup;
 use crate::sockets::{Due, Sockets};
@@ -89,6 +90,8 @@ pub struct World {
     pub(crate) hurried: bool,
     /// The signals of each client, by the names of their tunnels and their numbers.
     pub(crate) numbers: BTreeMap<(usize, Sid, u64), Bytes>,
+    /// What opens signals.
+    pub(crate) openers: Vec<Opener>,
     /// Ids of requests with signals.
     pub(crate) asked: BTreeSet<String>,
     /// What was reported to owners.
@@ -153,6 +156,7 @@ impl World {
             whole: true,
             hurried: false,
             numbers: BTreeMap::new(),
+            openers: Vec::new(),
             asked: BTreeSet::new(),
             oracle: Oracle::default(),
             dice,
