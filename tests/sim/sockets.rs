@@ -164,9 +164,6 @@ impl World {
                 let time = dice.time(Duration::from_secs(40));
                 due.push((dice.time(Duration::from_secs(70)), Due::Dies(at, time)));
             }
-            for _ in 0..dice.below(4) {
-                due.push((dice.time(Duration::from_secs(100)), Due::Probe(at)));
-            }
             if paths.gone {
                 for _ in 0..3 {
                     due.push((dice.time(Duration::from_secs(95)), Due::Gone(at)));
@@ -220,6 +217,10 @@ impl World {
                     whom,
                 } => self.wish_dial(at, pipe, host, port, whom),
                 SocketWish::Expect(true) => {
+                    if self.raging && self.sockets.dice.permille(400) {
+                        let late = self.sockets.dice.time(Duration::from_millis(500));
+                        self.later(late, Deed::Net(Due::Probe(at)));
+                    }
                     let expects = self.sockets.expecting.insert(at);
                     let may = self.setup.takes(at).is_some_and(takes_direct)
                         && self
