@@ -17,8 +17,10 @@ use crate::opening::{Beginning, Opened, Opening, Place};
 const STEP: Duration = Duration::from_secs(5);
 /// From when another leg carries to when this one is closed, if the peer says no goodbye.
 const RETIRED: Duration = Duration::from_secs(30);
-/// This part of the credit is read before it is confirmed at once: a confirmation costs a relay as much as data do.
-const ACK_AFTER: u64 = 4;
+/// So much is read before it is confirmed at once.
+const ACK_AFTER: u64 = 65_536;
+/// Or this part of the credit, if that is more: a confirmation costs a relay as much as data do.
+const ACK_PART: u64 = 16;
 /// And less, when this much time has passed.
 const ACK_WITHIN: Duration = Duration::from_millis(20);
 /// The most bytes of a DATA frame of ours, so that what is urgent need not wait for long.
@@ -397,7 +399,7 @@ impl Leg {
         let mut frames = Vec::new();
         let read = here.got.saturating_sub(self.told.0);
         let credit = here.limit.saturating_sub(here.got);
-        if self.acknowledges() && (self.ack_due || read >= credit / ACK_AFTER) {
+        if self.acknowledges() && (self.ack_due || read >= ACK_AFTER.max(credit / ACK_PART)) {
             self.tell(&mut frames, here);
         }
         if let Some(content) = self.life.take_answer() {

@@ -76,7 +76,7 @@ fn an_idle_leg_that_has_died_is_noticed() {
 }
 
 #[test]
-fn what_was_read_is_confirmed_after_20_ms_or_a_quarter_of_the_credit() {
+fn what_was_read_is_confirmed_after_20_ms_or_64_kib() {
     let (mut world, pipe, ids) = moved(false);
     world.write(CLIENT, 100_000);
     world.flow();
