@@ -35,6 +35,7 @@ impl World {
                     && self.clients[at].held.is_none()
                 {
                     self.totals.fault("slow reader");
+                    self.sockets.held_since = Some(now);
                     let acknowledged = self.clients[at].referee.acknowledged;
                     self.clients[at].held = Some((id, acknowledged));
                     if let Ok(mut tunnel) = self.clients[at].router.tunnel(now, id) {

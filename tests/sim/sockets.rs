@@ -94,6 +94,8 @@ pub(crate) struct Sockets {
     /// Stanzas on their way there, by their ids.
     pub(crate) said: BTreeMap<String, Instant>,
     pub(crate) quiet_since: Option<Instant>,
+    /// When an owner last stopped reading.
+    pub(crate) held_since: Option<Instant>,
 }
 
 /// Where a socket of a client is.
@@ -119,6 +121,7 @@ impl Sockets {
             carrying: BTreeMap::new(),
             said: BTreeMap::new(),
             quiet_since: None,
+            held_since: None,
         }
     }
 
