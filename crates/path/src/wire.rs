@@ -178,7 +178,7 @@ impl Wire {
     /// The offset up to which the peer has confirmed.
     #[must_use]
     pub const fn confirmed(&self) -> u64 {
-        self.kept.end() - self.kept.unconfirmed()
+        self.kept.confirmed()
     }
 
     /// Bytes that came in order and were not read.

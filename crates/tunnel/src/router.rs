@@ -2110,12 +2110,7 @@ impl Router {
             Some((config, sid.clone(), keys, self.paths.seed(), from))
         });
         carrier.beneath_mut().settle(|wire| {
-            let (config, sid, keys, seed, written) = made?;
-            let from = if keys.role == Role::Client {
-                0
-            } else {
-                written
-            };
+            let (config, sid, keys, seed, from) = made?;
             let settings = config.settings(self.transports.own(), peer);
             let mut moving = Moving::begin(at.outer, wire, sid, keys, settings, seed);
             if config.seeks() {

@@ -91,8 +91,11 @@ impl Moving {
 
     /// The peer may have read more. Says whether a faster path is looked for from now on.
     pub(super) fn seek_if_due(&mut self, outer: Instant) -> bool {
-        let confirmed = self.route.wire().confirmed();
-        let due = self.seeks_from.take_if(|from| *from <= confirmed).is_some();
+        self.seek_once_read(outer, self.route.wire().confirmed())
+    }
+
+    fn seek_once_read(&mut self, outer: Instant, read: u64) -> bool {
+        let due = self.seeks_from.take_if(|from| *from <= read).is_some();
         if due {
             self.route_mut().seek(outer);
         }
@@ -164,11 +167,6 @@ impl Moving {
         }
     }
 
-    /// Whether it waits for its end on the stream, and goes nowhere else.
-    fn is_over(&self) -> bool {
-        self.course == Course::Over
-    }
-
     /// The link is interrupted. What the stream carries waits for it; what moved elsewhere goes on, and looks for nothing else.
     pub(super) fn interrupted(&mut self, outer: Instant) {
         if self.route.wire().carrying() != Some(LegId::ZERO) {
@@ -216,7 +214,7 @@ impl Moving {
         from: &Address,
         sealed: &Sealed,
     ) -> Result<(), StanzaError> {
-        if self.is_over() {
+        if !self.is_under_way() {
             let condition = Condition::ItemNotFound;
             return Err(StanzaError::new(ErrorType::Cancel, condition));
         }
@@ -224,9 +222,7 @@ impl Moving {
             self.heard_from(from);
             self.route_mut().handle_signal(outer, signal);
             // Who signals knows of the tunnel.
-            if self.seeks_from.is_some() {
-                self.seek_from(outer, 0);
-            }
+            self.seek_once_read(outer, u64::MAX);
         }
         Ok(())
     }
@@ -247,7 +243,7 @@ impl Moving {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        if self.is_over() {
+        if !self.is_under_way() {
             return None;
         }
         let both = [self.route.poll_timeout(), self.signals.poll_timeout()];

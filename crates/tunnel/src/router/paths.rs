@@ -312,12 +312,9 @@ impl Paths {
         let Some((id, pipe)) = self.of_socket(socket) else {
             return false;
         };
-        let Some(moving) = tunnels.moving_mut(id) else {
-            return false;
-        };
-        call(moving.route_mut(), at.outer, pipe);
-        tunnels.mark(id);
-        true
+        on_moving(tunnels, id, |moving| {
+            call(moving.route_mut(), at.outer, pipe);
+        })
     }
 
     /// The same for a socket that is gone: nothing is left of it.
@@ -332,13 +329,10 @@ impl Paths {
         let Some((id, pipe)) = self.sockets.remove(&socket) else {
             return false;
         };
-        let Some(moving) = tunnels.moving_mut(id) else {
-            return false;
-        };
-        moving.remove(pipe);
-        call(moving.route_mut(), at.outer, pipe);
-        tunnels.mark(id);
-        true
+        on_moving(tunnels, id, |moving| {
+            moving.remove(pipe);
+            call(moving.route_mut(), at.outer, pipe);
+        })
     }
 
     // Stanzas.
@@ -382,10 +376,7 @@ impl Paths {
         } else {
             None
         };
-        if let Some(moving) = tunnels.moving_mut(id) {
-            moving.on_answer(at.outer, n, error);
-            tunnels.mark(id);
-        }
+        on_moving(tunnels, id, |moving| moving.on_answer(at.outer, n, error));
         true
     }
 
@@ -393,10 +384,7 @@ impl Paths {
     fn hear_relays(&mut self, at: Moment, tunnels: &mut Tunnels) {
         while let Some(event) = self.relays.poll_event() {
             let mut tell = |id, call: &dyn Fn(&mut Route)| {
-                if let Some(moving) = tunnels.moving_mut(id) {
-                    call(moving.route_mut());
-                    tunnels.mark(id);
-                }
+                on_moving(tunnels, id, |moving| call(moving.route_mut()));
             };
             match event {
                 RelaysEvent::Found => {
@@ -464,6 +452,16 @@ impl Paths {
         let sockets = self.sockets.len() + self.ready.len() + self.expecting.len();
         asked + sockets + self.schedule.len()
     }
+}
+
+/// Calls the paths of a tunnel, which it is to follow then. Says whether there are any.
+fn on_moving(tunnels: &mut Tunnels, id: TunnelId, call: impl FnOnce(&mut Moving)) -> bool {
+    let Some(moving) = tunnels.moving_mut(id) else {
+        return false;
+    };
+    call(moving);
+    tunnels.mark(id);
+    true
 }
 
 fn refusal(why: NotActivated) -> Refusal {
