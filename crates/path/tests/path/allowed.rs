@@ -1,7 +1,7 @@
 //! Who may learn an address, and where an end connects to.
 
 use xtls_path::xtls_stanza::path::Takes;
-use xtls_path::{Dial, Kind, Wish};
+use xtls_path::{Dial, Kind, Settings, Wish};
 
 use crate::city::{City, MS, S, home, relay, settings};
 use crate::world::{CLIENT, SERVER};
@@ -12,15 +12,19 @@ const fn is_direct(takes: Takes) -> bool {
     matches!(takes, Takes::Direct | Takes::Any)
 }
 
-/// Both ends have an address and a relay each, and everything happens that makes them tell of it.
-fn lived(seed: u64, policies: [Takes; 2], first_seen: [bool; 2]) -> City {
-    let both = [0, 1].map(|end| {
+/// Both ends have an address where they can be met.
+fn at_home(policies: [Takes; 2], first_seen: [bool; 2]) -> [Settings; 2] {
+    [0, 1].map(|end| {
         let mut settings = settings(end, policies[end]);
         settings.first_seen = first_seen[end];
         settings.advertise = vec![home(end)];
         settings
-    });
-    let mut city = City::with(seed, both);
+    })
+}
+
+/// Both ends have an address and a relay each, and everything happens that makes them tell of it.
+fn lived(seed: u64, policies: [Takes; 2], first_seen: [bool; 2]) -> City {
+    let mut city = City::with(seed, at_home(policies, first_seen));
     city.relays = RELAYS.map(|name| vec![relay(name)]);
     for round in 0..3 {
         city.seek(CLIENT);
@@ -104,12 +108,7 @@ fn what_the_policies_of_both_ends_give() {
     for client in Takes::ALL {
         for server in Takes::ALL {
             let policies = [client, server];
-            let both = [0, 1].map(|end| {
-                let mut settings = settings(end, policies[end]);
-                settings.advertise = vec![home(end)];
-                settings
-            });
-            let mut city = City::with(1, both);
+            let mut city = City::with(1, at_home(policies, [false; 2]));
             city.relays = RELAYS.map(|name| vec![relay(name)]);
             city.seek(CLIENT);
             city.seek(SERVER);
@@ -132,13 +131,7 @@ fn what_the_policies_of_both_ends_give() {
 fn a_key_that_is_verified_opens_what_was_closed_to_a_stranger() {
     for first in [CLIENT, SERVER] {
         for pause in [0, 100, 3_000] {
-            let both = [0, 1].map(|end| {
-                let mut settings = settings(end, Takes::Any);
-                settings.first_seen = true;
-                settings.advertise = vec![home(end)];
-                settings
-            });
-            let mut city = City::with(3, both);
+            let mut city = City::with(3, at_home([Takes::Any; 2], [true; 2]));
             city.relays = RELAYS.map(|name| vec![relay(name)]);
             city.seek(CLIENT);
             city.seek(SERVER);
@@ -161,13 +154,7 @@ fn a_key_that_is_verified_opens_what_was_closed_to_a_stranger() {
 
 #[test]
 fn a_key_that_is_verified_moves_nothing_that_was_not_to_move() {
-    let both = [0, 1].map(|end| {
-        let mut settings = settings(end, Takes::Any);
-        settings.first_seen = true;
-        settings.advertise = vec![home(end)];
-        settings
-    });
-    let mut city = City::with(4, both);
+    let mut city = City::with(4, at_home([Takes::Any; 2], [true; 2]));
     city.verified(CLIENT);
     city.verified(SERVER);
     city.pass(30 * S);

@@ -6,7 +6,7 @@ use xtls_path::{KNOCK, Kind as Path, LegId};
 use xtls_stanza::path::Takes;
 use xtls_stanza::s5b::Host;
 
-use super::moving::{carry, close, paths, pattern, told, world};
+use super::moving::{a_second_old, carry, close, paths, pattern, told, world};
 use super::*;
 use crate::router::{PathConfig, PathEvent};
 
@@ -187,9 +187,7 @@ fn a_leg_that_was_overtaken_by_the_old_one() {
 
 #[test]
 fn two_slow_readers_do_not_block_each_other() {
-    let mut world = world([Takes::Proxy; 2]);
-    let ids = world.establish(A);
-    world.wait(Duration::from_secs(1));
+    let (mut world, ids) = a_second_old([Takes::Proxy; 2]);
     let bytes = pattern(8 << 20);
     let mut written = [0; 2];
     let mut still = 0;

@@ -3,7 +3,7 @@
 use xtls_stanza::Condition;
 use xtls_stanza::path::Takes;
 
-use super::moving::{carry, close, paths, pattern, told, world};
+use super::moving::{a_second_old, carry, close, paths, pattern, told, world};
 use super::*;
 use crate::router::PathEvent;
 
@@ -21,9 +21,7 @@ fn read_all(world: &mut World, end: usize, id: TunnelId) -> usize {
 
 /// A tunnel on a relay, into which an end has written all that goes in while the other one reads nothing.
 fn unread(policies: [Takes; 2]) -> (World, [TunnelId; 2], usize) {
-    let mut world = world(policies);
-    let ids = world.establish(A);
-    world.wait(Duration::from_secs(1));
+    let (mut world, ids) = a_second_old(policies);
     let mut written = 0;
     while let Ok(taken) = world.tunnel(A, ids[A]).write(&pattern(100_000)) {
         world.settle();
@@ -56,9 +54,7 @@ fn a_socket_that_is_gone_is_not_spoken_of_again() {
 #[test]
 fn another_resource_of_the_peer_closes_nothing_before_signals_come_from_there() {
     for policy in [Takes::InBand, Takes::Proxy] {
-        let mut world = world([policy; 2]);
-        let ids = world.establish(A);
-        world.wait(Duration::from_secs(1));
+        let (mut world, ids) = a_second_old([policy; 2]);
         let moving = world.router(A).tunnels.moving_mut(ids[A]).unwrap();
         let sid = moving.sid().clone();
         let request =

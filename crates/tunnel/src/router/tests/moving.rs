@@ -3,7 +3,7 @@
 use std::num::NonZeroU16;
 
 use xtls_path::Kind;
-use xtls_session::{Compare, Run};
+use xtls_session::Compare;
 use xtls_stanza::path::{self, Takes};
 use xtls_stanza::s5b::Host;
 use xtls_stanza::{Condition, Content};
@@ -20,6 +20,14 @@ pub(super) fn world(policies: [Takes; 2]) -> World {
     let mut world = World::with(paths(A, policies[A]), paths(B, policies[B]));
     world.sea.relays[A] = true;
     world
+}
+
+/// A tunnel that A has opened, when it has moved if it may.
+pub(super) fn a_second_old(policies: [Takes; 2]) -> (World, [TunnelId; 2]) {
+    let mut world = world(policies);
+    let ids = world.establish(A);
+    world.wait(Duration::from_secs(1));
+    (world, ids)
 }
 
 /// Writes at one end as fast as there is room, until the other one has read it all.
@@ -244,17 +252,9 @@ fn a_stranger_is_met_directly_once_the_keys_are_verified_and_not_before() {
     let ids = world.establish(A);
     world.wait(Duration::from_secs(60));
     assert_eq!(world.sea.dialled, []);
+    verifying::begin(&mut world, ids, [Compare::Words, Compare::Words]);
     for end in [A, B] {
-        world.tunnel(end, ids[end]).verify(Compare::Words).unwrap();
-    }
-    world.settle();
-    for end in [A, B] {
-        let run = last_run(&world, end, ids[end]);
-        world.tunnel(end, ids[end]).verify_go(run).unwrap();
-    }
-    world.settle();
-    for end in [A, B] {
-        let run = last_run(&world, end, ids[end]);
+        let run = verifying::last(&world, end, ids[end]).run();
         assert_eq!(world.sea.dialled, []);
         world.tunnel(end, ids[end]).verify_agree(run).unwrap();
         world.settle();
@@ -268,15 +268,6 @@ fn a_stranger_is_met_directly_once_the_keys_are_verified_and_not_before() {
     world.settle();
     assert_eq!(world.received(B, ids[B]), ["hark"]);
     close(&mut world, ids);
-}
-
-/// The verification that an end was told of last.
-fn last_run(world: &World, end: usize, id: TunnelId) -> Run {
-    let runs = world.whats(end, id).filter_map(|what| match what {
-        TunnelEvent::Verify(verify) => Some(verify.run()),
-        _ => None,
-    });
-    runs.last().unwrap()
 }
 
 #[test]
@@ -337,9 +328,7 @@ fn a_tunnel_of_stanzas_moves_too() {
 fn what_is_under_way_when_a_link_is_bound_anew_is_neither_lost_nor_doubled() {
     for rebound in [A, B] {
         for policy in [Takes::InBand, Takes::Proxy] {
-            let mut world = world([policy; 2]);
-            let ids = world.establish(A);
-            world.wait(Duration::from_secs(1));
+            let (mut world, ids) = a_second_old([policy; 2]);
             let bytes = pattern(200_000);
             let taken = world.tunnel(A, ids[A]).write(&bytes).unwrap();
             world.flush(A);
@@ -370,9 +359,7 @@ fn what_is_under_way_when_a_link_is_bound_anew_is_neither_lost_nor_doubled() {
 
 #[test]
 fn a_tunnel_on_a_relay_goes_on_while_there_is_no_link() {
-    let mut world = world([Takes::Proxy; 2]);
-    let ids = world.establish(A);
-    world.wait(Duration::from_secs(1));
+    let (mut world, ids) = a_second_old([Takes::Proxy; 2]);
     let now = world.now;
     world.router(A).pause(now);
     carry(&mut world, A, ids, &pattern(500_000));
@@ -385,9 +372,7 @@ fn a_tunnel_on_a_relay_goes_on_while_there_is_no_link() {
 
 #[test]
 fn servers_are_not_believed_while_a_relay_carries() {
-    let mut world = world([Takes::Proxy; 2]);
-    let ids = world.establish(A);
-    world.wait(Duration::from_secs(1));
+    let (mut world, ids) = a_second_old([Takes::Proxy; 2]);
     let from = Some(NAMES[B]);
     world.inject(A, from, "<presence type='unavailable'/>");
     carry(&mut world, A, ids, &pattern(100_000));

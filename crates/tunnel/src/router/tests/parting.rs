@@ -4,7 +4,7 @@ use xtls_path::Kind;
 use xtls_stanza::Content;
 use xtls_stanza::path::Takes;
 
-use super::moving::{told, world};
+use super::moving::{a_second_old, told};
 use super::*;
 use crate::router::PathEvent;
 
@@ -12,9 +12,7 @@ use crate::router::PathEvent;
 fn a_tunnel_that_one_end_cuts_ends_at_the_other_at_once_and_as_cut() {
     for policies in [[Takes::InBand; 2], [Takes::Proxy; 2]] {
         for cutter in [A, B] {
-            let mut world = world(policies);
-            let ids = world.establish(A);
-            world.wait(Duration::from_secs(1));
+            let (mut world, ids) = a_second_old(policies);
             let moved = policies[A] == Takes::Proxy;
             assert_eq!(
                 told(&world, A, ids[A]).contains(&PathEvent::Moved(Kind::Relay)),

@@ -20,19 +20,25 @@ fn begun_after(age: Duration, opener: usize, compare: [Compare; 2]) -> (World, [
     let mut world = World::new();
     let ids = world.establish(opener);
     world.wait(age);
+    begin(&mut world, ids, compare);
+    (world, ids)
+}
+
+/// Both want it, and the attempts are counted, in this tunnel.
+pub(super) fn begin(world: &mut World, ids: [TunnelId; 2], compare: [Compare; 2]) {
     for (end, compare) in (0..).zip(compare) {
         world.tunnel(end, ids[end]).verify(compare).unwrap();
     }
     world.settle();
     for end in [A, B] {
-        let run = last(&world, end, ids[end]).run();
+        let run = last(world, end, ids[end]).run();
         world.tunnel(end, ids[end]).verify_go(run).unwrap();
     }
     world.settle();
-    (world, ids)
 }
 
-fn last(world: &World, end: usize, id: TunnelId) -> Verify {
+/// What an end was told of it last.
+pub(super) fn last(world: &World, end: usize, id: TunnelId) -> Verify {
     let told = world.whats(end, id).filter_map(|what| match what {
         TunnelEvent::Verify(verify) => Some(verify.clone()),
         _ => None,
